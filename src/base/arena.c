@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/arena.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+#define ARENA_FIRST_OCTETS 2048
+#define ARENA_NEXT_OCTETS  8192
+
+void arena_init(struct arena *a, struct pool *pool)
+{
+    *a = (struct arena){.pool = pool};
+}
+
+void arena_fini(struct arena *a)
+{
+    while (a->blocks) {
+        struct arena_block *b = a->blocks;
+        a->blocks = b->next;
+        pool_put(a->pool, b, b->size);
+    }
+    a->at = a->end = NULL;
+    a->octets = 0;
+}
+
+void *arena_alloc(struct arena *a, size_t n)
+{
+    n = (n + 7) & ~(size_t)7;
+    if ((size_t)(a->end - a->at) < n) {
+        size_t size = a->blocks ? ARENA_NEXT_OCTETS : ARENA_FIRST_OCTETS;
+        struct arena_block *b;
+        if (size < n + sizeof *b)
+            size = n + sizeof *b;
+        size = pool_usable(size);
+        b = pool_get(a->pool, size);
+        if (!b)
+            return NULL;
+        b->next = a->blocks;
+        b->size = size;
+        a->blocks = b;
+        a->at = (char *)(b + 1);
+        a->end = (char *)b + size;
+    }
+    void *p = a->at;
+    a->at += n;
+    a->octets += n;
+    return p;
+}
+
+void *arena_zalloc(struct arena *a, size_t n)
+{
+    void *p = arena_alloc(a, n);
+    if (p)
+        memset(p, 0, n);
+    return p;
+}
+
+struct slice arena_dup(struct arena *a, struct slice s)
+{
+    char *p = arena_alloc(a, s.len + 1);
+    if (!p)
+        return (struct slice){NULL, 0};
+    if (s.len)
+        memcpy(p, s.p, s.len);
+    p[s.len] = '\0';
+    return (struct slice){p, s.len};
+}
+
+struct slice arena_printf(struct arena *a, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    int n = vsnprintf(NULL, 0, fmt, ap);
+    va_end(ap);
+    char *p = n < 0 ? NULL : arena_alloc(a, (size_t)n + 1);
+    if (!p)
+        return (struct slice){NULL, 0};
+    va_start(ap, fmt);
+    vsnprintf(p, (size_t)n + 1, fmt, ap);
+    va_end(ap);
+    return (struct slice){p, (size_t)n};
+}

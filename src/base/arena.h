@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Memory that dies together: what belongs to a request goes into its arena and is never freed by
+ * itself.  Disadvantage: an object that shrinks or is replaced keeps its octets until the end. */
+#ifndef BASE_ARENA_H
+#define BASE_ARENA_H
+
+#include "base/pool.h"
+#include "base/slice.h"
+
+struct arena_block {
+    struct arena_block *next;
+    size_t size;
+};
+
+struct arena {
+    struct pool *pool;
+    struct arena_block *blocks; /* newest first */
+    char *at, *end;
+    size_t octets; /* given out so far, for caps */
+};
+
+/* No memory is taken before the first allocation.  pool: kept until arena_fini. */
+void arena_init(struct arena *a, struct pool *pool);
+void arena_fini(struct arena *a);
+
+/* return  n octets, uninitialised, aligned to 8; NULL when memory is out */
+void *arena_alloc(struct arena *a, size_t n);
+void *arena_zalloc(struct arena *a, size_t n);
+/* A copy with a NUL after it (not counted); p is NULL when memory is out. */
+struct slice arena_dup(struct arena *a, struct slice s);
+/* Formats into the arena; p is NULL when memory is out. */
+struct slice arena_printf(struct arena *a, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
+
+#endif

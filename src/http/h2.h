@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* An HTTP/2 connection (RFC 9113, HPACK RFC 7541, priorities RFC 9218, extended CONNECT RFC 8441),
+ * in either role, sans-I/O: octets and a time come in, octets and events go out.
+ *
+ * It knows no socket, no clock, no TLS, no thread.  Promises:
+ *  - what is malformed by RFC 9113 8.1.1 never reaches on_head: the stream or connection is ended
+ *    with the error code that the RFC names;
+ *  - whatever a peer can make grow has a named cap in struct h2_settings or struct h2_budget;
+ *  - HEADERS, PUSH_PROMISE, RST_STREAM, SETTINGS acks and the like leave in the order of the calls,
+ *    before any DATA that was queued but not yet written out; DATA is chosen by RFC 9218 priority
+ *    each time output is drawn, so nothing is committed early.
+ *
+ * Lifetimes: a stream lives until on_close for it returns, or until h2_stream_reset on it.  What
+ * on_head, on_promise and on_trailers hand out lies in the stream's arena and lives as long.
+ * Callbacks may call any function of this header except h2_conn_feed, h2_conn_output and
+ * h2_conn_free. */
+#ifndef HTTP_H2_H
+#define HTTP_H2_H
+
+#include "base/arena.h"
+#include "base/chain.h"
+#include "http/head.h"
+#include "http/priority.h"
+
+#include <sys/types.h>
+
+struct h2_conn;
+struct h2_stream;
+
+enum h2_role { H2_SERVER, H2_CLIENT };
+
+/* RFC 9113 7: name, value */
+#define H2_CODE_TABLE(X)                                                                           \
+    X(NO_ERROR, 0x0)                                                                               \
+    X(PROTOCOL_ERROR, 0x1)                                                                         \
+    X(INTERNAL_ERROR, 0x2)                                                                         \
+    X(FLOW_CONTROL_ERROR, 0x3)                                                                     \
+    X(SETTINGS_TIMEOUT, 0x4)                                                                       \
+    X(STREAM_CLOSED, 0x5)                                                                          \
+    X(FRAME_SIZE_ERROR, 0x6)                                                                       \
+    X(REFUSED_STREAM, 0x7)                                                                         \
+    X(CANCEL, 0x8)                                                                                 \
+    X(COMPRESSION_ERROR, 0x9)                                                                      \
+    X(CONNECT_ERROR, 0xa)                                                                          \
+    X(ENHANCE_YOUR_CALM, 0xb)                                                                      \
+    X(INADEQUATE_SECURITY, 0xc)                                                                    \
+    X(HTTP_1_1_REQUIRED, 0xd)
+
+enum h2_code {
+#define X(name, value) H2_##name = value,
+    H2_CODE_TABLE(X)
+#undef X
+};
+
+/* "CANCEL"; "UNKNOWN" for a code the RFC does not name. */
+const char *h2_code_name(uint32_t code);
+
+/* Abuse budgets: each is a token bucket of `burst`, refilled with `per_second`.  When one is empty
+ * the connection ends with GOAWAY(ENHANCE_YOUR_CALM) and h2_conn_blame names the budget. */
+struct h2_bucket {
+    uint32_t burst, per_second;
+};
+
+struct h2_budget {
+    struct h2_bucket resets;   /* RST_STREAM received, and streams that the peer makes us reset
+                                  (Rapid Reset, MadeYouReset) */
+    struct h2_bucket settings; /* SETTINGS received */
+    struct h2_bucket pings;    /* PING received without ACK */
+    struct h2_bucket empty;    /* DATA without octets or END_STREAM, empty CONTINUATION */
+    struct h2_bucket priority; /* PRIORITY, PRIORITY_UPDATE and unknown frames */
+    struct h2_bucket window;   /* WINDOW_UPDATE beyond a share of the DATA that was sent */
+};
+
+struct h2_settings {
+    uint32_t max_concurrent_streams;   /* streams the peer may open (client role: promised streams
+                                          that may be open at once) */
+    uint32_t stream_window;            /* octets: SETTINGS_INITIAL_WINDOW_SIZE, for receiving */
+    uint32_t conn_window;              /* octets, for receiving; kept full on receipt */
+    uint32_t max_frame_octets;         /* 16384 to 16777215: what we accept */
+    uint32_t decoder_table_octets;     /* SETTINGS_HEADER_TABLE_SIZE */
+    uint32_t encoder_table_octets;     /* most that we use of what the peer allows */
+    uint32_t max_field_section_octets; /* RFC 9113 10.5.1, counted as in 6.5.2 */
+    uint32_t max_queued_octets;        /* control frames waiting to leave (a peer that never reads);
+                                          beyond it the connection ends */
+    bool enable_push;                  /* client role: sent as SETTINGS_ENABLE_PUSH */
+    bool enable_connect;               /* server role: SETTINGS_ENABLE_CONNECT_PROTOCOL, RFC 8441 */
+    struct h2_budget budget;
+};
+
+/* Defaults for the role: 100 streams, 128 KiB stream window, 1 MiB connection window, 16 KiB frames,
+ * 4 KiB tables, 64 KiB field sections. */
+void h2_settings_default(struct h2_settings *s, enum h2_role role);
+
+struct h2_events {
+    /* A request (server), or a response, informational or final (client): head->status tells.
+     * end: END_STREAM came with it. */
+    void (*on_head)(void *user, struct h2_stream *s, const struct http_head *head, bool end);
+    /* Content; octets borrowed, padding removed, at most what the stream window allows.  Flow
+     * control credit of the stream is returned by h2_stream_consumed, the connection's at once.
+     * octets.len 0 only with end. */
+    void (*on_body)(void *user, struct h2_stream *s, struct slice octets, bool end);
+    /* The trailer section, which ends the message. */
+    void (*on_trailers)(void *user, struct h2_stream *s, const struct fields *trailers);
+    /* Body octets of s were drawn into output: room for more.  The chain's rest is
+     * h2_stream_queued(s). */
+    void (*on_sent)(void *user, struct h2_stream *s, size_t octets);
+    /* Client role: the peer promised `promised` on `parent`; head is the promised request.  Its
+     * response comes by on_head for `promised`.  Refuse with h2_stream_reset. */
+    void (*on_promise)(void *user, struct h2_stream *parent, struct h2_stream *promised,
+                       const struct http_head *head);
+    /* The last call for s: it has ended.  NO_ERROR: both directions complete, or the server reset
+     * with NO_ERROR after a complete response.  Else a reset by the peer, a malformed message or the
+     * connection's end.  Not called for streams that the caller reset. */
+    void (*on_close)(void *user, struct h2_stream *s, uint32_t code);
+    /* The peer's SETTINGS came; the h2_conn_peer_* functions tell. */
+    void (*on_settings)(void *user);
+    /* GOAWAY came: no new streams; those above last_stream_id have been closed with
+     * h2_stream_unprocessed true. */
+    void (*on_goaway)(void *user, uint32_t last_stream_id, uint32_t code);
+};
+
+/* events: borrowed for the connection's life (a constant table).  pool: kept until h2_conn_free.
+ * The preface (client) and SETTINGS are queued as output at once.
+ * return  NULL when memory is out */
+struct h2_conn *h2_conn_new(enum h2_role role, const struct h2_settings *settings,
+                            const struct h2_events *events, void *user, struct pool *pool,
+                            uint64_t now_us);
+/* Closes every stream silently (no callbacks) and frees c. */
+void h2_conn_free(struct h2_conn *c);
+
+/* Feed octets received from the peer.  RFC 9113 3.4, 4, 5.1.
+ * in      borrowed; len octets, 0 allowed; all are taken
+ * now_us  monotonic microseconds
+ * return  0, or ERR_H2_CONN, ERR_HPACK, ERR_NOMEM: the connection is over; GOAWAY is queued, every
+ *         stream got on_close; drain the output, then free */
+int h2_conn_feed(struct h2_conn *c, const void *in, size_t len, uint64_t now_us);
+/* Write out as much as fits.  RFC 9113 5.2, RFC 9218 10.
+ * return  octets written to out, 0 when there is nothing to send now; calls on_sent, on_close */
+size_t h2_conn_output(struct h2_conn *c, void *out, size_t cap, uint64_t now_us);
+/* Whether h2_conn_output would write something. */
+bool h2_conn_has_output(const struct h2_conn *c);
+
+/* No new streams: GOAWAY with the highest id first, then, when the peer has acknowledged a PING
+ * sent with it, the true last id (RFC 9113 6.8).  Streams go on.  Idempotent. */
+void h2_conn_shutdown(struct h2_conn *c);
+/* GOAWAY with this code now; the connection is over once its output is drained; streams get
+ * on_close. */
+void h2_conn_abort(struct h2_conn *c, enum h2_code code);
+/* No stream is open, and none can come back. */
+bool h2_conn_is_idle(const struct h2_conn *c);
+/* Fatal error, or shut down by either side and idle: drain the output, then free. */
+bool h2_conn_is_over(const struct h2_conn *c);
+/* Why a connection ended, for counters and the log: a constant string such as
+ * "budget.resets" or "hpack.table_update"; NULL while it is well. */
+const char *h2_conn_blame(const struct h2_conn *c);
+size_t h2_conn_streams(const struct h2_conn *c); /* open streams, both sides' */
+
+/* What the peer's SETTINGS say now.  Before they came: RFC 9113's initial values. */
+bool h2_conn_peer_settings_seen(const struct h2_conn *c);
+bool h2_conn_peer_push_enabled(const struct h2_conn *c);
+bool h2_conn_peer_connect_enabled(const struct h2_conn *c); /* RFC 8441 3 */
+uint32_t h2_conn_peer_max_streams(const struct h2_conn *c);
+/* Client role: how many more streams may be opened now; 0 after GOAWAY or shutdown. */
+uint32_t h2_conn_can_open(const struct h2_conn *c);
+
+/* Client role: send a request.  head and its octets are borrowed.
+ * return  the stream, or NULL with *err_out = ERR_LIMIT (h2_conn_can_open is 0), ERR_CLOSED,
+ *         ERR_NOMEM */
+struct h2_stream *h2_conn_request(struct h2_conn *c, const struct http_head *head, bool end,
+                                  void *stream_user, int *err_out);
+/* Server role: send a response head, informational (status 1xx, not 101; end false) or final.
+ * return  0, ERR_CLOSED (the sending side is closed), ERR_NOMEM */
+int h2_stream_respond(struct h2_stream *s, const struct http_head *head, bool end);
+/* Queue content.  chunk as in chain_add.  end: END_STREAM follows the last octet.
+ * The engine takes any amount; a caller bounds it by h2_stream_queued and on_sent. */
+int h2_stream_body(struct h2_stream *s, struct slice octets, struct chunk *chunk, bool end);
+/* Queue the trailer section, sent after the queued content; ends the message. */
+int h2_stream_trailers(struct h2_stream *s, const struct fields *trailers);
+/* Server role: promise a response to `head` (a request: method, scheme, authority, path, fields) on
+ * `parent`.  RFC 9113 8.4.  PUSH_PROMISE is queued at once; answer with h2_stream_respond.
+ * return  the promised stream, or NULL with *err_out = ERR_USAGE (push disabled by the peer, parent
+ *         closed or itself promised, GOAWAY), ERR_LIMIT (ids used up, too many reserved), ERR_NOMEM */
+struct h2_stream *h2_stream_promise(struct h2_stream *parent, const struct http_head *head,
+                                    void *stream_user, int *err_out);
+/* Send RST_STREAM and forget the stream: s is gone, on_close is not called. */
+void h2_stream_reset(struct h2_stream *s, enum h2_code code);
+/* octets of content were passed on: return flow control credit of the stream. */
+void h2_stream_consumed(struct h2_stream *s, size_t octets);
+
+void h2_stream_set_user(struct h2_stream *s, void *user);
+void *h2_stream_user(const struct h2_stream *s);
+uint32_t h2_stream_id(const struct h2_stream *s);
+struct h2_conn *h2_stream_conn(const struct h2_stream *s);
+void *h2_conn_user(const struct h2_conn *c);
+/* Lives as long as the stream; the caller may allocate from it. */
+struct arena *h2_stream_arena(struct h2_stream *s);
+size_t h2_stream_queued(const struct h2_stream *s); /* body octets not yet drawn */
+bool h2_stream_is_promised(const struct h2_stream *s);
+/* The peer did not act on it: REFUSED_STREAM, or above a GOAWAY's last id.  RFC 9113 8.7 */
+bool h2_stream_unprocessed(const struct h2_stream *s);
+/* Priority in force for sending (from the request's Priority field and PRIORITY_UPDATE frames). */
+struct priority h2_stream_priority(const struct h2_stream *s);
+void h2_stream_set_priority(struct h2_stream *s, struct priority p);
+/* Octets that flow control allows to send on s now (minimum of stream and connection). */
+int64_t h2_stream_send_window(const struct h2_stream *s);
+
+#endif

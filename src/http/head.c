@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "http/head.h"
+#include "base/err.h"
+
+#define FIELDS_FIRST 24
+
+int fields_add(struct fields *f, struct arena *a, enum token token, struct slice name,
+               struct slice value)
+{
+    if (f->count == f->cap) {
+        uint32_t cap = f->cap ? f->cap * 2 : FIELDS_FIRST;
+        if (f->count >= FIELDS_MAX)
+            return ERR_FIELDS_TOO_LARGE;
+        struct field *at = arena_alloc(a, cap * sizeof *at);
+        if (!at)
+            return ERR_NOMEM;
+        if (f->count)
+            memcpy(at, f->at, f->count * sizeof *at);
+        f->at = at;
+        f->cap = cap;
+    }
+    f->at[f->count++] = (struct field){.name = name, .value = value, .token = (uint16_t)token};
+    return 0;
+}
+
+int fields_add_token(struct fields *f, struct arena *a, enum token token, struct slice value)
+{
+    return fields_add(f, a, token, token_rows[token].name, value);
+}
+
+const struct field *fields_find(const struct fields *f, enum token token)
+{
+    for (uint32_t i = 0; i < f->count; i++)
+        if (f->at[i].token == token)
+            return &f->at[i];
+    return NULL;
+}
+
+const struct field *fields_find_name(const struct fields *f, struct slice lower_name)
+{
+    for (uint32_t i = 0; i < f->count; i++)
+        if (slice_eq(f->at[i].name, lower_name))
+            return &f->at[i];
+    return NULL;
+}
+
+struct slice fields_value(const struct fields *f, enum token token)
+{
+    const struct field *found = fields_find(f, token);
+    return found ? found->value : (struct slice){"", 0};
+}
+
+bool list_next(struct slice *rest, struct slice *element_out)
+{
+    while (rest->len) {
+        size_t i = 0;
+        bool quoted = false;
+        for (; i < rest->len; i++) {
+            char c = rest->p[i];
+            if (quoted && c == '\\' && i + 1 < rest->len)
+                i++;
+            else if (c == '"')
+                quoted = !quoted;
+            else if (c == ',' && !quoted)
+                break;
+        }
+        struct slice element = slice_trim(slice_of(rest->p, i));
+        size_t taken = i < rest->len ? i + 1 : i;
+        rest->p += taken;
+        rest->len -= taken;
+        if (element.len) {
+            *element_out = element;
+            return true;
+        }
+    }
+    return false;
+}
+
+bool fields_list_has(const struct fields *f, enum token token, struct slice element)
+{
+    for (uint32_t i = 0; i < f->count; i++) {
+        struct slice rest = f->at[i].value, found;
+        if (f->at[i].token != token)
+            continue;
+        while (list_next(&rest, &found))
+            if (slice_ieq(found, element))
+                return true;
+    }
+    return false;
+}
+
+bool method_is_safe(struct slice m)
+{
+    return slice_eq(m, SLICE("GET")) || slice_eq(m, SLICE("HEAD")) ||
+           slice_eq(m, SLICE("OPTIONS")) || slice_eq(m, SLICE("TRACE"));
+}
+
+bool method_is_idempotent(struct slice m)
+{
+    return method_is_safe(m) || slice_eq(m, SLICE("PUT")) || slice_eq(m, SLICE("DELETE"));
+}
+
+bool response_has_content(struct slice request_method, unsigned status)
+{
+    if (status < 200 || status == 204 || status == 304)
+        return false;
+    return !slice_eq(request_method, SLICE("HEAD"));
+}
+
+static const struct {
+    unsigned status;
+    const char *phrase;
+} phrases[] = {
+    {100, "Continue"},
+    {101, "Switching Protocols"},
+    {102, "Processing"},
+    {103, "Early Hints"},
+    {200, "OK"},
+    {201, "Created"},
+    {202, "Accepted"},
+    {203, "Non-Authoritative Information"},
+    {204, "No Content"},
+    {205, "Reset Content"},
+    {206, "Partial Content"},
+    {300, "Multiple Choices"},
+    {301, "Moved Permanently"},
+    {302, "Found"},
+    {303, "See Other"},
+    {304, "Not Modified"},
+    {307, "Temporary Redirect"},
+    {308, "Permanent Redirect"},
+    {400, "Bad Request"},
+    {401, "Unauthorized"},
+    {402, "Payment Required"},
+    {403, "Forbidden"},
+    {404, "Not Found"},
+    {405, "Method Not Allowed"},
+    {406, "Not Acceptable"},
+    {407, "Proxy Authentication Required"},
+    {408, "Request Timeout"},
+    {409, "Conflict"},
+    {410, "Gone"},
+    {411, "Length Required"},
+    {412, "Precondition Failed"},
+    {413, "Content Too Large"},
+    {414, "URI Too Long"},
+    {415, "Unsupported Media Type"},
+    {416, "Range Not Satisfiable"},
+    {417, "Expectation Failed"},
+    {421, "Misdirected Request"},
+    {422, "Unprocessable Content"},
+    {425, "Too Early"},
+    {426, "Upgrade Required"},
+    {428, "Precondition Required"},
+    {429, "Too Many Requests"},
+    {431, "Request Header Fields Too Large"},
+    {451, "Unavailable For Legal Reasons"},
+    {500, "Internal Server Error"},
+    {501, "Not Implemented"},
+    {502, "Bad Gateway"},
+    {503, "Service Unavailable"},
+    {504, "Gateway Timeout"},
+    {505, "HTTP Version Not Supported"},
+    {507, "Insufficient Storage"},
+    {511, "Network Authentication Required"},
+};
+
+const char *status_phrase(unsigned status)
+{
+    for (size_t i = 0; i < sizeof phrases / sizeof phrases[0]; i++)
+        if (phrases[i].status == status)
+            return phrases[i].phrase;
+    return "Unknown";
+}

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* HPACK: RFC 7541.  Pure: no frame, no stream, no connection. */
+#ifndef HTTP_HPACK_H
+#define HTTP_HPACK_H
+
+#include "base/buf.h"
+#include "http/head.h"
+
+#include <sys/types.h>
+
+/* The dynamic table, for either direction.  RFC 7541 2.3.2, 4 */
+struct hpack_table;
+struct hpack_encoder;
+struct hpack_decoder;
+
+struct hpack_decoder *hpack_decoder_new(struct pool *pool, uint32_t max_table_octets);
+void hpack_decoder_free(struct hpack_decoder *d);
+
+/* Called for each field in order; name and value live in the arena given to hpack_decode (or are
+ * constants).  flags: FIELD_NEVER_INDEX.  A negative return ends decoding with that code. */
+typedef int (*hpack_field_fn)(void *user, enum token token, struct slice name, struct slice value,
+                              unsigned flags);
+
+/* Decode one whole field block (the octets of HEADERS and its CONTINUATIONs joined).
+ * in         borrowed
+ * max_octets cap on the sum of name + value + 32 of all fields (RFC 9113 6.5.2); beyond it decoding
+ *            goes on to keep the table right, on_field is called no more, and the result is
+ *            ERR_FIELDS_TOO_LARGE
+ * return     0, ERR_HPACK (the connection is lost: RFC 7541 2.3.3), ERR_FIELDS_TOO_LARGE, ERR_NOMEM
+ *            (the connection is lost), or on_field's first negative result (the rest is decoded all
+ *            the same, the table stays right) */
+int hpack_decode(struct hpack_decoder *d, const void *in, size_t len, struct arena *arena,
+                 size_t max_octets, hpack_field_fn on_field, void *user);
+
+struct hpack_encoder *hpack_encoder_new(struct pool *pool, uint32_t max_table_octets);
+void hpack_encoder_free(struct hpack_encoder *e);
+/* The peer's SETTINGS_HEADER_TABLE_SIZE; the smaller of it and max_table_octets is used, and the
+ * next block opens with the size updates that RFC 7541 4.2 asks for. */
+void hpack_encoder_set_peer_max(struct hpack_encoder *e, uint32_t octets);
+/* Begin a field block: writes pending table size updates to out.  return 0 or ERR_NOMEM */
+int hpack_encode_begin(struct hpack_encoder *e, struct buf *out);
+/* Append one field.  name is in lower case; token is its token or TOKEN_NONE.  Secret fields
+ * (TOKEN_SECRET, short cookies and authorization, FIELD_NEVER_INDEX) are never indexed; fields that
+ * change with each message (:path beyond "/", content-length, date, etag ...) are not put into the
+ * dynamic table.  Strings are Huffman-coded where that is shorter.
+ * return  0 or ERR_NOMEM (the connection is then lost: tables may differ) */
+int hpack_encode_field(struct hpack_encoder *e, struct buf *out, enum token token,
+                       struct slice name, struct slice value, unsigned flags);
+/* Octets held by the tables, for memory figures and tests. */
+size_t hpack_decoder_table_octets(const struct hpack_decoder *d);
+size_t hpack_encoder_table_octets(const struct hpack_encoder *e);
+
+/* RFC 7541 5.2, Appendix B */
+size_t huffman_encoded_len(struct slice s);
+void huffman_encode(struct slice s, uint8_t *out); /* huffman_encoded_len octets */
+/* out: room for len * 8 / 5 + 1 octets.  return octets decoded, or ERR_HPACK (EOS, bad padding) */
+ssize_t huffman_decode(const uint8_t *in, size_t len, char *out);
+
+#endif
