@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A connected socket on a loop, with or without TLS, as a stream of octets.
+ *
+ * Reads and writes are at most one system call each, and none just to see EAGAIN: a short read
+ * means drained, save after the peer's FIN, which is read to the end. */
+#ifndef NET_STREAM_H
+#define NET_STREAM_H
+
+#include "base/addr.h"
+#include "net/loop.h"
+#include "net/tls.h"
+
+struct stream;
+struct stream_events {
+    /* There may be octets to read: call stream_read until stream_can_read is false or the share of
+     * this turn is used up (then loop_again). */
+    void (*on_readable)(struct stream *s);
+    /* What waited has left: there is room again. */
+    void (*on_writable)(struct stream *s);
+    /* An outgoing connect has ended: 0, ERR_TIMEOUT or ERR_CLOSED. */
+    void (*on_connected)(struct stream *s, int err);
+};
+
+struct stream {
+    struct loop_source source;
+    struct loop *loop;
+    const struct stream_events *events;
+    struct tls_conn *tls;  /* NULL: plain */
+    struct buf wire;       /* octets that the socket did not take yet */
+    struct chunk *wire_in; /* ciphertext left from the last read, rarely any */
+    uint32_t wire_in_at, wire_in_len;
+    bool can_read;         /* the kernel may have octets for us */
+    bool blocked;          /* the last write was short; wait for on_writable */
+    bool saw_hup, connecting, failed, shut;
+    uint64_t octets_in, octets_out; /* on the wire */
+};
+
+/* Takes over fd (non-blocking) and registers it.  tls: given, or NULL.
+ * return  0, or ERR_SYS (fd and tls then still belong to the caller) */
+int stream_open(struct stream *s, struct loop *l, int fd, struct tls_conn *tls,
+                const struct stream_events *events);
+/* Starts a non-blocking connect; on_connected follows, never from within this call.
+ * return  0, or ERR_SYS (no descriptors) or ERR_CLOSED (refused at once): nothing to close then */
+int stream_connect(struct stream *s, struct loop *l, const struct addr *to,
+                   const struct stream_events *events);
+/* Closes at once, dropping what was not sent.  s may be freed at the end of the turn (loop_reap)
+ * or at once if the caller is not inside one of its callbacks. */
+void stream_close(struct stream *s);
+
+static inline bool stream_is_open(const struct stream *s)
+{
+    return s->source.fd >= 0;
+}
+static inline bool stream_can_read(const struct stream *s)
+{
+    return s->can_read;
+}
+/* True while earlier octets wait for the socket: produce no more output now. */
+static inline bool stream_is_blocked(const struct stream *s)
+{
+    return s->blocked;
+}
+
+/* return  octets read; 0: the peer's clean end (FIN, after close_notify or without TLS);
+ *         ERR_AGAIN: nothing now (also during a TLS handshake); ERR_CLOSED: reset, or FIN without
+ *         close_notify inside TLS; ERR_TLS */
+ssize_t stream_read(struct stream *s, void *buf, size_t cap);
+/* Sends all of in, or keeps what the socket does not take (the stream is then blocked).
+ * return  0; ERR_CLOSED when the connection is dead; ERR_TLS; ERR_NOMEM */
+int stream_write(struct stream *s, const void *in, size_t len);
+/* No more output: FIN after what waits has left (with TLS close_notify first). */
+void stream_shutdown(struct stream *s);
+/* True when the TLS handshake is done, or there is none. */
+bool stream_is_established(const struct stream *s);
+
+/* TCP_NODELAY and TCP_NOTSENT_LOWAT; silently nothing on other sockets. */
+void stream_tune(struct stream *s, unsigned notsent_lowat_octets);
+
+#endif
