@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A promise: "this resource will be wanted with that response", in one form whatever its source. */
+#ifndef PUSH_PROMISE_H
+#define PUSH_PROMISE_H
+
+#include "http/head.h"
+#include "http/priority.h"
+
+/* source, name in metrics and explanations */
+#define PUSH_SOURCE_TABLE(X)                                                                       \
+    X(WORKER, "worker")         /* PUSH_PROMISE on the worker's h2c stream */                      \
+    X(EARLY_HINT, "early-hint") /* Link: rel=preload on a 103 */                                   \
+    X(LINK, "link")             /* Link: rel=preload on the final response */
+
+enum push_source {
+#define X(name, text) PUSH_SOURCE_##name,
+    PUSH_SOURCE_TABLE(X)
+#undef X
+        PUSH_SOURCE_COUNT
+};
+
+const char *push_source_name(enum push_source s);
+
+struct push_promise {
+    enum push_source source;
+    /* The promised request; method, scheme, authority, path; fields of a WORKER's promise. */
+    struct http_head request;
+    struct slice as;         /* Link's destination, or empty */
+    bool nopush;             /* Link's opt-out */
+    bool crossorigin;
+    bool has_content;        /* a WORKER's promise announced content: never allowed */
+    struct priority priority;
+};
+
+#endif
