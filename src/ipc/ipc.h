@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Messages between the roles: typed, size-checked, over a SOCK_SEQPACKET pair; descriptors travel
+ * beside them.  A message of an unknown type, a wrong size or a wrong number of descriptors is the
+ * end of the channel: the other role is broken or hostile. */
+#ifndef IPC_IPC_H
+#define IPC_IPC_H
+
+#include "base/addr.h"
+#include "base/slice.h"
+
+#define IPC_NAME_OCTETS    64   /* an app's name, with NUL */
+#define IPC_PATH_OCTETS    1024 /* a path, with NUL */
+#define IPC_COMMAND_OCTETS 8192
+#define IPC_MAX_FDS        2
+
+enum ipc_listen_kind { IPC_LISTEN_HTTPS, IPC_LISTEN_HTTP, IPC_LISTEN_ADMIN };
+
+/* control -> monitor */
+struct ipc_listen { /* one address to listen at; before the first commit */
+    uint32_t kind;
+    char address[ADDR_TEXT_OCTETS]; /* as addr_parse takes it; port 0: any */
+    char where[256];                /* "portico.yaml:3: listen.https", for messages */
+};
+struct ipc_certificate { /* replaces the one of the same id */
+    uint32_t id;
+    uint32_t local;              /* 1: from the local authority, for hosts; 0: the two files */
+    char hosts[4096];            /* separated by one space */
+    char chain[IPC_PATH_OCTETS]; /* absolute paths */
+    char key[IPC_PATH_OCTETS];
+    char where[256];
+};
+struct ipc_app { /* an app that monitor runs; its ipc_env messages follow */
+    char name[IPC_NAME_OCTETS];
+    char directory[IPC_PATH_OCTETS]; /* absolute */
+    char command[IPC_COMMAND_OCTETS];
+    uint32_t instances;
+    uint32_t h2_only_port; /* 1: HTTP20_ONLY_PORT is set to a second port */
+    char where[256];
+};
+struct ipc_env { /* of the ipc_app before it */
+    char text[IPC_COMMAND_OCTETS]; /* NAME=value */
+};
+struct ipc_commit { /* the wanted state is complete: apps not named since the last commit end */
+    uint64_t revision;
+    uint32_t loops;           /* threads of edge, 1 to 64 */
+    uint32_t counters_octets; /* size of the shared counters */
+    uint32_t site_slots;
+    char access_log[IPC_PATH_OCTETS]; /* "off", "stdout" or an absolute path */
+};
+struct ipc_snapshot { /* with one descriptor: the sealed memfd */
+    uint64_t revision;
+};
+struct ipc_instance_ready { /* control's probe succeeded: resets the back-off */
+    char app[IPC_NAME_OCTETS];
+    uint32_t index, generation;
+};
+struct ipc_stop { /* end everything: drain, stop workers, exit with this code */
+    uint32_t exit_code;
+};
+
+/* monitor -> control */
+struct ipc_hello { /* first: with the counters' memfd if there is one already (a restart) */
+    uint32_t restarted;
+    uint32_t as_root;               /* 1: workers have users of their own */
+    char data[IPC_PATH_OCTETS];     /* the data directory, absolute */
+    char ca_file[IPC_PATH_OCTETS];  /* the local authority's certificate */
+};
+struct ipc_listening { /* a socket is bound; kind ADMIN comes with the socket */
+    uint32_t kind;
+    char address[ADDR_TEXT_OCTETS]; /* with the real port */
+};
+struct ipc_committed { /* with the counters' memfd */
+    uint64_t revision;
+};
+enum ipc_instance_state {
+    IPC_WANTED,
+    IPC_STARTING,
+    IPC_READY,
+    IPC_DRAINING,
+    IPC_EXITED,
+    IPC_BACKOFF,
+};
+struct ipc_instance {
+    char app[IPC_NAME_OCTETS];
+    uint32_t index;
+    uint32_t generation; /* counts starts */
+    uint32_t state;      /* enum ipc_instance_state */
+    int32_t pid;         /* also the id of its process group; 0: none */
+    uint32_t uid;
+    uint32_t port, port_h2;      /* TCP on 127.0.0.1 */
+    char socket[IPC_PATH_OCTETS]; /* the unix socket's path */
+    int32_t exit_code;   /* of the last exit; -1: by a signal */
+    int32_t exit_signal;
+    uint64_t ran_ms;
+    uint32_t restarts, failures; /* failures in a row: exits before READY or just after */
+    uint32_t retry_in_ms;        /* BACKOFF: when it is started again */
+};
+struct ipc_output { /* the last lines of an instance that failed */
+    char app[IPC_NAME_OCTETS];
+    uint32_t index, generation;
+    char text[4096];
+};
+
+/* monitor -> edge */
+struct ipc_edge_config { /* first; with the counters' memfd */
+    uint32_t loops, site_slots;
+    uint32_t access_log; /* 1: a descriptor follows by ipc_access_log */
+};
+struct ipc_edge_listener { /* with the socket */
+    uint32_t kind, loop;
+    char address[ADDR_TEXT_OCTETS];
+};
+struct ipc_edge_certificate { /* with two descriptors: chain and key, PEM, read-only */
+    uint32_t id;
+};
+struct ipc_access_log { /* with the descriptor to write to */
+    uint32_t unused;
+};
+struct ipc_edge_start { /* everything was sent: serve */
+    uint32_t unused;
+};
+struct ipc_edge_drain { /* stop accepting, let exchanges end, at most so long, then exit 0 */
+    uint32_t limit_ms;
+};
+
+/* edge -> monitor */
+struct ipc_edge_up { /* this revision is in force (first one: serving began) */
+    uint64_t revision;
+};
+struct ipc_edge_drained {
+    uint32_t open; /* exchanges cut by the limit */
+};
+
+/*  type, struct, least and most descriptors */
+#define IPC_TABLE(X)                                                                               \
+    X(LISTEN, ipc_listen, 0, 0)                                                                    \
+    X(CERTIFICATE, ipc_certificate, 0, 0)                                                          \
+    X(APP, ipc_app, 0, 0)                                                                          \
+    X(ENV, ipc_env, 0, 0)                                                                          \
+    X(COMMIT, ipc_commit, 0, 0)                                                                    \
+    X(SNAPSHOT, ipc_snapshot, 1, 1)                                                                \
+    X(INSTANCE_READY, ipc_instance_ready, 0, 0)                                                    \
+    X(STOP, ipc_stop, 0, 0)                                                                        \
+    X(HELLO, ipc_hello, 0, 1)                                                                      \
+    X(LISTENING, ipc_listening, 0, 1)                                                              \
+    X(COMMITTED, ipc_committed, 1, 1)                                                              \
+    X(INSTANCE, ipc_instance, 0, 0)                                                                \
+    X(OUTPUT, ipc_output, 0, 0)                                                                    \
+    X(EDGE_CONFIG, ipc_edge_config, 1, 1)                                                          \
+    X(EDGE_LISTENER, ipc_edge_listener, 1, 1)                                                      \
+    X(EDGE_CERTIFICATE, ipc_edge_certificate, 2, 2)                                                \
+    X(ACCESS_LOG, ipc_access_log, 1, 1)                                                            \
+    X(EDGE_START, ipc_edge_start, 0, 0)                                                            \
+    X(EDGE_DRAIN, ipc_edge_drain, 0, 0)                                                            \
+    X(EDGE_UP, ipc_edge_up, 0, 0)                                                                  \
+    X(EDGE_DRAINED, ipc_edge_drained, 0, 0)
+
+enum ipc_type {
+    IPC_NONE = 0,
+#define X(name, type, least, most) IPC_##name,
+    IPC_TABLE(X)
+#undef X
+        IPC_TYPE_COUNT
+};
+
+union ipc_body {
+#define X(name, type, least, most) struct type name;
+    IPC_TABLE(X)
+#undef X
+};
+
+struct ipc_message {
+    uint32_t type;
+    uint32_t fd_count;
+    int fds[IPC_MAX_FDS];
+    union ipc_body body; /* text members are checked to end with NUL */
+};
+
+/* The channel's descriptor in a role that monitor started. */
+#define IPC_CHILD_FD 3
+
+/* Send one message; waits when the channel is full and the descriptor is blocking.
+ * body  the struct of that type
+ * fds   stay the caller's
+ * return  0; ERR_AGAIN (non-blocking and full), ERR_CLOSED, ERR_SYS */
+int ipc_send(int channel, enum ipc_type type, const void *body, const int *fds, unsigned fd_count);
+/* Receive one message.  Received descriptors are close-on-exec and belong to the caller.
+ * return  0; ERR_AGAIN; ERR_CLOSED (the other side is gone); ERR_FORMAT (an unknown type, a wrong
+ *         size or count: what came with it is closed) */
+int ipc_recv(int channel, struct ipc_message *out);
+/* A SOCK_SEQPACKET pair, both close-on-exec.  return 0 or ERR_SYS */
+int ipc_pair(int fds_out[2]);
+/* Copies text into a member; return false when it is too long. */
+bool ipc_text(char *to, size_t cap, struct slice text);
+const char *ipc_type_name(unsigned type);
+
+/* A memfd of these octets, sealed against writing, growing and shrinking.  return fd or ERR_SYS */
+int ipc_sealed_memfd(const char *name, const void *octets, size_t len);
+/* Maps a memfd read-only after checking that it is sealed and of at least min octets.
+ * return  0, ERR_FORMAT (not sealed, too small) or ERR_SYS */
+int ipc_map_sealed(int fd, size_t min, const void **base_out, size_t *len_out);
+/* A memfd of len zeroed octets for shared counters; map it writable. */
+int ipc_shared_memfd(const char *name, size_t len);
+int ipc_map_shared(int fd, void **base_out, size_t *len_out);
+
+#endif

@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The counters that edge writes and control reads, in memory shared between them (a memfd that
+ * monitor holds, so that counts survive the death of either).
+ *
+ * Layout: struct stats_header, then one struct stats_loop a loop, then for each loop one struct
+ * stats_site a site slot.  Each struct has one writing thread; every count is atomic by itself.
+ * Gauges of a loop that died are set to 0 by its successor. */
+#ifndef STATS_STATS_H
+#define STATS_STATS_H
+
+#include "base/histogram.h"
+#include "push/ledger.h"
+
+#define STATS_MAGIC     0x31545350u /* "PST1" */
+#define STATS_MAX_LOOPS 64
+
+/* symbol, metric name after "portico_", type, help */
+#define STATS_LOOP_TABLE(X)                                                                        \
+    X(connections, "client_connections_total", "counter", "Client connections accepted.")          \
+    X(connections_open, "client_connections_open", "gauge", "Client connections open now.")        \
+    X(connections_h2, "client_connections_h2_total", "counter", "Those that spoke HTTP/2.")        \
+    X(tls_handshakes, "tls_handshakes_total", "counter", "TLS handshakes completed.")              \
+    X(tls_resumed, "tls_resumed_total", "counter", "Those that resumed a session.")                \
+    X(tls_failures, "tls_failures_total", "counter", "TLS handshakes that failed.")                \
+    X(client_octets_in, "client_received_bytes_total", "counter", "Octets from clients, on the wire.") \
+    X(client_octets_out, "client_sent_bytes_total", "counter", "Octets to clients, on the wire.")  \
+    X(requests_unrouted, "requests_unrouted_total", "counter", "Requests for hosts no app has.")   \
+    X(requests_malformed, "requests_malformed_total", "counter", "Requests refused as malformed.") \
+    X(h2_aborts, "client_h2_aborts_total", "counter", "HTTP/2 connections ended for an error.")    \
+    X(worker_connects, "worker_connects_total", "counter", "Connections opened to workers.")       \
+    X(worker_connect_failures, "worker_connect_failures_total", "counter", "Of those, failed.")    \
+    X(worker_connections_open, "worker_connections_open", "gauge", "Connections to workers now.")  \
+    X(worker_octets_in, "worker_received_bytes_total", "counter", "Octets from workers.")          \
+    X(worker_octets_out, "worker_sent_bytes_total", "counter", "Octets to workers.")               \
+    X(retries, "worker_retries_total", "counter", "Requests tried again at another instance.")     \
+    X(log_dropped, "access_log_dropped_total", "counter", "Access log lines that found no room.")  \
+    X(accept_failures, "accept_failures_total", "counter", "accept() that failed, descriptors out.") \
+    X(misdirected, "requests_misdirected_total", "counter", "Requests answered 421.")              \
+    X(calls_wait, "syscalls_wait_total", "counter", "epoll_wait calls.")                           \
+    X(calls_read, "syscalls_read_total", "counter", "recv calls.")                                 \
+    X(calls_write, "syscalls_write_total", "counter", "send calls.")                               \
+    X(calls_other, "syscalls_other_total", "counter", "accept, connect and other calls.")          \
+    X(allocs, "allocations_total", "counter", "Blocks that the recycler asked libc for.")
+
+#define STATS_SITE_TABLE(X)                                                                        \
+    X(requests, "requests_total", "counter", "Requests routed to the app.")                        \
+    X(requests_open, "requests_open", "gauge", "Requests under way.")                              \
+    X(responses_2xx, "responses_2xx_total", "counter", "Responses with status 2xx.")               \
+    X(responses_3xx, "responses_3xx_total", "counter", "Responses with status 3xx.")               \
+    X(responses_4xx, "responses_4xx_total", "counter", "Responses with status 4xx.")               \
+    X(responses_5xx, "responses_5xx_total", "counter", "Responses with status 5xx.")               \
+    X(failures, "gateway_failures_total", "counter", "502, 503 and 504 made by the front end.")    \
+    X(aborted, "requests_aborted_total", "counter", "Exchanges that the client gave up.")          \
+    X(truncated, "responses_truncated_total", "counter", "Responses cut short by the worker.")     \
+    X(early_hints, "early_hints_total", "counter", "103 responses relayed.")                       \
+    X(octets_in, "request_body_bytes_total", "counter", "Body octets from clients.")               \
+    X(octets_out, "response_body_bytes_total", "counter", "Body octets to clients.")
+
+struct stats_loop {
+#define X(symbol, name, type, help) _Atomic uint64_t symbol;
+    STATS_LOOP_TABLE(X)
+#undef X
+};
+
+struct stats_site {
+#define X(symbol, name, type, help) _Atomic uint64_t symbol;
+    STATS_SITE_TABLE(X)
+#undef X
+    struct histogram duration; /* request head complete to response complete */
+    struct push_ledger push;
+};
+
+struct stats_header {
+    uint32_t magic;
+    uint32_t loops, site_slots;
+    uint32_t loop_octets, site_octets; /* sizeof, so that two builds that differ notice */
+};
+
+/* The only writer of *c calls these. */
+static inline void stats_add(_Atomic uint64_t *c, uint64_t n)
+{
+    atomic_store_explicit(c, atomic_load_explicit(c, memory_order_relaxed) + n,
+                          memory_order_relaxed);
+}
+static inline void stats_sub(_Atomic uint64_t *c, uint64_t n)
+{
+    atomic_store_explicit(c, atomic_load_explicit(c, memory_order_relaxed) - n,
+                          memory_order_relaxed);
+}
+static inline uint64_t stats_get(const _Atomic uint64_t *c)
+{
+    return atomic_load_explicit(c, memory_order_relaxed);
+}
+
+size_t stats_octets(uint32_t loops, uint32_t site_slots);
+/* Write the header into fresh, zeroed memory of stats_octets(). */
+void stats_init(void *memory, uint32_t loops, uint32_t site_slots);
+/* return  NULL when memory (len octets) is not such a region of this build */
+struct stats_header *stats_open(void *memory, size_t len);
+struct stats_loop *stats_loop(struct stats_header *h, uint32_t loop);
+/* slot < site_slots */
+struct stats_site *stats_site(struct stats_header *h, uint32_t loop, uint32_t slot);
+
+#endif
