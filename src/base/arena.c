@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/arena.h"
+#include "base/panic.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -45,6 +46,14 @@ void *arena_alloc(struct arena *a, size_t n)
     a->at += n;
     a->octets += n;
     return p;
+}
+
+void arena_shrink(struct arena *a, void *p, size_t n, size_t used)
+{
+    size_t full = (n + 7) & ~(size_t)7, kept = (used + 7) & ~(size_t)7;
+    ASSERT(used <= n && (char *)p + full == a->at);
+    a->at -= full - kept;
+    a->octets -= full - kept;
 }
 
 void *arena_zalloc(struct arena *a, size_t n)

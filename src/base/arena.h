@@ -26,6 +26,8 @@ void arena_fini(struct arena *a);
 /* return  n octets, uninitialised, aligned to 8; NULL when memory is out */
 void *arena_alloc(struct arena *a, size_t n);
 void *arena_zalloc(struct arena *a, size_t n);
+/* Give back the end of p, the newest allocation: of its n octets, used ones stay. */
+void arena_shrink(struct arena *a, void *p, size_t n, size_t used);
 /* A copy with a NUL after it (not counted); p is NULL when memory is out. */
 struct slice arena_dup(struct arena *a, struct slice s);
 /* Formats into the arena; p is NULL when memory is out. */

@@ -13,8 +13,15 @@ struct hpack_table;
 struct hpack_encoder;
 struct hpack_decoder;
 
+/* pool: kept.  max_table_octets is what our SETTINGS_HEADER_TABLE_SIZE says (at most 65536 counts).
+ * Below 4096 it does not bind yet, since the peer may use that much until it has seen our settings.
+ * return  NULL when memory is out */
 struct hpack_decoder *hpack_decoder_new(struct pool *pool, uint32_t max_table_octets);
 void hpack_decoder_free(struct hpack_decoder *d);
+/* The peer acknowledged SETTINGS with this SETTINGS_HEADER_TABLE_SIZE: from now on it binds, and if
+ * the table is larger the next block must shrink it (RFC 9113 4.3.1).  Need not be called for a
+ * size of 4096 or more that has not changed. */
+void hpack_decoder_set_max(struct hpack_decoder *d, uint32_t octets);
 
 /* Called for each field in order; name and value live in the arena given to hpack_decode (or are
  * constants).  flags: FIELD_NEVER_INDEX.  A negative return ends decoding with that code. */
@@ -32,6 +39,8 @@ typedef int (*hpack_field_fn)(void *user, enum token token, struct slice name, s
 int hpack_decode(struct hpack_decoder *d, const void *in, size_t len, struct arena *arena,
                  size_t max_octets, hpack_field_fn on_field, void *user);
 
+/* pool: kept.  max_table_octets: the most that our table may take, whatever the peer offers; at
+ * most 65536 counts.  return  NULL when memory is out */
 struct hpack_encoder *hpack_encoder_new(struct pool *pool, uint32_t max_table_octets);
 void hpack_encoder_free(struct hpack_encoder *e);
 /* The peer's SETTINGS_HEADER_TABLE_SIZE; the smaller of it and max_table_octets is used, and the
@@ -40,13 +49,13 @@ void hpack_encoder_set_peer_max(struct hpack_encoder *e, uint32_t octets);
 /* Begin a field block: writes pending table size updates to out.  return 0 or ERR_NOMEM */
 int hpack_encode_begin(struct hpack_encoder *e, struct buf *out);
 /* Append one field.  name is in lower case; token is its token or TOKEN_NONE.  Secret fields
- * (TOKEN_SECRET, short cookies and authorization, FIELD_NEVER_INDEX) are never indexed; fields that
- * change with each message (:path beyond "/", content-length, date, etag ...) are not put into the
- * dynamic table.  Strings are Huffman-coded where that is shorter.
- * return  0 or ERR_NOMEM (the connection is then lost: tables may differ) */
+ * (TOKEN_SECRET, FIELD_NEVER_INDEX) are never indexed; fields that change with each message (:path
+ * beyond "/", content-length, etag ...) are not put into the dynamic table; a name whose values
+ * keep changing is put there only when a value comes twice in a row.  Strings are Huffman-coded
+ * where that is shorter. return  0 or ERR_NOMEM (the connection is then lost: tables may differ) */
 int hpack_encode_field(struct hpack_encoder *e, struct buf *out, enum token token,
                        struct slice name, struct slice value, unsigned flags);
-/* Octets held by the tables, for memory figures and tests. */
+/* Octets of memory held by the tables, for memory figures and tests. */
 size_t hpack_decoder_table_octets(const struct hpack_decoder *d);
 size_t hpack_encoder_table_octets(const struct hpack_encoder *e);
 
