@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+# A thin front for Meson, npm and the tests: `make help` says what there is.
+
+ifeq ($(origin CC),default)
+CC := gcc
+endif
+export CC
+
+RELEASE := build
+CHECKED := build-asan
+NPM_APPS := $(dir $(wildcard examples/*/package-lock.json))
+
+.PHONY: help up build test clean packages-build packages-examples packages-test examples
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+
+help:
+	@echo 'make up      install what is missing, build, and start Portico with the example apps'
+	@echo 'make test    install what is missing, build with sanitizers, run all tests'
+	@echo 'make build   leave the program at build/portico'
+	@echo 'make clean   remove what was built (the data directory stays)'
+
+up: build examples
+	@exec $(RELEASE)/portico up --manifest examples/portico.yaml $(UP)
+
+build: packages-build $(RELEASE)/build.ninja
+	@ninja -C $(RELEASE)
+	@[ -e $(RELEASE)/portico ] || ln -s src/bin/portico $(RELEASE)/portico
+
+# Werror is for CI: a newer compiler's new warning must not stop someone's `make up`.
+$(RELEASE)/build.ninja:
+	@meson setup $(RELEASE) --buildtype=release
+
+$(CHECKED)/build.ninja:
+	@meson setup $(CHECKED) --buildtype=debugoptimized -Doptimization=1 -Dwerror=true \
+	    -Db_sanitize=address,undefined -Db_lundef=false
+
+test: packages-test examples $(CHECKED)/build.ninja
+	@ninja -C $(CHECKED)
+	@tests/run $(CHECKED)
+
+examples: packages-examples $(addsuffix node_modules/.package-lock.json,$(NPM_APPS))
+
+# npm leaves the hidden lock file as its own record of what it installed.
+examples/%/node_modules/.package-lock.json: examples/%/package-lock.json
+	@echo 'npm ci in examples/$*'
+	@cd examples/$* && npm ci --no-audit --no-fund --loglevel=error
+	@touch $@
+
+packages-build:
+	@tools/install-packages build
+packages-examples:
+	@tools/install-packages examples
+packages-test:
+	@tools/install-packages build examples test
+
+clean:
+	rm -rf $(RELEASE) $(CHECKED) $(addsuffix node_modules,$(NPM_APPS))
