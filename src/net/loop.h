@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* One event loop a thread: edge-triggered epoll, registered once a descriptor; timers; work for the
- * end of the turn.  Nothing here is shared between threads except loop_wake and mailboxes.
+ * end of the turn.  Nothing here is shared between threads except mailbox_post.
  *
  * A turn: wait; on_event of each ready source; due timers; then the flush tasks until none is left
  * (they may queue more), so that each connection writes once a turn; then the reap tasks, which may
@@ -61,7 +61,7 @@ void loop_remove(struct loop *l, struct loop_source *s);
 /* The descriptor is about to be closed: only drop events of s that wait in this turn. */
 void loop_forget(struct loop *l, struct loop_source *s);
 
-/* Runs until loop_stop. */
+/* Runs until loop_stop, which may also have been called before. */
 void loop_run(struct loop *l);
 /* One turn; waits at most wait_ms (-1: until something happens). */
 void loop_turn(struct loop *l, int wait_ms);
@@ -94,6 +94,7 @@ struct loop_calls *loop_calls(struct loop *l);
 struct mailbox;
 typedef void (*mailbox_fn)(void *user, unsigned type, void *message);
 struct mailbox *mailbox_new(struct loop *l, mailbox_fn on_message, void *user);
+/* No thread may post any more.  Messages that still wait are dropped; allowed inside on_message. */
 void mailbox_free(struct mailbox *m);
 /* message is given.  return 0 or ERR_NOMEM */
 int mailbox_post(struct mailbox *m, unsigned type, void *message);

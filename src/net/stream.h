@@ -29,9 +29,12 @@ struct stream {
     struct buf wire;       /* octets that the socket did not take yet */
     struct chunk *wire_in; /* ciphertext left from the last read, rarely any */
     uint32_t wire_in_at, wire_in_len;
-    bool can_read;         /* the kernel may have octets for us */
-    bool blocked;          /* the last write was short; wait for on_writable */
+    struct loop_task later; /* small TLS output that waits for company until the turn ends */
+    bool can_read;          /* stream_read may give something */
+    bool in_kernel;         /* the kernel may have octets for us */
+    bool blocked;           /* the last write was short; wait for on_writable */
     bool saw_hup, connecting, failed, shut;
+    bool ended;                     /* the peer's clean end was read */
     uint64_t octets_in, octets_out; /* on the wire */
 };
 

@@ -1,0 +1,388 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "net/stream.h"
+#include "base/chain.h"
+#include "base/err.h"
+#include "base/panic.h"
+
+#include <errno.h>
+#include <netinet/tcp.h>
+#include <unistd.h>
+
+/* One recv or one slice of plaintext; with the overhead of its records it fits into a scratch. */
+#define STREAM_SLICE_OCTETS    (64u << 10)
+#define STREAM_MIN_RECV_OCTETS 4096
+
+static bool is_readable(const struct stream *s)
+{
+    return s->in_kernel || s->wire_in_len || (s->tls && tls_has_pending(s->tls));
+}
+
+/* return  octets taken by the socket, or ERR_CLOSED (the stream has then failed) */
+static ssize_t send_once(struct stream *s, const void *p, size_t len)
+{
+    ssize_t n;
+    do {
+        loop_calls(s->loop)->writes++;
+        n = send(s->source.fd, p, len, MSG_NOSIGNAL);
+    } while (n < 0 && errno == EINTR);
+    if (n >= 0) {
+        s->octets_out += (uint64_t)n;
+        return n;
+    }
+    if (errno == EAGAIN)
+        return 0;
+    s->failed = true;
+    return ERR_CLOSED;
+}
+
+/* Remember what the socket did not take. */
+static int keep(struct stream *s, const void *p, size_t len)
+{
+    s->blocked = true;
+    if (buf_add(&s->wire, p, len) == 0)
+        return 0;
+    s->failed = true;
+    return ERR_NOMEM;
+}
+
+/* One send of what waits. */
+static int send_wire(struct stream *s)
+{
+    if (buf_len(&s->wire)) {
+        ssize_t n = send_once(s, buf_at(&s->wire), buf_len(&s->wire));
+        if (n < 0)
+            return (int)n;
+        buf_consume(&s->wire, (size_t)n);
+    }
+    s->blocked = buf_len(&s->wire) != 0;
+    if (!s->blocked && s->shut) {
+        loop_calls(s->loop)->other++;
+        shutdown(s->source.fd, SHUT_WR);
+    }
+    return 0;
+}
+
+static void send_later(struct loop_task *t)
+{
+    struct stream *s = CONTAINER_OF(t, struct stream, later);
+    if (!s->blocked && !s->failed && buf_len(&s->wire))
+        send_wire(s);
+}
+
+/* return  whether there is a connection now and s is still open */
+static bool end_connect(struct stream *s, unsigned events)
+{
+    int err = 0;
+    if (events & LOOP_HUP) {
+        socklen_t len = sizeof err;
+        loop_calls(s->loop)->other++;
+        if (getsockopt(s->source.fd, SOL_SOCKET, SO_ERROR, &err, &len) != 0)
+            err = errno;
+    } else if (!(events & LOOP_OUT)) {
+        return false;
+    }
+    s->connecting = false;
+    if (err)
+        s->failed = true;
+    s->events->on_connected(s, err == 0 ? 0 : err == ETIMEDOUT ? ERR_TIMEOUT : ERR_CLOSED);
+    return err == 0 && stream_is_open(s);
+}
+
+static void on_event(struct loop_source *source, unsigned events)
+{
+    struct stream *s = CONTAINER_OF(source, struct stream, source);
+    if (s->connecting && !end_connect(s, events))
+        return;
+    bool was_blocked = s->blocked, had_failed = s->failed;
+    bool readable = (events & (LOOP_IN | LOOP_RDHUP | LOOP_HUP)) != 0;
+    if (events & (LOOP_RDHUP | LOOP_HUP))
+        s->saw_hup = true;
+    if (readable)
+        s->in_kernel = s->can_read = true;
+    if ((events & LOOP_HUP) && s->ended && !s->shut) /* half-closed by the peer, now dead */
+        s->failed = true;
+    if ((events & (LOOP_OUT | LOOP_HUP)) && buf_len(&s->wire) && !s->failed)
+        send_wire(s);
+    if (s->failed && !had_failed) /* reading tells the owner */
+        s->in_kernel = s->can_read = readable = true;
+    if (readable && (!s->ended || s->failed))
+        s->events->on_readable(s);
+    if (was_blocked && stream_is_open(s) && !s->blocked)
+        s->events->on_writable(s);
+}
+
+static void prepare(struct stream *s, struct loop *l, int fd, const struct stream_events *events)
+{
+    *s = (struct stream){.source = {on_event, fd}, .loop = l, .events = events};
+    buf_init(&s->wire, loop_pool(l));
+    loop_task_init(&s->later, send_later);
+}
+
+int stream_open(struct stream *s, struct loop *l, int fd, struct tls_conn *tls,
+                const struct stream_events *events)
+{
+    prepare(s, l, fd, events);
+    if (loop_add(l, &s->source) != 0) {
+        s->source.fd = -1;
+        return ERR_SYS;
+    }
+    s->tls = tls;
+    return 0;
+}
+
+/* What went wrong: ours, or the peer's refusal (for a unix socket, EAGAIN says that its backlog is
+ * full). */
+static int connect_error(int err)
+{
+    switch (err) {
+    case EMFILE:
+    case ENFILE:
+    case ENOBUFS:
+    case ENOMEM:
+    case EADDRNOTAVAIL:
+        return ERR_SYS;
+    default:
+        return ERR_CLOSED;
+    }
+}
+
+int stream_connect(struct stream *s, struct loop *l, const struct addr *to,
+                   const struct stream_events *events)
+{
+    prepare(s, l, -1, events);
+    loop_calls(l)->other++;
+    int fd = socket(to->u.sa.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return ERR_SYS;
+    loop_calls(l)->connects++;
+    int err =
+        connect(fd, &to->u.sa, to->len) == 0 || errno == EINPROGRESS ? 0 : connect_error(errno);
+    s->source.fd = fd;
+    /* When it succeeded at once, registering gives an event for a writable socket in the next turn,
+     * so both cases go on in the same way. */
+    s->connecting = true;
+    if (err == 0)
+        err = loop_add(l, &s->source);
+    if (err) {
+        close(fd);
+        s->source.fd = -1;
+    }
+    return err;
+}
+
+void stream_close(struct stream *s)
+{
+    if (!stream_is_open(s))
+        return;
+    loop_forget(s->loop, &s->source);
+    loop_task_cancel(&s->later);
+    loop_calls(s->loop)->other++;
+    close(s->source.fd);
+    s->source.fd = -1;
+    if (s->tls)
+        tls_conn_free(s->tls);
+    s->tls = NULL;
+    chunk_unref(s->wire_in);
+    s->wire_in = NULL;
+    s->wire_in_len = 0;
+    buf_fini(&s->wire);
+    s->can_read = s->in_kernel = s->blocked = false;
+}
+
+/* One recv.  A short one has drained the kernel; after a FIN no further edge comes, so then it is
+ * read to the end. */
+static ssize_t recv_once(struct stream *s, void *buf, size_t cap)
+{
+    loop_calls(s->loop)->reads++;
+    ssize_t n = recv(s->source.fd, buf, cap, 0);
+    if (n > 0) {
+        s->octets_in += (uint64_t)n;
+        s->in_kernel = (size_t)n == cap || s->saw_hup;
+        return n;
+    }
+    if (n < 0 && errno == EINTR)
+        return ERR_AGAIN;
+    s->in_kernel = false;
+    if (n < 0 && errno == EAGAIN)
+        return ERR_AGAIN;
+    /* A send that failed has swallowed the error that would have told this end from a clean one. */
+    if (n == 0 && !s->failed)
+        return 0;
+    s->failed = true;
+    return ERR_CLOSED;
+}
+
+static int keep_wire_in(struct stream *s, const char *p, size_t len)
+{
+    ASSERT(!s->wire_in);
+    s->wire_in = chunk_new(loop_pool(s->loop), (uint32_t)len);
+    if (!s->wire_in) {
+        s->failed = true;
+        return ERR_NOMEM;
+    }
+    memcpy(s->wire_in->octets, p, len);
+    s->wire_in_at = 0;
+    s->wire_in_len = (uint32_t)len;
+    return 0;
+}
+
+/* Send what decrypting made.  What belongs to the handshake goes at once, as must an alert, since
+ * the owner will close; a session ticket waits for the first octets that the owner writes. */
+static void send_handshake(struct stream *s, bool at_once)
+{
+    if (buf_len(&s->wire) == 0 || s->blocked || s->failed)
+        return;
+    if (at_once || !tls_is_established(s->tls))
+        send_wire(s);
+    else
+        loop_reap(s->loop, &s->later);
+}
+
+static ssize_t decrypt(struct stream *s, const char *in, size_t in_len, size_t *taken_out,
+                       void *buf, size_t cap)
+{
+    ssize_t n = tls_decrypt(s->tls, in, in_len, taken_out, buf, cap, &s->wire);
+    send_handshake(s, n < 0);
+    if (n != ERR_CLOSED)
+        return n;
+    s->ended = true;
+    s->in_kernel = false;
+    return n;
+}
+
+static ssize_t read_tls(struct stream *s, void *buf, size_t cap)
+{
+    size_t taken;
+    if (s->wire_in_len || tls_has_pending(s->tls)) {
+        const char *in = s->wire_in_len ? s->wire_in->octets + s->wire_in_at : "";
+        ssize_t n = decrypt(s, in, s->wire_in_len, &taken, buf, cap);
+        s->wire_in_at += (uint32_t)taken;
+        s->wire_in_len -= (uint32_t)taken;
+        if (s->wire_in_len == 0) {
+            chunk_unref(s->wire_in);
+            s->wire_in = NULL;
+        }
+        if (n != 0)
+            return n;
+    }
+    if (!s->in_kernel)
+        return ERR_AGAIN;
+    char *in = loop_scratch(s->loop, 0);
+    size_t want = cap < STREAM_MIN_RECV_OCTETS ? STREAM_MIN_RECV_OCTETS
+                  : cap > STREAM_SLICE_OCTETS  ? STREAM_SLICE_OCTETS
+                                               : cap;
+    ssize_t got = recv_once(s, in, want);
+    if (got < 0)
+        return got;
+    if (got == 0) { /* no close_notify came before the FIN: RFC 8446 6.1 */
+        s->failed = true;
+        return ERR_CLOSED;
+    }
+    ssize_t n = decrypt(s, in, (size_t)got, &taken, buf, cap);
+    if (n > 0 && taken < (size_t)got && keep_wire_in(s, in + taken, (size_t)got - taken) != 0)
+        return ERR_CLOSED;
+    return n;
+}
+
+ssize_t stream_read(struct stream *s, void *buf, size_t cap)
+{
+    if (!stream_is_open(s))
+        return ERR_CLOSED;
+    if (s->ended)
+        return s->failed ? ERR_CLOSED : 0;
+    if (s->connecting || !s->can_read || cap == 0)
+        return ERR_AGAIN;
+    ssize_t n = s->tls ? read_tls(s, buf, cap) : recv_once(s, buf, cap);
+    if (n == 0 && !s->tls)
+        s->ended = true;
+    if (s->tls && n == ERR_CLOSED && s->ended)
+        n = 0;
+    else if (s->tls && n == 0)
+        n = ERR_AGAIN;
+    s->can_read = n > 0 || n == ERR_AGAIN ? is_readable(s) : false;
+    return n;
+}
+
+static ssize_t encrypt(struct stream *s, const char *in, size_t len, char *out, size_t cap)
+{
+    ssize_t n = tls_encrypt(s->tls, in, len, out, cap);
+    if (n < 0)
+        s->failed = true;
+    return n;
+}
+
+static int write_tls(struct stream *s, const char *in, size_t len)
+{
+    size_t at = 0;
+    while (at < len && buf_len(&s->wire) == 0) {
+        size_t slice = len - at < STREAM_SLICE_OCTETS ? len - at : STREAM_SLICE_OCTETS;
+        char *out = loop_scratch(s->loop, 1);
+        ssize_t n = encrypt(s, in + at, slice, out, LOOP_SCRATCH_OCTETS);
+        if (n < 0)
+            return (int)n;
+        at += slice;
+        ssize_t sent = send_once(s, out, (size_t)n);
+        if (sent < 0)
+            return (int)sent;
+        if (sent < n && keep(s, out + sent, (size_t)(n - sent)) != 0)
+            return ERR_NOMEM;
+    }
+    while (at < len) {
+        size_t slice = len - at < STREAM_SLICE_OCTETS ? len - at : STREAM_SLICE_OCTETS;
+        size_t room = tls_wire_bound(slice);
+        char *out = buf_reserve(&s->wire, room);
+        ssize_t n = out ? encrypt(s, in + at, slice, out, room) : ERR_NOMEM;
+        if (n < 0) {
+            s->failed = true;
+            return (int)n;
+        }
+        buf_added(&s->wire, (size_t)n);
+        at += slice;
+    }
+    if (!s->blocked && buf_len(&s->wire))
+        return send_wire(s);
+    return 0;
+}
+
+int stream_write(struct stream *s, const void *in, size_t len)
+{
+    if (!stream_is_open(s) || s->failed || s->shut)
+        return ERR_CLOSED;
+    if (len == 0)
+        return 0;
+    if (s->tls)
+        return write_tls(s, in, len);
+    if (s->connecting || buf_len(&s->wire))
+        return keep(s, in, len);
+    ssize_t n = send_once(s, in, len);
+    if (n < 0)
+        return (int)n;
+    return (size_t)n < len ? keep(s, (const char *)in + n, len - (size_t)n) : 0;
+}
+
+void stream_shutdown(struct stream *s)
+{
+    if (!stream_is_open(s) || s->failed || s->shut)
+        return;
+    s->shut = true;
+    if (s->tls)
+        tls_close_notify(s->tls, &s->wire);
+    if (!s->connecting && !s->blocked)
+        send_wire(s);
+}
+
+bool stream_is_established(const struct stream *s)
+{
+    return stream_is_open(s) && !s->connecting && (!s->tls || tls_is_established(s->tls));
+}
+
+void stream_tune(struct stream *s, unsigned notsent_lowat_octets)
+{
+    int on = 1;
+    loop_calls(s->loop)->other++;
+    if (setsockopt(s->source.fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) != 0)
+        return;
+    loop_calls(s->loop)->other++;
+    setsockopt(s->source.fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &notsent_lowat_octets,
+               sizeof notsent_lowat_octets);
+}
