@@ -32,8 +32,8 @@ enum h1_role { H1_SERVER, H1_CLIENT };
 
 struct h1_limits {
     uint32_t start_line_octets;    /* longer: ERR_URI_TOO_LONG (server) */
-    uint32_t field_section_octets; /* start line excluded; longer: ERR_FIELDS_TOO_LARGE; also caps the
-                                      trailer section */
+    uint32_t field_section_octets; /* start line excluded; longer: ERR_FIELDS_TOO_LARGE; also caps
+                                      the trailer section */
     uint32_t chunk_line_octets;    /* size and extensions of one chunk */
     uint32_t informational;        /* client role: most 1xx heads before a final one */
 };
@@ -44,7 +44,7 @@ void h1_limits_default(struct h1_limits *l);
 struct h1_events {
     /* A request (server) or a response, informational or final (client).  end: no content follows.
      * In a server, scheme is empty (the caller knows it); absolute-form targets are split and their
-     * authority replaces Host's (RFC 9112 3.2.2).  For an Upgrade request see h1_conn_upgrade. */
+     * authority replaces Host's (RFC 9112 3.2.2).  head->protocol: see h1_conn_upgrade. */
     void (*on_head)(void *user, const struct http_head *head, bool end);
     /* Content without its transfer coding; octets borrowed (they lie in the octets fed, or inside).
      * octets.len 0 only with end. */
@@ -79,11 +79,12 @@ int h1_conn_feed(struct h1_conn *c, const void *in, size_t len);
 int h1_conn_eof(struct h1_conn *c);
 /* Write out as much as fits.  return  octets written; 0: nothing now.  Calls on_sent, on_done */
 size_t h1_conn_output(struct h1_conn *c, void *out, size_t cap);
+/* Whether h1_conn_output has something to do: octets to write, or only on_done to call. */
 bool h1_conn_has_output(const struct h1_conn *c);
 /* False while octets wait inside for the current exchange to end. */
 bool h1_conn_wants_input(const struct h1_conn *c);
-/* Parse what waited inside, after on_done (not from within a callback).  Like h1_conn_feed of
- * nothing. */
+/* Parse what waited inside, after on_done or h1_conn_upgrade (not from within a callback).  Like
+ * h1_conn_feed of nothing. */
 int h1_conn_resume(struct h1_conn *c);
 
 /* Client role: send a request head.  Only while h1_conn_is_idle.  head is borrowed.
@@ -100,12 +101,21 @@ int h1_conn_send_head(struct h1_conn *c, const struct http_head *head, bool end,
 int h1_conn_send_body(struct h1_conn *c, struct slice octets, struct chunk *chunk, bool end);
 /* Queue the trailer section (chunked only; elsewhere it is dropped); ends the message. */
 int h1_conn_send_trailers(struct h1_conn *c, const struct fields *trailers);
-/* Server: send 101, client: 101 has been received for this exchange; from now on octets pass as they
- * are: h1_conn_send_body sends raw, on_tunnel receives.  end closes the sending side. */
+/* Switch protocols (RFC 9110 7.8) or begin the tunnel of a CONNECT (9.3.6); from now on octets pass
+ * as they are: h1_conn_send_body sends raw, on_tunnel receives; end closes the sending side, and
+ * on_done comes when both sides have ended.
+ *  - head->protocol is how Upgrade is said in both roles: a server's on_head has it when a request
+ *    without content asks for one plain protocol ("websocket"; never "h2c"), h1_conn_send_head
+ * writes Upgrade from it (a request's end is then true).  Upgrade fields in head->fields are left
+ * out like every hop-by-hop field.
+ *  - server: after h1_conn_send_head of 101 (head->protocol set), or of 2xx to CONNECT; end false;
+ *  - client: after on_head of 101, or of 2xx to CONNECT; end is false there.  101 that was not
+ * asked for is ERR_BAD_MESSAGE.  Octets that come before this call wait inside. return  0, or
+ * ERR_USAGE: not now */
 int h1_conn_upgrade(struct h1_conn *c);
 
-size_t h1_conn_queued(const struct h1_conn *c); /* body octets not yet drawn */
-bool h1_conn_is_idle(const struct h1_conn *c);  /* no exchange is under way */
+size_t h1_conn_queued(const struct h1_conn *c);    /* body octets not yet drawn */
+bool h1_conn_is_idle(const struct h1_conn *c);     /* no exchange is under way */
 bool h1_conn_can_respond(const struct h1_conn *c); /* server: no octet of a final response queued */
 /* Client: an octet of the current response (informational included) has come. */
 bool h1_conn_response_begun(const struct h1_conn *c);
