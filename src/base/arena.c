@@ -24,9 +24,17 @@ void arena_fini(struct arena *a)
     a->octets = 0;
 }
 
+/* Never 0, so that a result of NULL always means that memory is out. */
+static size_t rounded(size_t n)
+{
+    return n ? (n + 7) & ~(size_t)7 : 8;
+}
+
 void *arena_alloc(struct arena *a, size_t n)
 {
-    n = (n + 7) & ~(size_t)7;
+    if (n > SIZE_MAX / 2)
+        return NULL;
+    n = rounded(n);
     if ((size_t)(a->end - a->at) < n) {
         size_t size = a->blocks ? ARENA_NEXT_OCTETS : ARENA_FIRST_OCTETS;
         struct arena_block *b;
@@ -50,7 +58,7 @@ void *arena_alloc(struct arena *a, size_t n)
 
 void arena_shrink(struct arena *a, void *p, size_t n, size_t used)
 {
-    size_t full = (n + 7) & ~(size_t)7, kept = (used + 7) & ~(size_t)7;
+    size_t full = rounded(n), kept = used ? rounded(used) : 0;
     ASSERT(used <= n && (char *)p + full == a->at);
     a->at -= full - kept;
     a->octets -= full - kept;

@@ -22,7 +22,7 @@ void buf_fini(struct buf *b)
 char *buf_reserve(struct buf *b, size_t n)
 {
     size_t len = buf_len(b);
-    if (b->cap - b->end >= n)
+    if (b->block && b->cap - b->end >= n)
         return b->block + b->end;
     if (b->start && b->cap - len >= n && b->start >= len) {
         memmove(b->block, b->block + b->start, len);
@@ -31,11 +31,10 @@ char *buf_reserve(struct buf *b, size_t n)
         return b->block + len;
     }
     size_t cap = b->cap ? b->cap : BUF_FIRST_OCTETS;
-    while (cap < len + n) {
-        if (cap > SIZE_MAX / 2)
-            return NULL;
+    if (n > SIZE_MAX / 4 - len)
+        return NULL;
+    while (cap < len + n)
         cap *= 2;
-    }
     cap = pool_usable(cap);
     char *block = pool_get(b->pool, cap);
     if (!block)

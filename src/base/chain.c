@@ -10,7 +10,7 @@ struct chain_piece {
     size_t len;
 };
 
-#define COPY_CHUNK_OCTETS 4096
+#define COPY_CHUNK_OCTETS (8192 - (uint32_t)sizeof(struct chunk)) /* fills a block of the pool */
 
 struct chunk *chunk_new(struct pool *pool, uint32_t cap)
 {

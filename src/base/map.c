@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/map.h"
 #include "base/err.h"
+#include "base/panic.h"
 
 #include <stdlib.h>
 
@@ -40,7 +41,7 @@ void *map_get(const struct map *m, struct slice key)
 
 static void insert(struct map_entry *entries, size_t cap, struct map_entry new)
 {
-    size_t i = new.hash & (cap - 1);
+    size_t i = new.hash &(cap - 1);
     while (entries[i].value)
         i = (i + 1) & (cap - 1);
     entries[i] = new;
@@ -66,6 +67,7 @@ static int grow(struct map *m)
 
 int map_put(struct map *m, struct slice key, void *value)
 {
+    ASSERT(value);
     uint64_t hash = hash_octets(&m->seed, key);
     struct map_entry *e = find(m, key, hash);
     if (e) {

@@ -7,10 +7,10 @@
 int fields_add(struct fields *f, struct arena *a, enum token token, struct slice name,
                struct slice value)
 {
+    if (f->count >= FIELDS_MAX)
+        return ERR_FIELDS_TOO_LARGE;
     if (f->count == f->cap) {
         uint32_t cap = f->cap ? f->cap * 2 : FIELDS_FIRST;
-        if (f->count >= FIELDS_MAX)
-            return ERR_FIELDS_TOO_LARGE;
         struct field *at = arena_alloc(a, cap * sizeof *at);
         if (!at)
             return ERR_NOMEM;
