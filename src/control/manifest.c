@@ -1,0 +1,582 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The schema: every key of the manifest, with what is allowed and what it is when absent. */
+#include "control/manifest_value.h"
+#include "base/map.h"
+#include "ipc/ipc.h"
+#include "route/route.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define MAX_HOSTS     64
+#define MAX_ENV       256
+#define MAX_UPSTREAMS 64
+
+#define READER(name) \
+    static bool name(struct manifest *m, const struct tree_node *n, const struct key *k, void *to)
+READER(read_listen);
+READER(read_loops);
+READER(read_access_log);
+READER(read_prefixes);
+READER(read_hosts);
+READER(read_upstreams);
+READER(read_env);
+READER(read_directory);
+READER(read_pem);
+READER(read_certificate);
+READER(read_apps);
+
+static const struct word no_yes[] = {{"true", 1}, {"false", 0}, {NULL, 0}};
+static const struct word push_words[] = {{"auto", 0}, {"off", 1}, {NULL, 0}};
+static const struct word forwarded_words[] = {{"ip", 0}, {"ip:port", 1}, {NULL, 0}};
+static const struct word tls_words[] = {{"1.2", 0x0303}, {"1.3", 0x0304}, {NULL, 0}};
+static const struct word flag_words[] = {
+    {"0", ROUTE_PROXY_H1}, {"1", ROUTE_PROXY_ALL}, {"2", ROUTE_PROXY_GRPC}, {NULL, 0}};
+
+#define ADDRESSES  "an IP address and a port like 127.0.0.1:8443 or [::1]:8443, or a list of them"
+#define DURATION   "a duration like 500ms, 230s, 2m or 1h"
+#define APP(field) offsetof(struct manifest_app, field)
+#define TOP(field) offsetof(struct manifest, field)
+
+static const struct key timeout_keys[] = {
+    {"request", value_duration, APP(request_timeout_ms), DURATION " (100ms to 24h)",
+     .initial = "230s", .least = 100, .most = 86400000},
+    {"idle", value_duration, APP(idle_timeout_ms), DURATION " (1s to 24h)", .initial = "60s",
+     .least = 1000, .most = 86400000},
+    {0},
+};
+
+static const struct key limit_keys[] = {
+    {"body", value_size, APP(body_limit_octets),
+     "a size in octets, or with KiB, MiB, GiB or TiB, like 64KiB (0 to 1024TiB)", .initial = "1GiB",
+     .least = 0, .most = 1ull << 50},
+    {0},
+};
+
+static const struct key tls_keys[] = {
+    {"minVersion", value_word, APP(min_tls_version), "\"1.2\" or \"1.3\"", .initial = "1.2",
+     .words = tls_words},
+    {0},
+};
+
+static const struct key certificate_keys[] = {
+    {"chain", read_pem, APP(chain), "a PEM file with the certificate and its chain",
+     .required = true},
+    {"key", read_pem, APP(key), "a PEM file with the private key", .required = true},
+    {0},
+};
+
+static const struct key app_keys[] = {
+    {"directory", read_directory, APP(directory),
+     .allowed = "a directory, relative to the manifest"},
+    {"command", value_text, APP(command), "a command for /bin/sh", .most = IPC_COMMAND_OCTETS - 1},
+    {"instances", value_number, APP(instances), .initial = "1", .least = 1, .most = 64},
+    {"upstreams", read_upstreams, APP(upstreams),
+     "addresses of workers that someone else runs, like tcp://127.0.0.1:9000 or unix:/run/x.sock",
+     .least = 1, .most = MAX_UPSTREAMS},
+    {"hosts", read_hosts, APP(hosts), "host names like shop.example or *.shop.example",
+     .required = true, .least = 1, .most = MAX_HOSTS},
+    {"http20Enabled", value_word, APP(http20_enabled), .initial = "true", .words = no_yes},
+    {"http20ProxyFlag", value_word, APP(proxy_flag),
+     "0 (HTTP/1.1 to the worker), 1 (HTTP/2) or 2 (HTTP/2 for gRPC only)", .initial = "0",
+     .words = flag_words},
+    {"httpsOnly", value_word, APP(https_only), .initial = "false", .words = no_yes},
+    {"push", value_word, APP(push_off), .initial = "auto", .words = push_words},
+    {"forwardedFor", value_word, APP(xff_port), .initial = "ip", .words = forwarded_words},
+    {"timeouts", value_section, 0, .keys = timeout_keys},
+    {"limits", value_section, 0, .keys = limit_keys},
+    {"tls", value_section, 0, .keys = tls_keys},
+    {"env", read_env, APP(env), "a map of names to texts", .most = MAX_ENV},
+    {"certificate", read_certificate, 0, .keys = certificate_keys},
+    {0},
+};
+
+static const struct key listen_keys[] = {
+    {"https", read_listen, IPC_LISTEN_HTTPS * sizeof(struct manifest_listens), ADDRESSES,
+     .most = 16},
+    {"http", read_listen, IPC_LISTEN_HTTP * sizeof(struct manifest_listens), ADDRESSES, .most = 16},
+    {"admin", read_listen, IPC_LISTEN_ADMIN * sizeof(struct manifest_listens), ADDRESSES,
+     .most = 16},
+    {0},
+};
+
+static const struct key top_keys[] = {
+    {"listen", value_section, TOP(listens), "a map with https, http and admin", .required = true,
+     .keys = listen_keys},
+    {"loops", read_loops, TOP(loops), "auto or a whole number from 1 to 64", .initial = "auto",
+     .least = 1, .most = 64},
+    {"accessLog", read_access_log, TOP(access_log), "off, stdout or a file", .initial = "stdout"},
+    {"trustedProxies", read_prefixes, TOP(trusted_proxies),
+     "addresses or networks like 10.0.0.0/8 or ::1, or a list of them", .most = 256},
+    {"apps", read_apps, 0, "a map of names to apps", .required = true},
+    {0},
+};
+
+static void *field(void *to, const struct key *k)
+{
+    return (char *)to + k->at;
+}
+
+READER(read_listen)
+{
+    struct manifest_listens *l = field(to, k);
+    bool good = value_is_text_list(m, n, k);
+    if (!good || !(l->at = value_room(m, n, value_count(n), sizeof *l->at)))
+        return false;
+    for (const struct tree_node *c = value_first(n); c; c = value_next(n, c)) {
+        struct addr a;
+        if (addr_parse(c->text, &a) != 0 || a.u.sa.sa_family == AF_UNIX ||
+            slice_starts(c->text, SLICE("tcp:")) || c->text.len >= ADDR_TEXT_OCTETS) {
+            good = value_fault(m, c, k->allowed);
+            continue;
+        }
+        l->at[l->count++] = (struct manifest_listen){
+            .kind = (uint32_t)(k - listen_keys),
+            .address = c->text,
+            .where = value_where(m, c),
+        };
+    }
+    return good;
+}
+
+READER(read_loops)
+{
+    if (n->kind != TREE_TEXT || !slice_eq(n->text, SLICE("auto")))
+        return value_number(m, n, k, to);
+    long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+    *(uint32_t *)field(to, k) = cpus < 1 ? 1 : cpus > 64 ? 64 : (uint32_t)cpus;
+    return true;
+}
+
+READER(read_access_log)
+{
+    struct slice *s = field(to, k);
+    if (n->kind != TREE_TEXT || n->text.len == 0)
+        return value_fault(m, n, k->allowed);
+    *s = n->text;
+    if (!slice_eq(*s, SLICE("off")) && !slice_eq(*s, SLICE("stdout")))
+        *s = value_path(m, n, n->text);
+    return s->p != NULL;
+}
+
+READER(read_prefixes)
+{
+    struct manifest_prefixes *l = field(to, k);
+    bool good = value_is_text_list(m, n, k);
+    if (!good || !(l->at = value_room(m, n, value_count(n), sizeof *l->at)))
+        return false;
+    for (const struct tree_node *c = value_first(n); c; c = value_next(n, c))
+        if (addr_prefix_parse(c->text, &l->at[l->count]) == 0)
+            l->count++;
+        else
+            good = value_fault(m, c, k->allowed);
+    return good;
+}
+
+/* NULL: a host name as the snapshot wants it, or what is wrong with it.  RFC 1123 2.1 */
+static const char *host_problem(struct slice h)
+{
+    size_t label = 0;
+    if (slice_starts(h, SLICE("*.")))
+        h = slice_of(h.p + 2, h.len - 2);
+    if (h.len > 253)
+        return "is longer than 253 characters";
+    for (size_t i = 0; i <= h.len; i++) {
+        unsigned char c = i < h.len ? (unsigned char)h.p[i] : '.';
+        if (c == '.') {
+            if (label == 0)
+                return "has an empty label (two dots, or one at an end)";
+            if (label > 63)
+                return "has a label longer than 63 characters";
+            if (h.p[i - 1] == '-' || h.p[i - label] == '-')
+                return "has a label with \"-\" at an end";
+            label = 0;
+            continue;
+        }
+        label++;
+        if (c >= 'A' && c <= 'Z')
+            return "must be in lower case";
+        if (c == ':')
+            return "must not have a port or be an IPv6 address: the ports stand under listen";
+        if (c == '*')
+            return "may have \"*\" only as \"*.\" at its beginning";
+        if (c >= 0x80)
+            return "must be in its ASCII form (xn--...)";
+        if (c != '-' && (c < '0' || c > '9') && (c < 'a' || c > 'z'))
+            return "may only hold a to z, 0 to 9, \"-\" and \".\"";
+    }
+    return NULL;
+}
+
+READER(read_hosts)
+{
+    struct manifest_text_list *l = field(to, k);
+    bool good = value_is_text_list(m, n, k);
+    size_t octets = 0;
+    if (!good || !(l->at = value_room(m, n, value_count(n), sizeof *l->at)))
+        return false;
+    for (const struct tree_node *c = value_first(n); c; c = value_next(n, c)) {
+        const char *problem = host_problem(c->text);
+        if (problem)
+            good = fault_at_value(&m->faults, c, "the host name \"%.80s\" %s; allowed: %s",
+                                  c->text.p, problem, k->allowed);
+        else
+            l->at[l->count++] = c->text;
+        octets += c->text.len + 1;
+    }
+    if (octets > sizeof((struct ipc_certificate *)NULL)->hosts)
+        good = fault_at_value(&m->faults, n, "the names are longer than %zu octets together",
+                              sizeof((struct ipc_certificate *)NULL)->hosts - 1);
+    return good;
+}
+
+READER(read_upstreams)
+{
+    struct manifest_text_list *l = field(to, k);
+    bool good = value_is_text_list(m, n, k);
+    if (!good || !(l->at = value_room(m, n, value_count(n), sizeof *l->at)))
+        return false;
+    for (const struct tree_node *c = value_first(n); c; c = value_next(n, c)) {
+        struct addr a;
+        char text[ADDR_TEXT_OCTETS];
+        if (addr_parse(c->text, &a) != 0 || (a.u.sa.sa_family != AF_UNIX && addr_port(&a) == 0)) {
+            good = value_fault(m, c, k->allowed);
+            continue;
+        }
+        addr_format(&a, text, sizeof text);
+        struct slice s = arena_dup(&m->arena, slice_str(text));
+        for (uint32_t i = 0; i < l->count; i++)
+            if (slice_eq(l->at[i], s))
+                good = fault_at_value(&m->faults, c, "the address %.80s stands twice", text);
+        if (!s.p)
+            return fault_at_value(&m->faults, c, "out of memory");
+        l->at[l->count++] = s;
+    }
+    return good;
+}
+
+static bool is_env_name(struct slice s)
+{
+    for (size_t i = 0; i < s.len; i++) {
+        unsigned char c = ascii_lower((unsigned char)s.p[i]);
+        if (c != '_' && (c < 'a' || c > 'z') && (i == 0 || c < '0' || c > '9'))
+            return false;
+    }
+    return s.len > 0;
+}
+
+READER(read_env)
+{
+    static const char *const ours[] = {"PORT", "PORTICO_SOCKET", "HTTP20_ONLY_PORT"};
+    struct manifest_text_list *l = field(to, k);
+    bool good = true;
+    if (value_is_nothing(n))
+        return true;
+    if (n->kind != TREE_MAP)
+        return value_fault(m, n, k->allowed);
+    if (n->count > k->most)
+        return fault_at_value(&m->faults, n, "holds more than %lu names", k->most);
+    if (!(l->at = value_room(m, n, n->count, sizeof *l->at)))
+        return false;
+    for (const struct tree_node *c = n->first; c; c = c->next) {
+        bool taken = false;
+        for (size_t i = 0; i < sizeof ours / sizeof *ours; i++)
+            taken |= slice_eq(c->key, slice_str(ours[i]));
+        if (!is_env_name(c->key))
+            good = fault_at_key(&m->faults, c,
+                                "not a name of an environment variable: allowed are letters, "
+                                "digits and _, a digit not first");
+        else if (taken)
+            good = fault_at_key(&m->faults, c, "is set by portico for each instance");
+        else if (c->kind != TREE_TEXT)
+            good = value_fault(m, c, "a text");
+        else if (c->key.len + c->text.len + 2 > IPC_COMMAND_OCTETS)
+            good = fault_at_value(&m->faults, c, "name and value are longer than %d octets",
+                                  IPC_COMMAND_OCTETS - 2);
+        else if (!(l->at[l->count] = arena_printf(&m->arena, "%s=%s", c->key.p, c->text.p)).p)
+            good = fault_at_value(&m->faults, c, "out of memory");
+        else
+            l->count++;
+    }
+    return good;
+}
+
+/* Errors of looking at a file that only monitor may look at are monitor's to report. */
+static bool is_hidden(const struct manifest *m, int error)
+{
+    return m->monitor_opens && error == EACCES;
+}
+
+READER(read_directory)
+{
+    struct slice *s = field(to, k);
+    struct stat st;
+    if (n->kind != TREE_TEXT || n->text.len == 0)
+        return value_fault(m, n, k->allowed);
+    *s = value_path(m, n, n->text);
+    if (!s->p)
+        return false;
+    if (stat(s->p, &st) != 0)
+        return is_hidden(m, errno) ||
+               fault_at_value(&m->faults, n, "the directory %s: %s", s->p, strerror(errno));
+    return S_ISDIR(st.st_mode) || fault_at_value(&m->faults, n, "%s is not a directory", s->p);
+}
+
+READER(read_pem)
+{
+    struct slice *s = field(to, k);
+    bool is_key = strcmp(k->name, "key") == 0;
+    if (n->kind != TREE_TEXT || n->text.len == 0)
+        return value_fault(m, n, k->allowed);
+    *s = value_path(m, n, n->text);
+    if (!s->p)
+        return false;
+    int fd = open(s->p, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    if (fd < 0)
+        return is_hidden(m, errno) ||
+               fault_at_value(&m->faults, n, "the file %s: %s", s->p, strerror(errno));
+    char *text = arena_alloc(&m->arena, 65537);
+    ssize_t len = text ? read(fd, text, 65536) : -1;
+    int error = errno;
+    close(fd);
+    if (len < 0)
+        return fault_at_value(&m->faults, n, "the file %s: %s", s->p,
+                              text ? strerror(error) : "out of memory");
+    text[len] = '\0';
+    const char *mark = is_key ? "PRIVATE KEY-----" : "-----BEGIN CERTIFICATE-----";
+    bool good = strstr(text, mark) != NULL;
+    explicit_bzero(text, 65537); /* a key's octets do not stay with control */
+    arena_shrink(&m->arena, text, 65537, 0);
+    return good || fault_at_value(&m->faults, n, "%s is not %s: it has no line with \"%s\"", s->p,
+                                  k->allowed, mark);
+}
+
+READER(read_certificate)
+{
+    ((struct manifest_app *)to)->certificate_where = value_where(m, n);
+    return value_section(m, n, k, to);
+}
+
+/* What one key says about another. */
+static void check_app(struct manifest *m, const struct tree_node *n, const struct manifest_app *app)
+{
+    static const char *const of_command[] = {"directory", "instances", "env"};
+    const struct tree_node *command = tree_get(n, "command"), *upstreams = tree_get(n, "upstreams"),
+                           *flag = tree_get(n, "http20ProxyFlag");
+    if (n->kind != TREE_MAP)
+        return;
+    if (!command && !upstreams)
+        fault_at_key(&m->faults, n,
+                     "has neither \"command\" (workers that portico runs) nor \"upstreams\" "
+                     "(workers that someone else runs); one of them is required");
+    else if (command && upstreams)
+        fault_at_key(&m->faults, upstreams,
+                     "the app has \"command\" too; only one of them is allowed");
+    else if (command && !tree_get(n, "directory"))
+        fault_at_key(&m->faults, n,
+                     "the key \"directory\" is missing: the directory that the command runs in, "
+                     "relative to the manifest");
+    for (size_t i = 0; upstreams && !command && i < sizeof of_command / sizeof *of_command; i++)
+        if (tree_get(n, of_command[i]))
+            fault_at_key(&m->faults, tree_get(n, of_command[i]),
+                         "belongs to \"command\"; it means nothing beside \"upstreams\"");
+    if (upstreams && flag && app->proxy_flag == ROUTE_PROXY_GRPC)
+        fault_at_value(&m->faults, flag,
+                       "2 needs \"command\", which gets HTTP20_ONLY_PORT; allowed beside "
+                       "\"upstreams\": 0 or 1");
+}
+
+static bool is_app_name(struct slice s)
+{
+    for (size_t i = 0; i < s.len; i++) {
+        unsigned char c = (unsigned char)s.p[i];
+        if (c != '-' && (c < 'a' || c > 'z') && (c < '0' || c > '9'))
+            return false;
+    }
+    return s.len > 0 && s.len <= 60 && s.p[0] != '-' && s.p[s.len - 1] != '-';
+}
+
+READER(read_apps)
+{
+    static const struct key section = {.keys = app_keys, .allowed = "a map with the app's keys"};
+    (void)to;
+    if (n->kind != TREE_MAP)
+        return value_fault(m, n, k->allowed);
+    if (n->count == 0)
+        return fault_at_value(&m->faults, n, "the map is empty: it must name at least one app");
+    if (n->count > MANIFEST_MAX_APPS)
+        return fault_at_value(&m->faults, n, "holds more than %d apps", MANIFEST_MAX_APPS);
+    m->apps = value_room(m, n, n->count, sizeof *m->apps);
+    for (const struct tree_node *c = m->apps ? n->first : NULL; c; c = c->next) {
+        struct manifest_app *app = &m->apps[m->app_count++];
+        if (!is_app_name(c->key))
+            fault_at_key(&m->faults, c,
+                         "not a name for an app: allowed are 1 to 60 of a to z, 0 to 9 and \"-\", "
+                         "\"-\" not at an end");
+        app->name = c->key;
+        value_defaults(m, app_keys, app);
+        value_section(m, c, &section, app);
+        app->where = value_where(m, c);
+        check_app(m, c, app);
+    }
+    return true;
+}
+
+/* One host belongs to one app. */
+static void check_hosts(struct manifest *m, const struct tree_node *root)
+{
+    struct map seen;
+    const struct tree_node *apps = tree_get(root, "apps");
+    map_init(&seen);
+    for (const struct tree_node *app = apps ? apps->first : NULL; app; app = app->next) {
+        const struct tree_node *hosts = tree_get(app, "hosts");
+        if (!hosts || hosts->kind == TREE_MAP)
+            continue;
+        for (const struct tree_node *h = value_first(hosts); h; h = value_next(hosts, h)) {
+            const struct tree_node *first = map_get(&seen, h->text);
+            if (h->kind != TREE_TEXT)
+                continue;
+            if (first)
+                fault_at_value(&m->faults, h, "the host %.80s is taken by %s in line %u", h->text.p,
+                               tree_path(&m->arena, first).p, first->line);
+            else if (map_put(&seen, h->text, (void *)(uintptr_t)h) != 0)
+                fault_at_value(&m->faults, h, "out of memory");
+        }
+    }
+    map_fini(&seen);
+}
+
+static void check_listens(struct manifest *m, const struct tree_node *root)
+{
+    const struct tree_node *section = tree_get(root, "listen");
+    const struct manifest_listen *all[3 * 16];
+    unsigned count = 0;
+    if (!section)
+        return;
+    if (section->kind == TREE_MAP && !tree_get(section, "https") && !tree_get(section, "http"))
+        fault_at_key(&m->faults, section, "at least one of \"https\" and \"http\" is required");
+    for (unsigned kind = 0; kind < 3; kind++)
+        for (uint32_t i = 0; i < m->listens[kind].count; i++) {
+            struct addr a, b;
+            const struct manifest_listen *l = &m->listens[kind].at[i];
+            addr_parse(l->address, &a);
+            for (unsigned j = 0; j < count && addr_port(&a) != 0; j++)
+                if (addr_parse(all[j]->address, &b) == 0 && addr_eq(&a, &b))
+                    fault_at_value(&m->faults, NULL, "%.*s: the address %.*s is also at %.*s",
+                                   SLICE_FMT(l->where), SLICE_FMT(l->address),
+                                   SLICE_FMT(all[j]->where));
+            all[count++] = l;
+        }
+}
+
+static struct manifest *manifest_new(const char *name)
+{
+    struct manifest *m = calloc(1, sizeof *m);
+    if (!m)
+        return NULL;
+    pool_init(&m->pool);
+    arena_init(&m->arena, &m->pool);
+    m->faults.arena = &m->arena;
+    m->faults.file = arena_dup(&m->arena, slice_str(name));
+    if (!m->faults.file.p) {
+        manifest_free(m);
+        return NULL;
+    }
+    return m;
+}
+
+void manifest_free(struct manifest *m)
+{
+    if (!m)
+        return;
+    arena_fini(&m->arena);
+    pool_fini(&m->pool);
+    free(m);
+}
+
+static void manifest_read(struct manifest *m, struct slice text)
+{
+    static const struct key top = {.keys = top_keys,
+                                   .allowed = "a map with listen, apps and other keys"};
+    struct tree_node *root = tree_parse(text, &m->faults);
+    if (!root)
+        return;
+    value_defaults(m, top_keys, m);
+    if (root->kind != TREE_MAP) {
+        value_fault(m, root, top.allowed);
+        return;
+    }
+    value_section(m, root, &top, m);
+    check_listens(m, root);
+    check_hosts(m, root);
+}
+
+struct manifest *manifest_parse(struct slice text, const char *name, const char *directory,
+                                bool monitor_opens)
+{
+    struct manifest *m = manifest_new(name);
+    if (!m)
+        return NULL;
+    m->monitor_opens = monitor_opens;
+    m->directory = arena_dup(&m->arena, slice_str(directory));
+    if (!m->directory.p)
+        fault_at_value(&m->faults, NULL, "out of memory");
+    else
+        manifest_read(m, text);
+    return m;
+}
+
+/* return  octets read, or -1 with errno; more than TREE_MAX_OCTETS are not read to the end */
+static ssize_t read_file(const char *path, char *out, size_t cap)
+{
+    size_t len = 0;
+    struct stat st;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    if (fd < 0)
+        return -1;
+    ssize_t n = fstat(fd, &st);
+    if (n == 0 && !S_ISREG(st.st_mode)) {
+        errno = S_ISDIR(st.st_mode) ? EISDIR : EINVAL;
+        n = -1;
+    }
+    while (n == 0 && len < cap) {
+        ssize_t got = read(fd, out + len, cap - len);
+        if (got < 0 && errno != EINTR)
+            n = -1;
+        if (got == 0)
+            break;
+        if (got > 0)
+            len += (size_t)got;
+    }
+    int error = errno;
+    close(fd);
+    errno = error;
+    return n < 0 ? -1 : (ssize_t)len;
+}
+
+struct manifest *manifest_load(const char *path, bool monitor_opens)
+{
+    char *text = malloc(TREE_MAX_OCTETS + 1);
+    if (!text)
+        return NULL;
+    struct manifest *m;
+    ssize_t len = read_file(path, text, TREE_MAX_OCTETS + 1);
+    int error = errno;
+    char *real = len < 0 ? NULL : realpath(path, NULL);
+    if (!real) {
+        m = manifest_new(path);
+        if (m)
+            fault_at_value(&m->faults, NULL, "%s", strerror(len < 0 ? error : errno));
+    } else {
+        char *slash = strrchr(real, '/');
+        slash[slash == real] = '\0';
+        m = manifest_parse(slice_of(text, (size_t)len), path, real, monitor_opens);
+    }
+    free(real);
+    free(text);
+    return m;
+}

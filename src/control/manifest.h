@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The manifest as the rest of control sees it: plain structs, every value checked, every path
+ * absolute, every default filled in.  It is read once and never changed. */
+#ifndef CONTROL_MANIFEST_H
+#define CONTROL_MANIFEST_H
+
+#include "control/tree.h"
+#include "base/addr.h"
+
+#define MANIFEST_MAX_APPS 1000
+
+struct manifest_text_list {
+    struct slice *at;
+    uint32_t count;
+};
+
+struct manifest_listen {
+    uint32_t kind; /* enum ipc_listen_kind */
+    struct slice address;
+    struct slice where; /* "portico.yaml:3: listen.https" */
+};
+
+struct manifest_listens {
+    struct manifest_listen *at;
+    uint32_t count;
+};
+
+struct manifest_prefixes {
+    struct addr_prefix *at;
+    uint32_t count;
+};
+
+struct manifest_app {
+    struct slice name;
+    struct slice where;
+    struct slice directory, command; /* command.len 0: someone else runs the workers */
+    uint32_t instances;
+    struct manifest_text_list hosts;
+    struct manifest_text_list upstreams;
+    struct manifest_text_list env; /* "NAME=value" */
+    uint32_t http20_enabled;       /* 0, 1 */
+    uint32_t proxy_flag;           /* enum route_proxy_flag */
+    uint32_t https_only, push_off, xff_port;
+    uint32_t min_tls_version; /* 0x0303, 0x0304 */
+    uint32_t request_timeout_ms, idle_timeout_ms;
+    uint64_t body_limit_octets;
+    struct slice chain, key; /* chain.len 0: from the local authority */
+    struct slice certificate_where;
+};
+
+struct manifest {
+    struct pool pool;
+    struct arena arena;
+    struct tree_faults faults;
+    struct slice directory; /* the manifest's own, absolute */
+    bool monitor_opens;
+    struct manifest_listens listens[3]; /* by enum ipc_listen_kind */
+    uint32_t loops;
+    struct slice access_log; /* "off", "stdout" or an absolute path */
+    struct manifest_prefixes trusted_proxies;
+    struct manifest_app *apps;
+    uint32_t app_count;
+};
+
+/* Read and check a file.
+ * monitor_opens  files of apps that this process may not look at are no fault: monitor, which has
+ *                the rights, opens them and complains itself
+ * return  the manifest; faults.count tells whether it may be used; NULL when memory is out */
+struct manifest *manifest_load(const char *path, bool monitor_opens);
+/* The same for text in memory.  name: for messages; directory: absolute, of relative paths. */
+struct manifest *manifest_parse(struct slice text, const char *name, const char *directory,
+                                bool monitor_opens);
+void manifest_free(struct manifest *m); /* NULL allowed */
+
+#endif
