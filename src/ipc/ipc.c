@@ -59,6 +59,12 @@ const char *ipc_type_name(unsigned type)
     return type < IPC_TYPE_COUNT ? types[type].name : "?";
 }
 
+size_t ipc_octets(enum ipc_type type)
+{
+    ASSERT(type < IPC_TYPE_COUNT);
+    return types[type].octets;
+}
+
 int ipc_send(int channel, enum ipc_type type, const void *body, const int *fds, unsigned fd_count)
 {
     ASSERT(type > IPC_NONE && type < IPC_TYPE_COUNT);

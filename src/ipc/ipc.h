@@ -178,6 +178,9 @@ struct ipc_message {
 
 /* The channel's descriptor in a role that monitor started. */
 #define IPC_CHILD_FD 3
+/* In control: the manifest, open for reading.  As root, control has a user of its own, which may not
+ * be able to walk to the manifest's path; the path stays the one for messages and relative names. */
+#define IPC_MANIFEST_FD 4
 
 /* Send one message; waits when the channel is full and the descriptor is blocking.
  * body  the struct of that type
@@ -193,6 +196,8 @@ int ipc_pair(int fds_out[2]);
 /* Copies text into a member; return false when it is too long. */
 bool ipc_text(char *to, size_t cap, struct slice text);
 const char *ipc_type_name(unsigned type);
+/* The size of a type's struct. */
+size_t ipc_octets(enum ipc_type type);
 
 /* A memfd of these octets, sealed against writing, growing and shrinking.  return fd or ERR_SYS */
 int ipc_sealed_memfd(const char *name, const void *octets, size_t len);
