@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "http/h2_internal.h"
+#include "base/err.h"
+
+#define MICRO 1000000u
+
+static struct h2_bucket size_of(const struct h2_budget *sizes, enum h2_budget_kind kind)
+{
+    switch (kind) {
+#define X(name)            \
+    case H2_BUDGET_##name: \
+        return sizes->name;
+        H2_BUDGET_TABLE(X)
+#undef X
+    case H2_BUDGETS:
+        break;
+    }
+    UNREACHABLE();
+}
+
+void h2_budgets_init(struct h2_budgets *b, const struct h2_budget *sizes, uint64_t now_us)
+{
+    for (unsigned k = 0; k < H2_BUDGETS; k++) {
+        b->micro[k] = (uint64_t)size_of(sizes, (enum h2_budget_kind)k).burst * MICRO;
+        b->at_us[k] = now_us;
+    }
+}
+
+bool h2_budgets_take(struct h2_budgets *b, const struct h2_budget *sizes, enum h2_budget_kind kind,
+                     uint64_t now_us)
+{
+    struct h2_bucket size = size_of(sizes, kind);
+    uint64_t full = (uint64_t)size.burst * MICRO, lack = full - b->micro[kind];
+    uint64_t elapsed = now_us > b->at_us[kind] ? now_us - b->at_us[kind] : 0;
+    /* Divide rather than multiply: a long idle time must not overflow. */
+    if (size.per_second && elapsed >= lack / size.per_second + 1)
+        b->micro[kind] = full;
+    else
+        b->micro[kind] += elapsed * size.per_second;
+    if (b->micro[kind] > full)
+        b->micro[kind] = full;
+    b->at_us[kind] = now_us;
+    if (b->micro[kind] < MICRO)
+        return false;
+    b->micro[kind] -= MICRO;
+    return true;
+}
+
+const char *h2_budget_blame(enum h2_budget_kind kind)
+{
+    static const char *const blame[H2_BUDGETS] = {
+#define X(name) [H2_BUDGET_##name] = "budget." #name,
+        H2_BUDGET_TABLE(X)
+#undef X
+    };
+    ASSERT(kind < H2_BUDGETS);
+    return blame[kind];
+}
+
+int h2_conn_charge(struct h2_conn *c, enum h2_budget_kind kind)
+{
+    if (h2_budgets_take(&c->budgets, &c->settings.budget, kind, c->now_us))
+        return 0;
+    return h2_conn_fail(c, ERR_H2_CONN, H2_ENHANCE_YOUR_CALM, h2_budget_blame(kind));
+}
