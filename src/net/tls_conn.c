@@ -1,0 +1,326 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/err.h"
+#include "base/panic.h"
+#include "net/tls_internal.h"
+
+#include <openssl/err.h>
+
+#define RECORD_PLAIN_OCTETS 16384
+/* Header, explicit nonce, tag and content type are 30 at most; rounded up. */
+#define RECORD_EXTRA_OCTETS 64
+
+static int bio_read(BIO *bio, char *to, int len)
+{
+    struct tls_io *io = ((struct tls_conn *)BIO_get_data(bio))->io;
+    BIO_clear_retry_flags(bio);
+    size_t left = io->in_len - io->in_at;
+    if (left == 0) {
+        BIO_set_retry_read(bio);
+        return -1;
+    }
+    size_t n = (size_t)len < left ? (size_t)len : left;
+    memcpy(to, io->in + io->in_at, n);
+    io->in_at += n;
+    return (int)n;
+}
+
+static int bio_write(BIO *bio, const char *from, int len)
+{
+    struct tls_io *io = ((struct tls_conn *)BIO_get_data(bio))->io;
+    BIO_clear_retry_flags(bio);
+    if (io->wire)
+        return buf_add(io->wire, from, (size_t)len) == 0 ? len : -1;
+    if ((size_t)len > io->out_cap - io->out_len)
+        return -1;
+    memcpy(io->out + io->out_len, from, (size_t)len);
+    io->out_len += (size_t)len;
+    return len;
+}
+
+static long bio_ctrl(BIO *bio, int cmd, long num, void *ptr)
+{
+    return cmd == BIO_CTRL_FLUSH ? 1 : 0;
+}
+
+BIO_METHOD *tls_bio_method_new(void)
+{
+    BIO_METHOD *m = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "portico");
+    if (m && BIO_meth_set_read(m, bio_read) && BIO_meth_set_write(m, bio_write) &&
+        BIO_meth_set_ctrl(m, bio_ctrl))
+        return m;
+    BIO_meth_free(m);
+    return NULL;
+}
+
+/* The reading BIO carries it, which saves the table of application data in each SSL. */
+struct tls_conn *tls_conn_of(SSL *ssl)
+{
+    return BIO_get_data(SSL_get_rbio(ssl));
+}
+
+struct tls_conn *tls_accept(struct tls_server *s, struct pool *pool, tls_choose_fn choose,
+                            void *choose_user)
+{
+    struct tls_conn *t = pool_zget(pool, sizeof *t);
+    if (!t)
+        return NULL;
+    t->server = s;
+    t->pool = pool;
+    t->choose = choose;
+    t->choose_user = choose_user;
+    t->ssl = SSL_new(s->ctx);
+    BIO *bio = t->ssl ? BIO_new(s->bio_method) : NULL;
+    if (!bio) {
+        ERR_clear_error();
+        tls_conn_free(t);
+        return NULL;
+    }
+    BIO_set_data(bio, t);
+    BIO_set_init(bio, 1);
+    SSL_set_bio(t->ssl, bio, bio);
+    SSL_set_accept_state(t->ssl);
+    return t;
+}
+
+void tls_conn_free(struct tls_conn *t)
+{
+    if (!t)
+        return;
+    struct tls_io nowhere = {0};
+    t->io = &nowhere;
+    SSL_free(t->ssl);
+    tls_identity_unref(t->identity);
+    pool_put(t->pool, t->name, t->name_len);
+    pool_put(t->pool, t, sizeof *t);
+}
+
+static bool is_host_octet(unsigned char c)
+{
+    return (unsigned)(c - 'a') < 26 || (unsigned)(c - '0') < 10 || c == '-' || c == '.' || c == '_';
+}
+
+/* RFC 6066 3: the extension holds a list with one host_name.
+ * return  false when it is malformed; *out is then untouched */
+static bool parse_server_name(const unsigned char *p, size_t len, struct slice *out)
+{
+    if (len < 5 || (size_t)(p[0] << 8 | p[1]) != len - 2 || p[2] != TLSEXT_NAMETYPE_host_name ||
+        (size_t)(p[3] << 8 | p[4]) != len - 5)
+        return false;
+    *out = slice_of(p + 5, len - 5);
+    return true;
+}
+
+/* Lower case, without a final dot.  return  0, ERR_NOMEM or ERR_TLS: not a host name */
+static int keep_name(struct tls_conn *t, struct slice name)
+{
+    if (name.len && name.p[name.len - 1] == '.')
+        name.len--;
+    if (name.len == 0 || name.len > TLS_NAME_MAX_OCTETS)
+        return ERR_TLS;
+    t->name = pool_get(t->pool, name.len);
+    if (!t->name)
+        return ERR_NOMEM;
+    t->name_len = name.len;
+    for (size_t i = 0; i < name.len; i++) {
+        t->name[i] = (char)ascii_lower((unsigned char)name.p[i]);
+        if (!is_host_octet((unsigned char)t->name[i]))
+            return ERR_TLS;
+    }
+    return 0;
+}
+
+/* A session belongs to the name that it was made under: with the same ticket keys for all names, a
+ * session of one site would else be taken by another that has an other identity and other rules.
+ * A renewed certificate does not end it. */
+static bool bind_session(struct tls_conn *t)
+{
+    uint64_t h[2] = {hash_octets(&t->server->session_hash[0], tls_server_name(t)),
+                     hash_octets(&t->server->session_hash[1], tls_server_name(t))};
+    return SSL_set_session_id_context(t->ssl, (const unsigned char *)h, sizeof h) == 1;
+}
+
+static int refuse(struct tls_conn *t, const char *why, int alert, int *alert_out)
+{
+    t->refused = true;
+    t->reason = why;
+    *alert_out = alert;
+    return ERR_TLS;
+}
+
+/* Also called for the second ClientHello after a HelloRetryRequest; what was chosen then stays. */
+int tls_conn_on_hello(struct tls_conn *t, int *alert_out)
+{
+    const unsigned char *ext;
+    size_t ext_len;
+    struct slice name;
+    struct tls_choice choice = {.min_version = TLS_1_2};
+    if (t->identity)
+        return 0;
+    if (SSL_client_hello_get0_ext(t->ssl, TLSEXT_TYPE_server_name, &ext, &ext_len) == 1) {
+        if (!parse_server_name(ext, ext_len, &name))
+            return refuse(t, "malformed server name", SSL_AD_DECODE_ERROR, alert_out);
+        if (keep_name(t, name) != 0)
+            return refuse(t, "invalid server name", SSL_AD_UNRECOGNIZED_NAME, alert_out);
+    }
+    if (t->choose(t->choose_user, tls_server_name(t), &choice) < 0 || !choice.identity)
+        return refuse(t, "unrecognized name", SSL_AD_UNRECOGNIZED_NAME, alert_out);
+    t->identity = tls_identity_ref(choice.identity);
+    t->h2_allowed = choice.h2;
+    if (SSL_set_SSL_CTX(t->ssl, choice.identity->ctx) != choice.identity->ctx ||
+        SSL_set_min_proto_version(t->ssl, (int)choice.min_version) != 1 || !bind_session(t))
+        return refuse(t, "out of memory", SSL_AD_INTERNAL_ERROR, alert_out);
+    return 0;
+}
+
+static void fail(struct tls_conn *t)
+{
+    t->failed = true;
+    if (!t->refused) {
+        t->reason = ERR_reason_error_string(ERR_peek_error());
+        if (!t->reason)
+            t->reason = "TLS failed";
+    }
+    ERR_clear_error();
+}
+
+/* One step of the handshake or of reading.
+ * return  plaintext octets; 0: go on; ERR_AGAIN: more input is needed; ERR_CLOSED; ERR_TLS */
+static ssize_t step(struct tls_conn *t, char *out, size_t cap)
+{
+    size_t got = 0;
+    int r;
+    if (t->established) {
+        r = SSL_read_ex(t->ssl, out, cap, &got);
+    } else {
+        r = SSL_do_handshake(t->ssl);
+        t->established = r == 1;
+    }
+    if (r == 1)
+        return (ssize_t)got;
+    switch (SSL_get_error(t->ssl, r)) {
+    case SSL_ERROR_WANT_READ:
+        return ERR_AGAIN;
+    case SSL_ERROR_ZERO_RETURN:
+        t->peer_closed = true;
+        return ERR_CLOSED;
+    default:
+        fail(t);
+        return ERR_TLS;
+    }
+}
+
+ssize_t tls_decrypt(struct tls_conn *t, const void *in, size_t in_len, size_t *in_taken_out,
+                    void *out, size_t out_cap, struct buf *wire)
+{
+    struct tls_io io = {.in = in, .in_len = in_len, .wire = wire};
+    size_t total = 0;
+    ssize_t n = 0;
+    *in_taken_out = 0;
+    if (t->failed || t->peer_closed) {
+        t->pending = false;
+        *in_taken_out = in_len;
+        return t->failed ? ERR_TLS : ERR_CLOSED;
+    }
+    t->io = &io;
+    ERR_clear_error();
+    /* Without input left and nothing inside, another step could only ask for more. */
+    while (t->pending || io.in_at < in_len) {
+        if (t->established && total == out_cap)
+            break;
+        n = step(t, (char *)out + total, out_cap - total);
+        if (n < 0)
+            break;
+        total += (size_t)n;
+        t->pending = t->established && SSL_pending(t->ssl) > 0;
+    }
+    t->io = NULL;
+    *in_taken_out = io.in_at;
+    if (n == ERR_AGAIN)
+        t->pending = false;
+    if (n == ERR_CLOSED || n == ERR_TLS) {
+        *in_taken_out = in_len; /* what follows the end does not count */
+        t->pending = total > 0; /* the end is told by the next call */
+        return total ? (ssize_t)total : n;
+    }
+    return (ssize_t)total;
+}
+
+bool tls_has_pending(const struct tls_conn *t)
+{
+    return t->pending;
+}
+
+size_t tls_wire_bound(size_t plain_octets)
+{
+    size_t records = plain_octets / RECORD_PLAIN_OCTETS + 2; /* one more for a KeyUpdate */
+    return plain_octets + records * RECORD_EXTRA_OCTETS;
+}
+
+ssize_t tls_encrypt(struct tls_conn *t, const void *in, size_t len, void *out, size_t cap)
+{
+    struct tls_io io = {.out = out, .out_cap = cap};
+    size_t taken;
+    if (len == 0)
+        return 0;
+    if (t->failed || !t->established)
+        return ERR_TLS;
+    t->io = &io;
+    ERR_clear_error();
+    bool ok = SSL_write_ex(t->ssl, in, len, &taken) == 1 && taken == len;
+    t->io = NULL;
+    if (ok)
+        return (ssize_t)io.out_len;
+    fail(t);
+    return ERR_TLS;
+}
+
+void tls_close_notify(struct tls_conn *t, struct buf *wire)
+{
+    struct tls_io io = {.wire = wire};
+    if (t->failed || !t->established)
+        return;
+    t->io = &io;
+    SSL_shutdown(t->ssl);
+    t->io = NULL;
+    ERR_clear_error();
+}
+
+bool tls_is_established(const struct tls_conn *t)
+{
+    return t->established;
+}
+
+bool tls_is_resumed(const struct tls_conn *t)
+{
+    return SSL_session_reused(t->ssl) == 1;
+}
+
+bool tls_alpn_is_h2(const struct tls_conn *t)
+{
+    return t->h2;
+}
+
+enum tls_version tls_version(const struct tls_conn *t)
+{
+    return SSL_version(t->ssl) == TLS1_3_VERSION ? TLS_1_3 : TLS_1_2;
+}
+
+const char *tls_version_text(const struct tls_conn *t)
+{
+    return tls_version(t) == TLS_1_3 ? "TLSv1.3" : "TLSv1.2";
+}
+
+struct slice tls_server_name(const struct tls_conn *t)
+{
+    return slice_of(t->name ? t->name : "", t->name_len);
+}
+
+struct tls_identity *tls_conn_identity(const struct tls_conn *t)
+{
+    return t->identity;
+}
+
+const char *tls_reason(const struct tls_conn *t)
+{
+    return t->reason ? t->reason : "";
+}

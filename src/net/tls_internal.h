@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the files of the TLS filter share; only they know OpenSSL. */
+#ifndef NET_TLS_INTERNAL_H
+#define NET_TLS_INTERNAL_H
+
+#include "base/hash.h"
+#include "net/tls.h"
+
+#include <openssl/ssl.h>
+#include <pthread.h>
+#include <stdatomic.h>
+
+#define TLS_NAME_MAX_OCTETS 253
+#define TLS_SESSION_MAX_S   7200
+
+/* An address of a subjectAltName: 4 or 16 octets. */
+struct tls_san_ip {
+    uint8_t len, octets[16];
+};
+
+/* The context holds the certificate and is swapped in by the ClientHello callback: that takes
+ * references only, where giving a connection its own certificate would check the pair again. */
+struct tls_identity {
+    atomic_uint refs;
+    SSL_CTX *ctx;
+    char **names; /* subjectAltName of type dNSName */
+    size_t name_count;
+    struct tls_san_ip *ips;
+    size_t ip_count;
+};
+
+#define TLS_TICKET_NAME_OCTETS 16
+struct tls_ticket_key {
+    unsigned char name[TLS_TICKET_NAME_OCTETS];
+    unsigned char aes[32];
+    unsigned char hmac[32];
+};
+
+struct tls_server {
+    SSL_CTX *ctx;
+    BIO_METHOD *bio_method;
+    EVP_CIPHER *ticket_cipher;
+    struct hash_key session_hash[2];
+    pthread_mutex_t lock;
+    struct tls_ticket_key keys[2]; /* under lock; the newest first */
+    unsigned key_count;
+};
+
+/* Where the octets of the call in progress come from and go to. */
+struct tls_io {
+    const char *in;
+    size_t in_len, in_at;
+    struct buf *wire; /* or: */
+    char *out;
+    size_t out_cap, out_len;
+};
+
+struct tls_conn {
+    SSL *ssl;
+    struct tls_server *server;
+    struct pool *pool;
+    struct tls_io *io; /* NULL between calls */
+    tls_choose_fn choose;
+    void *choose_user;
+    struct tls_identity *identity;
+    char *name;
+    size_t name_len;
+    const char *reason;
+    bool established, h2_allowed, h2;
+    bool pending;     /* plaintext waits inside, or an end that was not told yet */
+    bool peer_closed; /* close_notify was received */
+    bool failed, refused;
+};
+
+/* A context with our versions, suites, groups and ALPN, but without certificate and tickets: for
+ * what a connection takes from its present context rather than from the one it was made of. */
+SSL_CTX *tls_context_new(void);
+int tls_conn_on_hello(struct tls_conn *t, int *alert_out);
+/* The connection whose call is in progress. */
+struct tls_conn *tls_conn_of(SSL *ssl);
+BIO_METHOD *tls_bio_method_new(void);
+
+#endif
