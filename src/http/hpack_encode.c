@@ -23,7 +23,7 @@ struct hpack_encoder {
     struct hpack_table table;
     struct lookup *lookup; /* NULL before the first entry */
     uint32_t own_max;      /* ours, whatever the peer offers */
-    uint32_t smallest;     /* that the size has been since the last block */
+    uint32_t smallest;     /* that the size was set to since the last block */
     bool resized;
 };
 
@@ -38,7 +38,7 @@ struct hpack_encoder *hpack_encoder_new(struct pool *pool, uint32_t max_table_oc
     if (!e)
         return NULL;
     *e = (struct hpack_encoder){.own_max = smaller(max_table_octets, HPACK_LARGEST_OCTETS),
-                                .smallest = HPACK_DEFAULT_OCTETS};
+                                .smallest = UINT32_MAX};
     hpack_table_init(&e->table, pool, HPACK_DEFAULT_OCTETS);
     hpack_encoder_set_peer_max(e, HPACK_DEFAULT_OCTETS);
     return e;
@@ -112,7 +112,7 @@ int hpack_encode_begin(struct hpack_encoder *e, struct buf *out)
         to = put_integer(to, 0x20, 5, e->smallest);
     to = put_integer(to, 0x20, 5, e->table.max_octets);
     buf_added(out, (size_t)(to - start));
-    e->smallest = e->table.max_octets;
+    e->smallest = UINT32_MAX;
     e->resized = false;
     return 0;
 }
