@@ -10,7 +10,7 @@ RELEASE := build
 CHECKED := build-asan
 NPM_APPS := $(dir $(wildcard examples/*/package-lock.json))
 
-.PHONY: help up build test clean packages-build packages-examples packages-test examples
+.PHONY: help up build test clean packages-build packages-examples packages-test examples names
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 
@@ -20,7 +20,7 @@ help:
 	@echo 'make build   leave the program at build/portico'
 	@echo 'make clean   remove what was built (the data directory stays)'
 
-up: build examples
+up: build examples names
 	@exec $(RELEASE)/portico up --manifest examples/portico.yaml $(UP)
 
 build: packages-build $(RELEASE)/build.ninja
@@ -53,6 +53,11 @@ packages-examples:
 	@tools/install-packages examples
 packages-test:
 	@tools/install-packages build examples test
+
+# *.localhost for programs that ask glibc (nghttp, Node); browsers and curl know it by themselves.
+names:
+	@getent ahosts gallery.localhost >/dev/null || tools/install-packages names || \
+	    echo 'Going on without: nghttp and Node will not know gallery.localhost; browsers and curl do.'
 
 clean:
 	rm -rf $(RELEASE) $(CHECKED) $(addsuffix node_modules,$(NPM_APPS))
