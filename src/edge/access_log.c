@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "edge/access_log.h"
+#include "base/err.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+struct access_log {
+    pthread_t thread;
+    pthread_mutex_t lock;
+    pthread_cond_t wake;
+    char *filling, *writing; /* two halves: shards fill one while the thread writes the other */
+    size_t filled;
+    int fd;
+    bool waiting, stop;
+};
+
+/* Lines are written whole or, when the descriptor fails, lost: a log must not grow without bound.
+ */
+static void write_all(int fd, const char *p, size_t len)
+{
+    while (len) {
+        ssize_t n = write(fd, p, len);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0 && errno == EAGAIN) {
+            struct pollfd pfd = {.fd = fd, .events = POLLOUT};
+            if (poll(&pfd, 1, 1000) <= 0)
+                return;
+            continue;
+        }
+        if (n <= 0)
+            return;
+        p += n;
+        len -= (size_t)n;
+    }
+}
+
+static void *run(void *arg)
+{
+    struct access_log *l = arg;
+    sigset_t all;
+    sigfillset(&all);
+    pthread_sigmask(SIG_BLOCK, &all, NULL);
+    pthread_mutex_lock(&l->lock);
+    for (;;) {
+        while (l->filled == 0 && !l->stop) {
+            l->waiting = true;
+            pthread_cond_wait(&l->wake, &l->lock);
+            l->waiting = false;
+        }
+        if (l->filled == 0)
+            break;
+        char *p = l->filling;
+        size_t len = l->filled;
+        int fd = dup(l->fd); /* a reopen may close it meanwhile */
+        l->filling = l->writing;
+        l->writing = p;
+        l->filled = 0;
+        pthread_mutex_unlock(&l->lock);
+        write_all(fd, p, len);
+        if (fd >= 0)
+            close(fd);
+        pthread_mutex_lock(&l->lock);
+    }
+    pthread_mutex_unlock(&l->lock);
+    return NULL;
+}
+
+struct access_log *access_log_new(int fd)
+{
+    struct access_log *l = calloc(1, sizeof *l);
+    if (!l)
+        return NULL;
+    l->filling = malloc(ACCESS_LOG_MAX_OCTETS);
+    l->writing = malloc(ACCESS_LOG_MAX_OCTETS);
+    l->fd = fd;
+    pthread_mutex_init(&l->lock, NULL);
+    pthread_cond_init(&l->wake, NULL);
+    if (!l->filling || !l->writing || pthread_create(&l->thread, NULL, run, l) != 0) {
+        free(l->filling);
+        free(l->writing);
+        free(l);
+        return NULL;
+    }
+    return l;
+}
+
+void access_log_free(struct access_log *l)
+{
+    if (!l)
+        return;
+    pthread_mutex_lock(&l->lock);
+    l->stop = true;
+    pthread_cond_signal(&l->wake);
+    pthread_mutex_unlock(&l->lock);
+    pthread_join(l->thread, NULL);
+    pthread_cond_destroy(&l->wake);
+    pthread_mutex_destroy(&l->lock);
+    close(l->fd);
+    free(l->filling);
+    free(l->writing);
+    free(l);
+}
+
+void access_log_reopen(struct access_log *l, int fd)
+{
+    pthread_mutex_lock(&l->lock);
+    int old = l->fd;
+    l->fd = fd;
+    pthread_mutex_unlock(&l->lock);
+    close(old);
+}
+
+int access_log_write(struct access_log *l, struct slice lines)
+{
+    int err = 0;
+    bool wake = false;
+    pthread_mutex_lock(&l->lock);
+    if (l->filled + lines.len <= ACCESS_LOG_MAX_OCTETS) {
+        memcpy(l->filling + l->filled, lines.p, lines.len);
+        l->filled += lines.len;
+        wake = l->waiting;
+    } else {
+        err = ERR_LIMIT;
+    }
+    pthread_mutex_unlock(&l->lock);
+    if (wake)
+        pthread_cond_signal(&l->wake);
+    return err;
+}

@@ -1,0 +1,586 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "edge/client.h"
+#include "edge/worker.h"
+#include "base/err.h"
+#include "base/panic.h"
+
+#include <stdio.h>
+#include <unistd.h>
+
+static const char preface[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+#define PREFACE_OCTETS (sizeof preface - 1)
+
+static struct client *client_of_stream(struct stream *s)
+{
+    struct client *c = CONTAINER_OF(s, struct client, stream);
+    CHECK_MAGIC(c, CLIENT_MAGIC);
+    return c;
+}
+
+void client_wants_flush(struct client *c)
+{
+    if (!c->dead)
+        loop_flush(c->shard->loop, &c->flush);
+}
+
+/* ---- time ---- */
+
+static void arm(struct client *c, uint64_t in_us)
+{
+    loop_timer_set(c->shard->loop, &c->timer, shard_now_us(c->shard) + in_us);
+}
+
+/* No exchange is under way: how long the client may be silent. */
+static void arm_idle(struct client *c)
+{
+    arm(c, c->closing ? CLIENT_LINGER_US : c->idle_us);
+}
+
+static void on_due(struct loop_timer *t)
+{
+    struct client *c = CONTAINER_OF(t, struct client, timer);
+    CHECK_MAGIC(c, CLIENT_MAGIC);
+    if (!c->established || c->closing || (!c->h1 && !c->h2)) {
+        client_kill(c);
+    } else if (c->open) {
+        arm_idle(c); /* exchanges have clocks of their own */
+    } else if (c->h1 && h1_conn_request_begun(c->h1)) {
+        struct http_head head = {.status = 408, .content_length = 0};
+        if (h1_conn_can_respond(c->h1))
+            h1_conn_send_head(c->h1, &head, true, true);
+        c->closing = true;
+        client_wants_flush(c);
+        arm_idle(c);
+    } else {
+        client_shutdown(c);
+    }
+}
+
+/* ---- life ---- */
+
+static void count_octets(struct client *c)
+{
+    stats_add(&c->shard->stats->client_octets_in, c->stream.octets_in);
+    stats_add(&c->shard->stats->client_octets_out, c->stream.octets_out);
+    c->stream.octets_in = c->stream.octets_out = 0;
+}
+
+static void reap(struct loop_task *t)
+{
+    struct client *c = CONTAINER_OF(t, struct client, reap);
+    struct shard *s = c->shard;
+    CHECK_MAGIC(c, CLIENT_MAGIC);
+    if (c->h1)
+        h1_conn_free(c->h1);
+    if (c->h2)
+        h2_conn_free(c->h2);
+    site_unref(c->memo_site);
+    routes_unref(c->tls_routes);
+    push_seen_fini(&c->seen, s->pool);
+    c->magic = 0;
+    pool_put(s->pool, c, sizeof *c);
+    shard_check_drained(s);
+}
+
+void client_kill(struct client *c)
+{
+    if (c->dead)
+        return;
+    c->dead = true;
+    if (c->https && !c->established)
+        stats_add(&c->shard->stats->tls_failures, 1);
+    LIST_FOR(node, &c->exchanges)
+    {
+        exchange_client_closed(LIST_ENTRY(node, struct exchange, client_node), false, H2_CANCEL);
+    }
+    count_octets(c);
+    if (stream_is_open(&c->stream))
+        stream_close(&c->stream);
+    loop_task_cancel(&c->flush);
+    loop_task_cancel(&c->read);
+    loop_timer_clear(&c->timer);
+    list_remove(&c->node);
+    stats_sub(&c->shard->stats->connections_open, 1);
+    loop_reap(c->shard->loop, &c->reap);
+}
+
+void client_shutdown(struct client *c)
+{
+    if (c->dead)
+        return;
+    if (c->h2) {
+        h2_conn_shutdown(c->h2);
+        client_wants_flush(c);
+        if (c->open == 0) {
+            c->closing = true;
+            arm_idle(c);
+        }
+    } else if (c->h1 && c->open) {
+        h1_conn_shutdown(c->h1);
+    } else {
+        client_kill(c);
+    }
+}
+
+/* ---- HTTP/1.1 events ---- */
+
+static void h1_on_head(void *user, const struct http_head *head, bool end)
+{
+    struct client *c = user;
+    /* The engine does not know TLS: the scheme is the connection's. */
+    ((struct http_head *)(uintptr_t)head)->scheme = c->https ? SLICE("https") : SLICE("http");
+    exchange_begin(c, NULL, h1_conn_arena(c->h1), head, end);
+}
+
+static void h1_on_body(void *user, struct slice octets, bool end)
+{
+    struct client *c = user;
+    if (c->current)
+        exchange_request_body(c->current, octets, end);
+}
+
+static void h1_on_trailers(void *user, const struct fields *trailers)
+{
+    struct client *c = user;
+    if (c->current)
+        exchange_request_trailers(c->current, trailers);
+}
+
+static void h1_on_sent(void *user, size_t octets)
+{
+    struct client *c = user;
+    if (c->current)
+        exchange_response_sent(c->current, octets);
+}
+
+static void h1_on_done(void *user, bool reusable)
+{
+    struct client *c = user;
+    if (c->current)
+        exchange_client_closed(c->current, true, H2_NO_ERROR);
+    c->paused = false;
+    if (!reusable || c->shard->draining)
+        c->closing = true;
+    else
+        loop_again(c->shard->loop, &c->read); /* a pipelined request may wait inside */
+    arm_idle(c);
+}
+
+static void h1_on_tunnel(void *user, struct slice octets)
+{
+    (void)user;
+    (void)octets; /* no upgrade is accepted */
+}
+
+static const struct h1_events h1_events = {
+    .on_head = h1_on_head,
+    .on_body = h1_on_body,
+    .on_trailers = h1_on_trailers,
+    .on_sent = h1_on_sent,
+    .on_done = h1_on_done,
+    .on_tunnel = h1_on_tunnel,
+};
+
+/* ---- HTTP/2 events ---- */
+
+static void h2_on_head(void *user, struct h2_stream *s, const struct http_head *head, bool end)
+{
+    struct client *c = user;
+    /* The scheme is what the connection is, whatever :scheme claims: it decides redirects and what
+     * the worker is told.  RFC 9113 8.3.1 */
+    ((struct http_head *)(uintptr_t)head)->scheme = c->https ? SLICE("https") : SLICE("http");
+    exchange_begin(c, s, h2_stream_arena(s), head, end);
+}
+
+static void h2_on_body(void *user, struct h2_stream *s, struct slice octets, bool end)
+{
+    struct exchange *x = h2_stream_user(s);
+    if (x)
+        exchange_request_body(x, octets, end);
+}
+
+static void h2_on_trailers(void *user, struct h2_stream *s, const struct fields *trailers)
+{
+    struct exchange *x = h2_stream_user(s);
+    if (x)
+        exchange_request_trailers(x, trailers);
+}
+
+static void h2_on_sent(void *user, struct h2_stream *s, size_t octets)
+{
+    struct exchange *x = h2_stream_user(s);
+    if (x)
+        exchange_response_sent(x, octets);
+}
+
+static void h2_on_promise(void *user, struct h2_stream *parent, struct h2_stream *promised,
+                          const struct http_head *head)
+{
+    UNREACHABLE(); /* a server engine never says this */
+}
+
+static void h2_on_close(void *user, struct h2_stream *s, uint32_t code)
+{
+    struct client *c = user;
+    struct exchange *x = h2_stream_user(s);
+    if (x)
+        exchange_client_closed(x, code == H2_NO_ERROR && x->response_ended, code);
+    if (c->open == 0)
+        arm_idle(c);
+}
+
+static void h2_on_settings(void *user)
+{
+    (void)user;
+}
+
+static void h2_on_goaway(void *user, uint32_t last_stream_id, uint32_t code)
+{
+    client_wants_flush(user); /* it closes when the last stream has ended */
+}
+
+static const struct h2_events h2_events = {
+    .on_head = h2_on_head,
+    .on_body = h2_on_body,
+    .on_trailers = h2_on_trailers,
+    .on_sent = h2_on_sent,
+    .on_promise = h2_on_promise,
+    .on_close = h2_on_close,
+    .on_settings = h2_on_settings,
+    .on_goaway = h2_on_goaway,
+};
+
+/* ---- what exchanges send ---- */
+
+int client_send_head(struct exchange *x, const struct http_head *head, bool end)
+{
+    struct client *c = x->client;
+    client_wants_flush(c);
+    return x->cs ? h2_stream_respond(x->cs, head, end)
+                 : h1_conn_send_head(c->h1, head, end, c->shard->draining && head->status >= 200);
+}
+
+int client_send_body(struct exchange *x, struct slice octets, bool end)
+{
+    struct client *c = x->client;
+    struct chunk *chunk = shard_chunk_of(x->shard, octets);
+    client_wants_flush(c);
+    return x->cs ? h2_stream_body(x->cs, octets, chunk, end)
+                 : h1_conn_send_body(c->h1, octets, chunk, end);
+}
+
+int client_send_trailers(struct exchange *x, const struct fields *trailers)
+{
+    struct client *c = x->client;
+    client_wants_flush(c);
+    return x->cs ? h2_stream_trailers(x->cs, trailers) : h1_conn_send_trailers(c->h1, trailers);
+}
+
+void client_cut(struct exchange *x, enum h2_code code)
+{
+    struct client *c = x->client;
+    struct h2_stream *cs = x->cs;
+    if (!cs) {
+        client_kill(c); /* without the rest of its content an HTTP/1.1 response can only end so */
+        return;
+    }
+    exchange_client_closed(x, false, code);
+    h2_stream_reset(cs, code);
+    client_wants_flush(c);
+    if (c->open == 0)
+        arm_idle(c);
+}
+
+size_t client_queued(const struct exchange *x)
+{
+    if (x->ended)
+        return 0;
+    return x->cs ? h2_stream_queued(x->cs) : h1_conn_queued(x->client->h1);
+}
+
+void client_consumed(struct exchange *x, size_t octets)
+{
+    struct client *c = x->client;
+    if (x->ended || c->dead)
+        return;
+    if (x->cs) {
+        if (octets) {
+            h2_stream_consumed(x->cs, octets);
+            if (h2_conn_has_output(c->h2))
+                client_wants_flush(c);
+        }
+        return;
+    }
+    size_t waiting = x->held.octets + worker_queued(x);
+    if (!c->paused && waiting >= QUEUE_HIGH_OCTETS) {
+        c->paused = true;
+    } else if (c->paused && waiting < QUEUE_LOW_OCTETS) {
+        c->paused = false;
+        loop_again(c->shard->loop, &c->read);
+    }
+}
+
+/* ---- the socket ---- */
+
+static void flush(struct loop_task *t)
+{
+    struct client *c = CONTAINER_OF(t, struct client, flush);
+    struct shard *s = c->shard;
+    CHECK_MAGIC(c, CLIENT_MAGIC);
+    char *out = loop_scratch(s->loop, 2);
+    size_t budget = SHARD_TURN_OCTETS;
+    if (!c->h1 && !c->h2)
+        return;
+    while (!c->dead && !stream_is_blocked(&c->stream) && budget) {
+        size_t n = c->h2 ? h2_conn_output(c->h2, out, SHARD_READ_OCTETS, shard_now_us(s))
+                         : h1_conn_output(c->h1, out, SHARD_READ_OCTETS);
+        if (n == 0 || c->dead)
+            break;
+        budget = budget > n ? budget - n : 0;
+        if (stream_write(&c->stream, out, n) < 0) {
+            client_kill(c);
+            return;
+        }
+    }
+    if (c->dead || stream_is_blocked(&c->stream))
+        return;
+    if (budget == 0) {
+        loop_again(s->loop, &c->flush);
+        return;
+    }
+    if (c->h2 ? h2_conn_is_over(c->h2) : c->closing && !h1_conn_has_output(c->h1)) {
+        c->closing = true;
+        stream_shutdown(&c->stream);
+        arm_idle(c); /* the peer reads the rest and closes, or time ends it */
+    }
+}
+
+/* A head or preface that cannot be read is answered once, and the connection ends. */
+static void refuse(struct client *c, int err)
+{
+    stats_add(&c->shard->stats->requests_malformed, 1);
+    if (c->h2) {
+        stats_add(&c->shard->stats->h2_aborts, 1);
+        client_wants_flush(c); /* GOAWAY waits */
+        c->closing = true;
+        arm_idle(c);
+        return;
+    }
+    if (c->current) {
+        client_kill(c); /* the request's content is what could not be read */
+        return;
+    }
+    if (h1_conn_can_respond(c->h1)) {
+        const struct err_row *row = err_row(err);
+        char text[96], length[8];
+        int n = snprintf(text, sizeof text, "%d %s\n\n%s\n", row->http_status,
+                         status_phrase((unsigned)row->http_status), row->text);
+        struct http_head head = {.status = (uint16_t)row->http_status, .content_length = n};
+        struct arena *a = h1_conn_arena(c->h1);
+        snprintf(length, sizeof length, "%d", n);
+        fields_add_token(&head.fields, a, TOKEN_CONTENT_TYPE, SLICE("text/plain; charset=utf-8"));
+        fields_add_token(&head.fields, a, TOKEN_CONTENT_LENGTH, slice_str(length));
+        fields_add_token(&head.fields, a, TOKEN_DATE,
+                         slice_of(c->shard->date, sizeof c->shard->date));
+        if (h1_conn_send_head(c->h1, &head, false, true) == 0)
+            h1_conn_send_body(c->h1, slice_of(text, (size_t)n), NULL, true);
+    }
+    c->closing = true;
+    client_wants_flush(c);
+    arm_idle(c);
+}
+
+static bool start_engine(struct client *c, bool h2)
+{
+    struct shard *s = c->shard;
+    if (h2) {
+        struct h2_settings set;
+        h2_settings_default(&set, H2_SERVER);
+        c->h2 = h2_conn_new(H2_SERVER, &set, &h2_events, c, s->pool, shard_now_us(s));
+        stats_add(&s->stats->connections_h2, 1);
+    } else {
+        struct h1_limits limits;
+        h1_limits_default(&limits);
+        c->h1 = h1_conn_new(H1_SERVER, &limits, &h1_events, c, s->pool);
+    }
+    if (!c->h1 && !c->h2)
+        return false;
+    if (s->draining)
+        client_shutdown(c);
+    else
+        arm(c, CLIENT_HEAD_US);
+    return !c->dead;
+}
+
+/* Plain connections say by their first octets whether they speak HTTP/2 (RFC 9113 3.3). */
+static int sniff(struct client *c, const char *in, size_t len)
+{
+    size_t n = len < PREFACE_OCTETS - c->sniffed_len ? len : PREFACE_OCTETS - c->sniffed_len;
+    memcpy(c->sniffed + c->sniffed_len, in, n);
+    bool same = memcmp(c->sniffed, preface, c->sniffed_len + n) == 0;
+    size_t before = c->sniffed_len;
+    if (same && before + n < PREFACE_OCTETS) {
+        c->sniffed_len = (uint8_t)(before + n);
+        return ERR_AGAIN;
+    }
+    if (!start_engine(c, same))
+        return ERR_NOMEM;
+    if (before == 0)
+        return 0;
+    return same ? h2_conn_feed(c->h2, c->sniffed, before, shard_now_us(c->shard))
+                : h1_conn_feed(c->h1, c->sniffed, before);
+}
+
+static int feed(struct client *c, const char *in, size_t len)
+{
+    int err = 0;
+    if (!c->h1 && !c->h2)
+        err = sniff(c, in, len);
+    if (err < 0)
+        return err == ERR_AGAIN ? 0 : err;
+    if (c->dead)
+        return 0;
+    return c->h2 ? h2_conn_feed(c->h2, in, len, shard_now_us(c->shard))
+                 : h1_conn_feed(c->h1, in, len);
+}
+
+static void on_established(struct client *c)
+{
+    struct tls_conn *t = c->stream.tls;
+    c->established = true;
+    if (!t)
+        return;
+    stats_add(&c->shard->stats->tls_handshakes, 1);
+    if (tls_is_resumed(t))
+        stats_add(&c->shard->stats->tls_resumed, 1);
+    routes_unref(c->tls_routes);
+    c->tls_routes = NULL;
+    if (!start_engine(c, tls_alpn_is_h2(t)) && !c->dead)
+        client_kill(c);
+    else if (c->h2)
+        client_wants_flush(c); /* SETTINGS go with the first flight */
+}
+
+static void read_some(struct client *c)
+{
+    struct shard *s = c->shard;
+    size_t budget = SHARD_TURN_OCTETS;
+    if (c->h1 && !c->current && !c->closing) {
+        int err = h1_conn_resume(c->h1); /* a pipelined request that waited inside */
+        if (err < 0 && !c->dead)
+            refuse(c, err);
+        if (!c->dead && h1_conn_has_output(c->h1))
+            client_wants_flush(c);
+    }
+    while (!c->dead && !c->paused && stream_can_read(&c->stream) && budget &&
+           (!c->h1 || c->closing || h1_conn_wants_input(c->h1))) {
+        ssize_t n = stream_read(&c->stream, s->rx->octets, SHARD_RX_OCTETS);
+        if (!c->established && stream_is_established(&c->stream))
+            on_established(c);
+        if (c->dead)
+            return;
+        if (n == ERR_AGAIN)
+            break;
+        if (n <= 0) {
+            /* A client that has shut down its sending side may still wait for its answer. */
+            if (n == 0 && c->h1 && c->current && c->current->request_ended && !c->closing) {
+                h1_conn_shutdown(c->h1);
+                c->closing = true;
+                c->paused = true;
+                return;
+            }
+            client_kill(c);
+            return;
+        }
+        budget = budget > (size_t)n ? budget - (size_t)n : 0;
+        if (c->closing)
+            continue; /* read and dropped, so that the peer gets our last octets, not a reset */
+        int err = feed(c, s->rx->octets, (size_t)n);
+        if (shard_refresh_rx(s) < 0)
+            err = ERR_NOMEM;
+        if (c->dead)
+            return;
+        if (err < 0) {
+            if (err == ERR_NOMEM && !c->h2 && !c->h1)
+                client_kill(c);
+            else
+                refuse(c, err);
+            return;
+        }
+        if (c->h2 ? h2_conn_has_output(c->h2) : c->h1 && h1_conn_has_output(c->h1))
+            client_wants_flush(c);
+    }
+    if (!c->dead && !c->paused && stream_can_read(&c->stream) && budget == 0)
+        loop_again(s->loop, &c->read);
+}
+
+static void read_again(struct loop_task *t)
+{
+    struct client *c = CONTAINER_OF(t, struct client, read);
+    CHECK_MAGIC(c, CLIENT_MAGIC);
+    read_some(c);
+}
+
+static void on_readable(struct stream *st)
+{
+    struct client *c = client_of_stream(st);
+    if (c->paused && st->saw_hup) {
+        /* Nothing is read now, but a dead connection need not wait for its exchange. */
+        if (c->closing)
+            return;
+    }
+    read_some(c);
+}
+
+static void on_writable(struct stream *st)
+{
+    client_wants_flush(client_of_stream(st));
+}
+
+static const struct stream_events stream_events = {
+    .on_readable = on_readable,
+    .on_writable = on_writable,
+    .on_connected = NULL,
+};
+
+void client_accept(struct shard *s, int fd, const struct addr *peer, bool https)
+{
+    struct client *c = pool_zget(s->pool, sizeof *c);
+    struct tls_conn *tls = NULL;
+    if (!c) {
+        close(fd);
+        return;
+    }
+    c->magic = CLIENT_MAGIC;
+    c->shard = s;
+    c->peer = *peer;
+    c->https = https;
+    c->idle_us = CLIENT_IDLE_US;
+    c->peer_host_len = (uint8_t)addr_format_host(peer, c->peer_host, sizeof c->peer_host);
+    c->peer_port = addr_port(peer);
+    list_init(&c->node);
+    list_init(&c->exchanges);
+    loop_task_init(&c->flush, flush);
+    loop_task_init(&c->read, read_again);
+    loop_task_init(&c->reap, reap);
+    loop_timer_init(&c->timer, on_due);
+    push_seen_init(&c->seen);
+    if (https) {
+        c->tls_routes = s->routes ? routes_ref(s->routes) : NULL;
+        tls = tls_accept(s->tls, s->pool, routes_choose, &c->tls_routes);
+    }
+    if ((https && !tls) || stream_open(&c->stream, s->loop, fd, tls, &stream_events) < 0) {
+        if (tls)
+            tls_conn_free(tls);
+        routes_unref(c->tls_routes);
+        close(fd);
+        pool_put(s->pool, c, sizeof *c);
+        return;
+    }
+    stream_tune(&c->stream, SHARD_READ_OCTETS);
+    list_add_tail(&s->clients, &c->node);
+    stats_add(&s->stats->connections, 1);
+    stats_add(&s->stats->connections_open, 1);
+    c->established = !https;
+    arm(c, https ? CLIENT_HANDSHAKE_US : CLIENT_HEAD_US);
+}

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A client's connection: TLS or plain, HTTP/1.1 or HTTP/2. */
+#ifndef EDGE_CLIENT_H
+#define EDGE_CLIENT_H
+
+#include "edge/exchange.h"
+#include "http/h1.h"
+#include "push/seen.h"
+
+#define CLIENT_MAGIC 0x434c4e54u
+
+/* From accept to the end of the TLS handshake, and from there to a request's whole head. */
+#define CLIENT_HANDSHAKE_US 10000000u
+#define CLIENT_HEAD_US      15000000u
+#define CLIENT_IDLE_US      60000000u /* until a request has named an app with a setting of its own */
+/* After the last octet of ours, so long for the peer to take it and close. */
+#define CLIENT_LINGER_US  2000000u
+#define CLIENT_PUSHES_MAX 100 /* promised responses open at once on a connection */
+
+struct client {
+    uint32_t magic;
+    struct stream stream;
+    struct shard *shard;
+    struct list node;
+    struct list exchanges;
+    struct h1_conn *h1;
+    struct h2_conn *h2;
+    struct exchange *current; /* h1 */
+    struct loop_task flush, read, reap;
+    struct loop_timer timer;
+    struct addr peer;
+    struct routes *tls_routes; /* what the handshake was decided by; NULL when plain */
+    struct push_seen seen;
+    /* The last authority asked for and the site it led to: most requests ask for the same. */
+    struct site *memo_site;
+    uint64_t memo_revision;
+    uint8_t memo_len;
+    char memo_authority[63];
+    uint64_t octets_in_counted, octets_out_counted;
+    uint64_t idle_us;
+    uint32_t open_pushes;
+    uint32_t open; /* exchanges */
+    uint8_t sniffed_len;
+    char sniffed[24];
+    char peer_host[46];
+    uint8_t peer_host_len;
+    uint16_t peer_port;
+    bool https, established, paused, closing, dead;
+};
+
+/* fd is given. */
+void client_accept(struct shard *s, int fd, const struct addr *peer, bool https);
+/* Close now: exchanges end, the memory goes at the end of the turn. */
+void client_kill(struct client *c);
+/* No new requests; closes when the last exchange has ended. */
+void client_shutdown(struct client *c);
+/* Output waits in the engine: write at the end of the turn. */
+void client_wants_flush(struct client *c);
+
+/* What exchanges send. */
+int client_send_head(struct exchange *x, const struct http_head *head, bool end);
+int client_send_body(struct exchange *x, struct slice octets, bool end);
+int client_send_trailers(struct exchange *x, const struct fields *trailers);
+/* End the response so that the client sees that it was cut. */
+void client_cut(struct exchange *x, enum h2_code code);
+size_t client_queued(const struct exchange *x);
+/* Request octets went on to the worker: the client may send more. */
+void client_consumed(struct exchange *x, size_t octets);
+static inline bool client_is_h2(const struct client *c)
+{
+    return c->h2 != NULL;
+}
+
+#endif

@@ -1,0 +1,387 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The process: takes what monitor sends over the channel, runs one thread a shard, and spreads
+ * snapshots to them. */
+#include "edge/edge.h"
+#include "edge/shard.h"
+#include "base/err.h"
+#include "base/log.h"
+#include "base/panic.h"
+#include "ipc/ipc.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define CERTIFICATE_MAX_OCTETS (1u << 20) /* a chain or key file */
+#define CERTIFICATES_MAX       65536u
+#define TICKET_ROTATE_US       (6ull * 3600 * 1000000)
+
+struct pending_listener {
+    int fd;
+    uint32_t loop;
+    bool https;
+    uint16_t port;
+};
+
+struct edge {
+    int channel;
+    struct loop_source source;
+    struct loop_task drain_mail;
+    struct shard *shards;
+    pthread_t *threads;
+    uint32_t loops, started, drained;
+    struct stats_header *counters;
+    struct tls_server *tls;
+    struct access_log *log;
+    struct tls_identity **identities;
+    uint32_t identity_count;
+    struct routes *routes;
+    struct pending_listener *listeners;
+    uint32_t listener_count;
+    struct mailbox *drained_box;
+    struct loop_timer rotate;
+    bool serving;
+    int exit_code;
+};
+
+static struct edge edge; /* one a process; only this file sees it */
+
+static int read_file(int fd, char **out, size_t *len_out)
+{
+    struct stat st;
+    if (fstat(fd, &st) < 0 || st.st_size <= 0 || st.st_size > CERTIFICATE_MAX_OCTETS)
+        return ERR_FORMAT;
+    size_t len = (size_t)st.st_size, have = 0;
+    char *p = malloc(len);
+    if (!p)
+        return ERR_NOMEM;
+    while (have < len) {
+        ssize_t n = pread(fd, p + have, len - have, (off_t)have);
+        if (n <= 0) {
+            free(p);
+            return ERR_SYS;
+        }
+        have += (size_t)n;
+    }
+    *out = p;
+    *len_out = len;
+    return 0;
+}
+
+static void forget(char *p, size_t len)
+{
+    explicit_bzero(p, len);
+    free(p);
+}
+
+static void take_certificate(uint32_t id, int chain_fd, int key_fd)
+{
+    char *chain = NULL, *key = NULL;
+    size_t chain_len = 0, key_len = 0;
+    const char *why = "cannot be read";
+    struct tls_identity *identity = NULL;
+    if (id >= CERTIFICATES_MAX)
+        return;
+    if (id >= edge.identity_count) {
+        uint32_t count = id + 64;
+        struct tls_identity **grown = realloc(edge.identities, count * sizeof(*grown));
+        if (!grown)
+            return;
+        memset(grown + edge.identity_count, 0, (count - edge.identity_count) * sizeof(*grown));
+        edge.identities = grown;
+        edge.identity_count = count;
+    }
+    if (read_file(chain_fd, &chain, &chain_len) == 0 && read_file(key_fd, &key, &key_len) == 0)
+        identity = tls_identity_new(slice_of(chain, chain_len), slice_of(key, key_len), &why);
+    if (identity) {
+        if (edge.identities[id])
+            tls_identity_unref(edge.identities[id]);
+        edge.identities[id] = identity;
+    } else {
+        /* The one in force, if any, stays. */
+        log_event(LOG_ERROR, "edge.certificate", "id=%u error=\"%s\"", id, why);
+    }
+    if (chain)
+        free(chain);
+    if (key)
+        forget(key, key_len);
+}
+
+static void take_snapshot(uint64_t revision, int fd)
+{
+    const void *base;
+    size_t len;
+    struct ipc_edge_up up = {.revision = revision};
+    int err = ipc_map_sealed(fd, sizeof(struct route_header), &base, &len);
+    if (err < 0) {
+        log_event(LOG_ERROR, "edge.snapshot", "revision=%llu error=\"%s\"",
+                  (unsigned long long)revision, err_text(err));
+        return;
+    }
+    struct routes *r = routes_new(base, len, revision, edge.identities, edge.identity_count);
+    if (!r) {
+        log_event(LOG_ERROR, "edge.snapshot", "revision=%llu error=\"not a valid snapshot\"",
+                  (unsigned long long)revision);
+        munmap((void *)(uintptr_t)base, len);
+        return;
+    }
+    routes_unref(edge.routes);
+    edge.routes = r;
+    for (uint32_t i = 0; i < edge.loops; i++) {
+        routes_ref(r);
+        if (mailbox_post(edge.shards[i].mailbox, SHARD_ROUTES, r) < 0)
+            routes_unref(r);
+    }
+    if (edge.serving)
+        ipc_send(edge.channel, IPC_EDGE_UP, &up, NULL, 0);
+}
+
+static void *shard_thread(void *arg)
+{
+    struct shard *s = arg;
+    loop_run(s->loop);
+    return NULL;
+}
+
+static void stop_all(int exit_code)
+{
+    edge.exit_code = exit_code;
+    for (uint32_t i = 0; i < edge.loops; i++)
+        mailbox_post(edge.shards[i].mailbox, SHARD_STOP, NULL);
+}
+
+/* Runs on a shard's loop. */
+static void shard_drained(struct shard *s)
+{
+    mailbox_post(edge.drained_box, s->index, NULL);
+}
+
+/* Runs on the first shard's loop. */
+static void on_drained_mail(void *user, unsigned type, void *message)
+{
+    struct ipc_edge_drained done = {.open = 0};
+    (void)user;
+    (void)type;
+    (void)message;
+    if (++edge.drained < edge.loops)
+        return;
+    ipc_send(edge.channel, IPC_EDGE_DRAINED, &done, NULL, 0);
+    stop_all(0);
+}
+
+static void start_drain(uint32_t limit_ms)
+{
+    for (uint32_t i = 0; i < edge.loops; i++) {
+        uint64_t *limit = malloc(sizeof *limit);
+        if (!limit)
+            continue;
+        *limit = limit_ms * 1000ull;
+        mailbox_post(edge.shards[i].mailbox, SHARD_DRAIN, limit);
+    }
+}
+
+static void on_rotate(struct loop_timer *t)
+{
+    struct shard *s = &edge.shards[0];
+    tls_server_rotate(edge.tls);
+    loop_timer_set(s->loop, t, shard_now_us(s) + TICKET_ROTATE_US);
+}
+
+static int configure(const struct ipc_message *m)
+{
+    const struct ipc_edge_config *c = &m->body.EDGE_CONFIG;
+    void *base;
+    size_t len;
+    if (edge.shards || c->loops == 0 || c->loops > STATS_MAX_LOOPS)
+        return ERR_FORMAT;
+    int err = ipc_map_shared(m->fds[0], &base, &len);
+    close(m->fds[0]);
+    if (err < 0)
+        return err;
+    edge.counters = stats_open(base, len);
+    if (!edge.counters) {
+        if (len < stats_octets(c->loops, c->site_slots))
+            return ERR_FORMAT;
+        stats_init(base, c->loops, c->site_slots);
+        edge.counters = stats_open(base, len);
+    }
+    if (!edge.counters || edge.counters->loops < c->loops)
+        return ERR_FORMAT;
+    edge.tls = tls_server_new();
+    edge.shards = calloc(c->loops, sizeof *edge.shards);
+    edge.threads = calloc(c->loops, sizeof *edge.threads);
+    if (!edge.tls || !edge.shards || !edge.threads)
+        return ERR_NOMEM;
+    for (uint32_t i = 0; i < c->loops; i++) {
+        err = shard_init(&edge.shards[i], i, edge.tls, edge.counters, NULL);
+        if (err < 0)
+            return err;
+        edge.shards[i].on_drained = shard_drained;
+        edge.loops++;
+    }
+    edge.drained_box = mailbox_new(edge.shards[0].loop, on_drained_mail, NULL);
+    return edge.drained_box ? 0 : ERR_NOMEM;
+}
+
+static int keep_listener(const struct ipc_message *m)
+{
+    const struct ipc_edge_listener *l = &m->body.EDGE_LISTENER;
+    struct addr addr;
+    struct pending_listener *grown =
+        realloc(edge.listeners, (edge.listener_count + 1) * sizeof(*grown));
+    if (!grown)
+        return ERR_NOMEM;
+    edge.listeners = grown;
+    if (l->loop >= edge.loops || addr_parse(slice_str(l->address), &addr) < 0)
+        return ERR_FORMAT;
+    edge.listeners[edge.listener_count++] = (struct pending_listener){
+        m->fds[0], l->loop, l->kind == IPC_LISTEN_HTTPS, addr_port(&addr)};
+    return 0;
+}
+
+static int start(void)
+{
+    struct ipc_edge_up up = {.revision = edge.routes ? edge.routes->revision : 0};
+    if (edge.serving || !edge.shards)
+        return ERR_FORMAT;
+    edge.serving = true;
+    for (uint32_t i = 0; i < edge.loops; i++)
+        edge.shards[i].log = edge.log;
+    for (uint32_t i = 0; i < edge.listener_count; i++) {
+        const struct pending_listener *l = &edge.listeners[i];
+        int err = shard_listen(&edge.shards[l->loop], l->fd, l->https, l->port);
+        if (err < 0)
+            return err;
+    }
+    for (uint32_t i = 1; i < edge.loops; i++)
+        if (pthread_create(&edge.threads[i], NULL, shard_thread, &edge.shards[i]) != 0)
+            return ERR_SYS;
+    edge.started = edge.loops;
+    loop_timer_init(&edge.rotate, on_rotate);
+    loop_timer_set(edge.shards[0].loop, &edge.rotate,
+                   shard_now_us(&edge.shards[0]) + TICKET_ROTATE_US);
+    return ipc_send(edge.channel, IPC_EDGE_UP, &up, NULL, 0);
+}
+
+static int take_log(int fd)
+{
+    if (edge.log) {
+        access_log_reopen(edge.log, fd);
+        return 0;
+    }
+    edge.log = access_log_new(fd);
+    if (!edge.log)
+        close(fd);
+    return edge.log ? 0 : ERR_NOMEM;
+}
+
+static int take_message(struct ipc_message *m)
+{
+    int err = 0;
+    switch (m->type) {
+    case IPC_EDGE_CONFIG:
+        return configure(m);
+    case IPC_EDGE_LISTENER:
+        return keep_listener(m);
+    case IPC_EDGE_CERTIFICATE:
+        take_certificate(m->body.EDGE_CERTIFICATE.id, m->fds[0], m->fds[1]);
+        break;
+    case IPC_ACCESS_LOG:
+        return take_log(m->fds[0]);
+    case IPC_SNAPSHOT:
+        if (!edge.shards)
+            err = ERR_FORMAT;
+        else
+            take_snapshot(m->body.SNAPSHOT.revision, m->fds[0]);
+        break;
+    case IPC_EDGE_START:
+        err = start();
+        break;
+    case IPC_EDGE_DRAIN:
+        start_drain(m->body.EDGE_DRAIN.limit_ms);
+        break;
+    default:
+        err = ERR_FORMAT;
+        break;
+    }
+    for (uint32_t i = 0; i < m->fd_count; i++)
+        close(m->fds[i]);
+    return err;
+}
+
+/* Messages that wait on the channel.  An error ends the role: monitor starts a fresh one. */
+static void read_channel(void)
+{
+    static struct ipc_message m;
+    for (;;) {
+        int err = ipc_recv(edge.channel, &m);
+        if (err == ERR_AGAIN)
+            return;
+        if (err == 0)
+            err = take_message(&m);
+        if (err < 0) {
+            if (err != ERR_CLOSED)
+                log_event(LOG_ERROR, "edge.channel", "error=\"%s\"", err_text(err));
+            stop_all(err == ERR_CLOSED ? 0 : 70);
+            return;
+        }
+    }
+}
+
+static void on_channel(struct loop_source *source, unsigned events)
+{
+    (void)source;
+    (void)events;
+    read_channel();
+}
+
+static int configure_first(int channel)
+{
+    static struct ipc_message m;
+    int err = ipc_recv(channel, &m);
+    if (err < 0)
+        return err;
+    return m.type == IPC_EDGE_CONFIG ? configure(&m) : ERR_FORMAT;
+}
+
+int edge_main(int channel)
+{
+    signal(SIGPIPE, SIG_IGN);
+    signal(SIGINT, SIG_IGN); /* a terminal's Ctrl-C goes to everyone; monitor tells when to drain */
+    log_setup("edge", LOG_INFO);
+    edge.channel = channel;
+    int err = configure_first(channel); /* the channel is still blocking */
+    if (err < 0) {
+        log_event(LOG_ERROR, "edge.start", "error=\"%s\"", err_text(err));
+        return 70;
+    }
+    fcntl(channel, F_SETFL, fcntl(channel, F_GETFL) | O_NONBLOCK);
+    edge.source = (struct loop_source){on_channel, channel};
+    if (loop_add(edge.shards[0].loop, &edge.source) < 0)
+        return 70;
+    read_channel();
+    loop_run(edge.shards[0].loop);
+    for (uint32_t i = 1; i < edge.started; i++)
+        pthread_join(edge.threads[i], NULL);
+    mailbox_free(edge.drained_box);
+    loop_timer_clear(&edge.rotate);
+    for (uint32_t i = 0; i < edge.loops; i++)
+        shard_fini(&edge.shards[i]);
+    access_log_free(edge.log);
+    routes_unref(edge.routes);
+    for (uint32_t i = 0; i < edge.identity_count; i++)
+        if (edge.identities[i])
+            tls_identity_unref(edge.identities[i]);
+    free(edge.identities);
+    free(edge.listeners);
+    free(edge.threads);
+    free(edge.shards);
+    tls_server_free(edge.tls);
+    munmap(edge.counters, stats_octets(edge.counters->loops, edge.counters->site_slots));
+    return edge.exit_code;
+}

@@ -1,0 +1,574 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "edge/client.h"
+#include "edge/forward.h"
+#include "edge/log_line.h"
+#include "edge/push_vehicle.h"
+#include "edge/worker.h"
+#include "base/err.h"
+#include "base/panic.h"
+#include "http/rules.h"
+
+#include <stdio.h>
+
+/* How often a request is tried: once more after the first instance failed. */
+#define EXCHANGE_ATTEMPTS 2
+
+static const struct {
+    unsigned status;
+    const char *code, *text;
+} faults[FAULT_COUNT] = {
+#define X(name, status_, code_, text_) \
+    [FAULT_##name] = {.status = status_, .code = code_, .text = text_},
+    EXCHANGE_FAULT_TABLE(X)
+#undef X
+};
+
+const char *fault_code(enum exchange_fault f)
+{
+    return faults[f].code;
+}
+
+const char *fault_text(enum exchange_fault f)
+{
+    return faults[f].text;
+}
+
+unsigned fault_status(enum exchange_fault f)
+{
+    return faults[f].status;
+}
+
+struct slice exchange_id(struct exchange *x)
+{
+    return arena_printf(x->arena, "%016llx%016llx", (unsigned long long)x->shard->id_high,
+                        (unsigned long long)x->id_low);
+}
+
+/* ---- life ---- */
+
+static void on_due(struct loop_timer *t)
+{
+    struct exchange *x = CONTAINER_OF(t, struct exchange, timer);
+    CHECK_MAGIC(x, EXCHANGE_MAGIC);
+    /* While the client is the slow one, the worker's time stands still. */
+    if (x->response_ended || client_queued(x) || (!x->request_ended && !worker_queued(x))) {
+        loop_timer_set(x->shard->loop, &x->timer,
+                       shard_now_us(x->shard) + x->site->route.request_timeout_ms * 1000ull);
+        return;
+    }
+    exchange_fail(x, FAULT_TIMEOUT);
+}
+
+/* The worker has shown life, or is about to be asked. */
+static void touch(struct exchange *x)
+{
+    if (x->site && x->site->route.request_timeout_ms)
+        loop_timer_set(x->shard->loop, &x->timer,
+                       shard_now_us(x->shard) + x->site->route.request_timeout_ms * 1000ull);
+}
+
+static void drop(struct loop_task *t)
+{
+    struct exchange *x = CONTAINER_OF(t, struct exchange, drop);
+    struct shard *s = x->shard;
+    CHECK_MAGIC(x, EXCHANGE_MAGIC);
+    site_unref(x->site);
+    x->magic = 0;
+    pool_put(s->pool, x, sizeof *x);
+}
+
+static struct exchange *exchange_new(struct client *c, struct h2_stream *cs, struct arena *arena,
+                                     const struct http_head *head)
+{
+    struct shard *s = c->shard;
+    struct exchange *x = pool_zget(s->pool, sizeof *x);
+    if (!x)
+        return NULL;
+    x->magic = EXCHANGE_MAGIC;
+    x->shard = s;
+    x->client = c;
+    x->cs = cs;
+    x->arena = arena;
+    x->request = head;
+    x->started_us = shard_now_us(s);
+    x->id_low = s->id_next;
+    s->id_next += 0x9e3779b97f4a7c15u; /* never repeats, and does not look like a counter */
+    chain_init(&x->held, s->pool);
+    list_init(&x->worker_node);
+    loop_timer_init(&x->timer, on_due);
+    loop_task_init(&x->drop, drop);
+    list_add_tail(&c->exchanges, &x->client_node);
+    c->open++;
+    s->open_exchanges++;
+    if (cs)
+        h2_stream_set_user(cs, x);
+    else
+        c->current = x;
+    return x;
+}
+
+static void count_response(struct exchange *x)
+{
+    struct stats_site *st = x->site->stats;
+    _Atomic uint64_t *by_class[] = {
+        NULL, NULL, &st->responses_2xx, &st->responses_3xx, &st->responses_4xx, &st->responses_5xx};
+    unsigned k = x->status / 100;
+    if (k >= 2 && k <= 5)
+        stats_add(by_class[k], 1);
+    stats_add(&st->octets_in, x->body_in);
+    stats_add(&st->octets_out, x->body_out);
+    stats_sub(&st->requests_open, 1);
+    histogram_add(&st->duration, shard_now_us(x->shard) - x->started_us);
+}
+
+void exchange_client_closed(struct exchange *x, bool complete, uint32_t h2_code)
+{
+    struct client *c = x->client;
+    struct shard *s = x->shard;
+    CHECK_MAGIC(x, EXCHANGE_MAGIC);
+    x->ended = true;
+    if (!complete && x->fault == FAULT_NONE) {
+        x->fault = FAULT_CLIENT;
+        if (x->site)
+            stats_add(&x->site->stats->aborted, 1);
+    }
+    worker_cancel(x);
+    if (x->pushed)
+        push_ended(x, complete, h2_code);
+    if (s->log)
+        log_line_write(x);
+    if (x->site)
+        count_response(x);
+    if (x->cs)
+        h2_stream_set_user(x->cs, NULL);
+    else
+        c->current = NULL;
+    loop_timer_clear(&x->timer);
+    chain_fini(&x->held);
+    list_remove(&x->client_node);
+    c->open--;
+    s->open_exchanges--;
+    loop_reap(s->loop, &x->drop);
+}
+
+/* ---- answers of our own ---- */
+
+static void answer(struct exchange *x, unsigned status, struct slice location, struct slice text)
+{
+    struct http_head head = {.status = (uint16_t)status, .content_length = (int64_t)text.len};
+    struct slice length = arena_printf(x->arena, "%zu", text.len);
+    bool has_content = response_has_content(x->request->method, status);
+    int err = fields_add_token(&head.fields, x->arena, TOKEN_CONTENT_TYPE,
+                               SLICE("text/plain; charset=utf-8"));
+    err |= fields_add_token(&head.fields, x->arena, TOKEN_CONTENT_LENGTH, length);
+    err |= fields_add_token(&head.fields, x->arena, TOKEN_CACHE_CONTROL, SLICE("no-store"));
+    err |= fields_add_token(&head.fields, x->arena, TOKEN_X_REQUEST_ID, exchange_id(x));
+    err |= fields_add_token(&head.fields, x->arena, TOKEN_DATE,
+                            slice_of(x->shard->date, sizeof x->shard->date));
+    if (location.len)
+        err |= fields_add_token(&head.fields, x->arena, TOKEN_LOCATION, location);
+    if (status == 503)
+        err |= fields_add_token(&head.fields, x->arena, TOKEN_RETRY_AFTER, SLICE("1"));
+    x->status = (uint16_t)status;
+    x->head_sent = true;
+    x->response_ended = true;
+    if (err || !length.p || !text.p || client_send_head(x, &head, !has_content) < 0) {
+        client_cut(x, H2_INTERNAL_ERROR);
+        return;
+    }
+    if (has_content) {
+        x->body_out += text.len;
+        client_send_body(x, text, true);
+    }
+}
+
+void exchange_fail(struct exchange *x, enum exchange_fault fault)
+{
+    unsigned status = fault_status(fault);
+    CHECK_MAGIC(x, EXCHANGE_MAGIC);
+    if (x->fault == FAULT_NONE)
+        x->fault = (uint8_t)fault;
+    worker_cancel(x);
+    if (x->site && status >= 502)
+        stats_add(&x->site->stats->failures, 1);
+    if (x->response_ended)
+        return;
+    if (x->head_sent || x->pushed) {
+        if (x->site)
+            stats_add(&x->site->stats->truncated, 1);
+        client_cut(x, H2_INTERNAL_ERROR);
+        return;
+    }
+    struct slice app = x->site ? x->site->name : SLICE("-");
+    struct slice id = exchange_id(x);
+    answer(x, status, SLICE(""),
+           arena_printf(x->arena, "%u %s\n\n%s\n\napp: %.*s\nrequest: %.*s\n", status,
+                        status_phrase(status), fault_text(fault), SLICE_FMT(app), SLICE_FMT(id)));
+}
+
+/* ---- routing ---- */
+
+/* The site of the request's authority: the connection's last one, or found in the routes. */
+static struct site *find_site(struct client *c, struct slice authority)
+{
+    struct shard *s = c->shard;
+    struct slice host;
+    uint16_t port;
+    char lower[256];
+    if (c->memo_site && c->memo_revision == s->routes->revision &&
+        slice_eq(authority, slice_of(c->memo_authority, c->memo_len)))
+        return c->memo_site;
+    rules_split_authority(authority, &host, &port);
+    if (host.len == 0 || host.len > sizeof lower)
+        return NULL;
+    for (size_t i = 0; i < host.len; i++)
+        lower[i] = (char)ascii_lower((unsigned char)host.p[i]);
+    if (lower[host.len - 1] == '.') /* a fully qualified name is the same name */
+        host.len--;
+    const struct route_site *route = route_find(&s->routes->route, slice_of(lower, host.len));
+    struct site *site = route ? shard_site(s, route) : NULL;
+    if (site && authority.len <= sizeof c->memo_authority) {
+        struct site *old = c->memo_site;
+        memcpy(c->memo_authority, authority.p, authority.len);
+        c->memo_len = (uint8_t)authority.len;
+        c->memo_revision = s->routes->revision;
+        c->memo_site = site_ref(site);
+        site_unref(old);
+    }
+    return site;
+}
+
+/* RFC 9110 7.4: whether this connection may serve the site at all. */
+static bool tls_fits(const struct client *c, const struct site *site, struct slice authority)
+{
+    struct slice host;
+    uint16_t port;
+    rules_split_authority(authority, &host, &port);
+    struct tls_identity *id = tls_conn_identity(c->stream.tls);
+    if ((uint32_t)tls_version(c->stream.tls) < site->route.min_tls_version)
+        return false;
+    if (client_is_h2(c) && !(site->route.flags & ROUTE_HTTP20))
+        return false;
+    return slice_ieq(host, tls_server_name(c->stream.tls)) || (id && tls_identity_covers(id, host));
+}
+
+static void redirect_to_https(struct exchange *x)
+{
+    struct slice host;
+    uint16_t port;
+    const struct http_head *r = x->request;
+    unsigned status =
+        slice_eq(r->method, SLICE("GET")) || slice_eq(r->method, SLICE("HEAD")) ? 301 : 308;
+    char tail[8] = "";
+    rules_split_authority(r->authority, &host, &port);
+    if (x->shard->https_port != 443)
+        snprintf(tail, sizeof tail, ":%u", x->shard->https_port);
+    struct slice to =
+        arena_printf(x->arena, "https://%.*s%s%.*s", SLICE_FMT(host), tail, SLICE_FMT(r->path));
+    x->fault = FAULT_HTTPS_ONLY;
+    answer(x, status, to, SLICE("This app is served over HTTPS only.\n"));
+}
+
+/* The checks that come before a worker is asked.  return  whether the request goes on */
+static bool admit(struct exchange *x)
+{
+    struct client *c = x->client;
+    const struct http_head *r = x->request;
+    struct site *site = x->shard->routes ? find_site(c, r->authority) : NULL;
+    if (!site) {
+        stats_add(&x->shard->stats->requests_unrouted, 1);
+        exchange_fail(x, FAULT_UNKNOWN_HOST);
+        return false;
+    }
+    x->site = site_ref(site);
+    stats_add(&site->stats->requests, 1);
+    stats_add(&site->stats->requests_open, 1);
+    if (c->https && !tls_fits(c, site, r->authority)) {
+        stats_add(&x->shard->stats->misdirected, 1);
+        exchange_fail(x, FAULT_MISDIRECTED);
+        return false;
+    }
+    if (!c->https && site->route.flags & ROUTE_HTTPS_ONLY && x->shard->https_port) {
+        redirect_to_https(x);
+        return false;
+    }
+    if (!c->https && client_is_h2(c) && !(site->route.flags & ROUTE_HTTP20)) {
+        x->fault = FAULT_MISDIRECTED;
+        client_cut(x, H2_HTTP_1_1_REQUIRED);
+        return false;
+    }
+    if (r->content_length >= 0 && (uint64_t)r->content_length > site->route.body_limit_octets) {
+        exchange_fail(x, FAULT_TOO_LARGE);
+        return false;
+    }
+    if (slice_eq(r->method, SLICE("CONNECT")) || r->protocol.len) {
+        exchange_fail(x, FAULT_UPGRADE);
+        return false;
+    }
+    if (site->route.idle_timeout_ms)
+        c->idle_us = site->route.idle_timeout_ms * 1000ull;
+    return true;
+}
+
+static void attach(struct exchange *x)
+{
+    x->attempts++;
+    int err = worker_attach(x);
+    if (err == 0) {
+        touch(x);
+        if (x->worker && x->worker->connected && (x->held.octets || x->held_trailers.count))
+            exchange_worker_ready(x);
+        return;
+    }
+    exchange_fail(x, err == ERR_NOTFOUND && x->tried == 0              ? FAULT_NO_INSTANCE
+                     : err == ERR_NOMEM                                ? FAULT_MEMORY
+                     : err == ERR_LIMIT                                ? FAULT_OVERLOAD
+                     : err == ERR_FIELDS_TOO_LARGE || err == ERR_USAGE ? FAULT_BAD_REQUEST
+                                                                       : FAULT_CONNECT);
+}
+
+void exchange_begin(struct client *c, struct h2_stream *cs, struct arena *arena,
+                    const struct http_head *head, bool end)
+{
+    struct exchange *x = exchange_new(c, cs, arena, head);
+    if (!x) {
+        if (cs)
+            h2_stream_reset(cs, H2_REFUSED_STREAM);
+        else
+            client_kill(c);
+        return;
+    }
+    x->request_ended = end;
+    if (!admit(x))
+        return;
+    if (x->site->has_promised && client_is_h2(c))
+        push_seen_add(&c->seen, x->shard->pool, &x->shard->seen_key, head->authority, head->path);
+    attach(x);
+}
+
+struct exchange *exchange_push(struct exchange *parent, struct h2_stream *cs,
+                               const struct http_head *head, struct worker *w, struct h2_stream *ws)
+{
+    struct exchange *x = exchange_new(parent->client, cs, h2_stream_arena(cs), head);
+    if (!x)
+        return NULL;
+    x->pushed = true;
+    x->request_ended = x->request_sent = true;
+    x->site = site_ref(parent->site);
+    stats_add(&x->site->stats->requests, 1);
+    stats_add(&x->site->stats->requests_open, 1);
+    x->client->open_pushes++;
+    if (ws) {
+        worker_attach_promised(x, w, ws);
+        touch(x);
+    } else {
+        x->request_sent = false;
+        attach(x);
+    }
+    return x;
+}
+
+/* ---- request content ---- */
+
+/* Request octets have left towards the worker, or were thrown away. */
+void exchange_request_drained(struct exchange *x, size_t octets)
+{
+    touch(x);
+    client_consumed(x, octets);
+}
+
+static void send_request_body(struct exchange *x, struct slice octets, bool end)
+{
+    x->forwarded += octets.len;
+    if (end)
+        x->request_sent = true;
+    int err = worker_send_body(x, octets, end);
+    if (err < 0 && err != ERR_CLOSED)
+        exchange_fail(x, err == ERR_NOMEM ? FAULT_MEMORY : FAULT_BAD_REQUEST);
+}
+
+void exchange_request_body(struct exchange *x, struct slice octets, bool end)
+{
+    CHECK_MAGIC(x, EXCHANGE_MAGIC);
+    x->body_in += octets.len;
+    x->request_ended = end;
+    if (x->response_ended || (!x->worker && x->head_sent)) {
+        client_consumed(x, octets.len); /* nobody wants it any more */
+        return;
+    }
+    if (x->site && x->body_in > x->site->route.body_limit_octets) {
+        exchange_fail(x, FAULT_TOO_LARGE);
+        return;
+    }
+    if (x->worker && x->worker->connected && x->held.octets == 0) {
+        send_request_body(x, octets, end);
+        if (x->cs == NULL && !x->ended)
+            client_consumed(x, 0); /* pauses an HTTP/1.1 client that is faster than the worker */
+        return;
+    }
+    if (chain_add(&x->held, octets, shard_chunk_of(x->shard, octets)) < 0)
+        exchange_fail(x, FAULT_MEMORY);
+    else if (x->cs == NULL)
+        client_consumed(x, 0);
+}
+
+void exchange_request_trailers(struct exchange *x, const struct fields *trailers)
+{
+    struct fields out = {.count = 0};
+    x->request_ended = true;
+    if (x->response_ended || (!x->worker && x->head_sent))
+        return;
+    if (forward_trailers(x->arena, trailers, &out) < 0) {
+        exchange_fail(x, FAULT_MEMORY);
+        return;
+    }
+    if (x->worker && x->worker->connected && x->held.octets == 0) {
+        x->request_sent = true;
+        if (out.count)
+            worker_send_trailers(x, &out);
+        else
+            worker_send_body(x, SLICE(""), true);
+        return;
+    }
+    x->held_trailers = out;
+}
+
+void exchange_worker_ready(struct exchange *x)
+{
+    bool end = x->request_ended && x->held_trailers.count == 0;
+    if (x->request_sent)
+        return;
+    while (x->held.octets && x->worker) {
+        struct slice part = chain_peek(&x->held);
+        send_request_body(x, part, end && part.len == x->held.octets);
+        if (x->ended)
+            return;
+        chain_drop(&x->held, part.len);
+    }
+    if (x->ended || !x->worker || x->request_sent || !x->request_ended)
+        return;
+    x->request_sent = true;
+    if (x->held_trailers.count)
+        worker_send_trailers(x, &x->held_trailers);
+    else
+        worker_send_body(x, SLICE(""), true);
+}
+
+/* ---- response ---- */
+
+void exchange_response_head(struct exchange *x, const struct http_head *in, bool end)
+{
+    struct http_head out;
+    bool h2 = x->cs != NULL;
+    CHECK_MAGIC(x, EXCHANGE_MAGIC);
+    touch(x);
+    if (x->head_sent)
+        return;
+    if (in->status == 101) {
+        exchange_fail(x, FAULT_MALFORMED); /* nobody asked for it */
+        return;
+    }
+    if (in->status < 200) {
+        /* RFC 8297 3: early hints break some HTTP/1.1 clients; RFC 9110 15.2: others are for a
+         * client that asked, by Expect. */
+        if (!(in->status == 103 && h2) && !(in->status == 100 && x->request->expect_continue))
+            return;
+        if (x->pushed)
+            return;
+    }
+    if (forward_response(x, in, &out) < 0) {
+        exchange_fail(x, FAULT_MEMORY);
+        return;
+    }
+    if (h2 && (in->status == 103 || in->status >= 200) && fields_find(&in->fields, TOKEN_LINK)) {
+        push_from_links(x, in);
+        if (x->ended)
+            return;
+    }
+    if (in->status < 200) {
+        if (in->status == 103)
+            stats_add(&x->site->stats->early_hints, 1);
+        client_send_head(x, &out, false);
+        return;
+    }
+    x->status = in->status;
+    x->head_sent = true;
+    x->head_us = shard_now_us(x->shard);
+    x->response_ended = end;
+    if (client_send_head(x, &out, end) < 0) {
+        x->response_ended = false;
+        exchange_fail(x, FAULT_MALFORMED);
+    }
+}
+
+void exchange_response_body(struct exchange *x, struct slice octets, bool end)
+{
+    CHECK_MAGIC(x, EXCHANGE_MAGIC);
+    if (x->response_ended)
+        return;
+    x->body_out += octets.len;
+    x->response_ended = end;
+    if (client_send_body(x, octets, end) < 0) {
+        x->response_ended = false;
+        exchange_fail(x, FAULT_MEMORY);
+        return;
+    }
+    if (octets.len)
+        worker_consumed(x, 0); /* pauses an HTTP/1.1 worker that is faster than the client */
+}
+
+void exchange_response_trailers(struct exchange *x, const struct fields *trailers)
+{
+    struct fields out = {.count = 0};
+    if (x->response_ended)
+        return;
+    if (forward_trailers(x->arena, trailers, &out) < 0) {
+        exchange_fail(x, FAULT_MEMORY);
+        return;
+    }
+    x->response_ended = true;
+    if (out.count)
+        client_send_trailers(x, &out);
+    else
+        client_send_body(x, SLICE(""), true);
+}
+
+void exchange_response_sent(struct exchange *x, size_t octets)
+{
+    worker_consumed(x, octets);
+}
+
+/* ---- the worker's end ---- */
+
+void exchange_worker_done(struct exchange *x)
+{
+    CHECK_MAGIC(x, EXCHANGE_MAGIC);
+    if (!x->response_ended)
+        exchange_fail(x, x->head_sent ? FAULT_CUT : FAULT_CLOSED);
+}
+
+void exchange_worker_failed(struct exchange *x, enum exchange_fault fault, bool untouched,
+                            bool fresh)
+{
+    CHECK_MAGIC(x, EXCHANGE_MAGIC);
+    if (x->response_ended)
+        return;
+    /* Never a second delivery of what is not safe: only when the worker did not act on it, or may
+     * act twice; and only while all of the content is still here. */
+    bool again = !x->head_sent && !x->pushed && x->forwarded == 0 &&
+                 x->attempts < EXCHANGE_ATTEMPTS && fault != FAULT_MALFORMED &&
+                 fault != FAULT_CUT && fault != FAULT_TIMEOUT &&
+                 (untouched || method_is_idempotent(x->request->method));
+    if (!again) {
+        exchange_fail(x, x->head_sent ? FAULT_CUT : fault);
+        return;
+    }
+    stats_add(&x->shard->stats->retries, 1);
+    if (fresh) /* a kept-alive connection that had closed says nothing about its instance */
+        for (uint32_t i = 0; i < x->site->count && i < 64; i++)
+            if (x->site->instances[i].backend == x->last_backend ||
+                x->site->instances[i].backend_h2 == x->last_backend)
+                x->tried |= 1ull << i;
+    x->request_sent = false;
+    attach(x);
+}

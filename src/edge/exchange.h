@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* An exchange joins a client's request to a worker: both heads, both bodies with back-pressure,
+ * informational responses, trailers, resets both ways.  It is the one place that knows both sides;
+ * a side calls it when something came, and it calls the side to pass something on.
+ *
+ *      client (h1 or h2)  --request-->   exchange  --request-->   worker (h1 or h2c)
+ *                         <--response--            <--response--
+ *
+ * An exchange lives as long as the client's message or stream, whose arena holds all that belongs
+ * to it.  The worker's side comes and goes: none while it waits, another one after a retry. */
+#ifndef EDGE_EXCHANGE_H
+#define EDGE_EXCHANGE_H
+
+#include "edge/shard.h"
+#include "http/h2.h"
+
+#define EXCHANGE_MAGIC 0x45584348u
+
+struct client;
+struct worker;
+struct backend;
+struct site;
+
+/* Why the front end answered by itself or cut a response: for the log, the page and the counters.
+ */
+#define EXCHANGE_FAULT_TABLE(X)                                                                    \
+    X(NONE, 0, "", "")                                                                             \
+    X(NO_INSTANCE, 503, "no-instance", "No instance of the app is ready.")                         \
+    X(CONNECT, 502, "connect", "The app's worker did not accept the connection.")                  \
+    X(CLOSED, 502, "worker-closed", "The app's worker closed the connection before answering.")    \
+    X(MALFORMED, 502, "worker-malformed", "The app's worker sent a malformed answer.")             \
+    X(RESET, 502, "worker-reset", "The app's worker reset the request.")                           \
+    X(TIMEOUT, 504, "worker-timeout", "The app's worker did not answer in time.")                  \
+    X(OVERLOAD, 503, "overload", "Too many requests are under way to this app.")                   \
+    X(MEMORY, 503, "memory", "The front end is out of memory.")                                    \
+    X(UNKNOWN_HOST, 404, "unknown-host", "No app is served under this host name.")                 \
+    X(TOO_LARGE, 413, "content-too-large", "The request's content is larger than the app allows.") \
+    X(MISDIRECTED, 421, "misdirected",                                                             \
+      "This connection's TLS settings do not fit this host: open a new one.")                      \
+    X(BAD_REQUEST, 400, "bad-request", "The request is malformed.")                                \
+    X(HTTPS_ONLY, 308, "https-only", "This app is served over HTTPS only.")                        \
+    X(UPGRADE, 501, "upgrade", "This upgrade is not supported.")                                   \
+    X(CUT, 502, "cut", "The app's worker ended before its answer did.")                            \
+    X(CLIENT, 0, "client-gone", "The client gave up.")
+
+enum exchange_fault {
+#define X(name, status, code, text) FAULT_##name,
+    EXCHANGE_FAULT_TABLE(X)
+#undef X
+        FAULT_COUNT
+};
+
+struct exchange {
+    uint32_t magic;
+    struct shard *shard;
+    struct list client_node; /* in client->exchanges */
+    struct list worker_node; /* in worker->waiting, until it is connected */
+    struct client *client;
+    struct h2_stream *cs;         /* the client's stream; NULL on HTTP/1.1 */
+    struct site *site;            /* NULL until routed */
+    struct worker *worker;        /* attached, or NULL */
+    struct h2_stream *ws;         /* its stream; NULL on HTTP/1.1 */
+    struct backend *backend;      /* that counts this exchange in flight */
+    struct backend *last_backend; /* the last one tried; for comparing only */
+    struct arena *arena;          /* the client stream's */
+    const struct http_head *request;
+    struct http_head forward; /* the request head as the worker gets it */
+    struct chain held;        /* request body waiting for a worker */
+    struct fields held_trailers;
+    struct loop_timer timer;
+    struct loop_task drop; /* frees it when the turn ends: callers up the stack may still look */
+    uint64_t started_us, head_us;
+    uint64_t id_low;
+    uint64_t body_in, body_out; /* octets from and to the client */
+    uint64_t forwarded;         /* request body octets handed to a worker */
+    uint64_t tried;             /* instances that failed, as bits */
+    uint16_t status;
+    uint8_t fault; /* enum exchange_fault */
+    uint8_t attempts;
+    bool request_ended;  /* the client's message is complete */
+    bool request_sent;   /* and passed on whole */
+    bool head_sent;      /* the final response head went to the client */
+    bool response_ended; /* END was passed to the client */
+    bool pushed;         /* answers a promise */
+    bool ended;
+    uint16_t promises;
+};
+
+/* A request came on the client's stream cs (NULL: HTTP/1.1).  head lives in arena.
+ * Everything that can go wrong is answered on the client's side. */
+void exchange_begin(struct client *c, struct h2_stream *cs, struct arena *arena,
+                    const struct http_head *head, bool end);
+/* A promised one: its response comes on ws of worker w (relayed), or w is NULL and edge requests it
+ * itself.  cs is the client's promised stream, parent the exchange that promised.
+ * return  NULL when memory is out */
+struct exchange *exchange_push(struct exchange *parent, struct h2_stream *cs,
+                               const struct http_head *head, struct worker *w,
+                               struct h2_stream *ws);
+
+/* From the client's side. */
+void exchange_request_body(struct exchange *x, struct slice octets, bool end);
+void exchange_request_trailers(struct exchange *x, const struct fields *trailers);
+void exchange_response_sent(struct exchange *x, size_t octets);
+/* The client's message or stream has ended: x->ended, and x is gone at the end of the turn.
+ * complete: both directions were whole. */
+void exchange_client_closed(struct exchange *x, bool complete, uint32_t h2_code);
+
+/* From the worker's side. */
+void exchange_response_head(struct exchange *x, const struct http_head *head, bool end);
+void exchange_response_body(struct exchange *x, struct slice octets, bool end);
+void exchange_response_trailers(struct exchange *x, const struct fields *trailers);
+void exchange_request_drained(struct exchange *x, size_t octets);
+/* The worker's connection is usable: what was held goes out. */
+void exchange_worker_ready(struct exchange *x);
+/* The worker's message or stream has ended well; it is detached. */
+void exchange_worker_done(struct exchange *x);
+/* It has failed; it is detached.  untouched: the worker did not act on the request (RFC 9110 9.2.2,
+ * RFC 9113 8.7); fresh: the connection was new. */
+void exchange_worker_failed(struct exchange *x, enum exchange_fault fault, bool untouched,
+                            bool fresh);
+
+/* Answer by ourselves, if no head was sent; else cut the response. */
+void exchange_fail(struct exchange *x, enum exchange_fault fault);
+/* The request id, 32 hexadecimal digits, in the arena. */
+struct slice exchange_id(struct exchange *x);
+const char *fault_code(enum exchange_fault f);
+const char *fault_text(enum exchange_fault f);
+unsigned fault_status(enum exchange_fault f);
+
+#endif

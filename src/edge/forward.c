@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "edge/forward.h"
+#include "edge/client.h"
+#include "edge/worker.h"
+#include "base/err.h"
+
+#include <stdio.h>
+
+/* Whether the Connection field of this head names the field: RFC 9110 7.6.1.  Only HTTP/1.1 heads
+ * have one. */
+static bool named_by_connection(const struct fields *f, const struct field *connection,
+                                struct slice name)
+{
+    return connection && fields_list_has(f, TOKEN_CONNECTION, name);
+}
+
+/* ---- requests ---- */
+
+static bool peer_is_trusted(const struct exchange *x)
+{
+    const struct route *r = &x->shard->routes->route;
+    for (uint32_t i = 0; i < r->header->trusted_proxy_count; i++)
+        if (addr_prefix_has(&r->trusted_proxies[i], &x->client->peer))
+            return true;
+    return false;
+}
+
+/* "192.0.2.1", or with the port where the app wants it so; IPv6 with a port in brackets. */
+static struct slice client_text(struct exchange *x, bool with_port)
+{
+    const struct client *c = x->client;
+    struct slice host = slice_of(c->peer_host, c->peer_host_len);
+    if (!with_port)
+        return host;
+    bool v6 = memchr(host.p, ':', host.len) != NULL;
+    return arena_printf(x->arena, v6 ? "[%.*s]:%u" : "%.*s:%u", SLICE_FMT(host), c->peer_port);
+}
+
+/* The chain of addresses: ours alone, or behind that of a trusted proxy. */
+static struct slice forwarded_for(struct exchange *x, bool trusted)
+{
+    struct slice own = client_text(x, (x->site->route.flags & ROUTE_XFF_PORT) != 0);
+    struct slice before = fields_value(&x->request->fields, TOKEN_X_FORWARDED_FOR);
+    if (!trusted || !before.len)
+        return own;
+    return arena_printf(x->arena, "%.*s, %.*s", SLICE_FMT(before), SLICE_FMT(own));
+}
+
+/* The fields that tell a worker who asked and how (the names that the hosted service uses). */
+static int add_forwarding(struct exchange *x, struct fields *f)
+{
+    struct client *c = x->client;
+    struct arena *a = x->arena;
+    bool trusted = x->shard->routes->route.header->trusted_proxy_count && peer_is_trusted(x);
+    struct slice proto = x->request->scheme, said = {"", 0};
+    if (trusted)
+        said = fields_value(&x->request->fields, TOKEN_X_FORWARDED_PROTO);
+    if (slice_eq(said, SLICE("https")) || slice_eq(said, SLICE("http")))
+        proto = said;
+    struct slice id = exchange_id(x);
+    struct slice port = arena_printf(a, "%u", c->peer_port);
+    struct slice host = slice_of(c->peer_host, c->peer_host_len);
+    int err = fields_add_token(f, a, TOKEN_X_FORWARDED_FOR, forwarded_for(x, trusted));
+    err |= fields_add_token(f, a, TOKEN_X_FORWARDED_PROTO, proto);
+    err |= fields_add_token(f, a, TOKEN_X_FORWARDED_HOST, x->request->authority);
+    err |= fields_add_token(f, a, TOKEN_X_APPSERVICE_PROTO, proto);
+    err |= fields_add_token(f, a, TOKEN_X_CLIENT_IP, host);
+    err |= fields_add_token(f, a, TOKEN_X_CLIENT_PORT, port);
+    err |= fields_add_token(f, a, TOKEN_CLIENT_IP, client_text(x, true));
+    err |= fields_add_token(f, a, TOKEN_DISGUISED_HOST, x->request->authority);
+    err |=
+        fields_add_token(f, a, TOKEN_WAS_DEFAULT_HOSTNAME,
+                         x->site->default_host.len ? x->site->default_host : x->request->authority);
+    err |= fields_add_token(f, a, TOKEN_X_SITE_DEPLOYMENT_ID, x->site->name);
+    err |= fields_add_token(f, a, TOKEN_X_ORIGINAL_URL, x->request->path);
+    err |= fields_add_token(f, a, TOKEN_X_WAWS_UNENCODED_URL, x->request->path);
+    err |= fields_add_token(f, a, TOKEN_X_ARR_LOG_ID, id);
+    err |= fields_add_token(f, a, TOKEN_X_REQUEST_ID, id);
+    if (c->https) {
+        struct slice version = tls_version(c->stream.tls) == TLS_1_3 ? SLICE("1.3") : SLICE("1.2");
+        err |= fields_add_token(f, a, TOKEN_X_FORWARDED_TLSVERSION, version);
+        if (x->site->arr_ssl.len)
+            err |= fields_add_token(f, a, TOKEN_X_ARR_SSL, x->site->arr_ssl);
+    }
+    return err ? ERR_NOMEM : 0;
+}
+
+int forward_request(struct exchange *x, bool h2)
+{
+    const struct http_head *in = x->request;
+    struct http_head *out = &x->forward;
+    const struct field *connection = fields_find(&in->fields, TOKEN_CONNECTION);
+    const struct field *hops = NULL;
+    int err = 0;
+    *out = (struct http_head){.method = in->method,
+                              .scheme = in->scheme,
+                              .authority = in->authority,
+                              .path = in->path,
+                              .expect_continue = in->expect_continue,
+                              .content_length = in->content_length};
+    for (uint32_t i = 0; i < in->fields.count && !err; i++) {
+        const struct field *f = &in->fields.at[i];
+        switch (f->token) {
+        case TOKEN_HOST: /* comes from the authority */
+        case TOKEN_X_REQUEST_ID:
+            continue;
+        case TOKEN_TE: /* RFC 9110 10.1.4: for one hop; "trailers" is true of us too */
+            if (!h2 || !fields_list_has(&in->fields, TOKEN_TE, SLICE("trailers")))
+                continue;
+            err = fields_add_token(&out->fields, x->arena, TOKEN_TE, SLICE("trailers"));
+            continue;
+        case TOKEN_MAX_FORWARDS:
+            hops = f;
+            continue;
+        default:
+            break;
+        }
+        if (token_flags(f->token) & (TOKEN_HOP | TOKEN_FORWARD) ||
+            named_by_connection(&in->fields, connection, f->name))
+            continue;
+        err = fields_add(&out->fields, x->arena, (enum token)f->token, f->name, f->value);
+        if (!err)
+            out->fields.at[out->fields.count - 1].flags = f->flags;
+    }
+    if (err)
+        return err;
+    err = add_forwarding(x, &out->fields);
+    if (!err)
+        err = fields_add_token(&out->fields, x->arena, TOKEN_MAX_FORWARDS,
+                               hops ? hops->value : SLICE("10"));
+    return err;
+}
+
+/* ---- responses ---- */
+
+int forward_response(struct exchange *x, const struct http_head *in, struct http_head *out)
+{
+    const struct field *connection = fields_find(&in->fields, TOKEN_CONNECTION);
+    bool has_date = false;
+    *out = (struct http_head){.status = in->status, .content_length = in->content_length};
+    for (uint32_t i = 0; i < in->fields.count; i++) {
+        const struct field *f = &in->fields.at[i];
+        if (token_flags(f->token) & TOKEN_HOP ||
+            named_by_connection(&in->fields, connection, f->name))
+            continue;
+        has_date |= f->token == TOKEN_DATE;
+        if (fields_add(&out->fields, x->arena, (enum token)f->token, f->name, f->value) < 0)
+            return ERR_NOMEM;
+        out->fields.at[out->fields.count - 1].flags = f->flags;
+    }
+    /* RFC 9110 6.6.1: a recipient with a clock adds what the origin left out. */
+    if (!has_date && in->status >= 200)
+        return fields_add_token(&out->fields, x->arena, TOKEN_DATE,
+                                slice_of(x->shard->date, sizeof x->shard->date));
+    return 0;
+}
+
+/* Fields that frame, route or authenticate mean nothing, or harm, after the content.  RFC 9110
+ * 6.5.1 */
+static bool allowed_in_trailers(const struct field *f)
+{
+    if (token_flags(f->token) & (TOKEN_HOP | TOKEN_FORWARD | TOKEN_SECRET | TOKEN_PSEUDO))
+        return false;
+    return f->token != TOKEN_CONTENT_LENGTH && f->token != TOKEN_HOST && f->token != TOKEN_TE &&
+           f->token != TOKEN_TRAILER && f->token != TOKEN_EXPECT &&
+           f->token != TOKEN_MAX_FORWARDS && f->token != TOKEN_CONTENT_TYPE &&
+           f->token != TOKEN_CONTENT_ENCODING && f->token != TOKEN_CONTENT_RANGE &&
+           f->token != TOKEN_CACHE_CONTROL;
+}
+
+int forward_trailers(struct arena *arena, const struct fields *in, struct fields *out)
+{
+    for (uint32_t i = 0; i < in->count; i++) {
+        const struct field *f = &in->at[i];
+        if (allowed_in_trailers(f) &&
+            fields_add(out, arena, (enum token)f->token, arena_dup(arena, f->name),
+                       arena_dup(arena, f->value)) < 0)
+            return ERR_NOMEM;
+    }
+    return 0;
+}

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* How heads change on their way through: hop-by-hop fields go, forged forwarding fields go, ours
+ * come. */
+#ifndef EDGE_FORWARD_H
+#define EDGE_FORWARD_H
+
+#include "edge/exchange.h"
+
+/* Fill x->forward from x->request for a worker.  h2: the worker's connection is h2c.
+ * return  0 or ERR_NOMEM, ERR_FIELDS_TOO_LARGE */
+int forward_request(struct exchange *x, bool h2);
+/* The response's head as the client gets it, from a worker's.  out's fields lie in the arena.
+ * return  0 or ERR_NOMEM */
+int forward_response(struct exchange *x, const struct http_head *in, struct http_head *out);
+/* Fields of a trailer section that may go on.  return 0 or ERR_NOMEM */
+int forward_trailers(struct arena *arena, const struct fields *in, struct fields *out);
+
+#endif

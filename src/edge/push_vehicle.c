@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "edge/push_vehicle.h"
+#include "edge/client.h"
+#include "edge/worker.h"
+#include "base/err.h"
+#include "http/rules.h"
+#include "push/link.h"
+
+/* Whether an authority leads to the same app, and to nobody else. */
+static bool same_app(const struct exchange *x, struct slice authority)
+{
+    struct slice host;
+    uint16_t port;
+    char lower[256];
+    if (slice_ieq(authority, x->request->authority))
+        return true;
+    rules_split_authority(authority, &host, &port);
+    if (host.len == 0 || host.len > sizeof lower)
+        return false;
+    for (size_t i = 0; i < host.len; i++)
+        lower[i] = (char)ascii_lower((unsigned char)host.p[i]);
+    const struct route *r = &x->shard->routes->route;
+    const struct route_site *site = route_find(r, slice_of(lower, host.len));
+    return site && slice_eq(route_text(r, site->name), x->site->name);
+}
+
+/* RFC 9113 8.4, 10.1: we must be authoritative for what is pushed on this connection. */
+static bool covered(const struct exchange *x, struct slice authority)
+{
+    const struct client *c = x->client;
+    struct slice host;
+    uint16_t port;
+    if (slice_ieq(authority, x->request->authority))
+        return true;
+    if (!c->https)
+        return false;
+    rules_split_authority(authority, &host, &port);
+    struct tls_identity *id = tls_conn_identity(c->stream.tls);
+    return id && tls_identity_covers(id, host);
+}
+
+static struct push_facts gather(const struct exchange *x, const struct push_promise *p)
+{
+    struct client *c = x->client;
+    struct slice authority = p->request.authority, scheme = p->request.scheme;
+    return (struct push_facts){
+        .policy = x->site->route.flags & ROUTE_PUSH_OFF ? PUSH_POLICY_OFF : PUSH_POLICY_AUTO,
+        .client_h2 = c->h2 != NULL,
+        .client_push_enabled = c->h2 && h2_conn_peer_push_enabled(c->h2),
+        .client_max_streams = c->h2 ? h2_conn_peer_max_streams(c->h2) : 0,
+        .authority_same_app = same_app(x, authority),
+        .authority_covered = covered(x, authority),
+        /* Go's workers write "http" into their promises: the connection is meant. */
+        .scheme_same = slice_eq(scheme, x->request->scheme) ||
+                       (p->source == PUSH_SOURCE_WORKER && slice_eq(scheme, SLICE("http"))),
+        .parent_pushed = x->pushed,
+        .parent_open = x->cs && !x->ended && !x->response_ended,
+        .going_away = x->shard->draining,
+        .seen = c->h2 && push_seen_has(&c->seen, &x->shard->seen_key, authority, p->request.path),
+        .open_pushes = c->open_pushes,
+        .max_pushes = CLIENT_PUSHES_MAX,
+    };
+}
+
+/* Fields of a promised request as the client sees them.  RFC 9113 8.4.1 */
+static int promised_head(struct exchange *x, const struct push_promise *p, struct arena *arena,
+                         struct http_head *out)
+{
+    *out = (struct http_head){.method = arena_dup(arena, p->request.method),
+                              .scheme = x->request->scheme,
+                              .authority = arena_dup(arena, p->request.authority),
+                              .path = arena_dup(arena, p->request.path),
+                              .content_length = -1};
+    for (uint32_t i = 0; i < p->request.fields.count; i++) {
+        const struct field *f = &p->request.fields.at[i];
+        if (token_flags(f->token) & (TOKEN_HOP | TOKEN_FORWARD) || f->token == TOKEN_HOST)
+            continue;
+        if (fields_add(&out->fields, arena, (enum token)f->token, arena_dup(arena, f->name),
+                       arena_dup(arena, f->value)) < 0)
+            return ERR_NOMEM;
+    }
+    return 0;
+}
+
+/* What a request of our own copies from the one that the page came by: enough for the worker to
+ * choose the same representation, and nothing that names a person. */
+static int copy_negotiation(const struct exchange *x, struct http_head *to, struct arena *arena)
+{
+    static const enum token copied[] = {TOKEN_ACCEPT_ENCODING, TOKEN_ACCEPT_LANGUAGE,
+                                        TOKEN_USER_AGENT};
+    for (size_t i = 0; i < sizeof copied / sizeof copied[0]; i++) {
+        const struct field *f = fields_find(&x->request->fields, copied[i]);
+        if (f && fields_add_token(&to->fields, arena, copied[i], arena_dup(arena, f->value)) < 0)
+            return ERR_NOMEM;
+    }
+    return 0;
+}
+
+/* return  whether the promise is on its way to the client; else *d says why not */
+static bool drive(struct exchange *x, const struct push_promise *p, struct push_decision *d,
+                  struct worker *w, struct h2_stream *ws)
+{
+    struct client *c = x->client;
+    struct http_head head;
+    int err = promised_head(x, p, x->arena, &head);
+    if (!err && !ws)
+        err = copy_negotiation(x, &head, x->arena);
+    if (err) {
+        *d = (struct push_decision){PUSH_VEHICLE_NONE, PUSH_REASON_LIMIT};
+        return false;
+    }
+    struct h2_stream *cs = h2_stream_promise(x->cs, &head, NULL, &err);
+    if (!cs) {
+        *d = (struct push_decision){PUSH_VEHICLE_NONE,
+                                    err == ERR_USAGE ? PUSH_REASON_GOING_AWAY : PUSH_REASON_LIMIT};
+        return false;
+    }
+    /* The head lives with the promised stream, which may outlive its parent. */
+    struct arena *arena = h2_stream_arena(cs);
+    struct http_head *kept = arena_alloc(arena, sizeof *kept);
+    err = kept ? promised_head(x, &(struct push_promise){.request = head}, arena, kept) : ERR_NOMEM;
+    if (err || !exchange_push(x, cs, kept, w, ws)) {
+        h2_stream_reset(cs, H2_INTERNAL_ERROR);
+        *d = (struct push_decision){PUSH_VEHICLE_NONE, PUSH_REASON_LIMIT};
+        return false;
+    }
+    x->promises++;
+    client_wants_flush(c);
+    return true;
+}
+
+static void remember(struct exchange *x, const struct push_promise *p)
+{
+    struct shard *s = x->shard;
+    if (!x->site->has_promised) {
+        x->site->has_promised = true;
+        push_seen_add(&x->client->seen, s->pool, &s->seen_key, x->request->authority,
+                      x->request->path);
+    }
+    push_seen_add(&x->client->seen, s->pool, &s->seen_key, p->request.authority, p->request.path);
+}
+
+static bool consider(struct exchange *x, const struct push_promise *p, struct worker *w,
+                     struct h2_stream *ws)
+{
+    struct push_facts facts = gather(x, p);
+    struct push_decision d = push_decide(p, &facts);
+    bool pushed = d.vehicle == PUSH_VEHICLE_PUSH_PROMISE && drive(x, p, &d, w, ws);
+    struct push_ledger *ledger = &x->site->stats->push;
+    push_ledger_promise(ledger, p->source, d);
+    if (pushed)
+        remember(x, p);
+    else
+        push_ledger_fate(ledger, PUSH_FATE_NOT_PUSHED, 0);
+    return pushed;
+}
+
+void push_from_worker(struct exchange *x, struct worker *w, struct h2_stream *ws,
+                      const struct http_head *head)
+{
+    struct push_promise p = {.source = PUSH_SOURCE_WORKER,
+                             .request = *head,
+                             .has_content = head->content_length > 0,
+                             .priority = PRIORITY_DEFAULT};
+    if (!consider(x, &p, w, ws))
+        worker_refuse(w, ws, x->site);
+}
+
+static void on_link(void *user, struct push_promise *p)
+{
+    struct exchange *x = user;
+    if (!x->ended)
+        consider(x, p, NULL, NULL);
+}
+
+void push_from_links(struct exchange *x, const struct http_head *response)
+{
+    if (x->site->route.flags & ROUTE_PUSH_OFF)
+        return;
+    link_read(&response->fields, x->request,
+              response->status < 200 ? PUSH_SOURCE_EARLY_HINT : PUSH_SOURCE_LINK, x->arena, on_link,
+              x);
+}
+
+void push_ended(struct exchange *x, bool complete, uint32_t h2_code)
+{
+    struct push_ledger *ledger = &x->site->stats->push;
+    bool refused = h2_code == H2_CANCEL || h2_code == H2_REFUSED_STREAM;
+    x->client->open_pushes--;
+    push_ledger_fate(ledger,
+                     complete  ? PUSH_FATE_COMPLETED
+                     : refused ? PUSH_FATE_REFUSED
+                               : PUSH_FATE_FAILED,
+                     x->body_out);
+}

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The route snapshot in force together with the certificates it names; immutable, counted, shared
+ * by all shards. */
+#ifndef EDGE_ROUTES_H
+#define EDGE_ROUTES_H
+
+#include "net/tls.h"
+#include "route/route.h"
+
+#include <stdatomic.h>
+
+struct routes {
+    atomic_uint refs;
+    struct route route;
+    const void *base; /* mapped */
+    size_t len;
+    uint64_t revision;
+    struct tls_identity **identities; /* by certificate id; may hold NULL */
+    uint32_t identity_count;
+};
+
+/* Takes over the mapping.  identities: borrowed, each is referenced.
+ * return  NULL: not a valid snapshot, or memory is out (the mapping then stays the caller's) */
+struct routes *routes_new(const void *base, size_t len, uint64_t revision,
+                          struct tls_identity *const *identities, uint32_t identity_count);
+struct routes *routes_ref(struct routes *r);
+void routes_unref(struct routes *r);
+/* NULL when the site's certificate has not come. */
+struct tls_identity *routes_identity(const struct routes *r, const struct route_site *site);
+/* tls_choose_fn; user is a struct shard's `struct routes **`. */
+int routes_choose(void *user, struct slice server_name, struct tls_choice *out);
+
+#endif

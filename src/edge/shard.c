@@ -1,0 +1,280 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "edge/shard.h"
+#include "edge/client.h"
+#include "edge/worker.h"
+#include "base/err.h"
+#include "base/log.h"
+#include "base/panic.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/random.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define TICK_US         1000000u
+#define ACCEPTS_A_TURN  64
+#define ACCEPT_RETRY_US 100000u /* when descriptors are out */
+
+/* ---- accepting ---- */
+
+static void accept_some(struct edge_listener *l)
+{
+    struct shard *s = l->shard;
+    for (int i = 0; i < ACCEPTS_A_TURN; i++) {
+        struct addr peer = {.len = sizeof peer.u};
+        if (s->draining)
+            return;
+        loop_calls(s->loop)->accepts++;
+        int fd = accept4(l->source.fd, &peer.u.sa, &peer.len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (fd >= 0) {
+            client_accept(s, fd, &peer, l->https);
+            continue;
+        }
+        if (errno == EAGAIN)
+            return;
+        if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
+            /* Serving goes on; those who wait in the backlog are taken when there is room. */
+            stats_add(&s->stats->accept_failures, 1);
+            loop_timer_set(s->loop, &l->retry, shard_now_us(s) + ACCEPT_RETRY_US);
+            return;
+        }
+        /* ECONNABORTED and the like concern one connection that is already gone. */
+    }
+    loop_again(s->loop, &l->again);
+}
+
+static void on_acceptable(struct loop_source *source, unsigned events)
+{
+    (void)events;
+    accept_some(CONTAINER_OF(source, struct edge_listener, source));
+}
+
+static void accept_again(struct loop_task *t)
+{
+    accept_some(CONTAINER_OF(t, struct edge_listener, again));
+}
+
+static void accept_retry(struct loop_timer *t)
+{
+    accept_some(CONTAINER_OF(t, struct edge_listener, retry));
+}
+
+int shard_listen(struct shard *s, int fd, bool https, uint16_t port)
+{
+    struct edge_listener *l = pool_zget(s->pool, sizeof *l);
+    if (!l)
+        return ERR_NOMEM;
+    l->source = (struct loop_source){on_acceptable, fd};
+    l->shard = s;
+    l->https = https;
+    l->port = port;
+    loop_task_init(&l->again, accept_again);
+    loop_timer_init(&l->retry, accept_retry);
+    if (loop_add(s->loop, &l->source) < 0) {
+        pool_put(s->pool, l, sizeof *l);
+        return ERR_SYS;
+    }
+    if (https && !s->https_port)
+        s->https_port = port;
+    l->next = s->listeners;
+    s->listeners = l;
+    loop_again(s->loop, &l->again); /* some may wait already: edge-triggered does not tell */
+    return 0;
+}
+
+static void stop_listening(struct shard *s)
+{
+    while (s->listeners) {
+        struct edge_listener *l = s->listeners;
+        s->listeners = l->next;
+        loop_task_cancel(&l->again);
+        loop_timer_clear(&l->retry);
+        loop_remove(s->loop, &l->source);
+        close(l->source.fd);
+        pool_put(s->pool, l, sizeof *l);
+    }
+}
+
+/* ---- routes ---- */
+
+static void drop_sites(struct shard *s)
+{
+    if (!s->sites)
+        return;
+    for (uint32_t i = 0; i < s->routes->route.header->site_count; i++)
+        site_unref(s->sites[i]);
+    free(s->sites);
+    s->sites = NULL;
+}
+
+static void take_routes(struct shard *s, struct routes *r)
+{
+    struct site **sites = calloc(r->route.header->site_count + 1, sizeof *sites);
+    if (!sites) {
+        log_event(LOG_ERROR, "edge.routes", "revision=%llu error=\"out of memory\"",
+                  (unsigned long long)r->revision);
+        routes_unref(r);
+        return;
+    }
+    drop_sites(s);
+    routes_unref(s->routes);
+    s->routes = r;
+    s->sites = sites;
+}
+
+struct site *shard_site(struct shard *s, const struct route_site *route)
+{
+    size_t i = (size_t)(route - s->routes->route.sites);
+    if (!s->sites[i])
+        s->sites[i] = site_new(s, s->routes, route);
+    return s->sites[i];
+}
+
+/* ---- time ---- */
+
+static void on_tick(struct loop_timer *t)
+{
+    struct shard *s = CONTAINER_OF(t, struct shard, tick);
+    uint64_t now = shard_now_us(s), wall = clock_wall_us();
+    struct loop_calls *k = loop_calls(s->loop);
+    s->wall_base_us = wall - now;
+    clock_http_date(wall, s->date);
+    atomic_store_explicit(&s->stats->calls_wait, k->waits, memory_order_relaxed);
+    atomic_store_explicit(&s->stats->calls_read, k->reads, memory_order_relaxed);
+    atomic_store_explicit(&s->stats->calls_write, k->writes, memory_order_relaxed);
+    atomic_store_explicit(&s->stats->calls_other, k->accepts + k->connects + k->other,
+                          memory_order_relaxed);
+    atomic_store_explicit(&s->stats->allocs, s->pool->libc_allocs, memory_order_relaxed);
+    backends_tick(s);
+    if (s->draining && now > s->drain_until_us)
+        LIST_FOR(node, &s->clients)
+        {
+            client_kill(LIST_ENTRY(node, struct client, node));
+        }
+    loop_timer_set(s->loop, &s->tick, now + TICK_US);
+}
+
+/* ---- draining ---- */
+
+void shard_check_drained(struct shard *s)
+{
+    if (s->draining && list_empty(&s->clients) && s->on_drained) {
+        void (*tell)(struct shard *) = s->on_drained;
+        s->on_drained = NULL;
+        tell(s);
+    }
+}
+
+static void drain(struct shard *s, uint64_t limit_us)
+{
+    s->drain_until_us = shard_now_us(s) + limit_us;
+    if (!s->draining) {
+        s->draining = true;
+        stop_listening(s);
+        LIST_FOR(node, &s->clients)
+        {
+            client_shutdown(LIST_ENTRY(node, struct client, node));
+        }
+    }
+    shard_check_drained(s);
+}
+
+static void on_mail(void *user, unsigned type, void *message)
+{
+    struct shard *s = user;
+    CHECK_MAGIC(s, SHARD_MAGIC);
+    switch ((enum shard_mail)type) {
+    case SHARD_ROUTES:
+        take_routes(s, message);
+        break;
+    case SHARD_DRAIN:
+        drain(s, *(uint64_t *)message);
+        free(message);
+        break;
+    case SHARD_STOP:
+        loop_stop(s->loop);
+        break;
+    }
+}
+
+/* ---- life ---- */
+
+static void hand_over_log(struct loop_task *t)
+{
+    struct shard *s = CONTAINER_OF(t, struct shard, log_flush);
+    struct slice lines = buf_slice(&s->log_lines);
+    if (!lines.len)
+        return;
+    if (access_log_write(s->log, lines) < 0)
+        for (size_t i = 0; i < lines.len; i++)
+            if (lines.p[i] == '\n')
+                stats_add(&s->stats->log_dropped, 1);
+    buf_consume(&s->log_lines, lines.len);
+}
+
+int shard_refresh_rx(struct shard *s)
+{
+    if (s->rx->refs == 1)
+        return 0;
+    struct chunk *fresh = chunk_new(s->pool, SHARD_RX_OCTETS);
+    if (!fresh)
+        return ERR_NOMEM;
+    chunk_unref(s->rx);
+    s->rx = fresh;
+    return 0;
+}
+
+int shard_init(struct shard *s, uint32_t index, struct tls_server *tls,
+               struct stats_header *counters, struct access_log *log)
+{
+    *s = (struct shard){
+        .magic = SHARD_MAGIC, .index = index, .tls = tls, .counters = counters, .log = log};
+    s->loop = loop_new();
+    if (!s->loop)
+        return ERR_SYS;
+    s->pool = loop_pool(s->loop);
+    s->stats = stats_loop(counters, index);
+    atomic_store(&s->stats->connections_open, 0); /* what a predecessor left behind */
+    atomic_store(&s->stats->worker_connections_open, 0);
+    for (uint32_t i = 0; i < counters->site_slots; i++)
+        atomic_store(&stats_site(counters, index, i)->requests_open, 0);
+    map_init(&s->backends);
+    list_init(&s->clients);
+    hash_key_random(&s->seen_key);
+    buf_init(&s->log_lines, s->pool);
+    loop_task_init(&s->log_flush, hand_over_log);
+    loop_timer_init(&s->tick, on_tick);
+    if (getrandom(&s->id_high, sizeof s->id_high, 0) != sizeof s->id_high ||
+        getrandom(&s->id_next, sizeof s->id_next, 0) != sizeof s->id_next)
+        return ERR_SYS;
+    s->rx = chunk_new(s->pool, SHARD_RX_OCTETS);
+    s->mailbox = mailbox_new(s->loop, on_mail, s);
+    if (!s->rx || !s->mailbox)
+        return ERR_NOMEM;
+    on_tick(&s->tick);
+    return 0;
+}
+
+void shard_fini(struct shard *s)
+{
+    if (!s->loop)
+        return;
+    stop_listening(s);
+    LIST_FOR(node, &s->clients)
+    {
+        client_kill(LIST_ENTRY(node, struct client, node));
+    }
+    loop_turn(s->loop, 0); /* reap */
+    drop_sites(s);
+    backends_fini(s);
+    map_fini(&s->backends);
+    routes_unref(s->routes);
+    buf_fini(&s->log_lines);
+    loop_timer_clear(&s->tick);
+    if (s->mailbox)
+        mailbox_free(s->mailbox);
+    chunk_unref(s->rx);
+    loop_free(s->loop);
+    s->loop = NULL;
+}

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A shard is one loop's world: its listeners, clients, worker connections and counters.  Shards
+ * share nothing but the immutable routes, the TLS server with its ticket keys, and the log writer.
+ */
+#ifndef EDGE_SHARD_H
+#define EDGE_SHARD_H
+
+#include "base/chain.h"
+#include "base/clock.h"
+#include "base/map.h"
+#include "edge/access_log.h"
+#include "edge/routes.h"
+#include "net/loop.h"
+#include "net/stream.h"
+#include "stats/stats.h"
+
+struct site;
+
+#define SHARD_MAGIC 0x53485244u
+
+/* Largest run of octets read from a socket at once. */
+#define SHARD_READ_OCTETS (64u << 10)
+/* The receive chunk, so that it fills one block of the pool. */
+#define SHARD_RX_OCTETS (SHARD_READ_OCTETS - (uint32_t)sizeof(struct chunk))
+/* Octets a connection may read or write in one turn before others get theirs. */
+#define SHARD_TURN_OCTETS (256u << 10)
+/* A response or request body waiting beyond HIGH stops its source, which goes on below LOW. */
+#define QUEUE_HIGH_OCTETS (256u << 10)
+#define QUEUE_LOW_OCTETS  (64u << 10)
+
+struct edge_listener {
+    struct loop_source source;
+    struct shard *shard;
+    bool https;
+    uint16_t port;
+    struct loop_task again; /* the share of a turn was used up, or descriptors ran out */
+    struct loop_timer retry;
+    struct edge_listener *next;
+};
+
+struct shard {
+    uint32_t magic;
+    uint32_t index;
+    struct loop *loop;
+    struct pool *pool;
+    struct tls_server *tls;
+    struct routes *routes; /* in force; shared */
+    struct site **sites;   /* by index in routes; made when first asked for */
+    struct map backends;   /* struct backend by key */
+    struct list clients;
+    struct edge_listener *listeners;
+    struct chunk *rx; /* what was read this moment; replaced when somebody keeps a part */
+    struct stats_header *counters;
+    struct stats_loop *stats;
+    struct access_log *log;
+    struct buf log_lines; /* of this turn */
+    struct loop_task log_flush;
+    struct hash_key seen_key;
+    uint64_t id_high, id_next; /* request ids */
+    uint64_t wall_base_us;     /* wall clock minus monotonic, refreshed each second */
+    char date[CLOCK_HTTP_DATE_OCTETS];
+    struct loop_timer tick;
+    struct mailbox *mailbox;
+    uint16_t https_port; /* of the first https listener, for redirects; 0: none */
+    bool draining;
+    uint64_t drain_until_us;
+    uint32_t open_exchanges;
+    void (*on_drained)(struct shard *s); /* called on the shard's loop, once */
+};
+
+/* Messages to a shard's mailbox. */
+enum shard_mail {
+    SHARD_ROUTES, /* struct routes *, a reference is given */
+    SHARD_DRAIN,  /* uint64_t * limit in microseconds, given */
+    SHARD_STOP,   /* NULL: leave the loop */
+};
+
+/* return  0, ERR_NOMEM or ERR_SYS */
+int shard_init(struct shard *s, uint32_t index, struct tls_server *tls,
+               struct stats_header *counters, struct access_log *log);
+/* Frees what is left; clients are closed. */
+void shard_fini(struct shard *s);
+/* fd is given. */
+int shard_listen(struct shard *s, int fd, bool https, uint16_t port);
+/* The runtime of a site of the routes in force.  return  NULL when memory is out */
+struct site *shard_site(struct shard *s, const struct route_site *route);
+/* After octets in s->rx were handed out: makes sure that nobody else looks at it. */
+int shard_refresh_rx(struct shard *s);
+/* The chunk that octets lie in, when they lie in s->rx; else NULL. */
+static inline struct chunk *shard_chunk_of(const struct shard *s, struct slice octets)
+{
+    const struct chunk *c = s->rx;
+    return octets.p >= c->octets && octets.p < c->octets + c->cap ? s->rx : NULL;
+}
+static inline uint64_t shard_now_us(const struct shard *s)
+{
+    return loop_now_us(s->loop);
+}
+/* The last client is gone while draining? */
+void shard_check_drained(struct shard *s);
+
+#endif

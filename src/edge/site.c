@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Sites and backends: what the snapshot says, as one shard uses it. */
+#include "edge/worker.h"
+#include "base/err.h"
+#include "base/panic.h"
+
+static struct slice copy(struct pool *pool, struct slice s)
+{
+    char *p = pool_get(pool, s.len + 1);
+    if (!p)
+        return (struct slice){NULL, 0};
+    memcpy(p, s.p, s.len);
+    p[s.len] = '\0';
+    return (struct slice){p, s.len};
+}
+
+static void uncopy(struct pool *pool, struct slice s)
+{
+    if (s.p)
+        pool_put(pool, (void *)(uintptr_t)s.p, s.len + 1);
+}
+
+/* The backend of an instance: found by id, address and protocol, so that it outlives snapshots. */
+static struct backend *backend_get(struct shard *s, struct slice id, struct slice address, bool h2)
+{
+    char text[2 * ADDR_TEXT_OCTETS + 8];
+    size_t len = 0;
+    struct addr addr;
+    if (id.len + address.len + 3 > sizeof text || addr_parse(address, &addr) < 0)
+        return NULL;
+    memcpy(text, id.p, id.len);
+    len = id.len;
+    text[len++] = h2 ? '>' : ' ';
+    memcpy(text + len, address.p, address.len);
+    len += address.len;
+    struct backend *b = map_get(&s->backends, slice_of(text, len));
+    if (b) {
+        b->refs++;
+        b->unused_us = 0;
+        return b;
+    }
+    b = pool_zget(s->pool, sizeof *b);
+    if (!b)
+        return NULL;
+    b->magic = BACKEND_MAGIC;
+    b->shard = s;
+    b->address = addr;
+    b->h2 = h2;
+    b->refs = 1;
+    list_init(&b->h1_idle);
+    list_init(&b->h1_busy);
+    for (int i = 0; i < WORKER_CLASSES; i++)
+        list_init(&b->h2_conns[i]);
+    b->key = copy(s->pool, slice_of(text, len));
+    if (!b->key.p || map_put(&s->backends, b->key, b) < 0) {
+        uncopy(s->pool, b->key);
+        pool_put(s->pool, b, sizeof *b);
+        return NULL;
+    }
+    return b;
+}
+
+/* A site lets go; the backend stays a while for the next snapshot to find it (backends_tick). */
+static void backend_put(struct backend *b)
+{
+    if (!b)
+        return;
+    ASSERT(b->refs > 0);
+    if (--b->refs == 0)
+        b->unused_us = loop_now_us(b->shard->loop);
+}
+
+static void backend_free(struct backend *b)
+{
+    struct shard *s = b->shard;
+    map_del(&s->backends, b->key);
+    uncopy(s->pool, b->key);
+    b->magic = 0;
+    pool_put(s->pool, b, sizeof *b);
+}
+
+struct site *site_new(struct shard *s, const struct routes *r, const struct route_site *route)
+{
+    struct site *site =
+        pool_zget(s->pool, sizeof *site + route->instance_count * sizeof site->instances[0]);
+    if (!site)
+        return NULL;
+    site->shard = s;
+    site->refs = 1;
+    site->route = *route;
+    site->count = route->instance_count;
+    site->stats = stats_site(s->counters, s->index, route->slot % s->counters->site_slots);
+    site->name = copy(s->pool, route_text(&r->route, route->name));
+    if (!site->name.p) {
+        site_unref(site);
+        return NULL;
+    }
+    for (uint32_t i = 0; i < site->count; i++) {
+        const struct route_instance *ri = &r->route.instances[route->first_instance + i];
+        struct slice id = route_text(&r->route, ri->id);
+        struct slice h2 = route_text(&r->route, ri->address_h2);
+        site->instances[i].id = copy(s->pool, id);
+        if (!site->instances[i].id.p) {
+            site_unref(site);
+            return NULL;
+        }
+        if (ri->state != ROUTE_READY)
+            continue;
+        site->instances[i].backend =
+            backend_get(s, id, route_text(&r->route, ri->address), ri->protocol == ROUTE_H2C);
+        if (h2.len)
+            site->instances[i].backend_h2 = backend_get(s, id, h2, true);
+    }
+    return site;
+}
+
+void site_unref(struct site *site)
+{
+    if (!site || --site->refs > 0)
+        return;
+    struct pool *pool = site->shard->pool;
+    for (uint32_t i = 0; i < site->count; i++) {
+        uncopy(pool, site->instances[i].id);
+        backend_put(site->instances[i].backend);
+        backend_put(site->instances[i].backend_h2);
+    }
+    uncopy(pool, site->name);
+    pool_put(pool, site, sizeof *site + site->count * sizeof site->instances[0]);
+}
+
+void backends_tick(struct shard *s)
+{
+    uint64_t now = loop_now_us(s->loop);
+    size_t it = 0;
+    struct backend *b;
+    while ((b = map_next(&s->backends, &it)) != NULL) {
+        CHECK_MAGIC(b, BACKEND_MAGIC);
+        bool unused = b->refs == 0 && b->unused_us && now - b->unused_us > BACKEND_LINGER_US;
+        if (worker_sweep(b, unused) && unused)
+            backend_free(b);
+    }
+}
+
+void backends_fini(struct shard *s)
+{
+    size_t it = 0;
+    struct backend *b;
+    while ((b = map_next(&s->backends, &it)) != NULL) {
+        worker_sweep(b, true);
+        loop_turn(s->loop, 0); /* reap what was closed */
+        backend_free(b);
+    }
+}

@@ -1,0 +1,684 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "edge/worker.h"
+#include "edge/client.h"
+#include "edge/push_vehicle.h"
+#include "edge/forward.h"
+#include "base/err.h"
+#include "base/panic.h"
+
+static struct worker *worker_of_stream(struct stream *s)
+{
+    struct worker *w = CONTAINER_OF(s, struct worker, stream);
+    CHECK_MAGIC(w, WORKER_MAGIC);
+    return w;
+}
+
+static void wants_flush(struct worker *w)
+{
+    if (!w->dead)
+        loop_flush(w->shard->loop, &w->flush);
+}
+
+/* ---- life ---- */
+
+static void count_octets(struct worker *w)
+{
+    stats_add(&w->shard->stats->worker_octets_in, w->stream.octets_in);
+    stats_add(&w->shard->stats->worker_octets_out, w->stream.octets_out);
+    w->stream.octets_in = w->stream.octets_out = 0;
+}
+
+static void reap(struct loop_task *t)
+{
+    struct worker *w = CONTAINER_OF(t, struct worker, reap);
+    struct shard *s = w->shard;
+    CHECK_MAGIC(w, WORKER_MAGIC);
+    if (w->h1)
+        h1_conn_free(w->h1);
+    if (w->h2)
+        h2_conn_free(w->h2);
+    w->magic = 0;
+    pool_put(s->pool, w, sizeof *w);
+}
+
+/* No exchange is attached any more.  The memory goes at the end of the turn. */
+static void kill_worker(struct worker *w)
+{
+    struct backend *b = w->backend;
+    if (w->dead)
+        return;
+    ASSERT(!w->x);
+    w->dead = true;
+    count_octets(w);
+    if (stream_is_open(&w->stream))
+        stream_close(&w->stream);
+    loop_task_cancel(&w->flush);
+    loop_task_cancel(&w->read);
+    loop_timer_clear(&w->timer);
+    list_remove(&w->node);
+    if (w->h2) {
+        b->h2_count[w->klass]--;
+    } else {
+        b->h1_count--;
+        if (w->used_us) /* it was idle */
+            b->h1_idle_count--;
+    }
+    stats_sub(&w->shard->stats->worker_connections_open, 1);
+    loop_reap(w->shard->loop, &w->reap);
+}
+
+/* x and w part; x->backend no longer counts it. */
+static void detach(struct exchange *x)
+{
+    x->worker = NULL;
+    x->ws = NULL;
+    list_remove(&x->worker_node);
+    if (x->backend) {
+        x->backend->in_flight--;
+        x->backend = NULL;
+    }
+}
+
+/* The connection is lost: every exchange on it is told. */
+static void worker_fail(struct worker *w, enum exchange_fault fault)
+{
+    if (w->dead)
+        return;
+    if (w->h2) {
+        w->retired = true;
+        h2_conn_abort(w->h2, H2_NO_ERROR); /* on_close of each stream */
+        kill_worker(w);
+        return;
+    }
+    struct exchange *x = w->x;
+    bool untouched = !w->connected || w->stream.octets_out == w->octets_before;
+    bool fresh = !w->reused;
+    bool begun = h1_conn_response_begun(w->h1);
+    w->x = NULL;
+    kill_worker(w);
+    if (x) {
+        detach(x);
+        /* A connection that was kept alive may have been closing just then: with no octet of a
+         * response it is fair to try a safe request again. */
+        exchange_worker_failed(x, begun && fault == FAULT_CLOSED ? FAULT_CUT : fault, untouched,
+                               fresh);
+    }
+}
+
+static void on_due(struct loop_timer *t)
+{
+    struct worker *w = CONTAINER_OF(t, struct worker, timer);
+    CHECK_MAGIC(w, WORKER_MAGIC);
+    if (!w->connected)
+        worker_fail(w, FAULT_CONNECT);
+}
+
+/* ---- HTTP/1.1 events ---- */
+
+static void h1_on_head(void *user, const struct http_head *head, bool end)
+{
+    struct worker *w = user;
+    if (w->x)
+        exchange_response_head(w->x, head, end);
+}
+
+static void h1_on_body(void *user, struct slice octets, bool end)
+{
+    struct worker *w = user;
+    if (w->x)
+        exchange_response_body(w->x, octets, end);
+}
+
+static void h1_on_trailers(void *user, const struct fields *trailers)
+{
+    struct worker *w = user;
+    if (w->x)
+        exchange_response_trailers(w->x, trailers);
+}
+
+static void h1_on_sent(void *user, size_t octets)
+{
+    struct worker *w = user;
+    if (w->x)
+        exchange_request_drained(w->x, octets);
+}
+
+static void h1_on_done(void *user, bool reusable)
+{
+    struct worker *w = user;
+    struct exchange *x = w->x;
+    struct backend *b = w->backend;
+    if (w->dead)
+        return;
+    w->x = NULL;
+    w->paused = false;
+    if (reusable && !w->stream.saw_hup && b->h1_idle_count < WORKER_H1_IDLE_MAX) {
+        list_remove(&w->node);
+        list_add_head(&b->h1_idle, &w->node);
+        b->h1_idle_count++;
+        w->used_us = shard_now_us(w->shard);
+    } else {
+        kill_worker(w);
+    }
+    if (x) {
+        detach(x);
+        exchange_worker_done(x);
+    }
+}
+
+static void h1_on_tunnel(void *user, struct slice octets)
+{
+    (void)user;
+    (void)octets; /* no request of ours asks for an upgrade */
+}
+
+static const struct h1_events h1_events = {
+    .on_head = h1_on_head,
+    .on_body = h1_on_body,
+    .on_trailers = h1_on_trailers,
+    .on_sent = h1_on_sent,
+    .on_done = h1_on_done,
+    .on_tunnel = h1_on_tunnel,
+};
+
+/* ---- HTTP/2 events: a stream without an exchange is one whose response is thrown away ---- */
+
+static void h2_on_head(void *user, struct h2_stream *s, const struct http_head *head, bool end)
+{
+    struct exchange *x = h2_stream_user(s);
+    if (x)
+        exchange_response_head(x, head, end);
+}
+
+static void h2_on_body(void *user, struct h2_stream *s, struct slice octets, bool end)
+{
+    struct exchange *x = h2_stream_user(s);
+    if (x)
+        exchange_response_body(x, octets, end);
+}
+
+static void h2_on_trailers(void *user, struct h2_stream *s, const struct fields *trailers)
+{
+    struct exchange *x = h2_stream_user(s);
+    if (x)
+        exchange_response_trailers(x, trailers);
+}
+
+static void h2_on_sent(void *user, struct h2_stream *s, size_t octets)
+{
+    struct exchange *x = h2_stream_user(s);
+    if (x)
+        exchange_request_drained(x, octets);
+}
+
+static void h2_on_promise(void *user, struct h2_stream *parent, struct h2_stream *promised,
+                          const struct http_head *head)
+{
+    struct worker *w = user;
+    struct exchange *x = h2_stream_user(parent);
+    if (x)
+        push_from_worker(x, w, promised, head);
+    else
+        worker_refuse(w, promised, NULL);
+}
+
+static void h2_on_close(void *user, struct h2_stream *s, uint32_t code)
+{
+    struct worker *w = user;
+    struct exchange *x = h2_stream_user(s);
+    if (!x) {
+        if (w->draining)
+            w->draining--;
+        wants_flush(w); /* it may have been the last one of a retired connection */
+        return;
+    }
+    bool untouched = h2_stream_unprocessed(s) || !w->connected;
+    detach(x);
+    if (code == H2_NO_ERROR && x->response_ended)
+        exchange_worker_done(x);
+    else
+        exchange_worker_failed(x,
+                               !w->connected ? FAULT_CONNECT
+                               : w->retired  ? FAULT_CLOSED
+                                             : FAULT_RESET,
+                               untouched, true);
+}
+
+static void h2_on_settings(void *user)
+{
+    (void)user;
+}
+
+static void h2_on_goaway(void *user, uint32_t last_stream_id, uint32_t code)
+{
+    struct worker *w = user;
+    (void)last_stream_id;
+    (void)code;
+    w->retired = true;
+    wants_flush(w);
+}
+
+static const struct h2_events h2_events = {
+    .on_head = h2_on_head,
+    .on_body = h2_on_body,
+    .on_trailers = h2_on_trailers,
+    .on_sent = h2_on_sent,
+    .on_promise = h2_on_promise,
+    .on_close = h2_on_close,
+    .on_settings = h2_on_settings,
+    .on_goaway = h2_on_goaway,
+};
+
+/* ---- the socket ---- */
+
+static void flush(struct loop_task *t)
+{
+    struct worker *w = CONTAINER_OF(t, struct worker, flush);
+    struct shard *s = w->shard;
+    CHECK_MAGIC(w, WORKER_MAGIC);
+    char *out = loop_scratch(s->loop, 2);
+    size_t budget = SHARD_TURN_OCTETS;
+    while (!w->dead && w->connected && !stream_is_blocked(&w->stream) && budget) {
+        size_t n = w->h2 ? h2_conn_output(w->h2, out, SHARD_READ_OCTETS, shard_now_us(s))
+                         : h1_conn_output(w->h1, out, SHARD_READ_OCTETS);
+        if (n == 0 || w->dead)
+            break;
+        budget = budget > n ? budget - n : 0;
+        if (stream_write(&w->stream, out, n) < 0) {
+            worker_fail(w, FAULT_CLOSED);
+            return;
+        }
+    }
+    if (w->dead)
+        return;
+    if (w->h2 &&
+        (h2_conn_is_over(w->h2) || (w->retired && h2_conn_streams(w->h2) == w->draining))) {
+        worker_fail(w, FAULT_CLOSED);
+        return;
+    }
+    if (w->connected && !stream_is_blocked(&w->stream) && budget == 0)
+        loop_again(s->loop, &w->flush);
+}
+
+static void on_eof(struct worker *w)
+{
+    if (w->h2) {
+        worker_fail(w, FAULT_CLOSED);
+        return;
+    }
+    int err = h1_conn_eof(w->h1);
+    if (!w->dead)
+        worker_fail(w, err == ERR_TRUNCATED ? FAULT_CUT : FAULT_CLOSED);
+}
+
+static void read_some(struct worker *w)
+{
+    struct shard *s = w->shard;
+    size_t budget = SHARD_TURN_OCTETS;
+    while (!w->dead && !w->paused && stream_can_read(&w->stream) && budget) {
+        ssize_t n = stream_read(&w->stream, s->rx->octets, SHARD_RX_OCTETS);
+        if (n == ERR_AGAIN)
+            break;
+        if (n == 0) {
+            on_eof(w);
+            return;
+        }
+        if (n < 0) {
+            worker_fail(w, FAULT_CLOSED);
+            return;
+        }
+        budget = budget > (size_t)n ? budget - (size_t)n : 0;
+        int err = w->h2 ? h2_conn_feed(w->h2, s->rx->octets, (size_t)n, shard_now_us(s))
+                        : h1_conn_feed(w->h1, s->rx->octets, (size_t)n);
+        if (shard_refresh_rx(s) < 0)
+            err = ERR_NOMEM;
+        if (w->dead)
+            return;
+        if (err < 0) {
+            worker_fail(w, FAULT_MALFORMED);
+            return;
+        }
+        /* An answer that nobody asked for, or octets behind one: the connection is not to be
+         * trusted with another request (RFC 9112 11.1). */
+        if (w->h1 && !w->x && h1_conn_response_begun(w->h1)) {
+            worker_fail(w, FAULT_MALFORMED);
+            return;
+        }
+        if (w->h2 ? h2_conn_has_output(w->h2) || w->retired : h1_conn_has_output(w->h1))
+            wants_flush(w);
+    }
+    if (!w->dead && !w->paused && stream_can_read(&w->stream))
+        loop_again(s->loop, &w->read);
+}
+
+static void read_again(struct loop_task *t)
+{
+    struct worker *w = CONTAINER_OF(t, struct worker, read);
+    CHECK_MAGIC(w, WORKER_MAGIC);
+    read_some(w);
+}
+
+static void on_readable(struct stream *st)
+{
+    read_some(worker_of_stream(st));
+}
+
+static void on_writable(struct stream *st)
+{
+    wants_flush(worker_of_stream(st));
+}
+
+static void on_connected(struct stream *st, int err)
+{
+    struct worker *w = worker_of_stream(st);
+    if (w->dead)
+        return;
+    if (err < 0) {
+        stats_add(&w->shard->stats->worker_connect_failures, 1);
+        worker_fail(w, FAULT_CONNECT);
+        return;
+    }
+    w->connected = true;
+    stream_tune(&w->stream, 0);
+    loop_timer_clear(&w->timer);
+    wants_flush(w);
+    LIST_FOR(node, &w->waiting)
+    {
+        struct exchange *x = LIST_ENTRY(node, struct exchange, worker_node);
+        list_remove(node);
+        exchange_worker_ready(x);
+    }
+}
+
+static const struct stream_events stream_events = {
+    .on_readable = on_readable,
+    .on_writable = on_writable,
+    .on_connected = on_connected,
+};
+
+static struct worker *worker_new(struct backend *b, enum worker_class klass, int *err_out)
+{
+    struct shard *s = b->shard;
+    struct worker *w = pool_zget(s->pool, sizeof *w);
+    *err_out = ERR_NOMEM;
+    if (!w)
+        return NULL;
+    w->magic = WORKER_MAGIC;
+    w->shard = s;
+    w->backend = b;
+    w->klass = klass;
+    list_init(&w->node);
+    list_init(&w->waiting);
+    loop_task_init(&w->flush, flush);
+    loop_task_init(&w->read, read_again);
+    loop_task_init(&w->reap, reap);
+    loop_timer_init(&w->timer, on_due);
+    ration_init(&w->ration, shard_now_us(s));
+    if (b->h2) {
+        struct h2_settings set;
+        h2_settings_default(&set, H2_CLIENT);
+        set.enable_push = klass == WORKER_PUSH;
+        set.stream_window = WORKER_H2_WINDOW;
+        set.conn_window = 4u << 20;
+        w->h2 = h2_conn_new(H2_CLIENT, &set, &h2_events, w, s->pool, shard_now_us(s));
+    } else {
+        struct h1_limits limits;
+        h1_limits_default(&limits);
+        w->h1 = h1_conn_new(H1_CLIENT, &limits, &h1_events, w, s->pool);
+    }
+    if (w->h1 || w->h2)
+        *err_out = stream_connect(&w->stream, s->loop, &b->address, &stream_events);
+    if (*err_out < 0) {
+        if (*err_out != ERR_NOMEM)
+            stats_add(&s->stats->worker_connect_failures, 1);
+        if (w->h1)
+            h1_conn_free(w->h1);
+        if (w->h2)
+            h2_conn_free(w->h2);
+        pool_put(s->pool, w, sizeof *w);
+        return NULL;
+    }
+    stats_add(&s->stats->worker_connects, 1);
+    stats_add(&s->stats->worker_connections_open, 1);
+    loop_timer_set(s->loop, &w->timer, shard_now_us(s) + WORKER_CONNECT_US);
+    if (b->h2) {
+        b->h2_count[klass]++;
+        list_add_tail(&b->h2_conns[klass], &w->node);
+    } else {
+        b->h1_count++;
+        list_add_tail(&b->h1_busy, &w->node);
+    }
+    return w;
+}
+
+bool worker_sweep(struct backend *b, bool all)
+{
+    uint64_t now = shard_now_us(b->shard);
+    LIST_FOR(node, &b->h1_idle)
+    {
+        struct worker *w = LIST_ENTRY(node, struct worker, node);
+        if (all || now - w->used_us > WORKER_IDLE_US)
+            kill_worker(w);
+    }
+    for (int k = 0; k < WORKER_CLASSES; k++) {
+        LIST_FOR(node, &b->h2_conns[k])
+        {
+            struct worker *w = LIST_ENTRY(node, struct worker, node);
+            if (all && h2_conn_streams(w->h2) == w->draining)
+                worker_fail(w, FAULT_CLOSED);
+        }
+    }
+    return b->h1_count == 0 && b->h2_count[WORKER_PUSH] == 0 && b->h2_count[WORKER_NO_PUSH] == 0 &&
+           b->in_flight == 0;
+}
+
+/* ---- choosing ---- */
+
+static struct worker *take_h1(struct backend *b, struct exchange *x, int *err_out)
+{
+    if (!list_empty(&b->h1_idle)) {
+        struct worker *w = LIST_ENTRY(b->h1_idle.next, struct worker, node);
+        bool again_ok = method_is_idempotent(x->request->method);
+        if (again_ok || shard_now_us(b->shard) - w->used_us < WORKER_FRESH_US) {
+            list_remove(&w->node);
+            list_add_tail(&b->h1_busy, &w->node);
+            b->h1_idle_count--;
+            w->used_us = 0;
+            w->reused = true;
+            return w;
+        }
+    }
+    if (b->h1_count >= WORKER_H1_MAX) {
+        *err_out = ERR_LIMIT;
+        return NULL;
+    }
+    return worker_new(b, WORKER_PUSH, err_out);
+}
+
+static struct worker *take_h2(struct backend *b, enum worker_class klass, int *err_out)
+{
+    LIST_FOR(node, &b->h2_conns[klass])
+    {
+        struct worker *w = LIST_ENTRY(node, struct worker, node);
+        if (!w->retired && h2_conn_can_open(w->h2) > 0 &&
+            h2_conn_streams(w->h2) < WORKER_H2_STREAMS)
+            return w;
+    }
+    if (b->h2_count[klass] >= WORKER_H2_MAX) {
+        *err_out = ERR_LIMIT;
+        return NULL;
+    }
+    return worker_new(b, klass, err_out);
+}
+
+/* Sends the request head on w. */
+static int join(struct exchange *x, struct worker *w)
+{
+    bool end = x->request_ended && x->held.octets == 0 && x->held_trailers.count == 0;
+    int err = forward_request(x, w->h2 != NULL);
+    if (err < 0)
+        return err;
+    if (w->h2) {
+        x->ws = h2_conn_request(w->h2, &x->forward, end, x, &err);
+        if (!x->ws)
+            return err;
+    } else {
+        err = h1_conn_send_head(w->h1, &x->forward, end, false);
+        if (err < 0)
+            return err;
+        w->x = x;
+        w->octets_before = w->stream.octets_out;
+    }
+    if (end)
+        x->request_sent = true;
+    x->worker = w;
+    x->backend = x->last_backend = w->backend;
+    x->backend->in_flight++;
+    if (!w->connected)
+        list_add_tail(&w->waiting, &x->worker_node);
+    wants_flush(w);
+    return 0;
+}
+
+int worker_attach(struct exchange *x)
+{
+    struct site *site = x->site;
+    uint32_t load[64];
+    uint32_t count = site->count < 64 ? site->count : 64;
+    uint64_t skip = x->tried;
+    int err = ERR_NOTFOUND;
+    bool grpc = site->route.proxy_flag == ROUTE_PROXY_GRPC &&
+                slice_starts(fields_value(&x->request->fields, TOKEN_CONTENT_TYPE),
+                             SLICE("application/grpc"));
+    enum worker_class klass = site->route.flags & ROUTE_PUSH_OFF ? WORKER_NO_PUSH : WORKER_PUSH;
+    for (uint32_t i = 0; i < count; i++) {
+        struct backend *b = grpc ? site->instances[i].backend_h2 : site->instances[i].backend;
+        load[i] = b ? b->in_flight : 0;
+        if (!b)
+            skip |= 1ull << i;
+    }
+    for (;;) {
+        int i = route_least(load, count, site->next++, skip);
+        if (i < 0)
+            return err;
+        struct backend *b = grpc ? site->instances[i].backend_h2 : site->instances[i].backend;
+        struct worker *w = b->h2 ? take_h2(b, klass, &err) : take_h1(b, x, &err);
+        if (w) {
+            err = join(x, w);
+            if (err == 0)
+                return 0;
+            if (w->h1 && !w->x)
+                kill_worker(w); /* a head that the engine refused leaves nothing to reuse */
+            return err;
+        }
+        if (err == ERR_NOMEM)
+            return err;
+        skip |= 1ull << i;
+        x->tried |= 1ull << i;
+    }
+}
+
+void worker_attach_promised(struct exchange *x, struct worker *w, struct h2_stream *ws)
+{
+    h2_stream_set_user(ws, x);
+    x->worker = w;
+    x->ws = ws;
+    x->backend = w->backend;
+    x->backend->in_flight++;
+}
+
+/* Resets ws if the ration allows, else its response is read and thrown away; a connection with too
+ * many of those takes no new streams.  return  whether it was reset */
+static bool drop_stream(struct worker *w, struct h2_stream *ws)
+{
+    h2_stream_set_user(ws, NULL);
+    wants_flush(w);
+    if (ration_take(&w->ration, shard_now_us(w->shard))) {
+        h2_stream_reset(ws, H2_CANCEL);
+        return true;
+    }
+    if (++w->draining >= WORKER_DRAINING_MAX)
+        w->retired = true;
+    return false;
+}
+
+void worker_refuse(struct worker *w, struct h2_stream *ws, struct site *site)
+{
+    bool reset = drop_stream(w, ws);
+    if (site)
+        stats_add(reset ? &site->stats->push.worker_resets : &site->stats->push.worker_drained, 1);
+}
+
+void worker_cancel(struct exchange *x)
+{
+    struct worker *w = x->worker;
+    struct h2_stream *ws = x->ws;
+    if (!w)
+        return;
+    detach(x);
+    if (w->h2) {
+        /* A request whose end was not sent cannot be left to drain: the worker waits for it. */
+        if (!x->request_sent && !x->pushed) {
+            h2_stream_set_user(ws, NULL);
+            h2_stream_reset(ws, H2_CANCEL);
+            ration_take(&w->ration, shard_now_us(w->shard));
+            wants_flush(w);
+            return;
+        }
+        bool reset = drop_stream(w, ws);
+        if (x->pushed && x->site)
+            stats_add(reset ? &x->site->stats->push.worker_resets
+                            : &x->site->stats->push.worker_drained,
+                      1);
+        return;
+    }
+    w->x = NULL;
+    kill_worker(w);
+}
+
+/* ---- content ---- */
+
+int worker_send_body(struct exchange *x, struct slice octets, bool end)
+{
+    struct worker *w = x->worker;
+    struct chunk *chunk = shard_chunk_of(x->shard, octets);
+    wants_flush(w);
+    return w->h2 ? h2_stream_body(x->ws, octets, chunk, end)
+                 : h1_conn_send_body(w->h1, octets, chunk, end);
+}
+
+int worker_send_trailers(struct exchange *x, const struct fields *trailers)
+{
+    struct worker *w = x->worker;
+    wants_flush(w);
+    return w->h2 ? h2_stream_trailers(x->ws, trailers) : h1_conn_send_trailers(w->h1, trailers);
+}
+
+size_t worker_queued(const struct exchange *x)
+{
+    if (!x->worker)
+        return 0;
+    return x->ws ? h2_stream_queued(x->ws) : h1_conn_queued(x->worker->h1);
+}
+
+void worker_consumed(struct exchange *x, size_t octets)
+{
+    struct worker *w = x->worker;
+    if (!w || w->dead)
+        return;
+    if (w->h2) {
+        if (octets) {
+            h2_stream_consumed(x->ws, octets);
+            if (h2_conn_has_output(w->h2))
+                wants_flush(w);
+        }
+        return;
+    }
+    size_t queued = client_queued(x);
+    if (!w->paused && queued >= QUEUE_HIGH_OCTETS) {
+        w->paused = true;
+    } else if (w->paused && queued < QUEUE_LOW_OCTETS) {
+        w->paused = false;
+        loop_again(w->shard->loop, &w->read);
+    }
+}

@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The side towards workers: backends (an instance's address as one shard sees it), their pooled
+ * HTTP/1.1 connections and shared h2c connections, and the sites that stand on them. */
+#ifndef EDGE_WORKER_H
+#define EDGE_WORKER_H
+
+#include "edge/exchange.h"
+#include "http/h1.h"
+#include "push/ration.h"
+
+#define WORKER_MAGIC  0x574f524bu
+#define BACKEND_MAGIC 0x424b4e44u
+
+/* An idle HTTP/1.1 connection is closed after this time: below the 5 s after which common servers
+ * close theirs, so that a request seldom meets a closing connection. */
+#define WORKER_IDLE_US 4000000u
+/* A request that must not be sent twice takes only a connection that was used so lately. */
+#define WORKER_FRESH_US     1000000u
+#define WORKER_CONNECT_US   5000000u
+#define WORKER_H1_IDLE_MAX  128          /* idle HTTP/1.1 connections kept a backend and shard */
+#define WORKER_H1_MAX       4096         /* HTTP/1.1 connections a backend and shard */
+#define WORKER_H2_MAX       16           /* h2c connections a backend, class and shard */
+#define WORKER_H2_STREAMS   256          /* streams on one of them, if the worker allows as many */
+#define WORKER_H2_WINDOW    (256u << 10) /* octets a stream: with STREAMS the cap of what waits */
+#define WORKER_DRAINING_MAX 64 /* refused responses being thrown away before a connection retires \
+                                */
+/* A backend that no site uses any more keeps its connections for so long: the next snapshot may
+ * name it again. */
+#define BACKEND_LINGER_US 5000000u
+
+enum worker_class { WORKER_PUSH, WORKER_NO_PUSH, WORKER_CLASSES };
+
+struct backend {
+    uint32_t magic;
+    struct shard *shard;
+    struct slice key;
+    struct addr address;
+    bool h2;
+    uint32_t refs;      /* sites */
+    uint32_t in_flight; /* exchanges */
+    uint32_t h1_count, h1_idle_count;
+    struct list h1_idle; /* most recently used first */
+    struct list h1_busy;
+    struct list h2_conns[WORKER_CLASSES];
+    uint32_t h2_count[WORKER_CLASSES];
+    uint64_t unused_us; /* since when no site names it; 0: one does */
+};
+
+struct worker {
+    uint32_t magic;
+    struct stream stream;
+    struct shard *shard;
+    struct backend *backend;
+    struct list node;
+    struct h1_conn *h1;
+    struct h2_conn *h2;
+    struct exchange *x;  /* h1: the exchange under way */
+    struct list waiting; /* exchanges that hold content until the connection is there */
+    struct loop_task flush, read, reap;
+    struct loop_timer timer;
+    struct ration ration;
+    uint64_t used_us;
+    uint64_t octets_before; /* h1: sent on the connection when the exchange began */
+    uint32_t draining;      /* h2: streams whose response is thrown away */
+    enum worker_class klass;
+    bool connected, reused, paused, retired, dead;
+};
+
+/* An app as one shard sees it, made from the snapshot; exchanges keep the one they began with. */
+struct site {
+    struct shard *shard;
+    uint32_t refs;
+    struct slice name;
+    struct route_site route; /* a copy of the numbers; texts are not valid */
+    struct slice default_host;
+    struct slice arr_ssl; /* X-ARR-SSL: key bits, secret bits, issuer, subject */
+    struct stats_site *stats;
+    uint32_t next;     /* where to begin among equally loaded instances */
+    bool has_promised; /* a promise was seen: from then on requests are remembered */
+    uint32_t count;
+    struct site_instance {
+        struct slice id;
+        struct backend *backend;    /* NULL: not ready */
+        struct backend *backend_h2; /* flag 2: HTTP20_ONLY_PORT's */
+    } instances[];
+};
+
+struct site *site_new(struct shard *s, const struct routes *r, const struct route_site *route);
+static inline struct site *site_ref(struct site *s)
+{
+    s->refs++;
+    return s;
+}
+void site_unref(struct site *s); /* NULL allowed */
+
+/* Attach x to a connection to one of its site's instances and send x->forward; the body follows by
+ * worker_send_body.
+ * return  0, or ERR_NOTFOUND (no instance is left), ERR_LIMIT, ERR_NOMEM */
+int worker_attach(struct exchange *x);
+/* Join x to a promised stream that already exists. */
+void worker_attach_promised(struct exchange *x, struct worker *w, struct h2_stream *ws);
+/* Give up on the worker's side of x: resets within the ration, closes an HTTP/1.1 connection. */
+void worker_cancel(struct exchange *x);
+/* Refuse a promised stream within the ration of its connection. */
+void worker_refuse(struct worker *w, struct h2_stream *ws, struct site *site);
+
+int worker_send_body(struct exchange *x, struct slice octets, bool end);
+int worker_send_trailers(struct exchange *x, const struct fields *trailers);
+size_t worker_queued(const struct exchange *x);
+/* octets of response content have left towards the client: the worker may send more. */
+void worker_consumed(struct exchange *x, size_t octets);
+
+/* Close idle connections of b that are too old, or with all every connection without an exchange.
+ * return  whether none is left */
+bool worker_sweep(struct backend *b, bool all);
+
+/* Once a second: idle connections and unused backends go. */
+void backends_tick(struct shard *s);
+/* At the end of the shard. */
+void backends_fini(struct shard *s);
+
+#endif
