@@ -56,8 +56,9 @@ packages-test:
 
 # *.localhost for programs that ask glibc (nghttp, Node); browsers and curl know it by themselves.
 names:
-	@getent ahosts gallery.localhost >/dev/null || tools/install-packages names || \
-	    echo 'Going on without: nghttp and Node will not know gallery.localhost; browsers and curl do.'
+	@getent ahosts gallery.localhost >/dev/null || tools/install-packages --gently names || \
+	    { echo 'Browsers and curl know *.localhost; for nghttp and Node add to /etc/hosts:'; \
+	      echo '    127.0.0.1 gallery.localhost notes.localhost shelf.localhost'; }
 
 clean:
 	rm -rf $(RELEASE) $(CHECKED) $(addsuffix node_modules,$(NPM_APPS))
