@@ -62,6 +62,10 @@ size_t hpack_encoder_table_octets(const struct hpack_encoder *e);
 /* RFC 7541 5.2, Appendix B */
 size_t huffman_encoded_len(struct slice s);
 void huffman_encode(struct slice s, uint8_t *out); /* huffman_encoded_len octets */
+/* Encode unless that is no shorter than s.  out: room for s.len + HUFFMAN_SLACK octets.
+ * return  octets, or 0: not shorter */
+#define HUFFMAN_SLACK 8
+size_t huffman_encode_shorter(struct slice s, uint8_t *out);
 /* out: room for len * 8 / 5 + 1 octets.  return octets decoded, or ERR_HPACK (EOS, bad padding) */
 ssize_t huffman_decode(const uint8_t *in, size_t len, char *out);
 

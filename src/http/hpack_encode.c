@@ -8,6 +8,7 @@
 #define BUCKETS       64 /* for exact matches; a table of 4096 octets holds some 60 entries */
 #define NAME_BUCKETS  32
 #define INTEGER_ROOM  6 /* octets that a 32-bit integer takes at most */
+#define FIELD_ROOM    (2 * INTEGER_ROOM + HUFFMAN_SLACK) /* of a field, beside its strings */
 #define CHURN_ALLOWED 3
 
 /* Finds entries of the dynamic table: for each bucket the number of the newest entry, and from each
@@ -85,11 +86,18 @@ static uint8_t *put_integer(uint8_t *to, unsigned pattern, unsigned prefix_bits,
     return to;
 }
 
-/* RFC 7541 5.2 */
+/* RFC 7541 5.2.  A short string is coded at once behind its one octet of length, and copied instead
+ * when that turns out not to be shorter; a long one is measured first. */
 static uint8_t *put_string(uint8_t *to, struct slice s)
 {
-    size_t coded = huffman_encoded_len(s);
-    if (coded < s.len) {
+    size_t coded;
+    if (s.len < 0x7f) {
+        coded = huffman_encode_shorter(s, to + 1);
+        if (coded) {
+            *to = (uint8_t)(0x80 | coded);
+            return to + 1 + coded;
+        }
+    } else if ((coded = huffman_encoded_len(s)) < s.len) {
         to = put_integer(to, 0x80, 7, coded);
         huffman_encode(s, to);
         return to + coded;
@@ -128,23 +136,38 @@ static bool live(const struct hpack_encoder *e, uint32_t back)
     return back - 1 < e->table.count;
 }
 
-/* Cheap and without a seed: keys that collide cost a walk over at most the table's entries, which
- * its size bounds, and comparing hashes before octets keeps a step short. */
+static uint64_t load(const char *p)
+{
+    uint64_t v;
+    memcpy(&v, p, 8);
+    return v;
+}
+
+static uint64_t mix(uint64_t h, uint64_t v)
+{
+    h = (h ^ v) * 0x9e3779b97f4a7c15u;
+    return h ^ h >> 32;
+}
+
+/* Length, first and last 16 octets, cheaply and without a seed: keys that collide cost a walk over
+ * at most the table's entries, which its size bounds, and what is found is compared in full. */
 static uint32_t hash_field(uint32_t h, struct slice s)
 {
-    uint64_t v = h ^ (uint64_t)s.len << 32, m;
-    const char *p = s.p;
-    size_t left = s.len;
-    for (; left >= 8; left -= 8, p += 8) {
-        memcpy(&m, p, 8);
-        v = (v ^ m) * 0x9e3779b97f4a7c15u;
-        v ^= v >> 29;
+    uint64_t v = mix(h, s.len);
+    if (s.len >= 8) {
+        v = mix(v, load(s.p));
+        if (s.len > 16) {
+            v = mix(v, load(s.p + 8));
+            v = mix(v, load(s.p + s.len - 16));
+        }
+        v = mix(v, load(s.p + s.len - 8));
+    } else {
+        uint64_t last = 0;
+        for (size_t i = 0; i < s.len; i++)
+            last = last << 8 | (unsigned char)s.p[i];
+        v = mix(v, last);
     }
-    m = 0;
-    for (size_t i = 0; i < left; i++)
-        m = m << 8 | (unsigned char)p[i];
-    v = (v ^ m) * 0x9e3779b97f4a7c15u;
-    return (uint32_t)(v >> 32);
+    return (uint32_t)v;
 }
 
 static bool same_name(const struct hpack_entry *entry, enum token token, struct slice name)
@@ -279,7 +302,7 @@ static bool add_entry(struct hpack_encoder *e, uint32_t name_hash, uint32_t hash
 int hpack_encode_field(struct hpack_encoder *e, struct buf *out, enum token token,
                        struct slice name, struct slice value, unsigned flags)
 {
-    uint8_t *start = (uint8_t *)buf_reserve(out, 2 * INTEGER_ROOM + name.len + value.len);
+    uint8_t *start = (uint8_t *)buf_reserve(out, FIELD_ROOM + name.len + value.len);
     uint8_t *to = start;
     if (!start)
         return ERR_NOMEM;

@@ -41,7 +41,10 @@ struct step {
     uint8_t bits;    /* of those symbols together */
 };
 
-static uint32_t codes[SYMBOLS];
+static struct code {
+    uint32_t bits;
+    uint32_t len;
+} codes[SYMBOLS];
 static struct step steps[1u << STEP_BITS];
 static uint16_t by_code[SYMBOLS];         /* symbols, ordered by code */
 static uint16_t first_rank[BITS_MAX + 1]; /* in by_code, of the first code of a length */
@@ -67,7 +70,7 @@ __attribute__((constructor)) static void fill(void)
         first_rank[n] = rank;
         for (unsigned s = 0; s < SYMBOLS; s++)
             if (lengths[s] == n) {
-                codes[s] = code++;
+                codes[s] = (struct code){.bits = code++, .len = n};
                 by_code[rank++] = (uint16_t)s;
             }
         limit[n] = (uint64_t)code << (32 - n);
@@ -95,27 +98,56 @@ size_t huffman_encoded_len(struct slice s)
     return (bits + 7) / 8;
 }
 
+/* Bits on their way out: the low `bits` of acc, fewer than 32 between two steps. */
+struct writer {
+    uint64_t acc;
+    unsigned bits;
+    uint8_t *to;
+};
+
+static inline void put_symbol(struct writer *w, char c)
+{
+    const struct code *code = &codes[(unsigned char)c];
+    w->acc = w->acc << code->len | code->bits;
+    w->bits += code->len;
+    if (w->bits >= 32) {
+        w->bits -= 32;
+        uint32_t word = __builtin_bswap32((uint32_t)(w->acc >> w->bits));
+        memcpy(w->to, &word, 4);
+        w->to += 4;
+    }
+}
+
+/* The last octets, padded with the first bits of EOS. */
+static inline uint8_t *finish(struct writer *w)
+{
+    while (w->bits >= 8) {
+        w->bits -= 8;
+        *w->to++ = (uint8_t)(w->acc >> w->bits);
+    }
+    if (w->bits)
+        *w->to++ = (uint8_t)(w->acc << (8 - w->bits) | 0xffu >> w->bits);
+    return w->to;
+}
+
 void huffman_encode(struct slice s, uint8_t *out)
 {
-    uint64_t acc = 0; /* the low `bits` bits are still to be written */
-    unsigned bits = 0;
+    struct writer w = {.to = out};
+    for (size_t i = 0; i < s.len; i++)
+        put_symbol(&w, s.p[i]);
+    finish(&w);
+}
+
+size_t huffman_encode_shorter(struct slice s, uint8_t *out)
+{
+    struct writer w = {.to = out};
     for (size_t i = 0; i < s.len; i++) {
-        unsigned char c = (unsigned char)s.p[i];
-        acc = acc << lengths[c] | codes[c];
-        bits += lengths[c];
-        if (bits >= 32) {
-            bits -= 32;
-            uint32_t word = __builtin_bswap32((uint32_t)(acc >> bits));
-            memcpy(out, &word, 4);
-            out += 4;
-        }
+        put_symbol(&w, s.p[i]);
+        if (w.to > out + s.len)
+            return 0;
     }
-    while (bits >= 8) {
-        bits -= 8;
-        *out++ = (uint8_t)(acc >> bits);
-    }
-    if (bits) /* padded with the first bits of EOS */
-        *out = (uint8_t)(acc << (8 - bits) | 0xffu >> bits);
+    size_t n = (size_t)(finish(&w) - out);
+    return n < s.len ? n : 0;
 }
 
 ssize_t huffman_decode(const uint8_t *in, size_t len, char *out)

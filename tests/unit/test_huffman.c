@@ -87,6 +87,12 @@ static void there_and_back(void **state)
         assert_int_equal(code[len], 0x5a); /* not an octet more */
         assert_int_equal(decode(code, len, back), n);
         assert_memory_equal(back, text, n);
+        uint8_t *tight = malloc(n + HUFFMAN_SLACK);
+        assert_non_null(tight);
+        size_t shorter = huffman_encode_shorter(s, tight);
+        assert_int_equal(shorter, len < n ? len : 0);
+        assert_memory_equal(tight, code, shorter);
+        free(tight);
     }
     for (unsigned c = 0; c < 65536; c++) { /* all pairs */
         text[0] = (char)(c >> 8);
