@@ -20,7 +20,6 @@ struct recorder {
     struct pool pool;
     struct h1_limits limits;
     struct h1_conn *conn;
-    char text[1 << 16];
     size_t len;
     bool in_body, in_tunnel;
     unsigned dones;
@@ -28,6 +27,7 @@ struct recorder {
     size_t sent;
     /* called at the end of on_head, if set */
     void (*then)(struct recorder *r, const struct http_head *head);
+    char text[1 << 18];
 };
 
 __attribute__((format(printf, 2, 3))) static inline void note(struct recorder *r, const char *fmt,
@@ -118,7 +118,7 @@ static const struct h1_events recorder_events = {
 
 static inline void rec_open(struct recorder *r, enum h1_role role)
 {
-    memset(r, 0, sizeof *r);
+    memset(r, 0, offsetof(struct recorder, text) + 1);
     pool_init(&r->pool);
     h1_limits_default(&r->limits);
     r->conn = h1_conn_new(role, &r->limits, &recorder_events, r, &r->pool);
@@ -170,5 +170,45 @@ static inline const char *rec_output(struct recorder *r)
     out[n] = '\0';
     return out;
 }
+
+/* A head on the fly; its fields last until the next call. */
+static inline const struct http_head *head_of(unsigned status, const char *method, int64_t length,
+                                              const char *const (*fields)[2])
+{
+    static struct http_head head;
+    static struct field at[64];
+    uint32_t n = 0;
+    for (; fields && fields[n][0]; n++) {
+        struct slice name = slice_str(fields[n][0]);
+        at[n] = (struct field){
+            .name = name, .value = slice_str(fields[n][1]), .token = (uint16_t)token_find(name)};
+    }
+    head = (struct http_head){
+        .method = slice_str(method),
+        .authority = method ? SLICE("a") : (struct slice){NULL, 0},
+        .path = method ? SLICE("/") : (struct slice){NULL, 0},
+        .status = (uint16_t)status,
+        .content_length = length,
+        .fields = {.at = at, .count = n, .cap = n},
+    };
+    return &head;
+}
+
+static inline int respond(struct recorder *r, unsigned status, int64_t length, bool end)
+{
+    return h1_conn_send_head(r->conn, head_of(status, NULL, length, NULL), end, false);
+}
+
+static inline int request(struct recorder *r, const char *method, int64_t length, bool end)
+{
+    return h1_conn_send_head(r->conn, head_of(0, method, length, NULL), end, false);
+}
+
+static inline int body(struct recorder *r, const char *s, bool end)
+{
+    return h1_conn_send_body(r->conn, slice_str(s), NULL, end);
+}
+
+#define REQUEST(method, fields) method " / HTTP/1.1\r\nHost: a\r\n" fields "\r\n"
 
 #endif
