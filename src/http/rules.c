@@ -12,9 +12,9 @@ enum {
     PATH_OCT = 16, /* not white space, control octet or "#" */
 };
 
-#define LOWER_ROW TCHAR | FIELD_OCT | HOST_OCT | PATH_OCT
-#define UPPER_ROW LOWER_ROW | UPPER
-#define OBS_TEXT  FIELD_OCT | PATH_OCT
+#define LOWER_ROW (TCHAR | FIELD_OCT | HOST_OCT | PATH_OCT)
+#define UPPER_ROW (LOWER_ROW | UPPER)
+#define OBS_TEXT  (FIELD_OCT | PATH_OCT)
 
 static const uint8_t classes[256] = {
     ['\t'] = FIELD_OCT,

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -16,6 +18,7 @@
 #include "base/hash.h"
 #include "base/histogram.h"
 #include "base/list.h"
+#include "base/log.h"
 #include "base/map.h"
 #include "base/panic.h"
 
@@ -564,6 +567,45 @@ static void histogram_buckets(void **state)
     assert_int_equal(h.sum_us, 1073 + (uint64_t)UINT32_MAX);
 }
 
+/* return  what log_event wrote to standard error, with the time cut off; "" for nothing */
+static const char *logged(enum log_level level, const char *event, const char *text)
+{
+    static char line[8192];
+    int ends[2], saved = dup(STDERR_FILENO);
+    assert_int_equal(pipe(ends), 0);
+    assert_true(dup2(ends[1], STDERR_FILENO) >= 0);
+    close(ends[1]);
+    errno = 77;
+    log_event(level, event, "text=%s", text);
+    assert_int_equal(errno, 77); /* a log line between a failure and its handling does no harm */
+    dup2(saved, STDERR_FILENO);
+    close(saved);
+    ssize_t n = read(ends[0], line, sizeof line - 1);
+    close(ends[0]);
+    assert_true(n >= 0);
+    line[n] = '\0';
+    if (n == 0)
+        return line;
+    assert_true(n > 25 && line[10] == 'T' && line[19] == '.' && line[23] == 'Z');
+    return line + 25;
+}
+
+static void log_lines(void **state)
+{
+    static char text[6000];
+    log_setup("edge", LOG_INFO);
+    assert_string_equal(logged(LOG_ERROR, "a.b", "x"), "error edge a.b text=x\n");
+    assert_string_equal(logged(LOG_INFO, "a.b", ""), "info  edge a.b text=\n");
+    assert_string_equal(logged(LOG_DEBUG, "a.b", "x"), "");
+    /* one event stays one line: nobody forges another */
+    assert_string_equal(logged(LOG_WARN, "a", "x\n\r\x1b[0m\x7f\ty"),
+                        "warn  edge a text=x???[0m??y\n");
+    memset(text, 'x', sizeof text - 1);
+    const char *line = logged(LOG_WARN, "a", text);
+    assert_in_range(strlen(line), 1900, 2048);
+    assert_ptr_equal(strchr(line, '\n'), line + strlen(line) - 1);
+}
+
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 
 int main(void)
@@ -588,6 +630,7 @@ int main(void)
         TEST(map_replaces_key_and_value),
         TEST(lists),
         TEST(histogram_buckets),
+        TEST(log_lines),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
