@@ -147,6 +147,7 @@ static void authorities(void **state)
     } splits[] = {
         {"a", "a", 0},        {"a:", "a", 0},        {"a:443", "a", 443},
         {"a:00080", "a", 80}, {"[::1]", "[::1]", 0}, {"[::1]:65535", "[::1]", 65535},
+        {"[::1", "[::1", 0}, /* not valid, so not split */
     };
     check_rows(rows, ARRAY_LEN(rows), rules_is_authority);
     for (size_t i = 0; i < ARRAY_LEN(splits); i++) {
