@@ -14,17 +14,20 @@
 #define ROUTE_MAGIC   0x31525450u /* "PTR1" */
 #define ROUTE_VERSION 1u
 
+#define ROUTE_MAX_INSTANCES   64  /* of a site: they fit into one word of bits */
+#define ROUTE_MAX_HOST_OCTETS 253 /* RFC 1035 2.3.4, without the dot at the end */
+
 /* Fixed-width, little-endian as the machine is: the snapshot never leaves it. */
 struct route_text {
     uint32_t at, len;
 };
 
 enum route_flag {
-    ROUTE_HTTP20 = 1,       /* http20Enabled: HTTP/2 to the client */
-    ROUTE_HTTPS_ONLY = 2,   /* plain requests are redirected */
-    ROUTE_PUSH_OFF = 4,     /* push: off or deny: workers see push disabled */
-    ROUTE_XFF_PORT = 8,     /* X-Forwarded-For as ip:port, as the hosted service writes it */
-    ROUTE_DEFAULT = 16,     /* the site whose certificate answers a client without SNI */
+    ROUTE_HTTP20 = 1,     /* http20Enabled: HTTP/2 to the client */
+    ROUTE_HTTPS_ONLY = 2, /* plain requests are redirected */
+    ROUTE_PUSH_OFF = 4,   /* push: off or deny: workers see push disabled */
+    ROUTE_XFF_PORT = 8,   /* X-Forwarded-For as ip:port, as the hosted service writes it */
+    ROUTE_DEFAULT = 16,   /* the site whose certificate answers a client without SNI */
 };
 
 enum route_proxy_flag { ROUTE_PROXY_H1 = 0, ROUTE_PROXY_ALL = 1, ROUTE_PROXY_GRPC = 2 };
@@ -37,8 +40,8 @@ struct route_site {
     uint32_t certificate;     /* id of the certificate, as in the messages that carry them */
     uint32_t min_tls_version; /* 0x0303 or 0x0304 */
     uint32_t first_instance, instance_count;
-    uint32_t request_timeout_ms; /* head of the request sent to head of the response, and idle inside
-                                    a body */
+    uint32_t request_timeout_ms; /* head of the request sent to head of the response, and idle
+                                    inside a body */
     uint32_t idle_timeout_ms;    /* client connections without an exchange */
     uint64_t body_limit_octets;  /* of a request */
 };
@@ -47,11 +50,11 @@ enum route_instance_state { ROUTE_STARTING = 0, ROUTE_READY = 1, ROUTE_DRAINING 
 enum route_protocol { ROUTE_H1 = 0, ROUTE_H2C = 1 };
 
 struct route_instance {
-    struct route_text id;       /* "gallery/0": the same over restarts */
-    struct route_text address;  /* as addr_parse takes it */
+    struct route_text id;         /* "gallery/0": the same over restarts */
+    struct route_text address;    /* as addr_parse takes it */
     struct route_text address_h2; /* HTTP20_ONLY_PORT's, or empty */
-    uint32_t state;             /* enum route_instance_state */
-    uint32_t protocol;          /* enum route_protocol: what the instance speaks at address */
+    uint32_t state;               /* enum route_instance_state */
+    uint32_t protocol;            /* enum route_protocol: what the instance speaks at address */
 };
 
 /* An open-addressing table: hosts[hash & (cap - 1)], exact names and "*.example" wildcards. */
@@ -81,6 +84,7 @@ struct route {
     const struct route_instance *instances;
     const struct route_host *hosts;
     const struct addr_prefix *trusted_proxies;
+    const struct route_site *fallback; /* what route_default gives */
 };
 
 /* base: kept as long as the view is used, aligned to 8.  return 0 or ERR_FORMAT */
@@ -105,7 +109,10 @@ struct route_builder;
 struct route_builder *route_builder_new(uint64_t revision);
 void route_builder_free(struct route_builder *b);
 /* Each site's instances are added right after it.  Text members of the argument are ignored; the
- * slices count.  return 0, ERR_NOMEM, or ERR_USAGE (a host that another site has) */
+ * slices count.  return 0, ERR_NOMEM, or ERR_USAGE: a host that another site has, is
+ * longer than ROUTE_MAX_HOST_OCTETS or has a "*" that is not its whole first label; an instance
+ * beyond ROUTE_MAX_INSTANCES; a host or instance before the first site.  On error nothing is added.
+ * A host that the site has already is no error; upper case in hosts becomes lower case. */
 int route_builder_site(struct route_builder *b, struct slice name, const struct route_site *site);
 int route_builder_host(struct route_builder *b, struct slice name);
 int route_builder_instance(struct route_builder *b, struct slice id, struct slice address,
