@@ -1,0 +1,622 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "base/err.h"
+#include "tls_fixture.h"
+
+#include <stdlib.h>
+
+/* Two sites and what the ClientHello callback answers for them. */
+static struct tls_identity *id_a, *id_b;
+static struct tls_server *server;
+static struct pool pool;
+static unsigned choose_calls;
+static struct tls_choice choice_a;
+
+static int choose(void *user, struct slice name, struct tls_choice *out)
+{
+    choose_calls++;
+    assert_ptr_equal(user, &pool);
+    if (slice_eq(name, SLICE("a.test")) || name.len == 0) {
+        *out = choice_a;
+        return 0;
+    }
+    if (slice_eq(name, SLICE("b.test"))) {
+        *out = (struct tls_choice){.identity = id_b, .min_version = TLS_1_2};
+        return 0;
+    }
+    return ERR_NOTFOUND;
+}
+
+static int setup(void **state)
+{
+    pool_init(&pool);
+    id_a = fixture_identity("DNS:a.test");
+    id_b = fixture_identity("DNS:b.test,DNS:*.c.test,IP:127.0.0.1,IP:::1");
+    server = tls_server_new();
+    choice_a = (struct tls_choice){.identity = id_a, .min_version = TLS_1_2, .h2 = true};
+    return server ? 0 : -1;
+}
+
+static int teardown(void **state)
+{
+    tls_identity_unref(id_a);
+    tls_identity_unref(id_b);
+    tls_server_free(server);
+    if (pool.live)
+        print_error("%d blocks of the pool leak\n", (int)pool.live);
+    int left = pool.live != 0;
+    pool_fini(&pool);
+    return left;
+}
+
+/* A connection of both sides, joined by memory. */
+struct pair {
+    SSL *client;
+    BIO *to_client, *from_client;
+    struct tls_conn *conn;
+    size_t step;    /* octets given to the server at once */
+    size_t out_cap; /* room for plaintext in one call */
+    ssize_t err;    /* the server's first error */
+    struct buf got; /* plaintext that the server received */
+    bool client_failed;
+    unsigned client_alert;
+};
+
+static void on_client_event(const SSL *ssl, int where, int ret)
+{
+    struct pair *p = *(struct pair **)SSL_get_ex_data(ssl, 1);
+    if (where == SSL_CB_READ_ALERT)
+        p->client_alert = (unsigned)ret & 0xff;
+}
+
+static void pair_open(struct pair *p, const struct client_wish *wish, SSL_SESSION **session_out)
+{
+    *p = (struct pair){.step = SIZE_MAX, .out_cap = 16384};
+    p->client = fixture_client(wish, session_out);
+    struct pair **self = malloc(sizeof *self);
+    *self = p;
+    SSL_set_ex_data(p->client, 1, self);
+    SSL_set_info_callback(p->client, on_client_event);
+    p->to_client = BIO_new(BIO_s_mem());
+    p->from_client = BIO_new(BIO_s_mem());
+    BIO_set_mem_eof_return(p->to_client, -1);
+    SSL_set_bio(p->client, p->to_client, p->from_client);
+    p->conn = tls_accept(server, &pool, choose, &pool);
+    assert_non_null(p->conn);
+    buf_init(&p->got, &pool);
+}
+
+static void pair_close(struct pair *p)
+{
+    free(SSL_get_ex_data(p->client, 1));
+    SSL_shutdown(p->client); /* else its session may not be used again */
+    SSL_free(p->client);
+    tls_conn_free(p->conn);
+    buf_fini(&p->got);
+}
+
+static void server_takes(struct pair *p, const char *in, size_t len)
+{
+    struct buf wire;
+    char *out = malloc(p->out_cap);
+    buf_init(&wire, &pool);
+    while (len || tls_has_pending(p->conn)) {
+        size_t taken, n = len < p->step ? len : p->step;
+        ssize_t got = tls_decrypt(p->conn, in, n, &taken, out, p->out_cap, &wire);
+        in += taken;
+        len -= taken;
+        if (got < 0) {
+            p->err = got;
+            break;
+        }
+        assert_int_equal(buf_add(&p->got, out, (size_t)got), 0);
+        assert_true(taken == n || (size_t)got == p->out_cap);
+    }
+    if (buf_len(&wire))
+        BIO_write(p->to_client, buf_at(&wire), (int)buf_len(&wire));
+    buf_fini(&wire);
+    free(out);
+}
+
+/* Hand octets over until both sides are quiet. */
+static void pump(struct pair *p)
+{
+    for (int i = 0; i < 20 && !p->err; i++) {
+        char *octets;
+        ERR_clear_error();
+        int r = SSL_is_init_finished(p->client) ? SSL_peek(p->client, &(char){0}, 1)
+                                                : SSL_do_handshake(p->client);
+        if (r <= 0 && SSL_get_error(p->client, r) == SSL_ERROR_SSL)
+            p->client_failed = true;
+        long n = BIO_get_mem_data(p->from_client, &octets);
+        if (n == 0)
+            break;
+        char *copy = malloc((size_t)n);
+        memcpy(copy, octets, (size_t)n);
+        BIO_reset(p->from_client);
+        server_takes(p, copy, (size_t)n);
+        free(copy);
+    }
+    char c;
+    ERR_clear_error();
+    int r = SSL_peek(p->client, &c, 1);
+    if (r <= 0 && SSL_get_error(p->client, r) == SSL_ERROR_SSL)
+        p->client_failed = true;
+    ERR_clear_error();
+}
+
+static void client_says(struct pair *p, const void *in, size_t len)
+{
+    size_t n;
+    assert_int_equal(SSL_write_ex(p->client, in, len, &n), 1);
+    assert_int_equal(n, len);
+    pump(p);
+}
+
+static void server_says(struct pair *p, const void *in, size_t len)
+{
+    size_t cap = tls_wire_bound(len);
+    char *out = malloc(cap);
+    ssize_t n = tls_encrypt(p->conn, in, len, out, cap);
+    assert_true(n > (ssize_t)len);
+    BIO_write(p->to_client, out, (int)n);
+    free(out);
+}
+
+static bool client_hears(struct pair *p, const char *expected, size_t len)
+{
+    char *in = malloc(len);
+    size_t at = 0, n;
+    while (at < len && SSL_read_ex(p->client, in + at, len - at, &n) == 1)
+        at += n;
+    bool same = at == len && memcmp(in, expected, len) == 0;
+    free(in);
+    return same;
+}
+
+static bool client_saw(struct pair *p, const struct tls_identity *id, const char *name)
+{
+    X509 *cert = SSL_get1_peer_certificate(p->client);
+    bool ok =
+        cert && X509_check_host(cert, name, 0, 0, NULL) == 1 && tls_conn_identity(p->conn) == id;
+    X509_free(cert);
+    return ok;
+}
+
+static void test_handshake(void **state)
+{
+    static const int versions[] = {TLS1_2_VERSION, TLS1_3_VERSION};
+    for (size_t i = 0; i < ARRAY_LEN(versions); i++) {
+        struct pair p;
+        bool is_13 = versions[i] == TLS1_3_VERSION;
+        pair_open(&p,
+                  &(struct client_wish){
+                      .version = versions[i], .name = "A.Test", .alpn = "\x08http/1.1\x02h2"},
+                  NULL);
+        assert_false(tls_is_established(p.conn));
+        pump(&p);
+        assert_true(tls_is_established(p.conn));
+        assert_false(tls_is_resumed(p.conn));
+        assert_true(tls_alpn_is_h2(p.conn));
+        assert_int_equal(tls_version(p.conn), is_13 ? TLS_1_3 : TLS_1_2);
+        assert_string_equal(tls_version_text(p.conn), is_13 ? "TLSv1.3" : "TLSv1.2");
+        assert_true(slice_eq(tls_server_name(p.conn), SLICE("a.test")));
+        assert_true(client_saw(&p, id_a, "a.test"));
+        assert_string_equal(SSL_get_cipher_name(p.client),
+                            is_13 ? "TLS_AES_128_GCM_SHA256" : "ECDHE-ECDSA-AES128-GCM-SHA256");
+        client_says(&p, "hello", 5);
+        assert_true(slice_eq(buf_slice(&p.got), SLICE("hello")));
+        server_says(&p, "world", 5);
+        assert_true(client_hears(&p, "world", 5));
+        pair_close(&p);
+    }
+}
+
+static void test_choice(void **state)
+{
+    struct pair p;
+    pair_open(&p, &(struct client_wish){.name = "b.test", .alpn = "\x02h2\x08http/1.1"}, NULL);
+    pump(&p);
+    assert_true(client_saw(&p, id_b, "b.test"));
+    assert_false(tls_alpn_is_h2(p.conn)); /* b.test does not want it */
+    const unsigned char *alpn;
+    unsigned len;
+    SSL_get0_alpn_selected(p.client, &alpn, &len);
+    assert_true(slice_eq(slice_of(alpn, len), SLICE("http/1.1")));
+    pair_close(&p);
+
+    pair_open(&p, &(struct client_wish){0}, NULL); /* neither SNI nor ALPN */
+    pump(&p);
+    assert_true(client_saw(&p, id_a, "a.test"));
+    assert_int_equal(tls_server_name(p.conn).len, 0);
+    assert_false(tls_alpn_is_h2(p.conn));
+    pair_close(&p);
+
+    pair_open(&p, &(struct client_wish){.name = "a.test", .alpn = "\x04nope"}, NULL);
+    pump(&p);
+    assert_int_equal(p.err, ERR_TLS);
+    assert_true(p.client_failed);
+    assert_int_equal(p.client_alert, SSL_AD_NO_APPLICATION_PROTOCOL);
+    pair_close(&p);
+}
+
+static void test_min_version(void **state)
+{
+    struct pair p;
+    choice_a.min_version = TLS_1_3;
+    pair_open(&p, &(struct client_wish){.version = TLS1_2_VERSION, .name = "a.test"}, NULL);
+    pump(&p);
+    assert_int_equal(p.err, ERR_TLS);
+    assert_int_equal(p.client_alert, SSL_AD_PROTOCOL_VERSION);
+    assert_string_equal(tls_reason(p.conn), "unsupported protocol");
+    pair_close(&p);
+    pair_open(&p, &(struct client_wish){.name = "a.test"}, NULL);
+    pump(&p);
+    assert_true(tls_is_established(p.conn));
+    pair_close(&p);
+    choice_a.min_version = TLS_1_2;
+}
+
+static void test_suites_and_groups(void **state)
+{
+    static const struct {
+        struct client_wish wish;
+        const char *suite; /* NULL: must fail */
+    } rows[] = {
+        {{.version = TLS1_3_VERSION,
+          .suites = "TLS_CHACHA20_POLY1305_SHA256:TLS_AES_128_GCM_SHA256"},
+         "TLS_CHACHA20_POLY1305_SHA256"},
+        {{.version = TLS1_3_VERSION, .suites = "TLS_AES_256_GCM_SHA384:TLS_AES_128_GCM_SHA256"},
+         "TLS_AES_128_GCM_SHA256"},
+        {{.version = TLS1_3_VERSION, .suites = "TLS_AES_256_GCM_SHA384"}, "TLS_AES_256_GCM_SHA384"},
+        {{.version = TLS1_3_VERSION, .groups = "P-256:X25519"}, "TLS_AES_128_GCM_SHA256"},
+        /* HelloRetryRequest: the key share of P-521 is of no use */
+        {{.version = TLS1_3_VERSION, .groups = "P-521:P-256"}, "TLS_AES_128_GCM_SHA256"},
+        {{.version = TLS1_3_VERSION, .groups = "P-521"}, NULL},
+        {{.version = TLS1_2_VERSION, .suites_12 = "ECDHE-ECDSA-CHACHA20-POLY1305:ALL"},
+         "ECDHE-ECDSA-CHACHA20-POLY1305"},
+        {{.version = TLS1_2_VERSION, .suites_12 = "ECDHE-ECDSA-AES128-SHA256"}, NULL},
+        {{.version = TLS1_2_VERSION, .suites_12 = "DHE-RSA-AES128-GCM-SHA256"}, NULL},
+        {{.version = TLS1_2_VERSION, .suites_12 = "AES128-GCM-SHA256"}, NULL},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct pair p;
+        struct client_wish wish = rows[i].wish;
+        wish.name = "a.test";
+        choose_calls = 0;
+        pair_open(&p, &wish, NULL);
+        pump(&p);
+        assert_int_equal(choose_calls, 1);
+        assert_int_equal(tls_is_established(p.conn), rows[i].suite != NULL);
+        if (rows[i].suite)
+            assert_string_equal(SSL_get_cipher_name(p.client), rows[i].suite);
+        pair_close(&p);
+    }
+}
+
+static void test_refused_names(void **state)
+{
+    static const struct {
+        const char *name, *reason;
+    } rows[] = {
+        {"c.test", "unrecognized name"},        {"a b", "invalid server name"},
+        {"a.test\r\nx", "invalid server name"}, {"\xc3\xa4.test", "invalid server name"},
+        {".", "invalid server name"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct pair p;
+        pair_open(&p, &(struct client_wish){.name = rows[i].name}, NULL);
+        pump(&p);
+        assert_int_equal(p.err, ERR_TLS);
+        assert_string_equal(tls_reason(p.conn), rows[i].reason);
+        assert_true(p.client_failed);
+        assert_int_equal(p.client_alert, SSL_AD_UNRECOGNIZED_NAME);
+        pair_close(&p);
+    }
+}
+
+static void test_not_tls(void **state)
+{
+    static const struct {
+        const char *in, *reason;
+    } rows[] = {
+        {"GET / HTTP/1.1\r\nHost: a.test\r\n\r\n", "http request"},
+        {"SSH-2.0-OpenSSH_9.2\r\n........", "wrong version number"},
+        {"\x16\x03\x01\xff\xff 1234567890", NULL},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct buf wire;
+        char out[64];
+        size_t taken;
+        buf_init(&wire, &pool);
+        struct tls_conn *t = tls_accept(server, &pool, choose, &pool);
+        ssize_t n = tls_decrypt(t, rows[i].in, strlen(rows[i].in), &taken, out, sizeof out, &wire);
+        assert_int_equal(n, ERR_TLS);
+        if (rows[i].reason)
+            assert_string_equal(tls_reason(t), rows[i].reason);
+        assert_true(strlen(tls_reason(t)) > 0);
+        n = tls_decrypt(t, "x", 1, &taken, out, sizeof out, &wire);
+        assert_int_equal(n, ERR_TLS);
+        buf_fini(&wire);
+        tls_conn_free(t);
+    }
+}
+
+/* return  whether the second connection was resumed */
+static bool resumes(int version, const char *first, const char *second, unsigned rotations,
+                    struct tls_identity *replace_a)
+{
+    SSL_SESSION *session = NULL;
+    struct pair p;
+    pair_open(&p, &(struct client_wish){.version = version, .name = first}, &session);
+    pump(&p);
+    assert_true(tls_is_established(p.conn));
+    client_says(&p, "x", 1);
+    pair_close(&p);
+    assert_non_null(session);
+    for (unsigned i = 0; i < rotations; i++)
+        tls_server_rotate(server);
+    if (replace_a)
+        choice_a.identity = replace_a;
+    pair_open(&p, &(struct client_wish){.version = version, .name = second, .session = session},
+              NULL);
+    pump(&p);
+    assert_true(tls_is_established(p.conn));
+    bool resumed = tls_is_resumed(p.conn);
+    assert_int_equal(SSL_session_reused(p.client), resumed);
+    if (!resumed)
+        assert_true(
+            client_saw(&p, slice_eq(slice_str(second), SLICE("b.test")) ? id_b : id_a, second));
+    client_says(&p, "again", 5);
+    assert_true(slice_eq(buf_slice(&p.got), SLICE("again")));
+    pair_close(&p);
+    SSL_SESSION_free(session);
+    choice_a.identity = id_a;
+    return resumed;
+}
+
+static void test_resumption(void **state)
+{
+    static const int versions[] = {TLS1_2_VERSION, TLS1_3_VERSION};
+    for (size_t i = 0; i < ARRAY_LEN(versions); i++) {
+        int v = versions[i];
+        assert_true(resumes(v, "a.test", "a.test", 0, NULL));
+        assert_true(resumes(v, "a.test", "a.test", 1, NULL));
+        assert_false(resumes(v, "a.test", "a.test", 2, NULL));
+        /* never under an other name */
+        assert_false(resumes(v, "a.test", "b.test", 0, NULL));
+        assert_false(resumes(v, "b.test", "a.test", 0, NULL));
+        /* a renewed certificate keeps its sessions */
+        struct tls_identity *renewed = fixture_identity("DNS:a.test");
+        assert_true(resumes(v, "a.test", "a.test", 0, renewed));
+        tls_identity_unref(renewed);
+    }
+}
+
+static void fill(char *p, size_t len)
+{
+    uint32_t x = 1;
+    for (size_t i = 0; i < len; i++) {
+        x = x * 1664525 + 1013904223;
+        p[i] = (char)(x >> 24);
+    }
+}
+
+static void test_octet_by_octet(void **state)
+{
+    static const int versions[] = {TLS1_2_VERSION, TLS1_3_VERSION};
+    char text[3000];
+    fill(text, sizeof text);
+    for (size_t i = 0; i < ARRAY_LEN(versions); i++) {
+        struct pair p;
+        pair_open(&p, &(struct client_wish){.version = versions[i], .name = "a.test"}, NULL);
+        p.step = 1;
+        p.out_cap = 7;
+        pump(&p);
+        assert_true(tls_is_established(p.conn));
+        client_says(&p, text, sizeof text);
+        assert_true(slice_eq(buf_slice(&p.got), slice_of(text, sizeof text)));
+        pair_close(&p);
+    }
+}
+
+static void test_large(void **state)
+{
+    static const size_t caps[] = {1000, 16384, 65536};
+    size_t len = 1u << 20;
+    char *text = malloc(len);
+    fill(text, len);
+    for (size_t i = 0; i < ARRAY_LEN(caps); i++) {
+        struct pair p;
+        pair_open(&p, &(struct client_wish){.name = "a.test"}, NULL);
+        pump(&p);
+        p.out_cap = caps[i];
+        p.step = 9999;
+        client_says(&p, text, len);
+        assert_true(slice_eq(buf_slice(&p.got), slice_of(text, len)));
+        server_says(&p, text, len);
+        assert_true(client_hears(&p, text, len));
+        pair_close(&p);
+    }
+    free(text);
+}
+
+static void test_key_update(void **state)
+{
+    struct pair p;
+    pair_open(&p, &(struct client_wish){.version = TLS1_3_VERSION, .name = "a.test"}, NULL);
+    pump(&p);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(SSL_key_update(p.client, SSL_KEY_UPDATE_REQUESTED), 1);
+        client_says(&p, "x", 1);
+        server_says(&p, "y", 1);
+        assert_true(client_hears(&p, "y", 1));
+    }
+    assert_int_equal(buf_len(&p.got), 3);
+    pair_close(&p);
+}
+
+static void test_close(void **state)
+{
+    static const int versions[] = {TLS1_2_VERSION, TLS1_3_VERSION};
+    for (size_t i = 0; i < ARRAY_LEN(versions); i++) {
+        struct pair p;
+        pair_open(&p, &(struct client_wish){.version = versions[i], .name = "a.test"}, NULL);
+        pump(&p);
+        size_t n;
+        /* the last octets and close_notify in one go: the octets come first */
+        SSL_write_ex(p.client, "bye", 3, &n);
+        SSL_shutdown(p.client);
+        char *octets;
+        long len = BIO_get_mem_data(p.from_client, &octets);
+        server_takes(&p, octets, (size_t)len);
+        assert_true(slice_eq(buf_slice(&p.got), SLICE("bye")));
+        assert_int_equal(p.err, ERR_CLOSED);
+        assert_false(tls_has_pending(p.conn));
+        /* our side may still speak, then closes too */
+        server_says(&p, "last", 4);
+        struct buf wire;
+        buf_init(&wire, &pool);
+        tls_close_notify(p.conn, &wire);
+        assert_true(buf_len(&wire) > 0);
+        BIO_write(p.to_client, buf_at(&wire), (int)buf_len(&wire));
+        buf_fini(&wire);
+        assert_true(client_hears(&p, "last", 4));
+        char c;
+        int r = SSL_read(p.client, &c, 1);
+        assert_int_equal(SSL_get_error(p.client, r), SSL_ERROR_ZERO_RETURN);
+        pair_close(&p);
+    }
+}
+
+static void test_broken_record(void **state)
+{
+    struct pair p;
+    pair_open(&p, &(struct client_wish){.name = "a.test"}, NULL);
+    pump(&p);
+    size_t n;
+    char *octets;
+    SSL_write_ex(p.client, "good", 4, &n);
+    long first = BIO_get_mem_data(p.from_client, &octets);
+    SSL_write_ex(p.client, "evil", 4, &n);
+    long len = BIO_get_mem_data(p.from_client, &octets);
+    assert_true(len > first);
+    octets[len - 1] ^= 1;
+    server_takes(&p, octets, (size_t)len);
+    assert_true(slice_eq(buf_slice(&p.got), SLICE("good")));
+    assert_int_equal(p.err, ERR_TLS);
+    BIO_reset(p.from_client);
+    pump(&p);
+    assert_int_equal(p.client_alert, SSL_AD_BAD_RECORD_MAC);
+    char out[100];
+    assert_int_equal(tls_encrypt(p.conn, "x", 1, out, sizeof out), ERR_TLS);
+    pair_close(&p);
+}
+
+static void test_covers(void **state)
+{
+    static const struct {
+        const char *host;
+        bool covered;
+    } rows[] = {
+        {"b.test", true},   {"B.TEST", true},    {"b.test.", true},     {"x.b.test", false},
+        {"x.c.test", true}, {"c.test", false},   {"y.x.c.test", false}, {".c.test", false},
+        {"a.test", false},  {"127.0.0.1", true}, {"127.0.0.2", false},  {"::1", true},
+        {"[::1]", true},    {"[::2]", false},    {"", false},           {".", false},
+        {"*.c.test", true}, {"test", false},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+        if (tls_identity_covers(id_b, slice_str(rows[i].host)) != rows[i].covered)
+            fail_msg("%s", rows[i].host);
+    struct tls_identity *wide = fixture_identity("DNS:*.test,DNS:*");
+    assert_false(tls_identity_covers(wide, SLICE("a.test")));
+    assert_false(tls_identity_covers(wide, SLICE("test")));
+    tls_identity_unref(wide);
+    struct tls_identity *none = fixture_identity(NULL);
+    assert_false(tls_identity_covers(none, SLICE("test"))); /* the common name does not count */
+    tls_identity_unref(none);
+}
+
+static void test_bad_identities(void **state)
+{
+    struct pem_pair one, two;
+    const char *why;
+    fixture_make_ec(&one, "DNS:a.test");
+    fixture_make_ec(&two, "DNS:a.test");
+    struct slice chain = slice_str(one.chain), key = slice_str(one.key);
+    struct slice other = slice_str(two.key);
+    const struct {
+        struct slice chain, key;
+    } rows[] = {
+        {SLICE(""), key},
+        {chain, SLICE("")},
+        {SLICE("no PEM at all"), key},
+        {key, chain},
+        {chain, other},
+        {slice_of(chain.p, chain.len / 2), key},
+        {chain, slice_of(key.p, key.len / 2)},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        why = NULL;
+        assert_null(tls_identity_new(rows[i].chain, rows[i].key, &why));
+        assert_non_null(why);
+        assert_true(strlen(why) > 0);
+    }
+    /* a second certificate is sent as the chain; a torn one is refused */
+    char both[8192];
+    int n = snprintf(both, sizeof both, "%s%s", one.chain, two.chain);
+    struct tls_identity *id = tls_identity_new(slice_of(both, (size_t)n), key, &why);
+    assert_non_null(id);
+    tls_identity_unref(id);
+    assert_null(tls_identity_new(slice_of(both, (size_t)n - 100), key, &why));
+}
+
+static void test_out_of_memory(void **state)
+{
+    for (uint64_t at = 1; at < 12; at++) {
+        struct pool small;
+        pool_init(&small);
+        small.fail_at = at;
+        struct client_wish wish = {.name = "a.test"};
+        SSL *client = fixture_client(&wish, NULL);
+        BIO *in = BIO_new(BIO_s_mem()), *out = BIO_new(BIO_s_mem());
+        SSL_set_bio(client, in, out);
+        SSL_do_handshake(client);
+        char *octets, plain[64];
+        long len = BIO_get_mem_data(out, &octets);
+        struct tls_conn *t = tls_accept(server, &small, choose, &pool);
+        if (t) {
+            struct buf wire;
+            size_t taken;
+            buf_init(&wire, &small);
+            ssize_t n = tls_decrypt(t, octets, (size_t)len, &taken, plain, sizeof plain, &wire);
+            assert_true(n == ERR_TLS || n == 0);
+            buf_fini(&wire);
+            tls_conn_free(t);
+        }
+        ERR_clear_error();
+        SSL_free(client);
+        assert_int_equal(small.live, 0);
+        pool_fini(&small);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_handshake),     cmocka_unit_test(test_choice),
+        cmocka_unit_test(test_min_version),   cmocka_unit_test(test_suites_and_groups),
+        cmocka_unit_test(test_refused_names), cmocka_unit_test(test_not_tls),
+        cmocka_unit_test(test_resumption),    cmocka_unit_test(test_octet_by_octet),
+        cmocka_unit_test(test_large),         cmocka_unit_test(test_key_update),
+        cmocka_unit_test(test_close),         cmocka_unit_test(test_broken_record),
+        cmocka_unit_test(test_covers),        cmocka_unit_test(test_bad_identities),
+        cmocka_unit_test(test_out_of_memory),
+    };
+    return cmocka_run_group_tests(tests, setup, teardown);
+}
