@@ -9,10 +9,10 @@
 #include <stdatomic.h>
 
 /* fate, name */
-#define PUSH_FATE_TABLE(X)                                                                         \
-    X(COMPLETED, "completed") /* the pushed response left whole */                                 \
-    X(REFUSED, "refused")     /* the client reset it: CANCEL or REFUSED_STREAM */                  \
-    X(FAILED, "failed")       /* the worker's response failed, or the connection ended */          \
+#define PUSH_FATE_TABLE(X)                                                                \
+    X(COMPLETED, "completed") /* the pushed response left whole */                        \
+    X(REFUSED, "refused")     /* the client reset it: CANCEL or REFUSED_STREAM */         \
+    X(FAILED, "failed")       /* the worker's response failed, or the connection ended */ \
     X(NOT_PUSHED, "not-pushed")
 
 enum push_fate {
@@ -28,12 +28,15 @@ struct push_ledger {
     _Atomic uint64_t fates[PUSH_FATE_COUNT];     /* one a promise, when it has ended */
     _Atomic uint64_t octets_sent;                /* body octets of pushed responses */
     _Atomic uint64_t octets_refused;             /* those sent before the client refused */
-    _Atomic uint64_t worker_resets;              /* promises refused towards workers by RST_STREAM */
+    _Atomic uint64_t worker_resets;  /* promises refused towards workers by RST_STREAM */
     _Atomic uint64_t worker_drained; /* refused promises whose response was read and thrown away,
                                         because the ration of resets was used up */
 };
 
+/* Counts source and reason.  A promise that is not pushed ends at once: the caller counts its fate
+ * NOT_PUSHED too. */
 void push_ledger_promise(struct push_ledger *l, enum push_source source, struct push_decision d);
+/* How a pushed response ended, with the octets of its body that left. */
 void push_ledger_fate(struct push_ledger *l, enum push_fate fate, uint64_t octets);
 const char *push_fate_name(enum push_fate f);
 /* Adds the counts of `from` to *to: summing over loops. */

@@ -7,9 +7,9 @@
 #include "http/priority.h"
 
 /* source, name in metrics and explanations */
-#define PUSH_SOURCE_TABLE(X)                                                                       \
-    X(WORKER, "worker")         /* PUSH_PROMISE on the worker's h2c stream */                      \
-    X(EARLY_HINT, "early-hint") /* Link: rel=preload on a 103 */                                   \
+#define PUSH_SOURCE_TABLE(X)                                                  \
+    X(WORKER, "worker")         /* PUSH_PROMISE on the worker's h2c stream */ \
+    X(EARLY_HINT, "early-hint") /* Link: rel=preload on a 103 */              \
     X(LINK, "link")             /* Link: rel=preload on the final response */
 
 enum push_source {
@@ -25,10 +25,10 @@ struct push_promise {
     enum push_source source;
     /* The promised request; method, scheme, authority, path; fields of a WORKER's promise. */
     struct http_head request;
-    struct slice as;         /* Link's destination, or empty */
-    bool nopush;             /* Link's opt-out */
+    struct slice as; /* Link's destination, or empty */
+    bool nopush;     /* Link's opt-out */
     bool crossorigin;
-    bool has_content;        /* a WORKER's promise announced content: never allowed */
+    bool has_content; /* a WORKER's promise announced content: never allowed */
     struct priority priority;
 };
 
