@@ -355,6 +355,15 @@ static void flush(struct loop_task *t)
     }
 }
 
+/* Whether what came first on a connection is a request line at all.  Who does not speak HTTP gets
+ * no HTTP answer: to a peer that meant an HTTP/2 preface it would look like a frame. */
+static bool is_request_line(struct slice in)
+{
+    const char *end = memchr(in.p, '\n', in.len);
+    size_t len = end ? (size_t)(end - in.p) : in.len;
+    return memmem(in.p, len, " HTTP/", 6) != NULL;
+}
+
 /* A head or preface that cannot be read is answered once, and the connection ends. */
 static void refuse(struct client *c, int err)
 {
@@ -396,6 +405,7 @@ static bool start_engine(struct client *c, bool h2)
     if (h2) {
         struct h2_settings set;
         h2_settings_default(&set, H2_SERVER);
+        set.enable_connect = false; /* no worker is asked for a tunnel yet */
         c->h2 = h2_conn_new(H2_SERVER, &set, &h2_events, c, s->pool, shard_now_us(s));
         stats_add(&s->stats->connections_h2, 1);
     } else {
@@ -501,7 +511,9 @@ static void read_some(struct client *c)
         if (c->dead)
             return;
         if (err < 0) {
-            if (err == ERR_NOMEM && !c->h2 && !c->h1)
+            bool first = c->h1 && !c->https && c->stream.octets_in == (uint64_t)n;
+            if ((err == ERR_NOMEM && !c->h2 && !c->h1) ||
+                (first && !is_request_line(slice_of(s->rx->octets, (size_t)n))))
                 client_kill(c);
             else
                 refuse(c, err);

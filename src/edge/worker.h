@@ -17,7 +17,7 @@
 /* A request that must not be sent twice takes only a connection that was used so lately. */
 #define WORKER_FRESH_US     1000000u
 #define WORKER_CONNECT_US   5000000u
-#define WORKER_H1_IDLE_MAX  128          /* idle HTTP/1.1 connections kept a backend and shard */
+#define WORKER_H1_IDLE_MAX    4096 /* idle HTTP/1.1 connections kept a backend and shard */
 #define WORKER_H1_MAX       4096         /* HTTP/1.1 connections a backend and shard */
 #define WORKER_H2_MAX       16           /* h2c connections a backend, class and shard */
 #define WORKER_H2_STREAMS   256          /* streams on one of them, if the worker allows as many */
