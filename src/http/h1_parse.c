@@ -139,7 +139,8 @@ static int parse_fields(char *p, char *end, struct arena *a, struct fields *out,
         if (out->count >= FIELDS_MAX)
             return ERR_FIELDS_TOO_LARGE;
         enum token token = token_find(key);
-        int err = fields_add(out, a, token, key, slice_trim(slice_of(value, (size_t)(p - value))));
+        struct slice content = slice_trim(slice_of(value, (size_t)(p - value)));
+        int err = fields_add(out, a, token, key, content);
         if (err)
             return err;
         names_note(names, token);
@@ -198,36 +199,41 @@ static int note_framing(struct http_head *head, const struct names *names, struc
     return 0;
 }
 
-static uint32_t list_count(const struct fields *f, enum token token)
+/* What Connection says.  RFC 9110 7.6.1 */
+struct options {
+    unsigned count;
+    bool close, keep_alive, upgrade;
+};
+
+static void note_options(struct options *o, struct slice list)
 {
-    uint32_t n = 0;
-    for (uint32_t i = 0; i < f->count; i++) {
-        struct slice rest = f->at[i].value, element;
-        while (f->at[i].token == token && list_next(&rest, &element))
-            n++;
+    struct slice option;
+    for (; list_next(&list, &option); o->count++) {
+        o->close |= slice_ieq(option, SLICE("close"));
+        o->keep_alive |= slice_ieq(option, SLICE("keep-alive"));
+        o->upgrade |= slice_ieq(option, SLICE("upgrade"));
     }
-    return n;
 }
 
-/* Connection's options, and the protocol that Upgrade names.  RFC 9112 9.3, RFC 9110 7.8 */
+/* Whether the connection persists, and the protocol that Upgrade names.  RFC 9112 9.3, RFC 9110 7.8
+ */
 static int note_connection(struct http_head *head, const struct names *names,
                            struct h1_framing *framing)
 {
-    framing->keep = head->version_minor == 1;
-    if (!names_has(names, TOKEN_CONNECTION))
-        return 0;
-    if (list_count(&head->fields, TOKEN_CONNECTION) > H1_CONNECTION_OPTIONS)
+    struct options options = {0};
+    if (names_has(names, TOKEN_CONNECTION))
+        for (uint32_t i = 0; i < head->fields.count; i++)
+            if (head->fields.at[i].token == TOKEN_CONNECTION)
+                note_options(&options, head->fields.at[i].value);
+    if (options.count > H1_CONNECTION_OPTIONS)
         return ERR_BAD_MESSAGE;
-    if (fields_list_has(&head->fields, TOKEN_CONNECTION, SLICE("close")))
-        framing->keep = false;
-    else if (fields_list_has(&head->fields, TOKEN_CONNECTION, SLICE("keep-alive")))
-        framing->keep = true;
+    framing->keep = !options.close && (head->version_minor == 1 || options.keep_alive);
     /* Upgrade may be ignored at will: it is, unless it is one plain name that could be passed on.
      * "h2c" never is: a worker that takes it would leave us relaying requests that we cannot see.
      */
-    if (names_has(names, TOKEN_UPGRADE) && !names_repeats(names, TOKEN_UPGRADE) &&
-        head->version_minor == 1 && !framing->coded && head->content_length <= 0 &&
-        fields_list_has(&head->fields, TOKEN_CONNECTION, SLICE("upgrade"))) {
+    if (options.upgrade && names_has(names, TOKEN_UPGRADE) &&
+        !names_repeats(names, TOKEN_UPGRADE) && head->version_minor == 1 && !framing->coded &&
+        head->content_length <= 0) {
         struct slice protocol = fields_value(&head->fields, TOKEN_UPGRADE);
         if (rules_is_token(protocol) && !slice_ieq(protocol, SLICE("h2c")))
             head->protocol = protocol;
