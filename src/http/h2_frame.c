@@ -76,13 +76,24 @@ static int on_priority(struct h2_conn *c, const struct h2_frame *f)
     return h2_conn_charge(c, H2_BUDGET_priority);
 }
 
+/* What a reset costs the peer.  Refusing a promise is its right (RFC 9113 8.4.2), once for each: it
+ * was us who began. */
+static int charge_reset(struct h2_conn *c, uint32_t id)
+{
+    if (c->role == H2_SERVER && h2_id_is_local(c, id) && c->refusals > 0) {
+        c->refusals--;
+        return 0;
+    }
+    return h2_conn_charge(c, H2_BUDGET_resets);
+}
+
 static int on_reset(struct h2_conn *c, const struct h2_frame *f)
 {
     struct h2_stream *s = h2_stream_find(c, f->stream_id);
     uint32_t code = h2_get_u32(f->payload);
     if (!s) {
         int err = h2_frame_misplaced(c, s, f->stream_id, H2_EV_RECV_RESET);
-        return err < 0 ? err : h2_conn_charge(c, H2_BUDGET_resets);
+        return err < 0 ? err : charge_reset(c, f->stream_id);
     }
     /* A response that is whole: the server only wants no more of the request (RFC 9113 8.1). */
     bool complete = c->role == H2_CLIENT && s->state == H2_HALF_REMOTE;
@@ -91,7 +102,7 @@ static int on_reset(struct h2_conn *c, const struct h2_frame *f)
     if (code == H2_REFUSED_STREAM)
         s->unprocessed = true;
     h2_stream_close(s, code);
-    return complete ? 0 : h2_conn_charge(c, H2_BUDGET_resets);
+    return complete ? 0 : charge_reset(c, f->stream_id);
 }
 
 /* RFC 9218 7.1 */

@@ -169,6 +169,7 @@ struct h2_conn {
     uint32_t closed_at;
     struct h2_early_priority early_priority[H2_EARLY_PRIORITIES];
     uint32_t early_priority_at;
+    uint32_t refusals; /* promises made and not yet refused: those refusals are free */
 
     uint32_t next_id;      /* of streams that we open or promise */
     uint32_t last_peer_id; /* highest that the peer opened or promised */

@@ -41,6 +41,7 @@ struct h2_stream *h2_stream_promise(struct h2_stream *parent, const struct http_
         return NULL;
     }
     s->surfaced = true;
+    c->refusals++;
     *err_out = 0;
     return s;
 }
