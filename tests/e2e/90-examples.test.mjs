@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: Apache-2.0
+// The examples as a visitor meets them: by curl, by a client that takes push, and in Chromium.
+import assert from 'node:assert/strict';
+import { createHash, X509Certificate } from 'node:crypto';
+import fs from 'node:fs';
+import path from 'node:path';
+import test from 'node:test';
+import tls from 'node:tls';
+import { Portico, ROOT, check, close2, collectPushes, fetch2, hasProgram, run, scratch, sha256, until } from './lib.mjs';
+
+let p;
+
+check('starts the examples\' own manifest', async () => {
+  const text = fs.readFileSync(path.join(ROOT, 'examples/portico.yaml'), 'utf8')
+    .replace(/^ {2}(https|http|admin):.*$/gm, '  $1: 127.0.0.1:0')
+    .replace(/directory: (\w+)/g, (_, name) => `directory: ${path.join(ROOT, 'examples', name)}`);
+  const names = [...text.matchAll(/^ {2}(\w+):\n {4}directory/gm)].map(([, name]) => name);
+  assert.deepEqual(names, ['gallery', 'notes', 'shelf']);
+  p = await Portico.start(text, { apps: Object.fromEntries(names.map((name) => [name, { command: 'x', instances: 2 }])) });
+}, 90);
+
+check('gallery: what is pushed is what a plain GET gets', async () => {
+  const session = await p.h2('gallery.localhost');
+  const pushes = collectPushes(session);
+  const page = await fetch2(session, '/');
+  assert.equal(page.status, 200);
+  const got = await Promise.all(pushes);
+  assert.equal(got.length, 8);
+  for (const { promise, body, headers, status } of got) {
+    const plain = await p.h1('gallery.localhost', promise[':path']);
+    assert.equal(status, 200);
+    assert.equal(sha256(body), sha256(plain.body));
+    assert.equal(headers.etag, plain.headers.etag);
+    assert.ok(String(page.body).includes(promise[':path']), 'the page refers to it');
+  }
+  const etag = page.headers.etag;
+  const again = await fetch2(session, '/', { headers: { 'if-none-match': etag } });
+  assert.equal(again.status, 304);
+  await close2(session);
+});
+
+check('gallery: both instances answer', async () => {
+  const seen = new Set();
+  for (let i = 0; i < 20; i++) seen.add(JSON.parse((await p.h1('gallery.localhost', '/whoami')).body).pid);
+  assert.equal(seen.size, 2);
+});
+
+check('gallery: nghttp marks what was pushed', async () => {
+  const { stdout } = await run('nghttp', ['-ns', '--no-verify-peer', '-H', `:authority: ${p.authority('gallery.localhost', 'http')}`,
+    `http://127.0.0.1:${p.ports.http}/`]);
+  assert.equal(stdout.split('\n').filter((line) => /\* .* 200 .*\/(style|script|img)/.test(line)).length, 8, stdout);
+});
+
+check('notes: a form saves, every instance sees it, and it can be removed', async () => {
+  let cookie = '';
+  const visit = async (where, form) => {
+    const answer = await p.h1('notes.localhost', where, {
+      method: form ? 'POST' : 'GET',
+      headers: { cookie, ...(form ? { 'content-type': 'application/x-www-form-urlencoded' } : {}) },
+      body: form ? String(new URLSearchParams(form)) : undefined,
+    });
+    for (const set of answer.headers['set-cookie'] ?? []) [cookie] = set.split(';');
+    return answer;
+  };
+  const token = /name="token" value="([^"]+)"/.exec((await visit('/new')).body)[1];
+  const saved = await visit('/new', { token, title: 'Ωmega <b>', text: 'first line\nsecond', colour: 'sky' });
+  assert.equal(saved.status, 303);
+  for (let i = 0; i < 6; i++) assert.match(String((await visit('/')).body), /Ωmega &lt;b&gt;/);
+  const id = /href="\/note\/(\d+)"/.exec((await visit('/')).body)[1];
+  assert.equal((await visit(`/note/${id}`, { token, title: 'changed', text: '', colour: 'rose' })).status, 303);
+  assert.match(String((await visit('/')).body), /changed/);
+  assert.equal((await visit(`/note/${id}`, { token: 'forged', title: 'x', text: '' })).status, 403);
+  assert.equal((await visit(`/note/${id}/remove`, { token })).status, 303);
+  assert.equal((await visit(`/note/${id}`)).status, 404);
+});
+
+check('notes: its Link becomes a push', async () => {
+  const session = await p.h2('notes.localhost');
+  const pushes = collectPushes(session);
+  assert.equal((await fetch2(session, '/')).status, 200);
+  const got = await Promise.all(pushes);
+  assert.deepEqual(got.map(({ promise }) => promise[':path']).sort(), ['/static/notes.css', '/static/notes.js']);
+  for (const { promise, body } of got) {
+    assert.equal(sha256(body), sha256(fs.readFileSync(path.join(ROOT, 'examples/notes', promise[':path']))));
+  }
+  await close2(session);
+});
+
+check('shelf: an Express app from npm reads and writes', async () => {
+  const books = JSON.parse((await p.h1('shelf.localhost', '/books?_sort=year')).body);
+  assert.ok(books.length >= 6);
+  const made = await p.h1('shelf.localhost', '/books', {
+    method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify({ title: 'Pale Fire', authorId: 2, year: 1962 }),
+  });
+  assert.equal(made.status, 201);
+  const { id } = JSON.parse(made.body);
+  assert.match(made.headers.location, new RegExp(`^https://${p.authority('shelf.localhost')}/books/${id}$`), 'it knows its own name and scheme');
+  await until('both instances know it', async () => {
+    const answers = await Promise.all(Array.from({ length: 4 }, () => p.h1('shelf.localhost', `/books/${id}`)));
+    return answers.every(({ status }) => status === 200);
+  });
+  assert.ok([200, 204].includes((await p.h1('shelf.localhost', `/books/${id}`, { method: 'DELETE' })).status));
+});
+
+check('curl fetches every example over HTTP/1.1 and HTTP/2', async () => {
+  for (const app of ['gallery', 'notes', 'shelf']) {
+    for (const [kind, flag] of [['https', '--http1.1'], ['https', '--http2'], ['http', '--http1.1'], ['http', '--http2-prior-knowledge']]) {
+      const { code, stdout, stderr } = await p.curl(kind, `${app}.localhost`, '/', flag, '-o', '/dev/null', '-w', '%{http_code} %{http_version}');
+      assert.equal(code, 0, stderr);
+      assert.equal(stdout, `200 ${flag === '--http1.1' ? '1.1' : '2'}`);
+    }
+  }
+});
+
+/** The hash by which Chromium is told to take this certificate, without trusting any other. */
+async function spkiHash(host) {
+  const socket = tls.connect({ port: p.ports.https, host: '127.0.0.1', servername: host, ca: p.ca });
+  await new Promise((resolve, reject) => socket.once('secureConnect', resolve).once('error', reject));
+  const { raw } = socket.getPeerCertificate();
+  socket.destroy();
+  return createHash('sha256').update(new X509Certificate(raw).publicKey.export({ type: 'spki', format: 'der' })).digest('base64');
+}
+
+const PAGES = [
+  ['gallery', '/', [/Rule <em>&amp;<\/em> Chance/, /id="arrival">This page came over HTTP\/2: \d+ parts/, /served by .*, process \d+/]],
+  ['gallery', '/art/colonnade', [/<h1>Colonnade<\/h1>/, /Draw another/, /HTTP\/2/]],
+  ['notes', '/', [/Nothing written yet|class="notes"/]],
+  ['shelf', '/', [/<a href="books">\/books<\/a>|href="\/?books"/, /\d+x|object/]],
+];
+for (const [app, where, wanted] of PAGES) {
+  test(`Chromium renders ${app}${where}`, { timeout: 90_000, skip: !hasProgram('chromium') && 'chromium is not installed' }, async () => {
+    const host = `${app}.localhost`, place = scratch(), shot = path.join(place, 'shot.png');
+    const flags = [
+      '--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
+      '--disable-component-update', '--disable-sync', '--disable-dev-shm-usage', '--hide-scrollbars', '--window-size=1280,1400',
+      '--host-resolver-rules=MAP *.localhost 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE 127.0.0.1', '--virtual-time-budget=6000',
+      `--ignore-certificate-errors-spki-list=${await spkiHash(host)}`,
+    ];
+    const url = `https://${p.authority(host)}${where}`;
+    const { stdout, stderr } = await run('chromium', [...flags, `--user-data-dir=${path.join(place, 'a')}`, '--dump-dom', url]);
+    for (const pattern of wanted) assert.match(stdout, pattern, stderr.slice(-2000));
+    if (process.env.SHOTS) {
+      await run('chromium', [...flags, `--user-data-dir=${path.join(place, 'b')}`, `--screenshot=${shot}`, url]);
+      const kept = path.join(process.env.SHOTS, `${app}${where.replaceAll('/', '-')}.png`);
+      fs.copyFileSync(shot, kept);
+      assert.ok(fs.statSync(kept).size > 10_000);
+    }
+  });
+}
+
+check('ends clean', () => p.stop());

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+// An h2c worker that pushes what it is asked to.
+//   /page?n=3&size=1000&from=0   pushes /part?i=0&size=1000 ... and answers with a list of them
+//   /foreign?authority=A         promises /part under that authority
+//   /deaf?n=3&size=..&ms=..      the same as /page, but the pages waits before it answers
+import http2 from 'node:http2';
+import { dispatch, where } from './routes.mjs';
+import { pattern } from './pattern.mjs';
+
+const counts = { offered: 0, completed: 0, reset: 0, failed: 0 };
+const later = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+
+function part(stream, query) {
+  const size = Number(query.get('size') ?? 1000);
+  stream.respond({
+    ':status': 200, 'content-type': 'text/plain', 'content-length': size, 'x-part': query.get('i') ?? '', etag: `"${query.get('i')}-${size}"`,
+  });
+  stream.end(pattern(size));
+}
+
+function push(stream, headers) {
+  counts.offered++;
+  try {
+    stream.pushStream(headers, (error, pushed) => {
+      if (error) {
+        counts.failed++;
+        return;
+      }
+      pushed.on('error', () => {});
+      pushed.on('close', () => (pushed.rstCode ? counts.reset++ : counts.completed++));
+      if (!pushed.destroyed && !pushed.closed) part(pushed, new URL(headers[':path'], 'http://worker').searchParams);
+    });
+  } catch (error) {
+    counts.failed++;
+  }
+}
+
+async function page(request, response, query) {
+  const stream = response.stream, headers = request.headers;
+  const n = Number(query.get('n') ?? 3), from = Number(query.get('from') ?? 0), size = query.get('size') ?? '1000';
+  const list = [];
+  for (let i = from; i < from + n; i++) {
+    const where = `/part?i=${i}&size=${size}`;
+    list.push(where);
+    if (stream.pushAllowed) {
+      push(stream, {
+        ':method': 'GET', ':path': where, ':scheme': headers[':scheme'],
+        ':authority': query.get('authority') ?? headers[':authority'], 'accept-encoding': headers['accept-encoding'] ?? 'identity',
+      });
+    }
+  }
+  if (query.has('ms')) await later(Number(query.get('ms')));
+  if (stream.destroyed) return;
+  response.setHeader('content-type', 'application/json');
+  response.setHeader('x-push-allowed', String(stream.pushAllowed));
+  response.end(JSON.stringify(list));
+}
+
+const server = http2.createServer({ settings: { maxConcurrentStreams: 1000 } }, dispatch({
+  '/page': page,
+  '/part': (request, response, query) => part(response.stream, query),
+  '/counts': (request, response) => {
+    response.setHeader('content-type', 'application/json');
+    response.end(JSON.stringify({ ...counts, pid: process.pid }));
+  },
+  '/hints': async (request, response, query) => {
+    response.stream.additionalHeaders({ ':status': 103, link: query.getAll('v') });
+    await later(Number(query.get('ms') ?? 50));
+    response.end('after the hints\n');
+  },
+  '/reset': (request, response) => response.stream.close(http2.constants.NGHTTP2_INTERNAL_ERROR),
+  '/reset-mid': (request, response) => {
+    response.stream.respond({ ':status': 200 });
+    response.stream.write('x'.repeat(1000), () => setTimeout(() => response.stream.close(http2.constants.NGHTTP2_INTERNAL_ERROR), 50));
+  },
+  '/trailers': (request, response) => {
+    response.addTrailers({ 'x-sum': '42' });
+    response.end('content with trailers\n');
+  },
+  '/never': () => {},
+}));
+const sessions = new Set();
+server.on('session', (session) => {
+  sessions.add(session);
+  session.on('close', () => sessions.delete(session));
+  session.on('error', () => {});
+});
+process.on('SIGTERM', () => {
+  server.close(() => process.exit(0));
+  for (const session of sessions) session.close();
+  setTimeout(() => process.exit(0), 8000).unref();
+});
+server.listen(where(), () => console.log('h2c worker listens'));
