@@ -48,16 +48,26 @@ static const uint32_t out_next[OUT_COUNT] = {
     [OUT_OVER] = 0,
 };
 
+bool h1_in_may_become(enum h1_in from, enum h1_in to)
+{
+    return in_next[from] & TO(to);
+}
+
+bool h1_out_may_become(enum h1_out from, enum h1_out to)
+{
+    return out_next[from] & TO(to);
+}
+
 void h1_set_in(struct h1_conn *c, enum h1_in next)
 {
-    if (!(in_next[c->in] & TO(next)))
+    if (!h1_in_may_become(c->in, next))
         PANIC("h1: receiving state %d cannot become %d", (int)c->in, (int)next);
     c->in = next;
 }
 
 void h1_set_out(struct h1_conn *c, enum h1_out next)
 {
-    if (!(out_next[c->out] & TO(next)))
+    if (!h1_out_may_become(c->out, next))
         PANIC("h1: sending state %d cannot become %d", (int)c->out, (int)next);
     c->out = next;
 }

@@ -145,6 +145,8 @@ struct h1_conn {
     uint64_t out_left;   /* octets that Content-Length still promises */
 };
 
+bool h1_in_may_become(enum h1_in from, enum h1_in to);
+bool h1_out_may_become(enum h1_out from, enum h1_out to);
 void h1_set_in(struct h1_conn *c, enum h1_in next);
 void h1_set_out(struct h1_conn *c, enum h1_out next);
 /* Octets that h1_conn_output has still to draw. */

@@ -41,6 +41,15 @@ __attribute__((format(printf, 2, 3))) static inline void note(struct recorder *r
     r->len += (size_t)n;
 }
 
+/* NUL is shown as a zero. */
+static inline void note_octets(struct recorder *r, struct slice octets)
+{
+    assert_true(octets.len < sizeof r->text - r->len);
+    for (size_t i = 0; i < octets.len; i++)
+        r->text[r->len++] = octets.p[i] ? octets.p[i] : '0';
+    r->text[r->len] = '\0';
+}
+
 static inline void rec_head(void *user, const struct http_head *head, bool end)
 {
     struct recorder *r = user;
@@ -74,7 +83,8 @@ static inline void rec_body(void *user, struct slice octets, bool end)
     assert_true(octets.len || end);
     if (!r->in_body)
         note(r, "[");
-    note(r, "%.*s%s", SLICE_FMT(octets), end ? "] end\n" : "");
+    note_octets(r, octets);
+    note(r, "%s", end ? "] end\n" : "");
     r->in_body = !end;
 }
 
@@ -103,7 +113,8 @@ static inline void rec_done(void *user, bool reusable)
 static inline void rec_tunnel(void *user, struct slice octets)
 {
     struct recorder *r = user;
-    note(r, "%s%.*s", r->in_tunnel ? "" : "~", SLICE_FMT(octets));
+    note(r, "%s", r->in_tunnel ? "" : "~");
+    note_octets(r, octets);
     r->in_tunnel = true;
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a peer can make an HTTP/1.1 connection hold: each limit at its cap and one above, and what
- * happens when memory is out. */
+/* What bounds an HTTP/1.1 connection: each limit at its cap and one above, what happens when memory
+ * is out, and where the states can lead. */
 #include "h1_recorder.h"
 
 #include "base/panic.h"
@@ -210,9 +210,52 @@ static void idle_connection_holds_nothing(void **state)
     rec_close(&r);
 }
 
+/* ---- states ---- */
+
+#define REACH(name, type, count, may_become)                  \
+    static uint32_t name(type from)                           \
+    {                                                         \
+        uint32_t reached = 1u << from, before = 0;            \
+        while (reached != before) {                           \
+            before = reached;                                 \
+            for (type a = 0; a < count; a++)                  \
+                for (type b = 0; b < count; b++)              \
+                    if (reached >> a & 1 && may_become(a, b)) \
+                        reached |= 1u << b;                   \
+        }                                                     \
+        return reached;                                       \
+    }
+REACH(in_reach, enum h1_in, IN_COUNT, h1_in_may_become)
+REACH(out_reach, enum h1_out, OUT_COUNT, h1_out_may_become)
+
+/* Every state can be come to, none is a dead end but the last, none can be entered twice in a row.
+ */
+static void states_lead_to_the_end(void **state)
+{
+    assert_int_equal(in_reach(IN_START), (1u << IN_COUNT) - 1);
+    assert_int_equal(out_reach(OUT_IDLE), (1u << OUT_COUNT) - 1);
+    for (enum h1_in a = 0; a < IN_COUNT; a++) {
+        assert_int_equal(h1_in_may_become(a, IN_OVER), a != IN_OVER);
+        assert_false(h1_in_may_become(a, a));
+        assert_false(h1_in_may_become(IN_OVER, a));
+    }
+    for (enum h1_out a = 0; a < OUT_COUNT; a++) {
+        assert_true(out_reach(a) >> OUT_OVER & 1);
+        assert_false(h1_out_may_become(a, a));
+        assert_false(h1_out_may_become(OUT_OVER, a));
+    }
+    /* Content never follows content, and a tunnel never becomes a message again. */
+    assert_int_equal(in_reach(IN_TUNNEL), 1u << IN_TUNNEL | 1u << IN_OVER);
+    assert_int_equal(out_reach(OUT_TUNNEL),
+                     1u << OUT_TUNNEL | 1u << OUT_TUNNEL_ENDED | 1u << OUT_OVER);
+    assert_false(h1_in_may_become(IN_HELD, IN_HEAD));
+    assert_false(h1_out_may_become(OUT_FIXED, OUT_CHUNKED));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(states_lead_to_the_end),
         cmocka_unit_test(limits_hold_at_the_cap_and_one_above),
         cmocka_unit_test(limits_hold_before_the_end_comes),
         cmocka_unit_test(each_allocation_may_fail),
