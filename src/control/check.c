@@ -7,7 +7,7 @@
 
 int control_check(const char *manifest_path)
 {
-    struct manifest *m = manifest_load(manifest_path, false);
+    struct manifest *m = manifest_load(manifest_path, -1, false);
     if (!m) {
         dprintf(STDERR_FILENO, "%s: out of memory\n", manifest_path);
         return 2;

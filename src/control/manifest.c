@@ -530,53 +530,66 @@ struct manifest *manifest_parse(struct slice text, const char *name, const char 
     return m;
 }
 
-/* return  octets read, or -1 with errno; more than TREE_MAX_OCTETS are not read to the end */
-static ssize_t read_file(const char *path, char *out, size_t cap)
+/* return  octets read, or -1 with errno; more than cap are not read to the end */
+static ssize_t read_file(int fd, char *out, size_t cap)
 {
     size_t len = 0;
     struct stat st;
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-    if (fd < 0)
+    if (fstat(fd, &st) != 0)
         return -1;
-    ssize_t n = fstat(fd, &st);
-    if (n == 0 && !S_ISREG(st.st_mode)) {
+    if (!S_ISREG(st.st_mode)) {
         errno = S_ISDIR(st.st_mode) ? EISDIR : EINVAL;
-        n = -1;
+        return -1;
     }
-    while (n == 0 && len < cap) {
-        ssize_t got = read(fd, out + len, cap - len);
-        if (got < 0 && errno != EINTR)
-            n = -1;
-        if (got == 0)
+    while (len < cap) { /* by position: who handed fd over may hand it to a successor, too */
+        ssize_t n = pread(fd, out + len, cap - len, (off_t)len);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return -1;
+        if (n == 0)
             break;
-        if (got > 0)
-            len += (size_t)got;
+        len += (size_t)n;
     }
-    int error = errno;
-    close(fd);
-    errno = error;
-    return n < 0 ? -1 : (ssize_t)len;
+    return (ssize_t)len;
 }
 
-struct manifest *manifest_load(const char *path, bool monitor_opens)
+/* The directory of path, absolute; as written if it may not be walked.  return NULL with errno */
+static char *directory_of(const char *path)
 {
-    char *text = malloc(TREE_MAX_OCTETS + 1);
+    char *real = realpath(path, NULL);
+    if (!real && path[0] == '/')
+        real = strdup(path);
+    if (!real)
+        return NULL;
+    char *slash = strrchr(real, '/');
+    slash[slash == real] = '\0';
+    return real;
+}
+
+struct manifest *manifest_load(const char *path, int fd, bool monitor_opens)
+{
+    char *text = malloc(TREE_MAX_OCTETS + 1), *directory = NULL;
     if (!text)
         return NULL;
-    struct manifest *m;
-    ssize_t len = read_file(path, text, TREE_MAX_OCTETS + 1);
+    int own = fd >= 0 ? -1 : open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    ssize_t len = -1;
+    if (fd >= 0 || own >= 0)
+        len = read_file(fd >= 0 ? fd : own, text, TREE_MAX_OCTETS + 1);
+    if (len >= 0)
+        directory = directory_of(path);
     int error = errno;
-    char *real = len < 0 ? NULL : realpath(path, NULL);
-    if (!real) {
+    if (own >= 0)
+        close(own);
+    struct manifest *m;
+    if (directory) {
+        m = manifest_parse(slice_of(text, (size_t)len), path, directory, monitor_opens);
+    } else {
         m = manifest_new(path);
         if (m)
-            fault_at_value(&m->faults, NULL, "%s", strerror(len < 0 ? error : errno));
-    } else {
-        char *slash = strrchr(real, '/');
-        slash[slash == real] = '\0';
-        m = manifest_parse(slice_of(text, (size_t)len), path, real, monitor_opens);
+            fault_at_value(&m->faults, NULL, "%s", strerror(error));
     }
-    free(real);
+    free(directory);
     free(text);
     return m;
 }

@@ -63,10 +63,12 @@ struct manifest {
 };
 
 /* Read and check a file.
+ * path           for messages and relative names
+ * fd             the file, open, borrowed; -1: open path
  * monitor_opens  files of apps that this process may not look at are no fault: monitor, which has
  *                the rights, opens them and complains itself
  * return  the manifest; faults.count tells whether it may be used; NULL when memory is out */
-struct manifest *manifest_load(const char *path, bool monitor_opens);
+struct manifest *manifest_load(const char *path, int fd, bool monitor_opens);
 /* The same for text in memory.  name: for messages; directory: absolute, of relative paths. */
 struct manifest *manifest_parse(struct slice text, const char *name, const char *directory,
                                 bool monitor_opens);

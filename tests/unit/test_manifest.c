@@ -328,14 +328,14 @@ static void test_load(void **state)
     char path[256];
     write_file("portico.yaml", LISTEN APP);
     snprintf(path, sizeof path, "%s/portico.yaml", dir);
-    struct manifest *m = manifest_load(path, false);
+    struct manifest *m = manifest_load(path, -1, false);
     assert_int_equal(m->faults.count, 0);
     assert_true(slice_ends(m->apps[0].directory, SLICE("/here")));
     manifest_free(m);
-    m = manifest_load(dir, false);
+    m = manifest_load(dir, -1, false);
     assert_int_equal(m->faults.count, 1);
     manifest_free(m);
-    m = manifest_load("/nonexistent/x", false);
+    m = manifest_load("/nonexistent/x", -1, false);
     assert_int_equal(m->faults.count, 1);
     manifest_free(m);
 }

@@ -1,0 +1,445 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "control/admin.h"
+#include "control/state.h"
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/log.h"
+#include "base/panic.h"
+#include "http/h1.h"
+#include "net/stream.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define LINGER_MS     2000u /* for a client that still sends while its connection is ended */
+#define MAX_LISTENERS 16u
+#define RETRY_MS      200u /* accept again when descriptors were out */
+
+struct admin_listener {
+    struct loop_source source;
+    struct loop_timer retry;
+    struct admin *admin;
+};
+
+struct admin {
+    struct control *control;
+    struct admin_listener listeners[MAX_LISTENERS];
+    uint32_t listener_count;
+    struct list conns;
+    uint32_t conn_count;
+};
+
+struct admin_conn {
+    struct list node;
+    struct admin *admin;
+    struct stream stream;
+    struct h1_conn *h1;
+    struct loop_timer idle;
+    struct loop_task work, reap;
+    bool is_over;      /* no more requests: end when the output has left */
+    bool is_lingering; /* our side is ended: read and drop until the client ends its own */
+    bool is_next;      /* an exchange has ended: look for a pipelined request */
+};
+
+static void conn_free(struct loop_task *t)
+{
+    struct admin_conn *c = CONTAINER_OF(t, struct admin_conn, reap);
+    h1_conn_free(c->h1);
+    free(c);
+}
+
+static void conn_close(struct admin_conn *c)
+{
+    if (!stream_is_open(&c->stream))
+        return;
+    stream_close(&c->stream);
+    loop_timer_clear(&c->idle);
+    loop_task_cancel(&c->work);
+    list_remove(&c->node);
+    c->admin->conn_count--;
+    loop_reap(c->admin->control->loop, &c->reap);
+}
+
+static void conn_arm(struct admin_conn *c, uint32_t ms)
+{
+    struct loop *l = c->admin->control->loop;
+    loop_timer_set(l, &c->idle, loop_now_us(l) + (uint64_t)ms * 1000);
+}
+
+static void on_idle(struct loop_timer *t)
+{
+    conn_close(CONTAINER_OF(t, struct admin_conn, idle));
+}
+
+bool admin_host_is_local(struct slice authority)
+{
+    char text[ADDR_TEXT_OCTETS];
+    struct slice host = authority;
+    struct addr a;
+    const char *colon = host.len ? memrchr(host.p, ':', host.len) : NULL;
+    if (authority.len > 100)
+        return false;
+    if (host.len && host.p[host.len - 1] != ']' && colon)
+        host.len = (size_t)(colon - host.p);
+    if (host.len && host.p[host.len - 1] == '.')
+        host.len--;
+    if (slice_ieq(host, SLICE("localhost")))
+        return true;
+    snprintf(text, sizeof text, "%.*s:0", SLICE_FMT(host));
+    return addr_parse(slice_str(text), &a) == 0 && a.u.sa.sa_family != AF_UNIX;
+}
+
+struct answer {
+    unsigned status;
+    const char *type;
+    const char *allow; /* or NULL */
+    struct buf body;
+    bool close;
+};
+
+static const char json_type[] = "application/json";
+
+/* text: without quotes or backslashes */
+static int answer_error(struct answer *a, unsigned status, const char *text)
+{
+    a->status = status;
+    a->type = json_type;
+    return buf_printf(&a->body, "{\"error\":{\"status\":%u,\"message\":\"%s\"}}\n", status, text);
+}
+
+static int get_health(struct control *c, struct answer *a)
+{
+    bool well;
+    int err = health_write(c, &a->body, &well);
+    a->status = well ? 200 : 503;
+    a->type = well ? "text/plain; charset=utf-8" : json_type;
+    return err;
+}
+
+static int get_metrics(struct control *c, struct answer *a)
+{
+    a->type = "text/plain; version=0.0.4; charset=utf-8";
+    return metrics_write(c, &a->body);
+}
+
+static int get_apps(struct control *c, struct answer *a)
+{
+    a->type = json_type;
+    return apps_write(c, &a->body);
+}
+
+static const struct {
+    const char *path;
+    int (*get)(struct control *c, struct answer *a);
+} endpoints[] = {
+    {"/healthz", get_health},
+    {"/metrics", get_metrics},
+    {"/apps", get_apps},
+};
+
+static int find_answer(struct control *c, const struct http_head *head, struct answer *a)
+{
+    struct slice path = head->path;
+    const char *query = path.len ? memchr(path.p, '?', path.len) : NULL;
+    if (query)
+        path.len = (size_t)(query - path.p);
+    a->status = 200;
+    if (head->authority.len && !admin_host_is_local(head->authority))
+        return answer_error(a, 403,
+                            "Only an IP address or localhost is accepted as the host of this "
+                            "listener.");
+    for (size_t i = 0; i < ARRAY_LEN(endpoints); i++) {
+        if (!slice_eq(path, slice_str(endpoints[i].path)))
+            continue;
+        if (!slice_eq(head->method, SLICE("GET")) && !slice_eq(head->method, SLICE("HEAD"))) {
+            a->allow = "GET, HEAD";
+            return answer_error(a, 405, "Only GET and HEAD are allowed here.");
+        }
+        return endpoints[i].get(c, a);
+    }
+    return answer_error(a, 404, "There are /apps, /healthz and /metrics.");
+}
+
+static int send_answer(struct admin_conn *c, const struct answer *a, bool is_head)
+{
+    struct arena arena;
+    char date[CLOCK_HTTP_DATE_OCTETS];
+    arena_init(&arena, loop_pool(c->admin->control->loop));
+    struct http_head head = {.status = (uint16_t)a->status,
+                             .version_minor = 1,
+                             .content_length = (int64_t)buf_len(&a->body)};
+    clock_http_date(clock_wall_us(), date);
+    int err = fields_add_token(&head.fields, &arena, TOKEN_DATE, slice_of(date, sizeof date));
+    if (err == 0)
+        err = fields_add_token(&head.fields, &arena, TOKEN_CONTENT_TYPE, slice_str(a->type));
+    if (err == 0)
+        err = fields_add_token(&head.fields, &arena, TOKEN_CACHE_CONTROL, SLICE("no-store"));
+    if (err == 0)
+        err = fields_add(&head.fields, &arena, TOKEN_NONE, SLICE("x-content-type-options"),
+                         SLICE("nosniff"));
+    if (err == 0 && a->allow)
+        err = fields_add_token(&head.fields, &arena, TOKEN_ALLOW, slice_str(a->allow));
+    bool end = is_head || buf_len(&a->body) == 0;
+    if (err == 0)
+        err = h1_conn_send_head(c->h1, &head, end, a->close);
+    if (err == 0 && !end)
+        err = h1_conn_send_body(c->h1, buf_slice(&a->body), NULL, true);
+    arena_fini(&arena);
+    return err;
+}
+
+static void respond(struct admin_conn *c, struct answer *a, int err, bool is_head)
+{
+    if (err == 0)
+        err = send_answer(c, a, is_head);
+    buf_fini(&a->body);
+    if (a->close)
+        c->is_over = true;
+    if (err)
+        conn_close(c);
+    else
+        loop_flush(c->admin->control->loop, &c->work);
+}
+
+static void on_head(void *user, const struct http_head *head, bool end)
+{
+    struct admin_conn *c = user;
+    struct answer a = {.close = !end}; /* nothing here wants content: answer and end */
+    buf_init(&a.body, loop_pool(c->admin->control->loop));
+    int err = find_answer(c->admin->control, head, &a);
+    respond(c, &a, err, slice_eq(head->method, SLICE("HEAD")));
+}
+
+static void on_body(void *user, struct slice octets, bool end)
+{
+    (void)user, (void)octets, (void)end;
+}
+
+static void on_trailers(void *user, const struct fields *trailers)
+{
+    (void)user, (void)trailers;
+}
+
+static void on_sent(void *user, size_t octets)
+{
+    (void)user, (void)octets;
+}
+
+static void on_done(void *user, bool reusable)
+{
+    struct admin_conn *c = user;
+    c->is_over |= !reusable;
+    c->is_next = reusable;
+}
+
+static void on_tunnel(void *user, struct slice octets)
+{
+    (void)user, (void)octets;
+}
+
+static const struct h1_events h1_table = {on_head, on_body, on_trailers,
+                                          on_sent, on_done, on_tunnel};
+
+/* The client has sent what cannot be read as a request. */
+static void refuse(struct admin_conn *c, int err)
+{
+    struct answer a = {.close = true};
+    c->is_over = true;
+    if (!h1_conn_can_respond(c->h1)) {
+        loop_flush(c->admin->control->loop, &c->work);
+        return;
+    }
+    buf_init(&a.body, loop_pool(c->admin->control->loop));
+    respond(c, &a, answer_error(&a, (unsigned)err_row(err)->http_status, err_text(err)), false);
+}
+
+static void read_more(struct admin_conn *c)
+{
+    struct loop *l = c->admin->control->loop;
+    char *scratch = loop_scratch(l, 2);
+    while (stream_can_read(&c->stream) &&
+           (c->is_lingering || c->is_over || h1_conn_wants_input(c->h1))) {
+        ssize_t n = stream_read(&c->stream, scratch, LOOP_SCRATCH_OCTETS);
+        if (n == ERR_AGAIN)
+            return;
+        if (n < 0 || (n == 0 && c->is_lingering)) {
+            conn_close(c);
+            return;
+        }
+        if (n == 0) { /* the client has no more requests; it may still read an answer */
+            c->is_over = true;
+            h1_conn_shutdown(c->h1);
+            loop_flush(l, &c->work);
+            return;
+        }
+        if (c->is_lingering || c->is_over)
+            continue;
+        conn_arm(c, ADMIN_IDLE_MS);
+        int err = h1_conn_feed(c->h1, scratch, (size_t)n);
+        if (!stream_is_open(&c->stream))
+            return;
+        if (err)
+            refuse(c, err);
+    }
+}
+
+static void work(struct loop_task *t)
+{
+    struct admin_conn *c = CONTAINER_OF(t, struct admin_conn, work);
+    char *scratch = loop_scratch(c->admin->control->loop, 2);
+    do {
+        while (!stream_is_blocked(&c->stream)) {
+            size_t n = h1_conn_output(c->h1, scratch, LOOP_SCRATCH_OCTETS);
+            if (n == 0)
+                break;
+            if (stream_write(&c->stream, scratch, n) != 0) {
+                conn_close(c);
+                return;
+            }
+        }
+        if (stream_is_blocked(&c->stream))
+            return;
+        if (c->is_next && !c->is_over) {
+            c->is_next = false;
+            conn_arm(c, ADMIN_IDLE_MS);
+            int err = h1_conn_resume(c->h1);
+            if (!stream_is_open(&c->stream))
+                return;
+            if (err)
+                refuse(c, err);
+            else
+                read_more(c);
+            if (!stream_is_open(&c->stream))
+                return;
+        }
+    } while (h1_conn_has_output(c->h1));
+    if (c->is_over && !c->is_lingering) {
+        c->is_lingering = true;
+        stream_shutdown(&c->stream);
+        conn_arm(c, LINGER_MS);
+        read_more(c);
+    }
+}
+
+static void on_readable(struct stream *s)
+{
+    read_more(CONTAINER_OF(s, struct admin_conn, stream));
+}
+
+static void on_writable(struct stream *s)
+{
+    struct admin_conn *c = CONTAINER_OF(s, struct admin_conn, stream);
+    loop_flush(c->admin->control->loop, &c->work);
+}
+
+static void on_connected(struct stream *s, int err)
+{
+    (void)s, (void)err;
+}
+
+static const struct stream_events stream_table = {on_readable, on_writable, on_connected};
+
+static void conn_new(struct admin *a, int fd)
+{
+    struct loop *l = a->control->loop;
+    struct h1_limits limits;
+    struct admin_conn *c = a->conn_count < ADMIN_MAX_CONNECTIONS ? calloc(1, sizeof *c) : NULL;
+    if (!c) {
+        close(fd);
+        return;
+    }
+    h1_limits_default(&limits);
+    c->admin = a;
+    c->h1 = h1_conn_new(H1_SERVER, &limits, &h1_table, c, loop_pool(l));
+    loop_timer_init(&c->idle, on_idle);
+    loop_task_init(&c->work, work);
+    loop_task_init(&c->reap, conn_free);
+    if (!c->h1 || stream_open(&c->stream, l, fd, NULL, &stream_table) != 0) {
+        if (c->h1)
+            h1_conn_free(c->h1);
+        close(fd);
+        free(c);
+        return;
+    }
+    list_add_tail(&a->conns, &c->node);
+    a->conn_count++;
+    conn_arm(c, ADMIN_IDLE_MS);
+}
+
+static void accept_all(struct admin_listener *l)
+{
+    for (;;) {
+        int fd = accept4(l->source.fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (fd >= 0) {
+            conn_new(l->admin, fd);
+            continue;
+        }
+        if (errno == EINTR || errno == ECONNABORTED)
+            continue;
+        if (errno != EAGAIN) { /* edge-triggered: nobody would tell again */
+            struct loop *loop = l->admin->control->loop;
+            loop_timer_set(loop, &l->retry, loop_now_us(loop) + RETRY_MS * 1000);
+        }
+        return;
+    }
+}
+
+static void on_accept(struct loop_source *s, unsigned events)
+{
+    (void)events;
+    accept_all(CONTAINER_OF(s, struct admin_listener, source));
+}
+
+static void on_retry(struct loop_timer *t)
+{
+    accept_all(CONTAINER_OF(t, struct admin_listener, retry));
+}
+
+int admin_listen(struct admin *a, int fd)
+{
+    if (a->listener_count == MAX_LISTENERS)
+        return ERR_LIMIT;
+    int flags = fcntl(fd, F_GETFL);
+    if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) != 0 ||
+        listen(fd, ADMIN_MAX_CONNECTIONS) != 0)
+        return ERR_SYS;
+    struct admin_listener *l = &a->listeners[a->listener_count];
+    *l = (struct admin_listener){.source = {on_accept, fd}, .admin = a};
+    loop_timer_init(&l->retry, on_retry);
+    if (loop_add(a->control->loop, &l->source) != 0)
+        return ERR_SYS;
+    a->listener_count++;
+    return 0;
+}
+
+struct admin *admin_new(struct control *c)
+{
+    struct admin *a = calloc(1, sizeof *a);
+    if (!a)
+        return NULL;
+    a->control = c;
+    list_init(&a->conns);
+    return a;
+}
+
+void admin_free(struct admin *a)
+{
+    if (!a)
+        return;
+    LIST_FOR(node, &a->conns)
+    {
+        struct admin_conn *c = LIST_ENTRY(node, struct admin_conn, node);
+        conn_close(c);
+        loop_task_cancel(&c->reap);
+        conn_free(&c->reap);
+    }
+    for (uint32_t i = 0; i < a->listener_count; i++) {
+        loop_timer_clear(&a->listeners[i].retry);
+        loop_forget(a->control->loop, &a->listeners[i].source);
+        close(a->listeners[i].source.fd);
+    }
+    free(a);
+}

@@ -1,0 +1,265 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "control/control.h"
+#include "control/admin.h"
+#include "control/state.h"
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/log.h"
+#include "base/panic.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* How long after a restart of control instances may take to be found again. */
+#define HOLD_MS 5000u
+
+void control_leave(struct control *c, int exit_code)
+{
+    c->exit_code = exit_code;
+    loop_stop(c->loop);
+}
+
+void *control_scratch(enum ipc_type type)
+{
+    static union ipc_body body;
+    memset(&body, 0, ipc_octets(type));
+    return &body;
+}
+
+static void letter_free(struct control_letter *l)
+{
+    list_remove(&l->node);
+    if (l->fd >= 0)
+        close(l->fd);
+    free(l);
+}
+
+/* return  false: the letter must wait */
+static bool letter_send(struct control *c, const struct control_letter *l)
+{
+    int err = ipc_send(c->channel.fd, l->type, l->body, &l->fd, l->fd >= 0);
+    if (err == ERR_AGAIN)
+        return false;
+    if (err != 0) {
+        log_event(err == ERR_CLOSED ? LOG_INFO : LOG_ERROR, "control.channel",
+                  "type=%s error=\"%s\"", ipc_type_name(l->type), err_text(err));
+        control_leave(c, err == ERR_CLOSED ? 0 : err_row(err)->exit_code);
+    }
+    return true;
+}
+
+static void letters_flush(struct control *c)
+{
+    LIST_FOR(node, &c->letters)
+    {
+        struct control_letter *l = LIST_ENTRY(node, struct control_letter, node);
+        if (!letter_send(c, l))
+            return;
+        letter_free(l);
+    }
+}
+
+/* Monitor may be waiting to send to us: never wait for it here. */
+void control_send(struct control *c, enum ipc_type type, const void *body, int fd)
+{
+    size_t octets = ipc_octets(type);
+    struct control_letter *l = malloc(sizeof *l + octets);
+    if (!l) {
+        log_event(LOG_ERROR, "control.channel", "type=%s error=\"%s\"", ipc_type_name(type),
+                  err_text(ERR_NOMEM));
+        if (fd >= 0)
+            close(fd);
+        control_leave(c, err_row(ERR_NOMEM)->exit_code);
+        return;
+    }
+    l->type = type;
+    l->fd = fd;
+    memcpy(l->body, body, octets);
+    list_add_tail(&c->letters, &l->node);
+    letters_flush(c);
+}
+
+/* Monitor hands the manifest over open where control may not walk to it. */
+static struct manifest *load(const struct control *c)
+{
+    struct stat st;
+    bool is_given = fstat(IPC_MANIFEST_FD, &st) == 0 && S_ISREG(st.st_mode);
+    return manifest_load(c->manifest_path, is_given ? IPC_MANIFEST_FD : -1, c->hello.as_root != 0);
+}
+
+static void on_hello(struct control *c, const struct ipc_hello *hello)
+{
+    if (c->has_hello) {
+        log_event(LOG_ERROR, "control.channel", "error=\"a second HELLO\"");
+        control_leave(c, 70);
+        return;
+    }
+    c->hello = *hello;
+    c->has_hello = true;
+    c->manifest = load(c);
+    if (!c->manifest || c->manifest->faults.count) {
+        if (c->manifest)
+            faults_print(&c->manifest->faults, STDERR_FILENO);
+        control_leave(c, 2);
+        return;
+    }
+    if (instances_init(c) != 0) {
+        log_event(LOG_ERROR, "control.start", "error=\"%s\"", err_text(ERR_NOMEM));
+        control_leave(c, 71);
+        return;
+    }
+    greeting_init(c);
+    if (!hello->restarted) {
+        wanted_send(c);
+        return;
+    }
+    /* What runs goes on as it is; monitor tells about it next. */
+    c->greeted = true;
+    loop_timer_set(c->loop, &c->hold, loop_now_us(c->loop) + HOLD_MS * 1000);
+    c->revision = clock_mono_us() / 1000; /* above all that an earlier life can have given out */
+    log_event(LOG_INFO, "control.resume", "apps=%u", c->app_count);
+}
+
+static void on_listening(struct control *c, struct ipc_message *m)
+{
+    const struct ipc_listening *l = &m->body.LISTENING;
+    if (c->listener_count < CONTROL_MAX_LISTENERS) {
+        struct control_listener *to = &c->listeners[c->listener_count++];
+        to->kind = l->kind;
+        memcpy(to->address, l->address, sizeof to->address);
+    }
+    if (l->kind == IPC_LISTEN_ADMIN && m->fd_count == 1) {
+        if (admin_listen(c->admin, m->fds[0]) == 0)
+            m->fd_count = 0; /* given */
+        else
+            log_event(LOG_ERROR, "admin.listen", "address=%s", l->address);
+    }
+    if (c->greeted || !c->manifest)
+        return;
+    for (uint32_t i = 0; i < c->app_count; i++)
+        greeting_update(c, &c->apps[i]);
+}
+
+static void on_committed(struct control *c, const struct ipc_message *m)
+{
+    void *base;
+    size_t len;
+    if (c->stats) /* one memory for as long as monitor lives */
+        return;
+    int err = ipc_map_shared(m->fds[0], &base, &len);
+    if (err == 0) {
+        struct stats_header *h = base;
+        if (len >= sizeof *h && h->magic == 0 &&
+            len >= stats_octets(c->manifest->loops, c->app_count))
+            stats_init(base, c->manifest->loops, c->app_count);
+        c->stats = stats_open(base, len);
+        c->stats_octets = len;
+    }
+    if (!c->stats)
+        log_event(LOG_ERROR, "control.counters", "error=\"%s\"", err_text(err ? err : ERR_FORMAT));
+    c->is_committed = true;
+    snapshot_wanted(c);
+}
+
+static void on_message(struct control *c, struct ipc_message *m)
+{
+    if (!c->has_hello && m->type != IPC_HELLO) {
+        log_event(LOG_ERROR, "control.channel", "error=\"%s before HELLO\"",
+                  ipc_type_name(m->type));
+        control_leave(c, 70);
+        return;
+    }
+    if (m->type == IPC_HELLO)
+        on_hello(c, &m->body.HELLO);
+    else if (m->type == IPC_LISTENING)
+        on_listening(c, m);
+    else if (m->type == IPC_COMMITTED)
+        on_committed(c, m);
+    else if (m->type == IPC_INSTANCE)
+        instance_told(c, &m->body.INSTANCE);
+    else if (m->type == IPC_OUTPUT)
+        instance_output(c, &m->body.OUTPUT);
+    else {
+        log_event(LOG_ERROR, "control.channel", "error=\"%s is not for control\"",
+                  ipc_type_name(m->type));
+        control_leave(c, 70);
+    }
+}
+
+static void on_channel(struct loop_source *s, unsigned events)
+{
+    struct control *c = CONTAINER_OF(s, struct control, channel);
+    static struct ipc_message m;
+    (void)events;
+    CHECK_MAGIC(c, CONTROL_MAGIC);
+    letters_flush(c);
+    while (c->exit_code < 0) {
+        int err = ipc_recv(s->fd, &m);
+        if (err == ERR_AGAIN)
+            return;
+        if (err == ERR_CLOSED) {
+            control_leave(c, 0);
+            return;
+        }
+        if (err != 0) {
+            log_event(LOG_ERROR, "control.channel", "error=\"%s\"", err_text(err));
+            control_leave(c, 70);
+            return;
+        }
+        on_message(c, &m);
+        for (unsigned i = 0; i < m.fd_count; i++)
+            close(m.fds[i]);
+    }
+}
+
+static void on_hold_over(struct loop_timer *t)
+{
+    struct control *c = CONTAINER_OF(t, struct control, hold);
+    snapshot_wanted(c);
+}
+
+static void control_fini(struct control *c)
+{
+    admin_free(c->admin);
+    if (c->manifest)
+        instances_fini(c);
+    loop_timer_clear(&c->hold);
+    if (c->greet.on_due)
+        loop_timer_clear(&c->greet);
+    loop_task_cancel(&c->publish);
+    LIST_FOR(node, &c->letters)
+    letter_free(LIST_ENTRY(node, struct control_letter, node));
+    loop_remove(c->loop, &c->channel);
+    loop_free(c->loop);
+    manifest_free(c->manifest);
+}
+
+int control_main(int channel, const char *manifest_path, const char *data_dir)
+{
+    static struct control c;
+    c = (struct control){
+        .magic = CONTROL_MAGIC,
+        .channel = {on_channel, channel},
+        .manifest_path = manifest_path,
+        .data_dir = data_dir,
+        .exit_code = -1,
+        .started_us = clock_mono_us(),
+    };
+    int flags = fcntl(channel, F_GETFL);
+    list_init(&c.letters);
+    loop_task_init(&c.publish, snapshot_task);
+    loop_timer_init(&c.hold, on_hold_over);
+    c.loop = loop_new();
+    if (!c.loop || flags < 0 || fcntl(channel, F_SETFL, flags | O_NONBLOCK) != 0 ||
+        loop_add(c.loop, &c.channel) != 0 || !(c.admin = admin_new(&c))) {
+        log_event(LOG_ERROR, "control.start", "error=\"no loop\"");
+        if (c.loop)
+            loop_free(c.loop);
+        return 71;
+    }
+    loop_run(c.loop);
+    control_fini(&c);
+    return c.exit_code < 0 ? 0 : c.exit_code;
+}

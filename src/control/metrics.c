@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The counters as Prometheus reads them (text format 0.0.4). */
+#include "control/admin.h"
+#include "control/state.h"
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/panic.h"
+#include "push/promise.h"
+
+#include <inttypes.h>
+
+struct row {
+    const char *name, *type, *help;
+    size_t at; /* of the count in its struct */
+};
+
+static const struct row loop_rows[] = {
+#define X(symbol, name, type, help) {name, type, help, offsetof(struct stats_loop, symbol)},
+    STATS_LOOP_TABLE(X)
+#undef X
+};
+
+static const struct row site_rows[] = {
+#define X(symbol, name, type, help) {name, type, help, offsetof(struct stats_site, symbol)},
+    STATS_SITE_TABLE(X)
+#undef X
+};
+
+#define LEDGER(field) offsetof(struct stats_site, push.field)
+static const struct row ledger_rows[] = {
+    {"push_sent_bytes_total", "counter", "Body octets of pushed responses.", LEDGER(octets_sent)},
+    {"push_refused_bytes_total", "counter", "Of those, sent before the client refused.",
+     LEDGER(octets_refused)},
+    {"push_worker_resets_total", "counter", "Promises refused towards workers by RST_STREAM.",
+     LEDGER(worker_resets)},
+    {"push_worker_drained_total", "counter",
+     "Refused promises whose response was read and thrown away.", LEDGER(worker_drained)},
+};
+
+/* Metrics with one label more, whose values are an enum's names. */
+struct group {
+    const char *name, *label, *help;
+    size_t at; /* of the first count */
+    unsigned count;
+    const char *(*value)(unsigned i);
+};
+
+static const char *source_name(unsigned i)
+{
+    return push_source_name((enum push_source)i);
+}
+
+static const char *reason_name(unsigned i)
+{
+    return push_reason_code((enum push_reason)i);
+}
+
+static const char *fate_name(unsigned i)
+{
+    return push_fate_name((enum push_fate)i);
+}
+
+static const struct group ledger_groups[] = {
+    {"push_promises_total", "source", "Promises, by where they came from.", LEDGER(promises),
+     PUSH_SOURCE_COUNT, source_name},
+    {"push_decisions_total", "reason", "Promises, by the reason of what was decided.",
+     LEDGER(reasons), PUSH_REASON_COUNT, reason_name},
+    {"push_fates_total", "fate", "Promises, by how they ended.", LEDGER(fates), PUSH_FATE_COUNT,
+     fate_name},
+};
+
+static uint64_t loop_sum(struct stats_header *h, size_t at)
+{
+    uint64_t sum = 0;
+    for (uint32_t i = 0; i < h->loops; i++)
+        sum += stats_get((const _Atomic uint64_t *)(const void *)((char *)stats_loop(h, i) + at));
+    return sum;
+}
+
+static uint64_t site_sum(struct stats_header *h, uint32_t slot, size_t at)
+{
+    uint64_t sum = 0;
+    for (uint32_t i = 0; i < h->loops; i++)
+        sum += stats_get(
+            (const _Atomic uint64_t *)(const void *)((char *)stats_site(h, i, slot) + at));
+    return sum;
+}
+
+static int head(struct buf *out, const char *name, const char *type, const char *help)
+{
+    return buf_printf(out, "# HELP portico_%s %s\n# TYPE portico_%s %s\n", name, help, name, type);
+}
+
+static int per_app(const struct control *c, struct buf *out, const struct row *r)
+{
+    int err = head(out, r->name, r->type, r->help);
+    for (uint32_t i = 0; err == 0 && i < c->app_count; i++)
+        err = buf_printf(out, "portico_%s{app=\"%.*s\"} %" PRIu64 "\n", r->name,
+                         SLICE_FMT(c->apps[i].wanted->name),
+                         site_sum(c->stats, c->apps[i].slot, r->at));
+    return err;
+}
+
+static int per_app_and_label(const struct control *c, struct buf *out, const struct group *g)
+{
+    int err = head(out, g->name, "counter", g->help);
+    for (uint32_t i = 0; i < c->app_count; i++)
+        for (unsigned j = 0; err == 0 && j < g->count; j++)
+            err = buf_printf(
+                out, "portico_%s{app=\"%.*s\",%s=\"%s\"} %" PRIu64 "\n", g->name,
+                SLICE_FMT(c->apps[i].wanted->name), g->label, g->value(j),
+                site_sum(c->stats, c->apps[i].slot, g->at + j * sizeof(_Atomic uint64_t)));
+    return err;
+}
+
+static int durations(const struct control *c, struct buf *out)
+{
+    int err = head(out, "request_duration_seconds", "histogram",
+                   "From the request head to the end of the response.");
+    for (uint32_t i = 0; err == 0 && i < c->app_count; i++) {
+        struct slice app = c->apps[i].wanted->name;
+        uint32_t slot = c->apps[i].slot;
+        uint64_t below = 0;
+        for (unsigned b = 0; err == 0 && b <= HISTOGRAM_BUCKETS; b++) {
+            below += site_sum(c->stats, slot,
+                              offsetof(struct stats_site, duration.count) +
+                                  b * sizeof(_Atomic uint64_t));
+            if (b < HISTOGRAM_BUCKETS)
+                err = buf_printf(out,
+                                 "portico_request_duration_seconds_bucket{app=\"%.*s\","
+                                 "le=\"%.6g\"} %" PRIu64 "\n",
+                                 SLICE_FMT(app), (double)(64ull << b) / 1e6, below);
+        }
+        uint64_t sum_us = site_sum(c->stats, slot, offsetof(struct stats_site, duration.sum_us));
+        if (err == 0)
+            err = buf_printf(out,
+                             "portico_request_duration_seconds_bucket{app=\"%.*s\",le=\"+Inf\"} "
+                             "%" PRIu64 "\n"
+                             "portico_request_duration_seconds_sum{app=\"%.*s\"} %.6f\n"
+                             "portico_request_duration_seconds_count{app=\"%.*s\"} %" PRIu64 "\n",
+                             SLICE_FMT(app), below, SLICE_FMT(app), (double)sum_us / 1e6,
+                             SLICE_FMT(app), below);
+    }
+    return err;
+}
+
+static int counters(const struct control *c, struct buf *out)
+{
+    int err = 0;
+    for (size_t i = 0; err == 0 && i < ARRAY_LEN(loop_rows); i++) {
+        const struct row *r = &loop_rows[i];
+        err = head(out, r->name, r->type, r->help);
+        if (err == 0)
+            err = buf_printf(out, "portico_%s %" PRIu64 "\n", r->name, loop_sum(c->stats, r->at));
+    }
+    for (size_t i = 0; err == 0 && i < ARRAY_LEN(site_rows); i++)
+        err = per_app(c, out, &site_rows[i]);
+    if (err == 0)
+        err = durations(c, out);
+    for (size_t i = 0; err == 0 && i < ARRAY_LEN(ledger_groups); i++)
+        err = per_app_and_label(c, out, &ledger_groups[i]);
+    for (size_t i = 0; err == 0 && i < ARRAY_LEN(ledger_rows); i++)
+        err = per_app(c, out, &ledger_rows[i]);
+    return err;
+}
+
+static int instances(const struct control *c, struct buf *out)
+{
+    int err = head(out, "instances", "gauge", "Instances by state.");
+    for (uint32_t i = 0; i < c->app_count; i++)
+        for (unsigned state = 0; err == 0 && state <= IPC_BACKOFF; state++) {
+            const struct control_app *app = &c->apps[i];
+            unsigned n = 0;
+            for (uint32_t j = 0; j < app->instance_count; j++)
+                n += app->instances[j].last.state == state;
+            err = buf_printf(out, "portico_instances{app=\"%.*s\",state=\"%s\"} %u\n",
+                             SLICE_FMT(app->wanted->name), instance_state_name(state), n);
+        }
+    if (err == 0)
+        err = head(out, "instance_restarts_total", "counter", "Starts after the first.");
+    for (uint32_t i = 0; i < c->app_count; i++)
+        for (uint32_t j = 0; err == 0 && j < c->apps[i].instance_count; j++)
+            err = buf_printf(out, "portico_instance_restarts_total{app=\"%.*s\",index=\"%u\"} %u\n",
+                             SLICE_FMT(c->apps[i].wanted->name), j,
+                             c->apps[i].instances[j].last.restarts);
+    return err;
+}
+
+int metrics_write(const struct control *c, struct buf *out)
+{
+    int err = head(out, "info", "gauge", "The version, as a label.");
+    if (err == 0)
+        err = buf_printf(out, "portico_info{version=\"%s\"} 1\n", PORTICO_VERSION);
+    if (err == 0)
+        err = head(out, "control_uptime_seconds", "gauge", "Since control began.");
+    if (err == 0)
+        err = buf_printf(out, "portico_control_uptime_seconds %.3f\n",
+                         (double)(clock_mono_us() - c->started_us) / 1e6);
+    if (err == 0)
+        err = head(out, "revision", "gauge", "The latest revision of the routes.");
+    if (err == 0)
+        err = buf_printf(out, "portico_revision %" PRIu64 "\n", c->revision);
+    if (err == 0)
+        err = instances(c, out);
+    if (err == 0 && c->stats)
+        err = counters(c, out);
+    return err;
+}

@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What control knows.  Internal to the room; one struct control a process. */
+#ifndef CONTROL_STATE_H
+#define CONTROL_STATE_H
+
+#include "control/manifest.h"
+#include "control/probe.h"
+#include "ipc/ipc.h"
+#include "net/loop.h"
+#include "route/route.h"
+#include "stats/stats.h"
+
+#define CONTROL_MAGIC         0x4c525443u /* "CTRL" */
+#define CONTROL_MAX_LISTENERS 48
+
+struct control_app;
+struct admin;
+
+struct control_instance {
+    struct control_app *app;
+    uint32_t index;
+    struct ipc_instance last;  /* monitor's latest word; generation 0: none yet */
+    bool is_ready;             /* in this generation: found and put into the routes */
+    bool is_upstream, is_told; /* told: monitor has spoken of it */
+    struct probe probe;
+    struct slice address; /* of the routes: lies in address_text, or in the manifest */
+    struct slice address_h2;
+    char address_text[IPC_PATH_OCTETS + 8], address_h2_text[ADDR_TEXT_OCTETS];
+    enum route_protocol protocol;
+    bool was_ended; /* an exit was reported at least once */
+    bool is_late;   /* the start limit has passed */
+    struct {
+        uint32_t generation;
+        int32_t exit_code, exit_signal;
+        uint64_t ran_ms;
+    } ended;      /* its last exit */
+    char *output; /* last lines of a failed generation, or NULL */
+};
+
+struct control_app {
+    struct control *control;
+    const struct manifest_app *wanted;
+    uint32_t slot;
+    struct control_instance *instances;
+    uint32_t instance_count;
+    struct loop_timer tell; /* a failure is told a little later, when its output has come, too */
+    bool failure_told, ready_told;
+};
+
+struct control_listener {
+    uint32_t kind;
+    char address[ADDR_TEXT_OCTETS]; /* with the real port */
+};
+
+/* A message that the channel did not take yet. */
+struct control_letter {
+    struct list node;
+    enum ipc_type type;
+    int fd; /* -1: none; owned */
+    char body[];
+};
+
+struct control {
+    uint32_t magic;
+    struct loop *loop;
+    struct loop_source channel; /* fd -1: closed */
+    struct list letters;
+    const char *manifest_path, *data_dir;
+    struct manifest *manifest;
+    struct ipc_hello hello;
+    bool has_hello, is_committed;
+    struct control_listener listeners[CONTROL_MAX_LISTENERS];
+    uint32_t listener_count;
+    struct control_app *apps;
+    uint32_t app_count;
+    struct stats_header *stats; /* NULL: none yet */
+    size_t stats_octets;
+    uint64_t revision;
+    struct loop_task publish;
+    bool publish_wanted;
+    struct loop_timer hold; /* after a restart of control: armed while instances that are in the
+                               routes are being found again */
+    struct loop_timer greet;
+    bool greeted;
+    struct admin *admin;
+    uint64_t started_us;
+    int exit_code;
+};
+
+/* control.c: queue a message to monitor.  fd: given, or -1 */
+void control_send(struct control *c, enum ipc_type type, const void *body, int fd);
+/* The channel is of no more use: leave the loop. */
+void control_leave(struct control *c, int exit_code);
+/* A large struct for control_send, zeroed, valid until the next call. */
+void *control_scratch(enum ipc_type type);
+
+/* wanted.c: everything from LISTEN to COMMIT. */
+void wanted_send(struct control *c);
+
+/* snapshot.c: publish soon; at most once a turn of the loop. */
+void snapshot_wanted(struct control *c);
+void snapshot_task(struct loop_task *t);
+
+/* instance.c */
+int instances_init(struct control *c);
+void instances_fini(struct control *c);
+void instance_told(struct control *c, const struct ipc_instance *i);
+void instance_output(struct control *c, const struct ipc_output *o);
+uint32_t app_ready_count(const struct control_app *app);
+/* Keeps failing before it was ever of use, or cannot start at all. */
+bool app_is_failing(const struct control_app *app);
+
+/* greeting.c: lines for the person at the terminal. */
+void greeting_init(struct control *c);
+/* Something about app changed. */
+void greeting_update(struct control *c, struct control_app *app);
+/* "https://gallery.localhost:8443/" of the app's first host; false: no listener for it yet */
+bool app_url(const struct control *c, const struct control_app *app, struct slice host, char *out,
+             size_t cap);
+/* "ended with status 1 after 12 ms"; an empty text when it never did. */
+void instance_end_text(const struct control_instance *in, char *out, size_t cap);
+
+const char *instance_state_name(unsigned ipc_state);
+const char *route_protocol_name(enum route_protocol p);
+
+#endif

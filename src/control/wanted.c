@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "control/state.h"
+#include "base/panic.h"
+
+#include <stdio.h>
+
+/* The manifest's reader has bounded every text; what is only for messages may be cut. */
+#define TEXT(member, slice) ASSERT(ipc_text((member), sizeof(member), (slice)))
+static void cut(char *to, size_t cap, struct slice s)
+{
+    ipc_text(to, cap, s.len < cap ? s : slice_of(s.p, cap - 1));
+}
+
+static void send_listens(struct control *c)
+{
+    for (unsigned kind = 0; kind < 3; kind++)
+        for (uint32_t i = 0; i < c->manifest->listens[kind].count; i++) {
+            const struct manifest_listen *l = &c->manifest->listens[kind].at[i];
+            struct ipc_listen *m = control_scratch(IPC_LISTEN);
+            m->kind = l->kind;
+            TEXT(m->address, l->address);
+            cut(m->where, sizeof m->where, l->where);
+            control_send(c, IPC_LISTEN, m, -1);
+        }
+}
+
+static void send_certificate(struct control *c, const struct control_app *app)
+{
+    const struct manifest_app *a = app->wanted;
+    struct ipc_certificate *m = control_scratch(IPC_CERTIFICATE);
+    m->id = app->slot;
+    m->local = a->chain.len == 0;
+    size_t len = 0;
+    for (uint32_t i = 0; i < a->hosts.count; i++) {
+        int n = snprintf(m->hosts + len, sizeof m->hosts - len, "%s%.*s", len ? " " : "",
+                         SLICE_FMT(a->hosts.at[i]));
+        ASSERT(n > 0 && len + (size_t)n < sizeof m->hosts);
+        len += (size_t)n;
+    }
+    if (a->chain.len) {
+        TEXT(m->chain, a->chain);
+        TEXT(m->key, a->key);
+    }
+    cut(m->where, sizeof m->where, a->chain.len ? a->certificate_where : a->where);
+    control_send(c, IPC_CERTIFICATE, m, -1);
+}
+
+static void send_app(struct control *c, const struct manifest_app *a)
+{
+    if (a->command.len == 0)
+        return;
+    struct ipc_app *m = control_scratch(IPC_APP);
+    TEXT(m->name, a->name);
+    TEXT(m->directory, a->directory);
+    TEXT(m->command, a->command);
+    m->instances = a->instances;
+    m->h2_only_port = a->proxy_flag == ROUTE_PROXY_GRPC;
+    cut(m->where, sizeof m->where, a->where);
+    control_send(c, IPC_APP, m, -1);
+    for (uint32_t i = 0; i < a->env.count; i++) {
+        struct ipc_env *e = control_scratch(IPC_ENV);
+        TEXT(e->text, a->env.at[i]);
+        control_send(c, IPC_ENV, e, -1);
+    }
+}
+
+void wanted_send(struct control *c)
+{
+    send_listens(c);
+    /* Without a TLS listener nobody would see a certificate. */
+    for (uint32_t i = 0; c->manifest->listens[IPC_LISTEN_HTTPS].count && i < c->app_count; i++)
+        send_certificate(c, &c->apps[i]);
+    for (uint32_t i = 0; i < c->app_count; i++)
+        send_app(c, c->apps[i].wanted);
+    struct ipc_commit *m = control_scratch(IPC_COMMIT);
+    m->revision = ++c->revision;
+    m->loops = c->manifest->loops;
+    m->site_slots = c->app_count;
+    m->counters_octets = (uint32_t)stats_octets(m->loops, m->site_slots);
+    TEXT(m->access_log, c->manifest->access_log);
+    control_send(c, IPC_COMMIT, m, -1);
+}

@@ -1,0 +1,603 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Control as a process of its own, with this test in monitor's place and real sockets for workers.
+ */
+#include "control/admin.h"
+#include "control/control.h"
+#include "control/owner.h"
+#include "ipc/ipc.h"
+#include "route/route.h"
+#include "stats/stats.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <cmocka.h>
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static char dir[] = "/tmp/test-control-XXXXXX";
+
+struct bench {
+    int channel;
+    pid_t control;
+    struct ipc_message m;
+    int admin_port;
+    char out_path[256];
+    const void *snapshot;
+    size_t snapshot_octets;
+    struct route route;
+};
+
+static void write_file(const char *name, const char *text)
+{
+    char path[256];
+    snprintf(path, sizeof path, "%s/%s", dir, name);
+    FILE *f = fopen(path, "w");
+    assert_non_null(f);
+    fputs(text, f);
+    fclose(f);
+}
+
+static void start(struct bench *b, const char *manifest)
+{
+    int pair[2];
+    char path[256];
+    *b = (struct bench){0};
+    write_file("portico.yaml", manifest);
+    snprintf(path, sizeof path, "%s/portico.yaml", dir);
+    snprintf(b->out_path, sizeof b->out_path, "%s/out", dir);
+    unlink(b->out_path);
+    assert_int_equal(ipc_pair(pair), 0);
+    fflush(NULL);
+    b->control = fork();
+    assert_true(b->control >= 0);
+    if (b->control == 0) {
+        static const int caught[] = {SIGABRT, SIGSEGV, SIGBUS, SIGFPE, SIGILL};
+        int out = open(b->out_path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+        for (size_t i = 0; i < sizeof caught / sizeof *caught; i++)
+            signal(caught[i], SIG_DFL); /* or cmocka would go on with the tests in here */
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        dup2(out, 1);
+        dup2(out, 2);
+        dup2(pair[1], IPC_CHILD_FD);
+        close_range(IPC_CHILD_FD + 1, ~0u, 0);
+        exit(control_main(IPC_CHILD_FD, path, dir));
+    }
+    close(pair[1]);
+    b->channel = pair[0];
+}
+
+static void hello(struct bench *b, bool restarted)
+{
+    struct ipc_hello h = {.restarted = restarted};
+    snprintf(h.data, sizeof h.data, "%s", dir);
+    snprintf(h.ca_file, sizeof h.ca_file, "%s/ca.crt", dir);
+    assert_int_equal(ipc_send(b->channel, IPC_HELLO, &h, NULL, 0), 0);
+}
+
+/* The next message within 5 s; its descriptors belong to the caller. */
+static bool next(struct bench *b, int wait_ms)
+{
+    struct pollfd p = {.fd = b->channel, .events = POLLIN};
+    if (poll(&p, 1, wait_ms) <= 0)
+        return false;
+    return ipc_recv(b->channel, &b->m) == 0;
+}
+
+static void expect(struct bench *b, enum ipc_type type)
+{
+    if (!next(b, 5000))
+        fail_msg("no %s came", ipc_type_name(type));
+    if (b->m.type != (uint32_t)type)
+        fail_msg("%s came instead of %s", ipc_type_name(b->m.type), ipc_type_name(type));
+}
+
+static void take_snapshot(struct bench *b)
+{
+    if (b->snapshot)
+        munmap((void *)(uintptr_t)b->snapshot, b->snapshot_octets);
+    assert_int_equal(ipc_map_sealed(b->m.fds[0], 64, &b->snapshot, &b->snapshot_octets), 0);
+    close(b->m.fds[0]);
+    assert_int_equal(route_open(&b->route, b->snapshot, b->snapshot_octets), 0);
+    assert_int_equal(b->route.header->revision, b->m.body.SNAPSHOT.revision);
+}
+
+static void committed(struct bench *b, uint32_t octets)
+{
+    struct ipc_committed c = {.revision = 1};
+    struct ipc_listening l = {.kind = IPC_LISTEN_ADMIN};
+    struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof a;
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(fd, (struct sockaddr *)&a, sizeof a), 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&a, &len), 0);
+    b->admin_port = ntohs(a.sin_port);
+    snprintf(l.address, sizeof l.address, "127.0.0.1:%d", b->admin_port);
+    assert_int_equal(ipc_send(b->channel, IPC_LISTENING, &l, &fd, 1), 0);
+    close(fd);
+    l = (struct ipc_listening){.kind = IPC_LISTEN_HTTPS, .address = "127.0.0.1:18443"};
+    assert_int_equal(ipc_send(b->channel, IPC_LISTENING, &l, NULL, 0), 0);
+    fd = ipc_shared_memfd("counters", octets);
+    assert_true(fd >= 0);
+    assert_int_equal(ipc_send(b->channel, IPC_COMMITTED, &c, &fd, 1), 0);
+    close(fd);
+}
+
+static void stop(struct bench *b, int exit_code)
+{
+    int status;
+    close(b->channel);
+    assert_int_equal(waitpid(b->control, &status, 0), b->control);
+    if (!WIFEXITED(status) || WEXITSTATUS(status) != exit_code) {
+        char text[8192] = "";
+        FILE *f = fopen(b->out_path, "r");
+        text[f ? fread(text, 1, sizeof text - 1, f) : 0] = '\0';
+        fail_msg("status %x\n%s", (unsigned)status, text);
+    }
+    if (b->snapshot)
+        munmap((void *)(uintptr_t)b->snapshot, b->snapshot_octets);
+}
+
+static void assert_output(const struct bench *b, const char *part)
+{
+    char text[16384] = "";
+    for (int i = 0; i < 100; i++) {
+        FILE *f = fopen(b->out_path, "r");
+        size_t n = f ? fread(text, 1, sizeof text - 1, f) : 0;
+        text[n] = '\0';
+        if (f)
+            fclose(f);
+        if (strstr(text, part))
+            return;
+        usleep(50000);
+    }
+    fail_msg("\"%s\" is not in:\n%s", part, text);
+}
+
+enum speaks { SPEAKS_H2C, SPEAKS_HTTP11, SPEAKS_NOTHING };
+
+/* A process in a session of its own that accepts at fd and answers everyone in the same way. */
+static pid_t worker(int fd, enum speaks speaks)
+{
+    static const char settings[] = "\0\0\0\4\0\0\0\0\0";
+    static const char plain[] = "HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n";
+    int gate[2];
+    char c = 0;
+    assert_int_equal(pipe(gate), 0);
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        setsid();
+        listen(fd, 16); /* here: credentials are those of who listens */
+        if (write(gate[1], &c, 1) != 1)
+            _exit(1);
+        for (;;) {
+            int conn = accept(fd, NULL, NULL);
+            char in[256];
+            if (conn >= 0 && speaks != SPEAKS_NOTHING && read(conn, in, sizeof in) > 0 &&
+                write(conn, speaks == SPEAKS_H2C ? settings : plain,
+                      speaks == SPEAKS_H2C ? sizeof settings - 1 : sizeof plain - 1) > 0)
+                while (read(conn, in, sizeof in) > 0)
+                    continue;
+            if (speaks != SPEAKS_NOTHING)
+                close(conn);
+        }
+    }
+    assert_int_equal(read(gate[0], &c, 1), 1);
+    close(gate[0]);
+    close(gate[1]);
+    return pid;
+}
+
+static void end_worker(pid_t pid)
+{
+    kill(pid, SIGKILL);
+    waitpid(pid, NULL, 0);
+}
+
+static int unix_socket(const char *path)
+{
+    struct sockaddr_un a = {.sun_family = AF_UNIX};
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    snprintf(a.sun_path, sizeof a.sun_path, "%s", path);
+    unlink(path);
+    assert_int_equal(bind(fd, (struct sockaddr *)&a, sizeof a), 0);
+    return fd;
+}
+
+static int tcp_socket(uint32_t *port)
+{
+    struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof a;
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(fd, (struct sockaddr *)&a, sizeof a), 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&a, &len), 0);
+    *port = ntohs(a.sin_port);
+    return fd;
+}
+
+static void tell(struct bench *b, struct ipc_instance *i, enum ipc_instance_state state)
+{
+    i->state = state;
+    assert_int_equal(ipc_send(b->channel, IPC_INSTANCE, i, NULL, 0), 0);
+}
+
+/* One request on a connection of its own; returns the whole answer. */
+static const char *ask(const struct bench *b, const char *request)
+{
+    static char answer[1 << 17];
+    struct sockaddr_in a = {.sin_family = AF_INET,
+                            .sin_port = htons((uint16_t)b->admin_port),
+                            .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct timeval limit = {.tv_sec = 5};
+    size_t len = 0;
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+    assert_int_equal(connect(fd, (struct sockaddr *)&a, sizeof a), 0);
+    assert_int_equal(write(fd, request, strlen(request)), strlen(request));
+    shutdown(fd, SHUT_WR);
+    for (ssize_t n; (n = read(fd, answer + len, sizeof answer - 1 - len)) > 0;)
+        len += (size_t)n;
+    answer[len] = '\0';
+    close(fd);
+    return answer;
+}
+
+#define GET(path) "GET " path " HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
+
+static void assert_has(const char *text, const char *part)
+{
+    if (!strstr(text, part))
+        fail_msg("\"%s\" is not in:\n%s", part, text);
+}
+
+static void assert_slice(struct slice s, const char *text)
+{
+    assert_int_equal(s.len, strlen(text));
+    assert_memory_equal(s.p, text, s.len);
+}
+
+#define MANIFEST                                                 \
+    "listen: {https: \"127.0.0.1:0\", admin: \"127.0.0.1:0\"}\n" \
+    "loops: 2\naccessLog: off\n"                                 \
+    "apps:\n"                                                    \
+    "  gallery:\n    directory: .\n    command: serve\n"         \
+    "    hosts: [gallery.localhost, \"*.gallery.localhost\"]\n"  \
+    "    http20ProxyFlag: 1\n    env: {A: b}\n"                  \
+    "  other:\n    upstreams: \"127.0.0.1:9\"\n    hosts: other.test\n"
+
+/* From HELLO to the first snapshot.  return  octets of the counters */
+static uint32_t begin(struct bench *b)
+{
+    start(b, MANIFEST);
+    hello(b, false);
+    expect(b, IPC_LISTEN);
+    assert_int_equal(b->m.body.LISTEN.kind, IPC_LISTEN_HTTPS);
+    assert_string_equal(b->m.body.LISTEN.where, "portico.yaml:1: listen.https");
+    expect(b, IPC_LISTEN);
+    expect(b, IPC_CERTIFICATE);
+    assert_int_equal(b->m.body.CERTIFICATE.id, 0);
+    assert_int_equal(b->m.body.CERTIFICATE.local, 1);
+    assert_string_equal(b->m.body.CERTIFICATE.hosts, "gallery.localhost *.gallery.localhost");
+    expect(b, IPC_CERTIFICATE);
+    assert_int_equal(b->m.body.CERTIFICATE.id, 1);
+    expect(b, IPC_APP);
+    assert_string_equal(b->m.body.APP.name, "gallery");
+    assert_string_equal(b->m.body.APP.command, "serve");
+    assert_int_equal(b->m.body.APP.instances, 1);
+    expect(b, IPC_ENV);
+    assert_string_equal(b->m.body.ENV.text, "A=b");
+    expect(b, IPC_COMMIT);
+    assert_int_equal(b->m.body.COMMIT.loops, 2);
+    assert_int_equal(b->m.body.COMMIT.site_slots, 2);
+    assert_string_equal(b->m.body.COMMIT.access_log, "off");
+    uint32_t octets = b->m.body.COMMIT.counters_octets;
+    assert_int_equal(octets, stats_octets(2, 2));
+    committed(b, octets);
+    expect(b, IPC_SNAPSHOT);
+    take_snapshot(b);
+    return octets;
+}
+
+static struct ipc_instance gallery(pid_t pid, const char *socket, uint32_t port)
+{
+    struct ipc_instance i = {
+        .app = "gallery", .generation = 1, .pid = pid, .uid = getuid(), .port = port};
+    snprintf(i.socket, sizeof i.socket, "%s", socket);
+    return i;
+}
+
+static void test_life_of_an_instance(void **state)
+{
+    struct bench b;
+    char path[128], text[160];
+    snprintf(path, sizeof path, "%s/w.sock", dir);
+    begin(&b);
+    /* nothing is known of gallery, someone else runs other */
+    const struct route_site *site = route_find(&b.route, SLICE("gallery.localhost"));
+    assert_non_null(site);
+    assert_int_equal(site->slot, 0);
+    assert_int_equal(site->instance_count, 0);
+    assert_ptr_equal(route_find(&b.route, SLICE("x.gallery.localhost")), site);
+    assert_ptr_equal(route_default(&b.route), site);
+    site = route_find(&b.route, SLICE("other.test"));
+    assert_int_equal(site->instance_count, 1);
+    assert_int_equal(b.route.instances[site->first_instance].state, ROUTE_READY);
+    assert_has(ask(&b, GET("/healthz")), "HTTP/1.1 503 ");
+
+    int fd = unix_socket(path);
+    pid_t pid = worker(fd, SPEAKS_H2C);
+    close(fd);
+    struct ipc_instance i = gallery(pid, path, 0);
+    tell(&b, &i, IPC_STARTING);
+    for (int got = 0; got < 2;) {
+        assert_true(next(&b, 5000));
+        if (b.m.type == IPC_INSTANCE_READY)
+            got++, assert_int_equal(b.m.body.INSTANCE_READY.generation, 1);
+        else if (b.m.type == IPC_SNAPSHOT)
+            got++, take_snapshot(&b);
+    }
+    site = route_find(&b.route, SLICE("gallery.localhost"));
+    assert_int_equal(site->instance_count, 1);
+    const struct route_instance *in = &b.route.instances[site->first_instance];
+    assert_int_equal(in->state, ROUTE_READY);
+    assert_int_equal(in->protocol, ROUTE_H2C);
+    assert_slice(route_text(&b.route, in->id), "gallery/0");
+    snprintf(text, sizeof text, "unix:%s", path);
+    assert_slice(route_text(&b.route, in->address), text);
+    assert_has(ask(&b, GET("/healthz")), "\r\n\r\nok\n");
+    assert_output(&b, "Portico is up.");
+    assert_output(&b, "https://gallery.localhost:18443/");
+    assert_output(&b, "nghttp -nv --no-verify-peer https://gallery.localhost:18443/");
+    assert_output(&b, "no boundary");
+
+    /* an exit takes it out of the routes, its address stays */
+    end_worker(pid);
+    i.exit_code = -1;
+    i.exit_signal = SIGKILL;
+    i.ran_ms = 12;
+    i.pid = 0;
+    tell(&b, &i, IPC_EXITED);
+    expect(&b, IPC_SNAPSHOT);
+    take_snapshot(&b);
+    site = route_find(&b.route, SLICE("gallery.localhost"));
+    assert_int_equal(b.route.instances[site->first_instance].state, ROUTE_STARTING);
+    const char *apps = ask(&b, GET("/apps"));
+    assert_has(apps, "\"state\": \"EXITED\"");
+    assert_has(apps, "ended by signal 9");
+    stop(&b, 0);
+}
+
+static void wait_ready(struct bench *b)
+{
+    for (bool ready = false, shot = false; !ready || !shot;) {
+        assert_true(next(b, 10000));
+        ready |= b->m.type == IPC_INSTANCE_READY;
+        if (b->m.type == IPC_SNAPSHOT)
+            take_snapshot(b), shot = true;
+    }
+}
+
+static void test_http11_worker_at_a_port(void **state)
+{
+    struct bench b;
+    uint32_t port;
+    char text[64];
+    begin(&b);
+    int fd = tcp_socket(&port);
+    pid_t pid = worker(fd, SPEAKS_HTTP11);
+    close(fd);
+    struct ipc_instance i = gallery(pid, "/nonexistent/x.sock", port);
+    tell(&b, &i, IPC_STARTING);
+    wait_ready(&b);
+    const struct route_site *site = route_find(&b.route, SLICE("gallery.localhost"));
+    const struct route_instance *in = &b.route.instances[site->first_instance];
+    assert_int_equal(in->protocol, ROUTE_H1);
+    snprintf(text, sizeof text, "127.0.0.1:%u", port);
+    assert_slice(route_text(&b.route, in->address), text);
+    assert_output(&b, "worker.no-http2 app=gallery");
+    assert_output(&b, "apps.gallery.http20ProxyFlag");
+    end_worker(pid);
+    stop(&b, 0);
+}
+
+static void test_foreign_listener(void **state)
+{
+    struct bench b;
+    uint32_t port;
+    begin(&b);
+    int fd = tcp_socket(&port);
+    pid_t pid = worker(fd, SPEAKS_H2C), instance = fork();
+    close(fd);
+    if (instance == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        setsid();
+        for (;;)
+            pause();
+    }
+    usleep(20000);
+    struct ipc_instance i = gallery(instance, "", port);
+    tell(&b, &i, IPC_STARTING);
+    assert_output(&b, "worker.foreign-listener app=gallery");
+    assert_false(next(&b, 600));
+    end_worker(pid);
+    end_worker(instance);
+    stop(&b, 0);
+}
+
+static void test_app_that_does_not_start(void **state)
+{
+    struct bench b;
+    struct ipc_output o = {.app = "gallery", .generation = 1};
+    begin(&b);
+    struct ipc_instance i = gallery(0, "", 0);
+    i.exit_code = 127;
+    i.failures = 1;
+    tell(&b, &i, IPC_BACKOFF);
+    snprintf(o.text, sizeof o.text, "sh: 1: exec: serve:\033[2J not found\n");
+    assert_int_equal(ipc_send(b.channel, IPC_OUTPUT, &o, NULL, 0), 0);
+    assert_output(&b, "gallery does not start: ended with status 127 (command not found)");
+    assert_output(&b, "| sh: 1: exec: serve:?[2J not found");
+    assert_output(&b, "Portico is up.");
+    assert_has(ask(&b, GET("/apps")), "exec: serve:");
+    stop(&b, 0);
+}
+
+static void test_admin(void **state)
+{
+    struct bench b;
+    begin(&b);
+    assert_has(ask(&b, GET("/nothing")), "HTTP/1.1 404 ");
+    assert_has(ask(&b, "POST /apps HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n{}"),
+               "HTTP/1.1 405 ");
+    assert_has(ask(&b, "PUT /apps HTTP/1.1\r\nHost: localhost\r\n\r\n"), "allow: GET, HEAD");
+    assert_has(ask(&b, "GET /apps HTTP/1.1\r\nHost: evil.example\r\n\r\n"), "HTTP/1.1 403 ");
+    assert_has(ask(&b, "rubbish\r\n\r\n"), "HTTP/1.1 400 ");
+    const char *head = ask(&b, "HEAD /metrics HTTP/1.1\r\nHost: [::1]:80\r\n\r\n");
+    assert_has(head, "HTTP/1.1 200 ");
+    assert_has(head, "content-length: ");
+    assert_null(strstr(head, "# HELP"));
+    /* two requests on one connection */
+    const char *two = ask(&b, GET("/healthz") GET("/metrics?x"));
+    assert_has(two, "HTTP/1.1 503 ");
+    assert_has(two, "HTTP/1.1 200 ");
+    assert_has(two, "portico_requests_total{app=\"gallery\"} 0\n");
+    assert_has(two, "portico_request_duration_seconds_bucket{app=\"other\",le=\"+Inf\"} 0\n");
+    assert_has(two, "portico_push_promises_total{app=\"gallery\",source=\"worker\"} 0\n");
+    assert_has(two, "portico_push_decisions_total{app=\"gallery\",reason=\"nopush\"} 0\n");
+    assert_has(two, "portico_push_fates_total{app=\"gallery\",fate=\"completed\"} 0\n");
+    assert_has(two, "portico_instances{app=\"other\",state=\"READY\"} 1\n");
+    assert_has(two, "portico_client_connections_total 0\n");
+    stop(&b, 0);
+}
+
+static void test_bad_manifest(void **state)
+{
+    struct bench b;
+    start(&b, "listen: 3\n");
+    hello(&b, false);
+    assert_false(next(&b, 5000)); /* nothing but the end of the channel */
+    assert_output(&b, "portico.yaml:1:9: listen: must be");
+    stop(&b, 2);
+}
+
+/* Control came back: nothing is sent until the instances that serve are found again. */
+static void test_restart(void **state)
+{
+    struct bench b;
+    char path[128];
+    snprintf(path, sizeof path, "%s/w.sock", dir);
+    int fd = unix_socket(path);
+    pid_t pid = worker(fd, SPEAKS_H2C);
+    close(fd);
+    start(&b, MANIFEST);
+    hello(&b, true);
+    committed(&b, (uint32_t)stats_octets(2, 2));
+    assert_false(next(&b, 300));
+    struct ipc_instance i = gallery(pid, path, 0);
+    tell(&b, &i, IPC_READY);
+    expect(&b, IPC_SNAPSHOT);
+    take_snapshot(&b);
+    const struct route_site *site = route_find(&b.route, SLICE("gallery.localhost"));
+    assert_int_equal(site->instance_count, 1);
+    assert_int_equal(b.route.instances[site->first_instance].state, ROUTE_READY);
+    assert_true(b.route.header->revision > 1);
+    assert_false(next(&b, 300));
+    end_worker(pid);
+    stop(&b, 0);
+}
+
+static void test_hosts_of_the_operator(void **state)
+{
+    static const struct {
+        const char *host;
+        bool good;
+    } cases[] = {
+        {"127.0.0.1", true},
+        {"127.0.0.1:8081", true},
+        {"[::1]", true},
+        {"[::1]:8081", true},
+        {"localhost", true},
+        {"LOCALHOST:1", true},
+        {"10.1.2.3:80", true},
+        {"evil.example", false},
+        {"evil.example:8081", false},
+        {"127.0.0.1.evil", false},
+        {"::1", false},
+        {"unix:/x", false},
+        {"localhost.evil", false},
+        {"", false},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        if (admin_host_is_local(slice_str(cases[i].host)) != cases[i].good)
+            fail_msg("%s", cases[i].host);
+}
+
+static void test_proc_net_tcp(void **state)
+{
+    static const char v4[] = "   1: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 "
+                             "00000000  1000        0 12345 1 0000000000000000 100 0 0 10 0\n";
+    static const char v6[] = "   2: 00000000000000000000000000000000:1F90 "
+                             "00000000000000000000000000000000:0000 0A 00000000:00000000 "
+                             "00:00000000 00000000     7        0 99 1 0 100 0 0 10 0\n";
+    static const char open_[] =
+        "   1: 0100007F:1F90 0100007F:1234 01 00000000:00000000 00:00000000 "
+        "00000000  1000        0 12345 1 0000000000000000 100 0 0 10 0\n";
+    struct owner_socket s;
+    struct addr a;
+    assert_int_equal(addr_parse(SLICE("127.0.0.1:8080"), &a), 0);
+    assert_true(owner_parse_line(v4, false, &s));
+    assert_int_equal(s.port, 8080);
+    assert_int_equal(s.uid, 1000);
+    assert_int_equal(s.inode, 12345);
+    assert_int_equal(owner_fit(&s, false, &a), 4);
+    assert_true(owner_parse_line(v6, true, &s));
+    assert_int_equal(s.uid, 7);
+    assert_int_equal(owner_fit(&s, true, &a), 1);
+    assert_false(owner_parse_line(open_, false, &s));
+    assert_false(owner_parse_line("  sl  local_address rem_address   st\n", false, &s));
+    assert_false(owner_parse_line("", false, &s));
+}
+
+static int setup(void **state)
+{
+    signal(SIGPIPE, SIG_IGN);
+    return mkdtemp(dir) ? 0 : -1;
+}
+
+static int teardown(void **state)
+{
+    static const char *const names[] = {"portico.yaml", "out", "w.sock", ""};
+    char path[256];
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        snprintf(path, sizeof path, "%s/%s", dir, names[i]);
+        remove(path);
+    }
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_hosts_of_the_operator),
+        cmocka_unit_test(test_proc_net_tcp),
+        cmocka_unit_test(test_bad_manifest),
+        cmocka_unit_test(test_admin),
+        cmocka_unit_test(test_life_of_an_instance),
+        cmocka_unit_test(test_http11_worker_at_a_port),
+        cmocka_unit_test(test_foreign_listener),
+        cmocka_unit_test(test_app_that_does_not_start),
+        cmocka_unit_test(test_restart),
+    };
+    return cmocka_run_group_tests(tests, setup, teardown);
+}
