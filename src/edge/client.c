@@ -569,7 +569,7 @@ void client_accept(struct shard *s, int fd, const struct addr *peer, bool https)
     c->https = https;
     c->idle_us = CLIENT_IDLE_US;
     c->peer_host_len = (uint8_t)addr_format_host(peer, c->peer_host, sizeof c->peer_host);
-    c->peer_port = addr_port(peer);
+    c->peer_text_len = (uint8_t)addr_format(peer, c->peer_text, sizeof c->peer_text);
     list_init(&c->node);
     list_init(&c->exchanges);
     loop_task_init(&c->flush, flush);

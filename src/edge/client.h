@@ -42,9 +42,10 @@ struct client {
     uint32_t open; /* exchanges */
     uint8_t sniffed_len;
     char sniffed[24];
+    char peer_text[ADDR_TEXT_OCTETS / 2]; /* "192.0.2.1:4711", "[2001:db8::1]:4711" */
+    uint8_t peer_text_len;
     char peer_host[46];
     uint8_t peer_host_len;
-    uint16_t peer_port;
     bool https, established, paused, closing, dead;
 };
 

@@ -40,8 +40,13 @@ unsigned fault_status(enum exchange_fault f)
 
 struct slice exchange_id(struct exchange *x)
 {
-    return arena_printf(x->arena, "%016llx%016llx", (unsigned long long)x->shard->id_high,
-                        (unsigned long long)x->id_low);
+    return slice_of(x->id, sizeof x->id);
+}
+
+static void write_hex(char *to, uint64_t v)
+{
+    for (int i = 15; i >= 0; i--, v >>= 4)
+        to[i] = "0123456789abcdef"[v & 15];
 }
 
 /* ---- life ---- */
@@ -91,7 +96,8 @@ static struct exchange *exchange_new(struct client *c, struct h2_stream *cs, str
     x->arena = arena;
     x->request = head;
     x->started_us = shard_now_us(s);
-    x->id_low = s->id_next;
+    write_hex(x->id, s->id_high);
+    write_hex(x->id + 16, s->id_next);
     s->id_next += 0x9e3779b97f4a7c15u; /* never repeats, and does not look like a counter */
     chain_init(&x->held, s->pool);
     list_init(&x->worker_node);

@@ -70,7 +70,7 @@ struct exchange {
     struct loop_timer timer;
     struct loop_task drop; /* frees it when the turn ends: callers up the stack may still look */
     uint64_t started_us, head_us;
-    uint64_t id_low;
+    char id[32];
     uint64_t body_in, body_out; /* octets from and to the client */
     uint64_t forwarded;         /* request body octets handed to a worker */
     uint64_t tried;             /* instances that failed, as bits */
@@ -121,7 +121,7 @@ void exchange_worker_failed(struct exchange *x, enum exchange_fault fault, bool 
 
 /* Answer by ourselves, if no head was sent; else cut the response. */
 void exchange_fail(struct exchange *x, enum exchange_fault fault);
-/* The request id, 32 hexadecimal digits, in the arena. */
+/* The request id: 32 hexadecimal digits, which live as long as x. */
 struct slice exchange_id(struct exchange *x);
 const char *fault_code(enum exchange_fault f);
 const char *fault_text(enum exchange_fault f);

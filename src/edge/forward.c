@@ -4,7 +4,8 @@
 #include "edge/worker.h"
 #include "base/err.h"
 
-#include <stdio.h>
+/* Most that add_forwarding adds, and Max-Forwards. */
+#define FORWARDING_FIELDS 18
 
 /* Whether the Connection field of this head names the field: RFC 9110 7.6.1.  Only HTTP/1.1 heads
  * have one. */
@@ -25,15 +26,19 @@ static bool peer_is_trusted(const struct exchange *x)
     return false;
 }
 
-/* "192.0.2.1", or with the port where the app wants it so; IPv6 with a port in brackets. */
-static struct slice client_text(struct exchange *x, bool with_port)
+/* "192.0.2.1", or with the port where the app wants it so. */
+static struct slice client_text(const struct exchange *x, bool with_port)
 {
     const struct client *c = x->client;
-    struct slice host = slice_of(c->peer_host, c->peer_host_len);
-    if (!with_port)
-        return host;
-    bool v6 = memchr(host.p, ':', host.len) != NULL;
-    return arena_printf(x->arena, v6 ? "[%.*s]:%u" : "%.*s:%u", SLICE_FMT(host), c->peer_port);
+    return with_port ? slice_of(c->peer_text, c->peer_text_len)
+                     : slice_of(c->peer_host, c->peer_host_len);
+}
+
+static struct slice client_port(const struct exchange *x)
+{
+    struct slice text = client_text(x, true);
+    const char *colon = memrchr(text.p, ':', text.len);
+    return colon ? slice_of(colon + 1, (size_t)(text.p + text.len - colon - 1)) : SLICE("0");
 }
 
 /* The chain of addresses: ours alone, or behind that of a trusted proxy. */
@@ -58,14 +63,13 @@ static int add_forwarding(struct exchange *x, struct fields *f)
     if (slice_eq(said, SLICE("https")) || slice_eq(said, SLICE("http")))
         proto = said;
     struct slice id = exchange_id(x);
-    struct slice port = arena_printf(a, "%u", c->peer_port);
     struct slice host = slice_of(c->peer_host, c->peer_host_len);
     int err = fields_add_token(f, a, TOKEN_X_FORWARDED_FOR, forwarded_for(x, trusted));
     err |= fields_add_token(f, a, TOKEN_X_FORWARDED_PROTO, proto);
     err |= fields_add_token(f, a, TOKEN_X_FORWARDED_HOST, x->request->authority);
     err |= fields_add_token(f, a, TOKEN_X_APPSERVICE_PROTO, proto);
     err |= fields_add_token(f, a, TOKEN_X_CLIENT_IP, host);
-    err |= fields_add_token(f, a, TOKEN_X_CLIENT_PORT, port);
+    err |= fields_add_token(f, a, TOKEN_X_CLIENT_PORT, client_port(x));
     err |= fields_add_token(f, a, TOKEN_CLIENT_IP, client_text(x, true));
     err |= fields_add_token(f, a, TOKEN_DISGUISED_HOST, x->request->authority);
     err |=
@@ -98,6 +102,7 @@ int forward_request(struct exchange *x, bool h2)
                               .path = in->path,
                               .expect_continue = in->expect_continue,
                               .content_length = in->content_length};
+    err = fields_reserve(&out->fields, x->arena, in->fields.count + FORWARDING_FIELDS);
     for (uint32_t i = 0; i < in->fields.count && !err; i++) {
         const struct field *f = &in->fields.at[i];
         switch (f->token) {
@@ -138,6 +143,8 @@ int forward_response(struct exchange *x, const struct http_head *in, struct http
     const struct field *connection = fields_find(&in->fields, TOKEN_CONNECTION);
     bool has_date = false;
     *out = (struct http_head){.status = in->status, .content_length = in->content_length};
+    if (fields_reserve(&out->fields, x->arena, in->fields.count + 1) < 0)
+        return ERR_NOMEM;
     for (uint32_t i = 0; i < in->fields.count; i++) {
         const struct field *f = &in->fields.at[i];
         if (token_flags(f->token) & TOKEN_HOP ||

@@ -89,8 +89,9 @@ void log_line_write(struct exchange *x)
         add_number(b, ",\"attempts\":", x->attempts);
     if (x->fault)
         add_text(b, ",\"fault\":", slice_str(fault_code((enum exchange_fault)x->fault)));
-    buf_printf(b, ",\"id\":\"%016llx%016llx\"}\n", (unsigned long long)s->id_high,
-               (unsigned long long)x->id_low);
+    add(b, SLICE(",\"id\":\""));
+    add(b, exchange_id(x));
+    add(b, SLICE("\"}\n"));
     if (buf_len(b) >= LOG_HAND_OVER_OCTETS)
         s->log_flush.run(&s->log_flush);
     else

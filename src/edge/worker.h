@@ -15,15 +15,16 @@
  * close theirs, so that a request seldom meets a closing connection. */
 #define WORKER_IDLE_US 4000000u
 /* A request that must not be sent twice takes only a connection that was used so lately. */
-#define WORKER_FRESH_US     1000000u
-#define WORKER_CONNECT_US   5000000u
-#define WORKER_H1_IDLE_MAX    4096 /* idle HTTP/1.1 connections kept a backend and shard */
-#define WORKER_H1_MAX       4096         /* HTTP/1.1 connections a backend and shard */
-#define WORKER_H2_MAX       16           /* h2c connections a backend, class and shard */
-#define WORKER_H2_STREAMS   256          /* streams on one of them, if the worker allows as many */
-#define WORKER_H2_WINDOW    (256u << 10) /* octets a stream: with STREAMS the cap of what waits */
-#define WORKER_DRAINING_MAX 64 /* refused responses being thrown away before a connection retires \
-                                */
+#define WORKER_FRESH_US    1000000u
+#define WORKER_CONNECT_US  5000000u
+#define WORKER_H1_IDLE_MAX 4096         /* idle HTTP/1.1 connections kept a backend and shard */
+#define WORKER_H1_MAX      4096         /* HTTP/1.1 connections a backend and shard */
+#define WORKER_H2_MAX      16           /* h2c connections a backend, class and shard */
+#define WORKER_H2_STREAMS  256          /* streams on one of them, if the worker allows as many */
+#define WORKER_H2_WINDOW   (256u << 10) /* octets a stream: with STREAMS the cap of what waits */
+#define WORKER_DRAINING_MAX                                               \
+    64 /* refused responses being thrown away before a connection retires \
+        */
 /* A backend that no site uses any more keeps its connections for so long: the next snapshot may
  * name it again. */
 #define BACKEND_LINGER_US 5000000u

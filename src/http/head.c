@@ -4,21 +4,27 @@
 
 #define FIELDS_FIRST 24
 
+int fields_reserve(struct fields *f, struct arena *a, uint32_t n)
+{
+    if (n <= f->cap)
+        return 0;
+    struct field *at = arena_alloc(a, n * sizeof *at);
+    if (!at)
+        return ERR_NOMEM;
+    if (f->count)
+        memcpy(at, f->at, f->count * sizeof *at);
+    f->at = at;
+    f->cap = n;
+    return 0;
+}
+
 int fields_add(struct fields *f, struct arena *a, enum token token, struct slice name,
                struct slice value)
 {
     if (f->count >= FIELDS_MAX)
         return ERR_FIELDS_TOO_LARGE;
-    if (f->count == f->cap) {
-        uint32_t cap = f->cap ? f->cap * 2 : FIELDS_FIRST;
-        struct field *at = arena_alloc(a, cap * sizeof *at);
-        if (!at)
-            return ERR_NOMEM;
-        if (f->count)
-            memcpy(at, f->at, f->count * sizeof *at);
-        f->at = at;
-        f->cap = cap;
-    }
+    if (f->count == f->cap && fields_reserve(f, a, f->cap ? f->cap * 2 : FIELDS_FIRST) < 0)
+        return ERR_NOMEM;
     f->at[f->count++] = (struct field){.name = name, .value = value, .token = (uint16_t)token};
     return 0;
 }

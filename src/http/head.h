@@ -33,8 +33,9 @@ struct fields {
 struct http_head {
     struct slice method; /* of a request; empty in a response */
     struct slice scheme; /* "https" or "http" */
-    struct slice authority; /* :authority or Host, without user information; lower case not promised */
-    struct slice path;      /* origin-form with query, or "*"; empty for CONNECT */
+    struct slice
+        authority;     /* :authority or Host, without user information; lower case not promised */
+    struct slice path; /* origin-form with query, or "*"; empty for CONNECT */
     struct slice protocol;  /* :protocol of an extended CONNECT (RFC 8441), else empty */
     uint16_t status;        /* of a response; 0 in a request */
     uint8_t version_minor;  /* HTTP/1.x: x; 0 in HTTP/2 */
@@ -43,6 +44,8 @@ struct http_head {
     struct fields fields;   /* without pseudo-header fields */
 };
 
+/* Room for n fields in all, so that adding them takes no more memory.  return 0 or ERR_NOMEM */
+int fields_reserve(struct fields *f, struct arena *a, uint32_t n);
 /* Append a field; name and value are borrowed for as long as f is used.
  * return  0, ERR_NOMEM, or ERR_FIELDS_TOO_LARGE above FIELDS_MAX */
 int fields_add(struct fields *f, struct arena *a, enum token token, struct slice name,
