@@ -203,7 +203,7 @@ check('connections that say nothing, and half a request', async () => {
 });
 
 check('the console tells what is wrong with the commands', async () => {
-  await p.line(/dies.*cannot find the thing that it needs/);
+  await p.line(/^\[dies\/[01]\] cannot find the thing that it needs/);
   await p.line(/missing.*(not found|no such)/i);
   const states = await until('they are shown', async () => {
     const all = await p.states();

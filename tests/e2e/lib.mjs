@@ -116,8 +116,8 @@ export function scratch() {
 }
 
 export class Portico {
-  lines = []; // standard error, then standard output of the console, line by line
-  access = []; // standard output
+  lines = []; // what an operator sees: standard output and standard error, line by line
+  access = []; // standard output alone: greeting, workers' lines, access log
   ports = {}; // kind -> port
   #waiting = new Set();
 
@@ -156,8 +156,8 @@ export class Portico {
         this.#wake();
       });
     });
-    this.#read(this.process.stderr, this.lines);
-    this.#read(this.process.stdout, this.access);
+    this.#read(this.process.stderr, [this.lines]);
+    this.#read(this.process.stdout, [this.lines, this.access]);
   }
 
   #read(stream, into) {
@@ -165,10 +165,10 @@ export class Portico {
     stream.setEncoding('utf8').on('data', (text) => {
       const parts = (rest + text).split('\n');
       rest = parts.pop();
-      into.push(...parts);
+      for (const lines of into) lines.push(...parts);
       this.#wake();
     });
-    stream.on('end', () => rest && into.push(rest));
+    stream.on('end', () => rest && into.forEach((lines) => lines.push(rest)));
   }
 
   #wake() {
@@ -260,21 +260,14 @@ export class Portico {
   }
 
   get caFile() {
-    return path.join(this.data, 'ca.crt');
+    return path.join(this.data, 'tls/ca.crt');
   }
 
-  /** The pid of a role, found by what its process calls itself. */
+  /** The pid of the role's process that runs now. */
   role(name) {
-    for (const entry of family(this.pid)) {
-      const pid = Number(entry.split('@')[0]);
-      try {
-        const words = fs.readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0');
-        if (pid !== this.pid && words[0].includes('portico') && words.includes(name)) return pid;
-      } catch {
-        // it ended
-      }
-    }
-    return undefined;
+    const started = this.lines.filter((line) => line.includes(` role.start role=${name} `)).pop();
+    const pid = Number(/ pid=(\d+)/.exec(started)?.[1]);
+    return pid && isAlive(pid) ? pid : undefined;
   }
 
   kill(signal = 'SIGKILL') {
