@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One binary, several mains: the command line, and the roles that monitor starts from it. */
+#include "authority/authority.h"
+#include "base/log.h"
+#include "cli/cli.h"
+#include "control/control.h"
+#include "edge/edge.h"
+#include "ipc/ipc.h"
+#include "monitor/monitor.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static enum log_level wanted_level(void)
+{
+    static const char *const names[] = {
+        [LOG_ERROR] = "error", [LOG_WARN] = "warn", [LOG_INFO] = "info", [LOG_DEBUG] = "debug"};
+    const char *name = getenv("PORTICO_LOG");
+    for (size_t i = 0; name && i < sizeof names / sizeof names[0]; i++)
+        if (strcmp(name, names[i]) == 0)
+            return (enum log_level)i;
+    return LOG_INFO;
+}
+
+static int up(const struct cli_up *up_)
+{
+    if (up_->check)
+        return control_check(up_->manifest);
+    struct monitor_options options = {.manifest = up_->manifest, .data = up_->data};
+    log_setup("monitor", wanted_level());
+    return monitor_main(&options);
+}
+
+static int role(int argc, char **argv)
+{
+    struct stat st;
+    bool is_started = fstat(IPC_CHILD_FD, &st) == 0 && S_ISSOCK(st.st_mode);
+    if (strcmp(argv[0], "authority") == 0 && argc == 2) {
+        log_setup("authority", wanted_level());
+        return authority_main(argv[1], STDIN_FILENO);
+    }
+    if (is_started && strcmp(argv[0], "control") == 0 && argc == 3) {
+        log_setup("control", wanted_level());
+        return control_main(IPC_CHILD_FD, argv[1], argv[2]);
+    }
+    if (is_started && strcmp(argv[0], "edge") == 0 && argc == 1) {
+        log_setup("edge", wanted_level());
+        return edge_main(IPC_CHILD_FD);
+    }
+    fprintf(stderr, "portico: roles are started by `portico up`\n");
+    return CLI_EXIT_USAGE;
+}
+
+int main(int argc, char **argv)
+{
+    static const struct cli_actions actions = {.up = up, .role = role};
+    return cli_main(argc, argv, &actions);
+}

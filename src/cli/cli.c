@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cli/cli.h"
+
+#include <stdio.h>
+#include <string.h>
+
+struct verb {
+    const char *name;
+    const char *help; /* one line; NULL: not for people */
+    const char *usage, *details;
+    int (*run)(int argc, char **argv, const struct cli_actions *actions); /* argv[0]: the verb */
+};
+
+static int run_up(int argc, char **argv, const struct cli_actions *actions);
+static int run_help(int argc, char **argv, const struct cli_actions *actions);
+static int run_version(int argc, char **argv, const struct cli_actions *actions);
+static int run_role(int argc, char **argv, const struct cli_actions *actions);
+
+static const struct verb verbs[] = {
+    {
+        .name = "up",
+        .help = "start the apps of a manifest and serve them, in the foreground",
+        .usage = "portico up --manifest FILE [--data DIR] [--check]",
+        .details = "  --manifest FILE  the YAML file that names addresses, apps and their workers\n"
+                   "  --data DIR       where certificates, logs and apps' homes are kept; as root\n"
+                   "                   /var/lib/portico, else $XDG_STATE_HOME/portico or\n"
+                   "                   ~/.local/state/portico\n"
+                   "  --check          only validate the manifest\n"
+                   "\n"
+                   "Ctrl-C drains and ends everything that was started; a second one at once.\n"
+                   "SIGUSR1 reopens log files.\n",
+        .run = run_up,
+    },
+    {
+        .name = "help",
+        .help = "say what there is, or more about one verb",
+        .usage = "portico help [VERB]",
+        .details = "",
+        .run = run_help,
+    },
+    {
+        .name = "version",
+        .help = "print the version",
+        .usage = "portico version",
+        .details = "",
+        .run = run_version,
+    },
+    {.name = "role", .run = run_role},
+};
+
+#define VERB_COUNT (sizeof verbs / sizeof verbs[0])
+
+static const struct verb *find(const char *name)
+{
+    for (size_t i = 0; i < VERB_COUNT; i++)
+        if (strcmp(verbs[i].name, name) == 0)
+            return &verbs[i];
+    return NULL;
+}
+
+static int refuse(const char *verb, const char *what, const char *which)
+{
+    fprintf(stderr, "portico: %s %s; see: portico help%s%s\n", what, which, *verb ? " " : "", verb);
+    return CLI_EXIT_USAGE;
+}
+
+/* An option with a value: "--name VALUE" or "--name=VALUE".
+ * return  1 taken, 0 another option, -1 the value is missing */
+static int take_value(int argc, char **argv, int *at, const char *name, const char **out)
+{
+    size_t len = strlen(name);
+    if (strncmp(argv[*at], name, len) != 0)
+        return 0;
+    if (argv[*at][len] == '=') {
+        *out = argv[*at] + len + 1;
+        return **out ? 1 : -1;
+    }
+    if (argv[*at][len] != 0)
+        return 0;
+    if (*at + 1 >= argc)
+        return -1;
+    *out = argv[++*at];
+    return **out ? 1 : -1;
+}
+
+static int run_up(int argc, char **argv, const struct cli_actions *actions)
+{
+    struct cli_up up = {0};
+    for (int i = 1; i < argc; i++) {
+        const char *option = argv[i];
+        int taken = take_value(argc, argv, &i, "--manifest", &up.manifest);
+        if (taken == 0)
+            taken = take_value(argc, argv, &i, "--data", &up.data);
+        if (taken < 0)
+            return refuse("up", "a value is missing after", option);
+        if (taken)
+            continue;
+        if (strcmp(option, "--help") == 0)
+            return run_help(2, (char *[]){(char *)"help", argv[0], NULL}, actions);
+        if (strcmp(option, "--check") != 0)
+            return refuse("up", option[0] == '-' ? "unknown option" : "unexpected argument",
+                          option);
+        up.check = true;
+    }
+    if (!up.manifest)
+        return refuse("up", "an option is missing:", "--manifest FILE");
+    return actions->up(&up);
+}
+
+static int run_help(int argc, char **argv, const struct cli_actions *actions)
+{
+    (void)actions;
+    if (argc > 2)
+        return refuse("help", "unexpected argument", argv[2]);
+    if (argc == 2) {
+        const struct verb *v = find(argv[1]);
+        if (!v || !v->help)
+            return refuse("", "unknown verb", argv[1]);
+        printf("%s\n    %s\n%s%s", v->usage, v->help, *v->details ? "\n" : "", v->details);
+        return 0;
+    }
+    printf("Portico: one HTTP/2 front end, many apps, and the workers that run them.\n\n"
+           "usage: portico VERB [OPTIONS]\n\n");
+    for (size_t i = 0; i < VERB_COUNT; i++)
+        if (verbs[i].help)
+            printf("  %-8s %s\n", verbs[i].name, verbs[i].help);
+    printf("\n`portico help VERB` says more.\n");
+    return 0;
+}
+
+static int run_version(int argc, char **argv, const struct cli_actions *actions)
+{
+    (void)actions;
+    if (argc > 1)
+        return refuse("", "unexpected argument", argv[1]);
+    printf("portico %s\n", PORTICO_VERSION);
+    return 0;
+}
+
+static int run_role(int argc, char **argv, const struct cli_actions *actions)
+{
+    if (argc < 2)
+        return refuse("", "unknown verb", argv[0]);
+    return actions->role(argc - 1, argv + 1);
+}
+
+int cli_main(int argc, char **argv, const struct cli_actions *actions)
+{
+    if (argc < 2) {
+        run_help(1, argv, actions);
+        return CLI_EXIT_USAGE;
+    }
+    if (strcmp(argv[1], "--version") == 0)
+        return run_version(argc - 1, argv + 1, actions);
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)
+        return run_help(argc - 1, argv + 1, actions);
+    const struct verb *v = find(argv[1]);
+    if (!v)
+        return refuse("", argv[1][0] == '-' ? "unknown option" : "unknown verb", argv[1]);
+    return v->run(argc - 1, argv + 1, actions);
+}

@@ -1,0 +1,253 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Certificates: monitor opens the files and hands the descriptors to edge, which may not read any.
+ * Local ones are made by a role of its own, so that no key is ever parsed in this process. */
+#include "monitor/state.h"
+#include "monitor/files.h"
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/log.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static bool paths(const struct monitor *m, const struct certificate *c, char chain[IPC_PATH_OCTETS],
+                  char key[IPC_PATH_OCTETS])
+{
+    if (!c->wanted.local)
+        return files_fmt(chain, IPC_PATH_OCTETS, "%s", c->wanted.chain) &&
+               files_fmt(key, IPC_PATH_OCTETS, "%s", c->wanted.key);
+    return files_fmt(chain, IPC_PATH_OCTETS, "%s/tls/%u.crt", m->data, c->wanted.id) &&
+           files_fmt(key, IPC_PATH_OCTETS, "%s/tls/%u.key", m->data, c->wanted.id);
+}
+
+static int open_file(const char *path, struct stat *st)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY); /* never wait for a FIFO */
+    if (fd >= 0 && (fstat(fd, st) < 0 || !S_ISREG(st->st_mode))) {
+        close(fd);
+        errno = EINVAL;
+        return -1;
+    }
+    return fd;
+}
+
+/* Each time anew: descriptors that were read once stand at the file's end.
+ * return  0, or ERR_SYS: told */
+static int open_pair(const struct monitor *m, struct certificate *c, int fds[2])
+{
+    char path[2][IPC_PATH_OCTETS];
+    struct stat st[2];
+    if (!paths(m, c, path[0], path[1]))
+        return ERR_SYS;
+    for (int i = 0; i < 2; i++) {
+        fds[i] = open_file(path[i], &st[i]);
+        if (fds[i] >= 0)
+            continue;
+        int error = errno;
+        if (i)
+            close(fds[0]);
+        fprintf(stderr, "portico: %s: cannot read the %s %s: %s\n", c->wanted.where,
+                i ? "key" : "certificate", path[i],
+                error == EINVAL ? "not a file" : strerror(error));
+        return ERR_SYS;
+    }
+    int64_t mtime_ns = (int64_t)st[0].st_mtim.tv_sec * 1000000000 + st[0].st_mtim.tv_nsec;
+    if (c->ino != st[0].st_ino || c->mtime_ns != mtime_ns)
+        c->is_new = true;
+    c->ino = st[0].st_ino;
+    c->mtime_ns = mtime_ns;
+    return 0;
+}
+
+/* Look at every file; send what edge does not have.
+ * return  0, or ERR_SYS when one could not be read */
+static int check_all(struct monitor *m, bool send_all)
+{
+    int result = 0;
+    for (uint32_t i = 0; i < m->certificate_count; i++) {
+        struct certificate *c = &m->certificates[i];
+        int fds[2];
+        if (open_pair(m, c, fds) < 0) {
+            result = ERR_SYS;
+            continue;
+        }
+        if (send_all || c->is_new) {
+            struct ipc_edge_certificate b = {.id = c->wanted.id};
+            channel_send(&m->edge.channel, IPC_EDGE_CERTIFICATE, &b, fds, 2);
+            c->is_new = false;
+        }
+        close(fds[0]);
+        close(fds[1]);
+    }
+    return result;
+}
+
+void cert_send_all(struct monitor *m)
+{
+    check_all(m, true);
+}
+
+static void ready(struct monitor *m)
+{
+    bool first = !m->certificates_ready;
+    if (check_all(m, false) < 0 && first) {
+        monitor_stop(m, 2);
+        return;
+    }
+    m->certificates_ready = true;
+    if (first) {
+        workers_start(m);
+        edge_start(m);
+    }
+}
+
+/* return  the memfd with a line for each local certificate, "ID HOST HOST", or ERR_SYS */
+static int write_request(const struct monitor *m)
+{
+    char *text = NULL;
+    size_t len = 0;
+    FILE *f = open_memstream(&text, &len);
+    if (!f)
+        return ERR_SYS;
+    for (uint32_t i = 0; i < m->certificate_count; i++)
+        if (m->certificates[i].wanted.local)
+            fprintf(f, "%u %s\n", m->certificates[i].wanted.id, m->certificates[i].wanted.hosts);
+    if (fclose(f) != 0) {
+        free(text);
+        return ERR_SYS;
+    }
+    int fd = ipc_sealed_memfd("portico-authority", text, len);
+    free(text);
+    if (fd >= 0)
+        lseek(fd, 0, SEEK_SET);
+    return fd;
+}
+
+static bool has_local(const struct monitor *m)
+{
+    for (uint32_t i = 0; i < m->certificate_count; i++)
+        if (m->certificates[i].wanted.local)
+            return true;
+    return false;
+}
+
+static void run_authority(struct monitor *m)
+{
+    char directory[IPC_PATH_OCTETS], why[1400] = "no memory is left";
+    struct environment env;
+    if (!has_local(m)) {
+        ready(m);
+        return;
+    }
+    if (m->authority.pid) {
+        m->authority_again = true;
+        return;
+    }
+    role_environment(&env);
+    int request = write_request(m), r = ERR_SYS;
+    if (request >= 0 && !env.is_short && FILES_FMT(directory, "%s/tls", m->data)) {
+        char *const argv[] = {(char *)(uintptr_t) "portico", (char *)(uintptr_t) "role",
+                              (char *)(uintptr_t) "authority", directory, NULL};
+        struct spawn s = {
+            .path = "/proc/self/exe",
+            .argv = argv,
+            .env = env.v,
+            .fds = {request, STDOUT_FILENO, STDERR_FILENO, -1, -1},
+            .umask = 077,
+            .no_new_privs = true,
+        };
+        r = child_spawn(&m->children, &m->authority, &s, why, sizeof why);
+    }
+    if (request >= 0)
+        close(request);
+    environment_fini(&env);
+    if (r < 0) {
+        log_event(LOG_ERROR, "authority.start", "error=\"%s\"", why);
+        if (!m->certificates_ready)
+            monitor_stop(m, 1);
+    }
+}
+
+static void on_authority_exit(struct child *c, int code, int signal)
+{
+    struct monitor *m = LIST_ENTRY(c, struct monitor, authority);
+    if (m->stop != STOP_NOT) {
+        monitor_stop_step(m);
+        return;
+    }
+    if (m->authority_again) {
+        m->authority_again = false;
+        run_authority(m);
+        return;
+    }
+    if (code != 0) {
+        log_event(LOG_ERROR, "authority.exit", "status=%d signal=%d", code, signal);
+        if (!m->certificates_ready) {
+            monitor_stop(m, 1);
+            return;
+        }
+    }
+    ready(m);
+}
+
+static void on_timer(struct timer *t)
+{
+    struct monitor *m = LIST_ENTRY(t, struct monitor, certificate_timer);
+    /* The authority issues anew what will end soon; files of others may have been replaced. */
+    if (m->stop != STOP_NOT)
+        return;
+    if (m->certificates_ready)
+        run_authority(m);
+    timer_arm(&m->poller, t, clock_mono_us() + MONITOR_CERT_CHECK_MS * UINT64_C(1000));
+}
+
+int cert_apply(struct monitor *m, struct wanted *w)
+{
+    struct certificate *to = calloc(w->certificate_count + 1, sizeof *to);
+    bool changed = w->certificate_count != m->certificate_count;
+    if (!to)
+        return ERR_NOMEM;
+    for (uint32_t i = 0, old = 0; i < w->certificate_count; i++) { /* both are sorted by id */
+        to[i].wanted = w->certificates[i];
+        to[i].is_new = true;
+        while (old < m->certificate_count && m->certificates[old].wanted.id < to[i].wanted.id)
+            old++;
+        if (old < m->certificate_count &&
+            wanted_certificate_eq(&m->certificates[old].wanted, &to[i].wanted)) {
+            to[i].is_new = m->certificates[old].is_new;
+            to[i].ino = m->certificates[old].ino;
+            to[i].mtime_ns = m->certificates[old].mtime_ns;
+        } else {
+            changed = true;
+        }
+    }
+    uint32_t count = w->certificate_count;
+    w->certificate_count = 0; /* taken over */
+    cert_fini(m);
+    m->certificates = to;
+    m->certificate_count = count;
+    if (changed || !m->certificates_ready)
+        run_authority(m);
+    return 0;
+}
+
+void cert_init(struct monitor *m)
+{
+    m->authority.on_exit = on_authority_exit;
+    timer_init(&m->certificate_timer, on_timer);
+    timer_arm(&m->poller, &m->certificate_timer,
+              clock_mono_us() + MONITOR_CERT_CHECK_MS * UINT64_C(1000));
+}
+
+void cert_fini(struct monitor *m)
+{
+    for (uint32_t i = 0; i < m->certificate_count; i++)
+        wanted_certificate_fini(&m->certificates[i].wanted);
+    free(m->certificates);
+    m->certificates = NULL;
+    m->certificate_count = 0;
+}

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Monitor's end of a role's channel: it never waits for the role.  What the socket does not take is
+ * queued; a role that lets the queue grow without end has hung. */
+#ifndef MONITOR_CHANNEL_H
+#define MONITOR_CHANNEL_H
+
+#include "ipc/ipc.h"
+#include "monitor/poller.h"
+
+#define CHANNEL_MAX_QUEUED 200000u
+
+struct channel {
+    struct watch watch; /* fd -1: closed */
+    struct poller *poller;
+    struct list queue;
+    uint32_t queued;
+    /* m's descriptors are the callee's.  m NULL: the channel is of no more use, for this reason
+     * (ERR_CLOSED, ERR_FORMAT, ERR_LIMIT, ERR_SYS); it is not closed yet. */
+    void (*on_message)(struct channel *c, struct ipc_message *m, int error);
+};
+
+void channel_init(struct channel *c, struct poller *p,
+                  void (*on_message)(struct channel *c, struct ipc_message *m, int error));
+/* Make the pair.  child_fd_out: for child_spawn, to be closed by the caller.  return 0 or ERR_SYS
+ */
+int channel_open(struct channel *c, int *child_fd_out);
+void channel_close(struct channel *c);
+/* Descriptors are borrowed.  Nothing happens on a closed channel; an error is told to on_message
+ * later, never from inside. */
+void channel_send(struct channel *c, enum ipc_type type, const void *body, const int *fds,
+                  unsigned fd_count);
+/* Read what is there already: the last words of a role that has ended. */
+void channel_drain(struct channel *c);
+
+#endif

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Processes that monitor starts: each leads a session and process group of its own, sees only the
+ * descriptors meant for it, and is killed by the kernel when monitor dies. */
+#ifndef MONITOR_CHILD_H
+#define MONITOR_CHILD_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/resource.h>
+#include <sys/types.h>
+
+#define CHILD_FDS       5 /* 0 to 2, the channel, one more */
+#define CHILD_MAX_GROUP 2
+
+struct child {
+    struct child *next;
+    pid_t pid; /* 0: none */
+    /* Already reaped, its group already killed; code: -1 when by a signal.  It may free c. */
+    void (*on_exit)(struct child *c, int code, int signal);
+};
+
+struct children {
+    struct child *by_pid[1024]; /* chains */
+    uint32_t count;
+};
+
+struct spawn {
+    const char *path;
+    char *const *argv;
+    char *const *env;
+    const char *directory; /* NULL: / */
+    int fds[CHILD_FDS];    /* borrowed; -1: /dev/null for 0 to 2, none for the others */
+    bool own_user;         /* become uid, gid, groups; never more than that again */
+    uid_t uid;
+    gid_t gid;
+    gid_t groups[CHILD_MAX_GROUP];
+    unsigned group_count;
+    bool no_new_privs;
+    mode_t umask;
+    const struct rlimit *nofile; /* NULL: as monitor's */
+};
+
+/* Fork and exec.  c->on_exit is set by the caller; c is kept until it was called.
+ * return  0, or ERR_SYS: error_out says which step failed and why */
+int child_spawn(struct children *all, struct child *c, const struct spawn *s, char *error_out,
+                size_t cap);
+/* Collect everything that has ended. */
+void children_reap(struct children *all);
+/* To its whole group; nothing happens when there is no process. */
+void child_signal(const struct child *c, int signal);
+/* Processes that left their group and whose parent died have become ours (monitor is a
+ * "subreaper"): kill those.  return  how many there were */
+unsigned children_kill_strays(const struct children *all);
+
+#endif

@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A commit of control's: what it wants is complete. */
+#include "monitor/state.h"
+#include "base/err.h"
+#include "base/log.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+int commit_open_access_log(const struct monitor *m)
+{
+    struct stat st;
+    if (strcmp(m->access_log, "off") == 0)
+        return -1;
+    int fd =
+        strcmp(m->access_log, "stdout") == 0
+            ? fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3)
+            : open(m->access_log,
+                   O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY | O_NOFOLLOW | O_NONBLOCK,
+                   0640);
+    if (fd < 0)
+        return ERR_SYS;
+    if (strcmp(m->access_log, "stdout") != 0 && (fstat(fd, &st) < 0 || S_ISDIR(st.st_mode))) {
+        close(fd);
+        return ERR_SYS;
+    }
+    return fd;
+}
+
+static bool is_bound(const struct monitor *m, const struct wanted_listen *l)
+{
+    for (uint32_t i = 0; i < m->listener_count; i++)
+        if (m->listeners[i].kind == l->kind && strcmp(m->listeners[i].wanted, l->address) == 0)
+            return true;
+    return false;
+}
+
+/* return  0, or ERR_SYS: told */
+static int bind_all(struct monitor *m)
+{
+    char why[256];
+    for (uint32_t i = 0; i < m->wanted.listen_count; i++) {
+        const struct wanted_listen *from = &m->wanted.listens[i];
+        struct listener *l = &m->listeners[m->listener_count];
+        l->kind = from->kind;
+        memcpy(l->wanted, from->address, sizeof l->wanted);
+        if (listener_open(l, m->loops, why, sizeof why) < 0) {
+            fprintf(stderr, "portico: %s: cannot listen at %s: %s\n", from->where, from->address,
+                    why);
+            return ERR_SYS;
+        }
+        m->listener_count++;
+        log_event(LOG_INFO, "monitor.listen", "kind=%s address=%s sockets=%u",
+                  l->kind == IPC_LISTEN_HTTPS  ? "https"
+                  : l->kind == IPC_LISTEN_HTTP ? "http"
+                                               : "admin",
+                  l->address, l->count);
+    }
+    return 0;
+}
+
+static int make_counters(struct monitor *m, const struct ipc_commit *c)
+{
+    int fd = ipc_shared_memfd("portico-counters", c->counters_octets);
+    if (fd < 0)
+        return fd;
+    if (m->counters_fd >= 0)
+        close(m->counters_fd);
+    m->counters_fd = fd;
+    m->counters_octets = c->counters_octets;
+    m->site_slots = c->site_slots;
+    return 0;
+}
+
+/* What is held for life is made once.  A compromised control must not be able to have more files
+ * opened or ports bound by us later, so these settings are taken from the first commit only. */
+static int first(struct monitor *m, const struct ipc_commit *c)
+{
+    m->loops = c->loops;
+    memcpy(m->access_log, c->access_log, sizeof m->access_log);
+    if (bind_all(m) < 0)
+        return ERR_SYS;
+    m->access_fd = commit_open_access_log(m);
+    if (m->access_fd < -1) {
+        fprintf(stderr, "portico: accessLog: cannot open %s: %s\n", m->access_log, strerror(errno));
+        return ERR_SYS;
+    }
+    if (make_counters(m, c) < 0) {
+        fprintf(stderr, "portico: cannot make the counters: %s\n", strerror(errno));
+        return ERR_SYS;
+    }
+    m->is_committed = true;
+    return 0;
+}
+
+/* return  false: nothing of this commit can be applied while we run */
+static bool later(struct monitor *m, const struct ipc_commit *c)
+{
+    bool same_listeners = m->wanted.listen_count == m->listener_count;
+    for (uint32_t i = 0; i < m->wanted.listen_count; i++)
+        same_listeners = same_listeners && is_bound(m, &m->wanted.listens[i]);
+    if (!same_listeners || strcmp(c->access_log, m->access_log) != 0)
+        log_event(LOG_WARN, "monitor.commit",
+                  "error=\"listen and accessLog cannot change while Portico runs\"");
+    if (c->loops != m->loops) {
+        log_event(LOG_ERROR, "monitor.commit",
+                  "error=\"loops cannot change while Portico runs; nothing was changed\"");
+        return false;
+    }
+    if (c->counters_octets == m->counters_octets && c->site_slots == m->site_slots)
+        return true;
+    if (make_counters(m, c) < 0)
+        return false;
+    /* Edge counts in the old ones until it ends; its successor takes over the sockets' backlog. */
+    struct ipc_edge_drain drain = {.limit_ms = 1000};
+    channel_send(&m->edge.channel, IPC_EDGE_DRAIN, &drain, NULL, 0);
+    return true;
+}
+
+static void tell_control(struct monitor *m, const struct ipc_commit *c)
+{
+    for (uint32_t i = 0; i < m->listener_count; i++) {
+        const struct listener *l = &m->listeners[i];
+        struct ipc_listening b = {.kind = l->kind};
+        memcpy(b.address, l->address, sizeof b.address);
+        channel_send(&m->control.channel, IPC_LISTENING, &b, l->fds,
+                     l->kind == IPC_LISTEN_ADMIN ? 1 : 0);
+    }
+    struct ipc_committed done = {.revision = c->revision};
+    channel_send(&m->control.channel, IPC_COMMITTED, &done, &m->counters_fd, 1);
+}
+
+int commit_apply(struct monitor *m, const struct ipc_commit *c, char *error_out, size_t cap)
+{
+    int r = wanted_check_commit(&m->wanted, c, error_out, cap);
+    if (r < 0)
+        return r;
+    bool apply = true;
+    if (!m->is_committed) {
+        if (first(m, c) < 0) {
+            monitor_stop(m, 2);
+            return 0;
+        }
+    } else {
+        apply = later(m, c);
+    }
+    m->control_synced = false; /* what is made now is told below, once */
+    if (apply) {
+        r = workers_apply(m, &m->wanted);
+        if (r == 0)
+            r = cert_apply(m, &m->wanted);
+        if (r < 0)
+            log_event(LOG_ERROR, "monitor.commit", "error=\"%s\"", err_text(r));
+    }
+    wanted_fini(&m->wanted);
+    tell_control(m, c);
+    m->control_synced = true;
+    workers_announce(m);
+    workers_start(m);
+    edge_start(m);
+    return 0;
+}

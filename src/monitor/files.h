@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The data directory: its places and its lock. */
+#ifndef MONITOR_FILES_H
+#define MONITOR_FILES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+/* snprintf into an array.  return  false when it does not fit */
+#define FILES_FMT(array, ...) files_fmt(array, sizeof(array), __VA_ARGS__)
+bool files_fmt(char *out, size_t cap, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+
+/* The data directory that the operator named, or the default of this user; absolute, created.
+ * return  0, or ERR_USAGE or ERR_SYS: told on standard error */
+int files_data_directory(const char *named, char *out, size_t cap);
+/* Make a directory that may be there already, of this mode and owner (-1: as it is).
+ * return  0 or ERR_SYS; a link or a file in its place is an error */
+int files_mkdir(const char *path, mode_t mode, uid_t uid, gid_t gid);
+/* One monitor a data directory.
+ * return  the descriptor that holds the lock until it is closed, or ERR_SYS: told */
+int files_lock(const char *data);
+/* As root: may other users walk to this directory?  return 0, or ERR_USAGE: told */
+int files_check_reachable(const char *path);
+
+#endif

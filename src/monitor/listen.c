@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "monitor/listen.h"
+#include "base/err.h"
+#include "base/hash.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+static int open_bound(const struct addr *a, bool shared_port)
+{
+    static const int on = 1;
+    int fd = socket(a->u.sa.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return -1;
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    if (a->u.sa.sa_family == AF_INET6)
+        setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);
+    if ((shared_port && setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) < 0) ||
+        bind(fd, &a->u.sa, a->len) < 0) {
+        int saved = errno;
+        close(fd);
+        errno = saved;
+        return -1;
+    }
+    return fd;
+}
+
+/* SO_REUSEPORT would let us share the port with another server of the same user, silently; without
+ * it, bind and listen tell. */
+static bool nobody_listens(const struct addr *a)
+{
+    int fd = open_bound(a, false);
+    if (fd < 0)
+        return false;
+    bool ok = listen(fd, 1) == 0;
+    int saved = errno;
+    close(fd);
+    errno = saved;
+    return ok;
+}
+
+static int sys_error(char *error_out, size_t cap)
+{
+    snprintf(error_out, cap, "%s", strerror(errno));
+    return ERR_SYS;
+}
+
+int listener_open(struct listener *l, uint32_t loops, char *error_out, size_t cap)
+{
+    struct addr a;
+    l->count = 0;
+    if (addr_parse(slice_str(l->wanted), &a) < 0 || a.u.sa.sa_family == AF_UNIX) {
+        snprintf(error_out, cap, "not an IP address with a port");
+        return ERR_USAGE;
+    }
+    if (addr_port(&a) != 0 && !nobody_listens(&a))
+        return sys_error(error_out, cap);
+    uint32_t count = l->kind == IPC_LISTEN_ADMIN ? 1 : loops;
+    for (uint32_t i = 0; i < count; i++) {
+        int fd = open_bound(&a, true);
+        if (fd < 0) {
+            sys_error(error_out, cap);
+            listener_close(l);
+            return ERR_SYS;
+        }
+        l->fds[l->count++] = fd;
+        a.len = sizeof a.u; /* port 0: the others take the one that the first was given */
+        if (getsockname(fd, &a.u.sa, &a.len) < 0 || listen(fd, LISTEN_BACKLOG) < 0) {
+            sys_error(error_out, cap);
+            listener_close(l);
+            return ERR_SYS;
+        }
+    }
+    addr_format(&a, l->address, sizeof l->address);
+    return 0;
+}
+
+void listener_close(struct listener *l)
+{
+    for (uint32_t i = 0; i < l->count; i++)
+        close(l->fds[i]);
+    l->count = 0;
+}
+
+#define PORT_LOW 20000u
+
+/* The first port that the kernel gives to outgoing connections. */
+static unsigned port_limit(void)
+{
+    unsigned low = 0, high = 0;
+    FILE *f = fopen("/proc/sys/net/ipv4/ip_local_port_range", "re");
+    if (f) {
+        if (fscanf(f, "%u %u", &low, &high) != 2)
+            low = 0;
+        fclose(f);
+    }
+    return low > PORT_LOW + 1000 && low <= 65535 ? low : 32768;
+}
+
+uint16_t listen_free_port(bool (*is_taken)(void *arg, uint16_t port), void *arg)
+{
+    static unsigned at; /* ports of a worker that just ended are not taken again soon */
+    unsigned limit = port_limit(), span = limit - PORT_LOW;
+    struct addr a = {.len = sizeof a.u.in};
+    if (at == 0) { /* somewhere else for every monitor on this machine */
+        struct hash_key key;
+        hash_key_random(&key);
+        at = (unsigned)(key.k[0] % span) + 1;
+    }
+    for (unsigned tries = 0; tries < span; tries++) {
+        uint16_t port = (uint16_t)(PORT_LOW + at++ % span);
+        if (is_taken(arg, port))
+            continue;
+        a.u.in.sin_family = AF_INET;
+        a.u.in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+        a.u.in.sin_port = htons(port);
+        int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        if (fd < 0)
+            return 0;
+        bool ok = bind(fd, &a.u.sa, a.len) == 0; /* no SO_REUSEADDR: not even a lingering one */
+        close(fd);
+        if (ok)
+            return port;
+    }
+    return 0;
+}

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The sockets that clients reach.  They are bound once and live as long as monitor, so that a role
+ * that dies refuses nobody: connections wait in the backlog for its successor. */
+#ifndef MONITOR_LISTEN_H
+#define MONITOR_LISTEN_H
+
+#include "ipc/ipc.h"
+
+#define LISTEN_MAX_ADDRESSES 64
+#define LISTEN_BACKLOG       4096
+#define LISTEN_MAX_LOOPS     64
+
+struct listener {
+    uint32_t kind;                  /* enum ipc_listen_kind */
+    char wanted[ADDR_TEXT_OCTETS];  /* as control named it */
+    char address[ADDR_TEXT_OCTETS]; /* with the real port */
+    int fds[LISTEN_MAX_LOOPS];      /* non-blocking; one a loop, for ADMIN only one */
+    uint32_t count;
+};
+
+/* l->kind and l->wanted are set.
+ * return  0, or ERR_USAGE or ERR_SYS: error_out says why */
+int listener_open(struct listener *l, uint32_t loops, char *error_out, size_t cap);
+void listener_close(struct listener *l);
+
+/* A port of 127.0.0.1 that nobody listens at, below those that the kernel hands out by itself, so
+ * that no outgoing connection takes it while its worker is down.
+ * is_taken  tells of ports promised to others
+ * return  0 when there is none */
+uint16_t listen_free_port(bool (*is_taken)(void *arg, uint16_t port), void *arg);
+
+#endif

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The process that starts, watches and stops all others.  It may be root, so it is small, reads
+ * nothing from the network and no manifest: what is wanted comes from control and is checked again.
+ * It holds what must outlive its children: listening sockets, the route snapshot, the counters. */
+#ifndef MONITOR_MONITOR_H
+#define MONITOR_MONITOR_H
+
+struct monitor_options {
+    const char *manifest; /* as the operator wrote it */
+    const char *data;     /* the data directory; NULL: the default */
+};
+
+/* Runs until a signal or control ends it.  return  the exit code: 0; 2 when it could not start for
+ * a reason that the operator was told; else 1 */
+int monitor_main(const struct monitor_options *options);
+
+#endif

@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "monitor/output.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+void output_init(struct output *o, const char *app, unsigned index, char *path)
+{
+    memset(o, 0, sizeof *o);
+    snprintf(o->tag, sizeof o->tag, "[%s/%u] ", app, index);
+    o->path = path;
+    o->file = -1;
+}
+
+void output_fini(struct output *o)
+{
+    if (o->file >= 0)
+        close(o->file);
+    free(o->path);
+    o->file = -1;
+    o->path = NULL;
+}
+
+void output_begin(struct output *o)
+{
+    o->tail_len = o->tail_lines = 0;
+    o->tail[0] = 0;
+    o->line_len = 0;
+    o->in_excess = false;
+}
+
+void output_reopen(struct output *o)
+{
+    if (o->file >= 0)
+        close(o->file);
+    o->file = -1;
+}
+
+static bool open_file(struct output *o)
+{
+    struct stat st;
+    o->file = open(o->path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0640);
+    if (o->file < 0)
+        return false;
+    o->file_octets = fstat(o->file, &st) == 0 ? (uint64_t)st.st_size : 0;
+    return true;
+}
+
+static void rotate(struct output *o)
+{
+    char old[4096];
+    output_reopen(o);
+    if (snprintf(old, sizeof old, "%s.1", o->path) >= (int)sizeof old || rename(o->path, old) < 0)
+        unlink(o->path); /* the cap holds, whatever happens */
+}
+
+static void to_file(struct output *o, const char *octets, size_t len)
+{
+    if (!o->path || (o->file < 0 && !open_file(o)))
+        return;
+    if (o->file_octets + len > OUTPUT_FILE_OCTETS && o->file_octets > 0) {
+        rotate(o);
+        if (!open_file(o))
+            return;
+    }
+    while (len) {
+        ssize_t n = write(o->file, octets, len);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return; /* a full disk: the worker goes on, its log has a hole */
+        o->file_octets += (size_t)n;
+        octets += n, len -= (size_t)n;
+    }
+}
+
+bool output_console(int fd, const char *octets, size_t len)
+{
+    /* The descriptor is shared with whoever started us, so it may not be made non-blocking.  A pipe
+     * with POLLOUT takes PIPE_BUF octets, and no line is longer. */
+    struct pollfd p = {.fd = fd, .events = POLLOUT};
+    if (poll(&p, 1, 0) != 1 || !(p.revents & POLLOUT))
+        return false;
+    return write(fd, octets, len) == (ssize_t)len;
+}
+
+static void to_tail(struct output *o, const char *line, size_t len)
+{
+    if (len > OUTPUT_LINE_IN_TAIL)
+        len = OUTPUT_LINE_IN_TAIL;
+    while (o->tail_lines &&
+           (o->tail_lines >= OUTPUT_TAIL_LINES || o->tail_len + len + 2 > sizeof o->tail)) {
+        const char *end = memchr(o->tail, '\n', o->tail_len);
+        size_t first = end ? (size_t)(end - o->tail) + 1 : o->tail_len;
+        memmove(o->tail, o->tail + first, o->tail_len - first);
+        o->tail_len -= first;
+        o->tail_lines--;
+    }
+    memcpy(o->tail + o->tail_len, line, len);
+    o->tail_len += len;
+    o->tail[o->tail_len++] = '\n';
+    o->tail[o->tail_len] = 0;
+    o->tail_lines++;
+}
+
+static void end_line(struct output *o)
+{
+    char out[sizeof o->tag + OUTPUT_LINE_OCTETS + 32];
+    /* A worker must not steer the operator's terminal, nor fake another tag. */
+    for (size_t i = 0; i < o->line_len; i++)
+        if (((unsigned char)o->line[i] < 0x20 && o->line[i] != '\t') || o->line[i] == 0x7f)
+            o->line[i] = '?';
+    to_tail(o, o->line, o->line_len);
+    size_t n = 0;
+    if (o->dropped) {
+        n = (size_t)snprintf(out, sizeof out, "%s(%llu lines left out)\n", o->tag,
+                             (unsigned long long)o->dropped);
+        if (output_console(STDOUT_FILENO, out, n))
+            o->dropped = 0;
+    }
+    n = (size_t)snprintf(out, sizeof out, "%s", o->tag);
+    memcpy(out + n, o->line, o->line_len);
+    n += o->line_len;
+    out[n++] = '\n';
+    if (!output_console(STDOUT_FILENO, out, n))
+        o->dropped++;
+    o->line_len = 0;
+    o->in_excess = false;
+}
+
+void output_feed(struct output *o, const char *octets, size_t len)
+{
+    to_file(o, octets, len);
+    for (size_t i = 0; i < len; i++) {
+        if (octets[i] == '\n') {
+            if (o->line_len && o->line[o->line_len - 1] == '\r')
+                o->line_len--;
+            end_line(o);
+        } else if (o->line_len < sizeof o->line) {
+            o->line[o->line_len++] = octets[i];
+        } else if (!o->in_excess) {
+            o->in_excess = true;
+            memcpy(o->line + sizeof o->line - 3, "...", 3);
+        }
+    }
+}
+
+void output_end(struct output *o)
+{
+    if (o->line_len)
+        end_line(o);
+}

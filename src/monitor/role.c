@@ -1,0 +1,343 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The two roles: how they are started, what they say, and what happens when they die. */
+#include "monitor/state.h"
+#include "monitor/files.h"
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/log.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+extern char **environ;
+
+void role_environment(struct environment *out)
+{
+    static const char *const kept[] = {
+        "PATH=",          "LANG=",         "LC_ALL=",      "TZ=",          "ASAN_OPTIONS=",
+        "UBSAN_OPTIONS=", "LSAN_OPTIONS=", "PORTICO_LOG=", "TSAN_OPTIONS="};
+    memset(out, 0, sizeof *out);
+    environment_set(out, "PORTICO_ROLE", "1"); /* never an empty list */
+    for (char **e = environ; *e; e++)
+        for (size_t i = 0; i < sizeof kept / sizeof kept[0]; i++)
+            if (strncmp(*e, kept[i], strlen(kept[i])) == 0)
+                environment_set(out, *e, NULL);
+}
+
+static void role_init(struct role *r, struct monitor *m, const char *name)
+{
+    memset(r, 0, sizeof *r);
+    r->name = name;
+    r->monitor = m;
+}
+
+/* arguments: up to two, NULL-terminated */
+static int spawn_role(struct role *r, const char *const arguments[3], int extra_fd)
+{
+    struct monitor *m = r->monitor;
+    struct environment env;
+    char why[1400] = "no memory is left";
+    int child_fd;
+    char *const argv[] = {(char *)(uintptr_t) "portico",   (char *)(uintptr_t) "role",
+                          (char *)(uintptr_t)r->name,      (char *)(uintptr_t)arguments[0],
+                          (char *)(uintptr_t)arguments[1], NULL};
+    if (channel_open(&r->channel, &child_fd) < 0) {
+        log_event(LOG_ERROR, "role.start", "role=%s error=\"%s\"", r->name, strerror(errno));
+        return ERR_SYS;
+    }
+    role_environment(&env);
+    struct spawn s = {
+        .path =
+            "/proc/self/exe", /* the inode we run, wherever it lies and whoever may walk there */
+        .argv = argv,
+        .env = env.v,
+        .fds = {-1, STDOUT_FILENO, STDERR_FILENO, child_fd, extra_fd},
+        .own_user = m->as_root,
+        .uid = r->uid,
+        .gid = r->uid,
+        .groups = {m->edge.uid}, /* the group of the workers' sockets */
+        .group_count = 1,
+        .no_new_privs = true,
+        .umask = 077,
+    };
+    int result =
+        env.is_short ? ERR_NOMEM : child_spawn(&m->children, &r->child, &s, why, sizeof why);
+    close(child_fd);
+    environment_fini(&env);
+    if (result < 0) {
+        channel_close(&r->channel);
+        log_event(LOG_ERROR, "role.start", "role=%s error=\"%s\"", r->name, why);
+        return result;
+    }
+    r->started_us = clock_mono_us();
+    log_event(LOG_INFO, "role.start", "role=%s pid=%d uid=%u", r->name, (int)r->child.pid,
+              (unsigned)r->uid);
+    return 0;
+}
+
+/* It died, or could not be started: when shall it come back?  Counts the death. */
+static void respawn_later(struct role *r)
+{
+    struct monitor *m = r->monitor;
+    uint64_t now_us = clock_mono_us();
+    bool quick = now_us - r->started_us < LIFE_SOON_MS * UINT64_C(1000);
+    r->deaths++;
+    r->quick_deaths = quick ? r->quick_deaths + 1 : 0;
+    uint32_t delay_ms = life_role_delay_ms(r->quick_deaths);
+    if (delay_ms)
+        log_event(LOG_WARN, "role.backoff", "role=%s retry_in_ms=%u", r->name, delay_ms);
+    timer_arm(&m->poller, &r->timer, now_us + delay_ms * UINT64_C(1000));
+}
+
+static void log_exit(const struct role *r, int code, int signal)
+{
+    log_event(r->monitor->stop == STOP_NOT ? LOG_ERROR : LOG_INFO, "role.exit",
+              "role=%s status=%d signal=%d ran_ms=%llu deaths=%u", r->name, code, signal,
+              (unsigned long long)(clock_mono_us() - r->started_us) / 1000u, r->deaths);
+}
+
+/* The channel is of no use any more: end the process, and its exit does the rest. */
+static void end_role(struct role *r, const char *why)
+{
+    if (r->child.pid && r->monitor->stop == STOP_NOT)
+        log_event(LOG_ERROR, "role.channel", "role=%s error=\"%s\"", r->name, why);
+    channel_close(&r->channel);
+    child_signal(&r->child, SIGKILL);
+}
+
+static void close_fds(const struct ipc_message *b)
+{
+    for (unsigned i = 0; i < b->fd_count; i++)
+        close(b->fds[i]);
+}
+
+/* Control. */
+
+static void take_snapshot(struct monitor *m, const struct ipc_message *b)
+{
+    if (m->snapshot_fd >= 0)
+        close(m->snapshot_fd);
+    m->snapshot_fd = b->fds[0];
+    m->snapshot_revision = b->body.SNAPSHOT.revision;
+    if (m->edge.child.pid)
+        channel_send(&m->edge.channel, IPC_SNAPSHOT, &b->body.SNAPSHOT, &m->snapshot_fd, 1);
+    else
+        edge_start(m);
+}
+
+static void on_control_message(struct channel *c, struct ipc_message *b, int error)
+{
+    struct role *r = LIST_ENTRY(c, struct role, channel);
+    struct monitor *m = r->monitor;
+    char why[256] = "";
+    if (!b) {
+        /* When it closed by exiting, its exit is about to be collected, with its status. */
+        if (error == ERR_CLOSED)
+            channel_close(c);
+        else
+            end_role(r, err_text(error));
+        return;
+    }
+    if (m->stop != STOP_NOT) {
+        close_fds(b);
+        return;
+    }
+    int result = 0;
+    switch (b->type) {
+    case IPC_LISTEN:
+    case IPC_CERTIFICATE:
+    case IPC_APP:
+    case IPC_ENV:
+        result = wanted_add(&m->wanted, b, why, sizeof why);
+        break;
+    case IPC_COMMIT:
+        result = commit_apply(m, &b->body.COMMIT, why, sizeof why);
+        break;
+    case IPC_SNAPSHOT:
+        take_snapshot(m, b); /* keeps the descriptor */
+        return;
+    case IPC_INSTANCE_READY:
+        worker_probed(m, &b->body.INSTANCE_READY);
+        break;
+    case IPC_STOP:
+        monitor_stop(m, (int)(b->body.STOP.exit_code & 0xff));
+        break;
+    default:
+        snprintf(why, sizeof why, "%s is not control's to say", ipc_type_name(b->type));
+        result = ERR_FORMAT;
+        break;
+    }
+    close_fds(b);
+    if (result < 0)
+        end_role(r, why);
+}
+
+static void on_control_exit(struct child *child, int code, int signal)
+{
+    struct role *r = LIST_ENTRY(child, struct role, child);
+    struct monitor *m = r->monitor;
+    channel_drain(&r->channel); /* it may have said STOP */
+    channel_close(&r->channel);
+    bool synced = m->control_synced;
+    m->control_synced = false;
+    wanted_fini(&m->wanted);
+    if (m->stop != STOP_NOT) {
+        monitor_stop_step(m);
+        return;
+    }
+    if (!m->is_committed && code == 2) { /* it has said why */
+        monitor_stop(m, 2);
+        return;
+    }
+    log_exit(r, code, signal);
+    if (!m->is_committed && ++m->early_deaths >= MONITOR_EARLY_DEATHS) {
+        fprintf(stderr, "portico: control ended %u times before it had read the manifest\n",
+                m->early_deaths);
+        monitor_stop(m, 1);
+        return;
+    }
+    if (!synced && m->is_committed && code == 2) /* the manifest was broken meanwhile */
+        log_event(LOG_ERROR, "control.manifest",
+                  "error=\"not valid any more; what was wanted before stays\"");
+    respawn_later(r);
+}
+
+static void on_control_timer(struct timer *t)
+{
+    control_start(LIST_ENTRY(t, struct role, timer)->monitor);
+}
+
+void control_init(struct monitor *m)
+{
+    role_init(&m->control, m, "control");
+    m->control.child.on_exit = on_control_exit;
+    channel_init(&m->control.channel, &m->poller, on_control_message);
+    timer_init(&m->control.timer, on_control_timer);
+}
+
+void control_start(struct monitor *m)
+{
+    struct role *r = &m->control;
+    if (r->child.pid || m->stop != STOP_NOT)
+        return;
+    const char *const arguments[3] = {m->manifest, m->data, NULL};
+    /* Opened here, because control's own user may not be able to walk to it. */
+    int manifest = open(m->manifest, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    int result = spawn_role(r, arguments, manifest);
+    if (manifest >= 0)
+        close(manifest);
+    if (result < 0) {
+        if (!m->is_committed)
+            monitor_stop(m, 1);
+        else
+            respawn_later(r);
+        return;
+    }
+    struct ipc_hello hello;
+    memset(&hello, 0, sizeof hello);
+    hello.restarted = r->deaths > 0;
+    hello.as_root = m->as_root;
+    memcpy(hello.data, m->data, sizeof hello.data);
+    if (!FILES_FMT(hello.ca_file, "%s/tls/ca.crt", m->data))
+        hello.ca_file[0] = 0;
+    channel_send(&r->channel, IPC_HELLO, &hello, &m->counters_fd, m->counters_fd >= 0);
+}
+
+/* Edge. */
+
+static void on_edge_message(struct channel *c, struct ipc_message *b, int error)
+{
+    struct role *r = LIST_ENTRY(c, struct role, channel);
+    if (!b) {
+        if (error == ERR_CLOSED)
+            channel_close(c);
+        else
+            end_role(r, err_text(error));
+        return;
+    }
+    switch (b->type) {
+    case IPC_EDGE_UP:
+        log_event(LOG_DEBUG, "edge.up", "revision=%llu",
+                  (unsigned long long)b->body.EDGE_UP.revision);
+        break;
+    case IPC_EDGE_DRAINED:
+        log_event(LOG_INFO, "edge.drained", "cut=%u", b->body.EDGE_DRAINED.open);
+        break;
+    default:
+        close_fds(b);
+        end_role(r, "a message that is not edge's to say");
+        return;
+    }
+    close_fds(b);
+}
+
+static void on_edge_exit(struct child *child, int code, int signal)
+{
+    struct role *r = LIST_ENTRY(child, struct role, child);
+    struct monitor *m = r->monitor;
+    channel_drain(&r->channel);
+    channel_close(&r->channel);
+    log_exit(r, code, signal);
+    if (m->stop != STOP_NOT)
+        monitor_stop_step(m);
+    else
+        respawn_later(r);
+}
+
+static void on_edge_timer(struct timer *t)
+{
+    edge_start(LIST_ENTRY(t, struct role, timer)->monitor);
+}
+
+void edge_init(struct monitor *m)
+{
+    role_init(&m->edge, m, "edge");
+    m->edge.child.on_exit = on_edge_exit;
+    channel_init(&m->edge.channel, &m->poller, on_edge_message);
+    timer_init(&m->edge.timer, on_edge_timer);
+}
+
+void edge_send_access_log(struct monitor *m)
+{
+    struct ipc_access_log b = {0};
+    if (m->access_fd >= 0 && m->edge.child.pid)
+        channel_send(&m->edge.channel, IPC_ACCESS_LOG, &b, &m->access_fd, 1);
+}
+
+void edge_start(struct monitor *m)
+{
+    struct role *r = &m->edge;
+    static const char *const none[3] = {NULL, NULL, NULL};
+    if (r->child.pid || m->stop != STOP_NOT || !m->is_committed || !m->certificates_ready ||
+        m->snapshot_fd < 0)
+        return;
+    timer_cancel(&r->timer);
+    if (spawn_role(r, none, -1) < 0) {
+        respawn_later(r);
+        return;
+    }
+    struct ipc_edge_config config = {
+        .loops = m->loops, .site_slots = m->site_slots, .access_log = m->access_fd >= 0};
+    channel_send(&r->channel, IPC_EDGE_CONFIG, &config, &m->counters_fd, 1);
+    for (uint32_t i = 0; i < m->listener_count; i++) {
+        const struct listener *l = &m->listeners[i];
+        struct ipc_edge_listener b = {.kind = l->kind};
+        memcpy(b.address, l->address, sizeof b.address);
+        if (l->kind == IPC_LISTEN_ADMIN)
+            continue;
+        for (uint32_t n = 0; n < l->count; n++) {
+            b.loop = n;
+            channel_send(&r->channel, IPC_EDGE_LISTENER, &b, &l->fds[n], 1);
+        }
+    }
+    cert_send_all(m);
+    edge_send_access_log(m);
+    struct ipc_snapshot snapshot = {.revision = m->snapshot_revision};
+    channel_send(&r->channel, IPC_SNAPSHOT, &snapshot, &m->snapshot_fd, 1);
+    struct ipc_edge_start start = {0};
+    channel_send(&r->channel, IPC_EDGE_START, &start, NULL, 0);
+}

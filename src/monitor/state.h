@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the files of this room share: the one struct monitor and the calls between its parts.
+ *
+ *     monitor.c   start, signals, stop         role.c     control and edge, their messages
+ *     commit.c    a commit of control's        worker.c   apps and their instances
+ *     cert.c      certificates' files          app.c      an app's directories and environment */
+#ifndef MONITOR_STATE_H
+#define MONITOR_STATE_H
+
+#include "monitor/channel.h"
+#include "monitor/child.h"
+#include "monitor/life.h"
+#include "monitor/listen.h"
+#include "monitor/monitor.h"
+#include "monitor/output.h"
+#include "monitor/users.h"
+#include "monitor/wanted.h"
+
+#define MONITOR_DRAIN_MS      10000u /* edge may finish exchanges at the end */
+#define MONITOR_TERM_MS       5000u  /* from SIGTERM to SIGKILL, a worker */
+#define MONITOR_GRACE_MS      500u   /* from DRAINING to SIGTERM: until routes avoid it */
+#define MONITOR_ROLE_TERM_MS  2000u  /* the same for control */
+#define MONITOR_EARLY_DEATHS  3u     /* of control before its first commit */
+#define MONITOR_CERT_CHECK_MS (24u * 3600u * 1000u)
+
+struct monitor;
+struct app;
+
+/* A list for execve that grows. */
+struct environment {
+    char **v; /* ends with NULL */
+    uint32_t count;
+    bool is_short; /* of memory: not to be used */
+};
+
+struct instance {
+    struct app *app;
+    uint32_t index;
+    bool is_wanted;
+    struct life life;
+    struct child child;
+    struct timer timer; /* BACKOFF: when it is due; DRAINING: the next signal */
+    int next_signal;
+    struct watch output_watch; /* fd: the pipe's end */
+    struct output output;
+    uint16_t port, port_h2;
+    char socket[108];
+    int exit_code, exit_signal;
+    uint64_t ran_ms;
+};
+
+struct app {
+    struct list node;
+    struct monitor *monitor;
+    struct wanted_app wanted;
+    bool is_wanted;
+    uid_t uid;
+    bool is_prepared;       /* its directories are as wanted */
+    bool discard_copy;      /* something else is wanted since the copy began */
+    struct child preparing; /* copies the files, as root */
+    struct watch preparing_watch;
+    struct output preparing_output;
+    char directory[IPC_PATH_OCTETS]; /* where workers run */
+    char home[IPC_PATH_OCTETS];
+    struct instance *instances[WANTED_MAX_INSTANCES]; /* NULL: no such slot */
+};
+
+struct role {
+    const char *name;
+    struct monitor *monitor;
+    struct child child;
+    struct channel channel;
+    struct timer timer; /* respawn */
+    uint64_t started_us;
+    uint32_t deaths, quick_deaths;
+    uid_t uid;
+};
+
+struct certificate {
+    struct wanted_certificate wanted;
+    bool is_new; /* edge does not have it */
+    uint64_t ino;
+    int64_t mtime_ns;
+};
+
+enum stop_phase { STOP_NOT, STOP_EDGE, STOP_WORKERS, STOP_CONTROL, STOP_DONE };
+
+struct monitor {
+    const struct monitor_options *options;
+    struct poller poller;
+    struct children children;
+    struct watch signal_watch;
+    bool as_root;
+    char data[IPC_PATH_OCTETS];
+    char manifest[IPC_PATH_OCTETS]; /* absolute: roles run elsewhere */
+    int lock_fd;
+    struct users users;   /* as root */
+    struct rlimit nofile; /* as we were started: workers get that */
+
+    struct role control, edge;
+    bool control_synced; /* this control has committed: it hears of instances */
+    uint32_t early_deaths;
+    struct wanted wanted; /* since its last commit */
+
+    /* held for roles to come; from the first commit on */
+    bool is_committed;
+    uint32_t loops, site_slots, counters_octets;
+    struct listener listeners[LISTEN_MAX_ADDRESSES];
+    uint32_t listener_count;
+    int counters_fd, snapshot_fd, access_fd; /* -1: none */
+    uint64_t snapshot_revision;
+    char access_log[IPC_PATH_OCTETS];
+
+    struct certificate *certificates;
+    uint32_t certificate_count;
+    bool certificates_ready; /* workers and edge may start */
+    struct child authority;
+    bool authority_again;
+    struct timer certificate_timer;
+
+    struct list apps;
+    struct map apps_by_name;
+    uint8_t ports[65536 / 8]; /* a bit for each port promised to a slot */
+
+    enum stop_phase stop;
+    bool stop_now;
+    int exit_code;
+    struct timer stop_timer;
+};
+
+/* role.c */
+void control_init(struct monitor *m);
+void control_start(struct monitor *m);
+void edge_init(struct monitor *m);
+/* Starts edge when everything that it needs is there; else nothing happens. */
+void edge_start(struct monitor *m);
+void edge_send_access_log(struct monitor *m);
+/* Those of monitor's own environment that its roles may see. */
+void role_environment(struct environment *out);
+
+/* commit.c */
+/* return  0, or ERR_FORMAT: control is broken; error_out says what */
+int commit_apply(struct monitor *m, const struct ipc_commit *c, char *error_out, size_t cap);
+/* return  the descriptor, -1 for none, or ERR_SYS */
+int commit_open_access_log(const struct monitor *m);
+
+/* cert.c */
+/* Takes w's certificates.  return  0, or ERR_SYS: a file is missing (told, at the first commit) */
+int cert_apply(struct monitor *m, struct wanted *w);
+void cert_send_all(struct monitor *m);
+void cert_init(struct monitor *m);
+void cert_fini(struct monitor *m);
+
+/* worker.c */
+/* Takes w's apps. */
+int workers_apply(struct monitor *m, struct wanted *w);
+void workers_start(struct monitor *m);
+void workers_announce(struct monitor *m);
+void worker_probed(struct monitor *m, const struct ipc_instance_ready *r);
+/* At the end: tell all to end.  now: kill them. */
+void workers_stop(struct monitor *m, bool now);
+bool workers_are_gone(const struct monitor *m);
+void workers_reopen_logs(struct monitor *m);
+void workers_fini(struct monitor *m);
+void worker_step(struct instance *i);
+/* Not wanted any more, and nothing of it runs. */
+void app_free_if_gone(struct app *a);
+/* No process can be made, for this reason. */
+void worker_failed(struct instance *i, const char *why);
+
+/* app.c */
+/* Make an app's directories as wanted; as root that takes a while, and worker_step is called for
+ * its instances when it is done.
+ * return  0 when all is there; ERR_AGAIN while under way; ERR_SYS: error_out says why */
+int app_prepare(struct app *a, char *error_out, size_t cap);
+void app_init_preparing(struct app *a);
+/* The environment of one instance. */
+void app_environment(const struct instance *i, struct environment *out);
+/* Set or replace NAME=value; text has the name, or both when value is NULL. */
+void environment_set(struct environment *e, const char *text, const char *value);
+void environment_fini(struct environment *e);
+
+/* monitor.c */
+/* Ends everything, in order, and then monitor_main returns.  Harmless when it ends already. */
+void monitor_stop(struct monitor *m, int exit_code);
+/* Something ended: is the next phase of stopping due? */
+void monitor_stop_step(struct monitor *m);
+
+#endif

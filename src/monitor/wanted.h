@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What control wants, gathered message by message until its commit, and checked as if control were
+ * hostile: it talks to the network, monitor may be root. */
+#ifndef MONITOR_WANTED_H
+#define MONITOR_WANTED_H
+
+#include "monitor/listen.h"
+
+#define WANTED_MAX_APPS         20000u
+#define WANTED_MAX_CERTIFICATES (WANTED_MAX_APPS + 1)
+#define WANTED_MAX_INSTANCES    64u
+#define WANTED_MAX_ENV          256u
+#define WANTED_MAX_SITE_SLOTS   (1u << 16)
+#define WANTED_MAX_COUNTERS     (1u << 30)
+
+struct wanted_app {
+    char name[IPC_NAME_OCTETS];
+    char *directory, *command, *where;
+    char **env; /* "NAME=value" */
+    uint32_t env_count;
+    uint32_t instances;
+    bool h2_only_port;
+};
+
+struct wanted_certificate {
+    uint32_t id;
+    bool local;
+    char *hosts;       /* local */
+    char *chain, *key; /* otherwise */
+    char *where;
+};
+
+struct wanted_listen {
+    uint32_t kind;
+    char address[ADDR_TEXT_OCTETS];
+    char where[256];
+};
+
+struct wanted {
+    struct wanted_listen listens[LISTEN_MAX_ADDRESSES];
+    uint32_t listen_count;
+    struct wanted_certificate *certificates;
+    uint32_t certificate_count, certificate_cap;
+    struct wanted_app *apps;
+    uint32_t app_count, app_cap;
+};
+
+void wanted_init(struct wanted *w);
+void wanted_fini(struct wanted *w); /* also makes it empty */
+/* LISTEN, CERTIFICATE, APP or ENV.
+ * return  0, ERR_NOMEM, or ERR_FORMAT: no honest control sends that, error_out says what */
+int wanted_add(struct wanted *w, const struct ipc_message *m, char *error_out, size_t cap);
+/* The same for the commit itself; names and ids are then known to be unique, apps are sorted. */
+int wanted_check_commit(struct wanted *w, const struct ipc_commit *c, char *error_out, size_t cap);
+
+void wanted_app_fini(struct wanted_app *a);
+void wanted_certificate_fini(struct wanted_certificate *c);
+/* The same work with the same words?  The number of instances does not count. */
+bool wanted_app_eq(const struct wanted_app *a, const struct wanted_app *b);
+bool wanted_certificate_eq(const struct wanted_certificate *a, const struct wanted_certificate *b);
+bool wanted_is_name(const char *name);
+
+#endif
