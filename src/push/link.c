@@ -249,7 +249,7 @@ static void read_field(struct reader *r, struct slice value)
     bool cut = value.len > LINK_MAX_FIELD_OCTETS;
     struct cursor c = {value.p, value.p + (cut ? LINK_MAX_FIELD_OCTETS : value.len)};
     while (more(&c) && r->given < LINK_MAX_PROMISES) {
-        struct element e = {.target = SLICE("")};
+        struct element e = {.rel = SLICE("")};
         if (blank(*c.at) || *c.at == ',') {
             c.at++;
             continue;
@@ -271,7 +271,7 @@ unsigned link_read(const struct fields *response_fields, const struct http_head 
                        .on_promise = on_promise,
                        .user = user};
     for (uint32_t i = 0; i < response_fields->count; i++)
-        if (response_fields->at[i].token == TOKEN_LINK)
+        if (response_fields->at[i].token == TOKEN_LINK && response_fields->at[i].value.len)
             read_field(&r, response_fields->at[i].value);
     return r.given;
 }

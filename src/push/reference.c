@@ -184,11 +184,11 @@ static size_t remove_dot_segments(char *path, size_t len)
 static struct slice resolve_path(const struct http_head *request, const struct parts *ref,
                                  struct arena *arena)
 {
-    struct slice base_query = request->path;
+    struct slice base_query = request->path.len ? request->path : SLICE("/");
     struct slice base = cut_before(&base_query, "?"), query = ref->query;
     struct slice dir = {"", 0}, path = ref->path;
     base_query = cut_before(&base_query, "#");
-    if (base.len == 0 || base.p[0] != '/')
+    if (base.len == 0 || base.p[0] != '/') /* "*" */
         base = SLICE("/");
     if (ref->has_authority) {
         if (path.len == 0)

@@ -19,14 +19,14 @@ static uint64_t authority_hash(const struct hash_key *key, struct slice authorit
 {
     char piece[128];
     uint64_t h = 0;
-    do {
+    while (authority.len) {
         struct hash_key k = {{key->k[0] ^ h, key->k[1]}};
         size_t n = authority.len < sizeof piece ? authority.len : sizeof piece;
         for (size_t i = 0; i < n; i++)
             piece[i] = (char)ascii_lower((unsigned char)authority.p[i]);
         h = hash_octets(&k, slice_of(piece, n));
         authority = slice_of(authority.p + n, authority.len - n);
-    } while (authority.len);
+    }
     return h;
 }
 
