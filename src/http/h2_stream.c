@@ -9,8 +9,6 @@ static const uint8_t next_state[H2_STATES][H2_EVENTS] = {
             [H2_EV_RECV_PROMISE] = H2_RESERVED_REMOTE,
             [H2_EV_SEND_HEADERS] = H2_OPEN,
             [H2_EV_SEND_PROMISE] = H2_RESERVED_LOCAL,
-            /* A request that is refused before it was opened: the reset closes it. */
-            [H2_EV_SEND_RESET] = H2_CLOSED,
         },
     [H2_RESERVED_LOCAL] =
         {

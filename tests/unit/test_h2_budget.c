@@ -1,0 +1,354 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a peer can make grow or make us do, at its cap and at one more. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "base/err.h"
+#include "http/h2_internal.h"
+
+#define CAP 5u
+
+static const uint8_t get[] = {0x82, 0x87, 0x84, 0x41, 0x01, 'a'};
+
+static struct h2_budget budget_of(uint32_t burst, uint32_t per_second)
+{
+    struct h2_bucket b = {.burst = burst, .per_second = per_second};
+    return (struct h2_budget){b, b, b, b, b, b};
+}
+
+static void test_bucket(void **state)
+{
+    struct h2_budget sizes = budget_of(3, 2);
+    struct h2_budgets b;
+    uint64_t now = 1000;
+    h2_budgets_init(&b, &sizes, now);
+    for (unsigned i = 0; i < 3; i++)
+        assert_true(h2_budgets_take(&b, &sizes, H2_BUDGET_pings, now));
+    assert_false(h2_budgets_take(&b, &sizes, H2_BUDGET_pings, now));
+    assert_true(h2_budgets_take(&b, &sizes, H2_BUDGET_resets, now)); /* each has its own */
+    now += 499999;
+    assert_false(h2_budgets_take(&b, &sizes, H2_BUDGET_pings, now));
+    now += 1;
+    assert_true(h2_budgets_take(&b, &sizes, H2_BUDGET_pings, now));
+    assert_false(h2_budgets_take(&b, &sizes, H2_BUDGET_pings, now));
+    now = UINT64_MAX; /* no overflow, and never more than the burst */
+    for (unsigned i = 0; i < 3; i++)
+        assert_true(h2_budgets_take(&b, &sizes, H2_BUDGET_pings, now));
+    assert_false(h2_budgets_take(&b, &sizes, H2_BUDGET_pings, now));
+    /* A clock that goes back gives nothing. */
+    assert_false(h2_budgets_take(&b, &sizes, H2_BUDGET_pings, 5));
+}
+
+static void test_bucket_never_refilled(void **state)
+{
+    struct h2_budget sizes = budget_of(1, 0);
+    struct h2_budgets b;
+    h2_budgets_init(&b, &sizes, 1);
+    assert_true(h2_budgets_take(&b, &sizes, H2_BUDGET_empty, 1));
+    assert_false(h2_budgets_take(&b, &sizes, H2_BUDGET_empty, UINT64_MAX));
+    assert_string_equal(h2_budget_blame(H2_BUDGET_resets), "budget.resets");
+    assert_string_equal(h2_budget_blame(H2_BUDGET_window), "budget.window");
+}
+
+/* An engine that is fed frame by frame. */
+
+struct world {
+    struct pool pool;
+    struct h2_conn *conn;
+    struct h2_settings settings;
+    unsigned heads, closed;
+    bool reset_all; /* the server resets what comes */
+    struct h2_stream *last;
+};
+
+static void on_head(void *user, struct h2_stream *s, const struct http_head *head, bool end)
+{
+    struct world *w = user;
+    w->heads++;
+    w->last = s;
+}
+
+static void on_close(void *user, struct h2_stream *s, uint32_t code)
+{
+    struct world *w = user;
+    w->closed++;
+    w->last = NULL;
+}
+
+static const struct h2_events events = {.on_head = on_head, .on_close = on_close};
+
+static int feed(struct world *w, enum h2_frame_type type, unsigned flags, uint32_t id,
+                const void *payload, uint32_t len)
+{
+    uint8_t frame[512] = {0};
+    assert_true(len + H2_FRAME_HEAD_OCTETS <= sizeof frame);
+    h2_frame_head_write(frame, len, type, flags, id);
+    if (len)
+        memcpy(frame + H2_FRAME_HEAD_OCTETS, payload, len);
+    return h2_conn_feed(w->conn, frame, H2_FRAME_HEAD_OCTETS + len, 1);
+}
+
+static int feed_get(struct world *w, uint32_t id, bool end)
+{
+    return feed(w, H2_FRAME_HEADERS, H2_FLAG_END_HEADERS | (end ? H2_FLAG_END_STREAM : 0u), id, get,
+                sizeof get);
+}
+
+static void world_open(struct world *w, enum h2_role role)
+{
+    pool_init(&w->pool);
+    w->conn = h2_conn_new(role, &w->settings, &events, w, &w->pool, 1);
+    assert_non_null(w->conn);
+    if (role == H2_SERVER)
+        assert_int_equal(h2_conn_feed(w->conn, H2_PREFACE, H2_PREFACE_OCTETS, 1), 0);
+    assert_int_equal(feed(w, H2_FRAME_SETTINGS, 0, 0, NULL, 0), 0);
+}
+
+static void world_close(struct world *w)
+{
+    h2_conn_free(w->conn);
+    assert_int_equal(w->pool.live, 0);
+    pool_fini(&w->pool);
+}
+
+static int do_reset(struct world *w, uint32_t i)
+{
+    int err = feed_get(w, 2 * i + 1, false);
+    const uint8_t cancel[] = {0, 0, 0, 8};
+    return err < 0 ? err : feed(w, H2_FRAME_RST_STREAM, 0, 2 * i + 1, cancel, 4);
+}
+
+/* MadeYouReset (CVE-2025-8671): it is we who reset, but the peer who wants it. */
+static int do_made_reset(struct world *w, uint32_t i)
+{
+    int err = feed_get(w, 2 * i + 1, false);
+    const uint8_t zero[4] = {0};
+    return err < 0 ? err : feed(w, H2_FRAME_WINDOW_UPDATE, 0, 2 * i + 1, zero, 4);
+}
+
+static int do_malformed(struct world *w, uint32_t i)
+{
+    return feed(w, H2_FRAME_HEADERS, H2_FLAG_END_HEADERS, 2 * i + 1, get, 1);
+}
+
+static int do_settings(struct world *w, uint32_t i)
+{
+    return feed(w, H2_FRAME_SETTINGS, 0, 0, NULL, 0);
+}
+
+static int do_ping(struct world *w, uint32_t i)
+{
+    return feed(w, H2_FRAME_PING, 0, 0, "12345678", 8);
+}
+
+static int do_empty_data(struct world *w, uint32_t i)
+{
+    if (i == 0)
+        feed_get(w, 1, false);
+    return feed(w, H2_FRAME_DATA, 0, 1, NULL, 0);
+}
+
+static int do_empty_continuation(struct world *w, uint32_t i)
+{
+    if (i == 0)
+        feed(w, H2_FRAME_HEADERS, 0, 1, get, sizeof get);
+    return feed(w, H2_FRAME_CONTINUATION, 0, 1, NULL, 0);
+}
+
+static int do_priority(struct world *w, uint32_t i)
+{
+    return feed(w, H2_FRAME_PRIORITY, 0, 1, "\0\0\0\0\1", 5);
+}
+
+static int do_priority_update(struct world *w, uint32_t i)
+{
+    return feed(w, H2_FRAME_PRIORITY_UPDATE, 0, 0, "\0\0\0\1u=1", 7);
+}
+
+static int do_unknown(struct world *w, uint32_t i)
+{
+    return feed(w, (enum h2_frame_type)0x55, 0, 0, "x", 1);
+}
+
+static int do_window(struct world *w, uint32_t i)
+{
+    return feed(w, H2_FRAME_WINDOW_UPDATE, 0, 0, "\0\0\0\1", 4);
+}
+
+static const struct {
+    const char *name;
+    int (*act)(struct world *w, uint32_t i);
+    const char *blame;
+    uint32_t before; /* of the budget that the opening used up */
+} rows[] = {
+    {"reset", do_reset, "budget.resets", 0},
+    {"made reset", do_made_reset, "budget.resets", 0},
+    {"malformed", do_malformed, "budget.resets", 0},
+    {"settings", do_settings, "budget.settings", 1},
+    {"ping", do_ping, "budget.pings", 0},
+    {"empty DATA", do_empty_data, "budget.empty", 0},
+    {"empty CONTINUATION", do_empty_continuation, "budget.empty", 0},
+    {"PRIORITY", do_priority, "budget.priority", 0},
+    {"PRIORITY_UPDATE", do_priority_update, "budget.priority", 0},
+    {"unknown frame", do_unknown, "budget.priority", 0},
+    {"WINDOW_UPDATE", do_window, "budget.window", 0},
+};
+
+static void test_each_budget(void **state)
+{
+    for (size_t r = 0; r < ARRAY_LEN(rows); r++) {
+        struct world w = {0};
+        h2_settings_default(&w.settings, H2_SERVER);
+        w.settings.budget = budget_of(CAP, 0);
+        world_open(&w, H2_SERVER);
+        for (uint32_t i = 0; i < CAP - rows[r].before; i++)
+            if (rows[r].act(&w, i) != 0)
+                fail_msg("%s: %u: %s", rows[r].name, i, h2_conn_blame(w.conn));
+        assert_int_equal(rows[r].act(&w, CAP), ERR_H2_CONN);
+        assert_string_equal(h2_conn_blame(w.conn), rows[r].blame);
+        assert_int_equal(w.conn->code, H2_ENHANCE_YOUR_CALM);
+        assert_true(h2_conn_is_over(w.conn));
+        assert_int_equal(h2_conn_streams(w.conn), 0);
+        world_close(&w);
+    }
+}
+
+/* WINDOW_UPDATE that answers DATA costs nothing. */
+static void test_window_is_earned(void **state)
+{
+    struct world w = {0};
+    char out[4096];
+    h2_settings_default(&w.settings, H2_SERVER);
+    w.settings.budget = budget_of(1, 0);
+    world_open(&w, H2_SERVER);
+    feed_get(&w, 1, true);
+    const struct http_head head = {.status = 200};
+    h2_stream_respond(w.last, &head, false);
+    for (unsigned i = 0; i < 50; i++) {
+        h2_stream_body(w.last, SLICE("0123456789"), NULL, false);
+        h2_conn_output(w.conn, out, sizeof out, 1);
+        assert_int_equal(do_window(&w, i), 0);
+        assert_int_equal(feed(&w, H2_FRAME_WINDOW_UPDATE, 0, 1, "\0\0\0\1", 4), 0);
+    }
+    world_close(&w);
+}
+
+/* A peer that asks and never reads. */
+static void test_queue(void **state)
+{
+    struct world w = {0};
+    h2_settings_default(&w.settings, H2_SERVER);
+    w.settings.budget = budget_of(1000000, 0);
+    w.settings.max_queued_octets = 1700;
+    world_open(&w, H2_SERVER);
+    uint32_t queued = (uint32_t)buf_len(&w.conn->control), i = 0;
+    for (; queued + 17 <= 1700; queued += 17)
+        assert_int_equal(do_ping(&w, i++), 0);
+    assert_int_equal(do_ping(&w, i), ERR_H2_CONN);
+    assert_string_equal(h2_conn_blame(w.conn), "queue");
+    world_close(&w);
+}
+
+static void test_block_frames(void **state)
+{
+    struct world w = {0};
+    h2_settings_default(&w.settings, H2_SERVER);
+    world_open(&w, H2_SERVER);
+    assert_int_equal(feed(&w, H2_FRAME_HEADERS, 0, 1, get, sizeof get), 0);
+    for (unsigned i = 1; i < H2_BLOCK_FRAMES_MAX; i++)
+        assert_int_equal(feed(&w, H2_FRAME_CONTINUATION, 0, 1, "\0\1x\1y", 5), 0);
+    assert_int_equal(feed(&w, H2_FRAME_CONTINUATION, 0, 1, "\0\1x\1y", 5), ERR_H2_CONN);
+    assert_string_equal(h2_conn_blame(w.conn), "block.size");
+    world_close(&w);
+}
+
+static void test_streams(void **state)
+{
+    struct world w = {0};
+    h2_settings_default(&w.settings, H2_SERVER);
+    w.settings.max_concurrent_streams = CAP;
+    w.settings.budget = budget_of(CAP, 0);
+    world_open(&w, H2_SERVER);
+    for (uint32_t i = 0; i < CAP; i++)
+        assert_int_equal(feed_get(&w, 2 * i + 1, false), 0);
+    assert_int_equal(h2_conn_streams(w.conn), CAP);
+    for (uint32_t i = CAP; i < 2 * CAP; i++)
+        assert_int_equal(feed_get(&w, 2 * i + 1, false), 0);
+    assert_int_equal(h2_conn_streams(w.conn), CAP);
+    assert_int_equal(w.heads, CAP);
+    assert_int_equal(feed_get(&w, 4 * CAP + 1, false), ERR_H2_CONN);
+    assert_int_equal(w.closed, CAP);
+    world_close(&w);
+}
+
+static void test_promises(void **state)
+{
+    struct world w = {0};
+    struct http_head push = {.method = SLICE("GET"),
+                             .scheme = SLICE("https"),
+                             .authority = SLICE("a"),
+                             .path = SLICE("/")};
+    int err;
+    h2_settings_default(&w.settings, H2_SERVER);
+    world_open(&w, H2_SERVER);
+    feed_get(&w, 1, true);
+    for (unsigned i = 0; i < H2_RESERVED_MAX; i++)
+        assert_non_null(h2_stream_promise(w.last, &push, NULL, &err));
+    assert_null(h2_stream_promise(w.last, &push, NULL, &err));
+    assert_int_equal(err, ERR_LIMIT);
+    world_close(&w);
+}
+
+static void test_informational(void **state)
+{
+    struct world w = {0};
+    struct http_head request = {.method = SLICE("GET"),
+                                .scheme = SLICE("https"),
+                                .authority = SLICE("a"),
+                                .path = SLICE("/")};
+    int err;
+    static const char hint[] = "\x08\x03"
+                               "103";
+    h2_settings_default(&w.settings, H2_CLIENT);
+    world_open(&w, H2_CLIENT);
+    assert_non_null(h2_conn_request(w.conn, &request, true, NULL, &err));
+    for (unsigned i = 0; i < H2_INFORMATIONAL_MAX; i++)
+        feed(&w, H2_FRAME_HEADERS, H2_FLAG_END_HEADERS, 1, hint, 5);
+    assert_int_equal(w.closed, 0);
+    assert_int_equal(w.heads, H2_INFORMATIONAL_MAX);
+    assert_int_equal(feed(&w, H2_FRAME_HEADERS, H2_FLAG_END_HEADERS, 1, hint, 5), 0);
+    assert_int_equal(w.closed, 1);
+    world_close(&w);
+}
+
+/* Priorities of streams to come: the oldest gives way. */
+static void test_early_priorities(void **state)
+{
+    struct world w = {0};
+    h2_settings_default(&w.settings, H2_SERVER);
+    world_open(&w, H2_SERVER);
+    for (uint8_t i = 0; i <= H2_EARLY_PRIORITIES; i++) {
+        const uint8_t update[] = {0, 0, 0, (uint8_t)(2 * i + 1), 'u', '=', '1'};
+        assert_int_equal(feed(&w, H2_FRAME_PRIORITY_UPDATE, 0, 0, update, sizeof update), 0);
+    }
+    for (uint32_t i = 0; i <= H2_EARLY_PRIORITIES; i++) {
+        feed_get(&w, 2 * i + 1, true);
+        assert_int_equal(h2_stream_priority(w.last).urgency, i == 0 ? 3 : 1);
+    }
+    world_close(&w);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_bucket),        cmocka_unit_test(test_bucket_never_refilled),
+        cmocka_unit_test(test_each_budget),   cmocka_unit_test(test_window_is_earned),
+        cmocka_unit_test(test_queue),         cmocka_unit_test(test_block_frames),
+        cmocka_unit_test(test_streams),       cmocka_unit_test(test_promises),
+        cmocka_unit_test(test_informational), cmocka_unit_test(test_early_priorities),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
