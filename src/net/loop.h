@@ -15,10 +15,10 @@
 #include <stdint.h>
 
 enum {
-    LOOP_IN = 1,   /* readable */
-    LOOP_OUT = 2,  /* writable */
+    LOOP_IN = 1,    /* readable */
+    LOOP_OUT = 2,   /* writable */
     LOOP_RDHUP = 4, /* the peer has shut down its sending side: read to the end */
-    LOOP_HUP = 8,  /* both sides, or an error is pending */
+    LOOP_HUP = 8,   /* both sides, or an error is pending */
 };
 
 struct loop;
@@ -73,7 +73,8 @@ struct pool *loop_pool(struct loop *l);
 
 void loop_flush(struct loop *l, struct loop_task *t); /* at the end of this turn */
 void loop_reap(struct loop *l, struct loop_task *t);  /* after all flush tasks of this turn */
-void loop_again(struct loop *l, struct loop_task *t); /* in the next turn, which then does not wait */
+void loop_again(struct loop *l,
+                struct loop_task *t); /* in the next turn, which then does not wait */
 
 /* (Re)arm; precision about 8 ms, never early.  Arming far ahead and often is cheap: a timer that is
  * pushed back only notes its new time. */

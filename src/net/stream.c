@@ -288,8 +288,10 @@ ssize_t stream_read(struct stream *s, void *buf, size_t cap)
 {
     if (!stream_is_open(s))
         return ERR_CLOSED;
-    if (s->ended)
+    if (s->ended) {
+        s->can_read = s->in_kernel = false;
         return s->failed ? ERR_CLOSED : 0;
+    }
     if (s->connecting || !s->can_read || cap == 0)
         return ERR_AGAIN;
     ssize_t n = s->tls ? read_tls(s, buf, cap) : recv_once(s, buf, cap);
