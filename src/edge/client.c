@@ -40,14 +40,14 @@ static void on_due(struct loop_timer *t)
 {
     struct client *c = CONTAINER_OF(t, struct client, timer);
     CHECK_MAGIC(c, CLIENT_MAGIC);
-    if (!c->established || c->closing || (!c->h1 && !c->h2)) {
+    if (!c->established || c->closing || (!c->http.h1 && !c->http.h2)) {
         client_kill(c);
     } else if (c->open) {
         arm_idle(c); /* exchanges have clocks of their own */
-    } else if (c->h1 && h1_conn_request_begun(c->h1)) {
+    } else if (c->http.h1 && h1_conn_request_begun(c->http.h1)) {
         struct http_head head = {.status = 408, .content_length = 0};
-        if (h1_conn_can_respond(c->h1))
-            h1_conn_send_head(c->h1, &head, true, true);
+        if (h1_conn_can_respond(c->http.h1))
+            h1_conn_send_head(c->http.h1, &head, true, true);
         c->closing = true;
         client_wants_flush(c);
         arm_idle(c);
@@ -60,9 +60,8 @@ static void on_due(struct loop_timer *t)
 
 static void count_octets(struct client *c)
 {
-    stats_add(&c->shard->stats->client_octets_in, c->stream.octets_in);
-    stats_add(&c->shard->stats->client_octets_out, c->stream.octets_out);
-    c->stream.octets_in = c->stream.octets_out = 0;
+    struct stats_loop *st = c->shard->stats;
+    engine_count(&c->stream, &c->counted, &st->client_octets_in, &st->client_octets_out);
 }
 
 static void reap(struct loop_task *t)
@@ -70,10 +69,7 @@ static void reap(struct loop_task *t)
     struct client *c = CONTAINER_OF(t, struct client, reap);
     struct shard *s = c->shard;
     CHECK_MAGIC(c, CLIENT_MAGIC);
-    if (c->h1)
-        h1_conn_free(c->h1);
-    if (c->h2)
-        h2_conn_free(c->h2);
+    engine_free(&c->http);
     site_unref(c->memo_site);
     routes_unref(c->tls_routes);
     push_seen_fini(&c->seen, s->pool);
@@ -108,15 +104,15 @@ void client_shutdown(struct client *c)
 {
     if (c->dead)
         return;
-    if (c->h2) {
-        h2_conn_shutdown(c->h2);
+    if (c->http.h2) {
+        h2_conn_shutdown(c->http.h2);
         client_wants_flush(c);
         if (c->open == 0) {
             c->closing = true;
             arm_idle(c);
         }
-    } else if (c->h1 && c->open) {
-        h1_conn_shutdown(c->h1);
+    } else if (c->http.h1 && c->open) {
+        h1_conn_shutdown(c->http.h1);
     } else {
         client_kill(c);
     }
@@ -129,7 +125,7 @@ static void h1_on_head(void *user, const struct http_head *head, bool end)
     struct client *c = user;
     /* The engine does not know TLS: the scheme is the connection's. */
     ((struct http_head *)(uintptr_t)head)->scheme = c->https ? SLICE("https") : SLICE("http");
-    exchange_begin(c, NULL, h1_conn_arena(c->h1), head, end);
+    exchange_begin(c, NULL, h1_conn_arena(c->http.h1), head, end);
 }
 
 static void h1_on_body(void *user, struct slice octets, bool end)
@@ -257,7 +253,8 @@ int client_send_head(struct exchange *x, const struct http_head *head, bool end)
     struct client *c = x->client;
     client_wants_flush(c);
     return x->cs ? h2_stream_respond(x->cs, head, end)
-                 : h1_conn_send_head(c->h1, head, end, c->shard->draining && head->status >= 200);
+                 : h1_conn_send_head(c->http.h1, head, end,
+                                     c->shard->draining && head->status >= 200);
 }
 
 int client_send_body(struct exchange *x, struct slice octets, bool end)
@@ -266,14 +263,15 @@ int client_send_body(struct exchange *x, struct slice octets, bool end)
     struct chunk *chunk = shard_chunk_of(x->shard, octets);
     client_wants_flush(c);
     return x->cs ? h2_stream_body(x->cs, octets, chunk, end)
-                 : h1_conn_send_body(c->h1, octets, chunk, end);
+                 : h1_conn_send_body(c->http.h1, octets, chunk, end);
 }
 
 int client_send_trailers(struct exchange *x, const struct fields *trailers)
 {
     struct client *c = x->client;
     client_wants_flush(c);
-    return x->cs ? h2_stream_trailers(x->cs, trailers) : h1_conn_send_trailers(c->h1, trailers);
+    return x->cs ? h2_stream_trailers(x->cs, trailers)
+                 : h1_conn_send_trailers(c->http.h1, trailers);
 }
 
 void client_cut(struct exchange *x, enum h2_code code)
@@ -295,7 +293,7 @@ size_t client_queued(const struct exchange *x)
 {
     if (x->ended)
         return 0;
-    return x->cs ? h2_stream_queued(x->cs) : h1_conn_queued(x->client->h1);
+    return x->cs ? h2_stream_queued(x->cs) : h1_conn_queued(x->client->http.h1);
 }
 
 void client_consumed(struct exchange *x, size_t octets)
@@ -306,7 +304,7 @@ void client_consumed(struct exchange *x, size_t octets)
     if (x->cs) {
         if (octets) {
             h2_stream_consumed(x->cs, octets);
-            if (h2_conn_has_output(c->h2))
+            if (h2_conn_has_output(c->http.h2))
                 client_wants_flush(c);
         }
         return;
@@ -325,30 +323,20 @@ void client_consumed(struct exchange *x, size_t octets)
 static void flush(struct loop_task *t)
 {
     struct client *c = CONTAINER_OF(t, struct client, flush);
-    struct shard *s = c->shard;
     CHECK_MAGIC(c, CLIENT_MAGIC);
-    char *out = loop_scratch(s->loop, 2);
-    size_t budget = SHARD_TURN_OCTETS;
-    if (!c->h1 && !c->h2)
+    if (!c->http.h1 && !c->http.h2)
         return;
-    while (!c->dead && !stream_is_blocked(&c->stream) && budget) {
-        size_t n = c->h2 ? h2_conn_output(c->h2, out, SHARD_READ_OCTETS, shard_now_us(s))
-                         : h1_conn_output(c->h1, out, SHARD_READ_OCTETS);
-        if (n == 0 || c->dead)
-            break;
-        budget = budget > n ? budget - n : 0;
-        if (stream_write(&c->stream, out, n) < 0) {
-            client_kill(c);
-            return;
-        }
-    }
-    if (c->dead || stream_is_blocked(&c->stream))
+    int err = engine_flush(&c->http, c->shard, &c->stream, &c->dead, &c->flush);
+    if (c->dead)
         return;
-    if (budget == 0) {
-        loop_again(s->loop, &c->flush);
+    count_octets(c);
+    if (err < 0) {
+        client_kill(c);
         return;
     }
-    if (c->h2 ? h2_conn_is_over(c->h2) : c->closing && !h1_conn_has_output(c->h1)) {
+    if (stream_is_blocked(&c->stream) || engine_has_output(&c->http))
+        return;
+    if (c->http.h2 ? h2_conn_is_over(c->http.h2) : c->closing && !c->current) {
         c->closing = true;
         stream_shutdown(&c->stream);
         arm_idle(c); /* the peer reads the rest and closes, or time ends it */
@@ -368,7 +356,7 @@ static bool is_request_line(struct slice in)
 static void refuse(struct client *c, int err)
 {
     stats_add(&c->shard->stats->requests_malformed, 1);
-    if (c->h2) {
+    if (c->http.h2) {
         stats_add(&c->shard->stats->h2_aborts, 1);
         client_wants_flush(c); /* GOAWAY waits */
         c->closing = true;
@@ -379,20 +367,20 @@ static void refuse(struct client *c, int err)
         client_kill(c); /* the request's content is what could not be read */
         return;
     }
-    if (h1_conn_can_respond(c->h1)) {
+    if (h1_conn_can_respond(c->http.h1)) {
         const struct err_row *row = err_row(err);
         char text[96], length[8];
         int n = snprintf(text, sizeof text, "%d %s\n\n%s\n", row->http_status,
                          status_phrase((unsigned)row->http_status), row->text);
         struct http_head head = {.status = (uint16_t)row->http_status, .content_length = n};
-        struct arena *a = h1_conn_arena(c->h1);
+        struct arena *a = h1_conn_arena(c->http.h1);
         snprintf(length, sizeof length, "%d", n);
         fields_add_token(&head.fields, a, TOKEN_CONTENT_TYPE, SLICE("text/plain; charset=utf-8"));
         fields_add_token(&head.fields, a, TOKEN_CONTENT_LENGTH, slice_str(length));
         fields_add_token(&head.fields, a, TOKEN_DATE,
                          slice_of(c->shard->date, sizeof c->shard->date));
-        if (h1_conn_send_head(c->h1, &head, false, true) == 0)
-            h1_conn_send_body(c->h1, slice_of(text, (size_t)n), NULL, true);
+        if (h1_conn_send_head(c->http.h1, &head, false, true) == 0)
+            h1_conn_send_body(c->http.h1, slice_of(text, (size_t)n), NULL, true);
     }
     c->closing = true;
     client_wants_flush(c);
@@ -406,14 +394,14 @@ static bool start_engine(struct client *c, bool h2)
         struct h2_settings set;
         h2_settings_default(&set, H2_SERVER);
         set.enable_connect = false; /* no worker is asked for a tunnel yet */
-        c->h2 = h2_conn_new(H2_SERVER, &set, &h2_events, c, s->pool, shard_now_us(s));
+        c->http.h2 = h2_conn_new(H2_SERVER, &set, &h2_events, c, s->pool, shard_now_us(s));
         stats_add(&s->stats->connections_h2, 1);
     } else {
         struct h1_limits limits;
         h1_limits_default(&limits);
-        c->h1 = h1_conn_new(H1_SERVER, &limits, &h1_events, c, s->pool);
+        c->http.h1 = h1_conn_new(H1_SERVER, &limits, &h1_events, c, s->pool);
     }
-    if (!c->h1 && !c->h2)
+    if (!c->http.h1 && !c->http.h2)
         return false;
     if (s->draining)
         client_shutdown(c);
@@ -437,21 +425,20 @@ static int sniff(struct client *c, const char *in, size_t len)
         return ERR_NOMEM;
     if (before == 0)
         return 0;
-    return same ? h2_conn_feed(c->h2, c->sniffed, before, shard_now_us(c->shard))
-                : h1_conn_feed(c->h1, c->sniffed, before);
+    return same ? h2_conn_feed(c->http.h2, c->sniffed, before, shard_now_us(c->shard))
+                : h1_conn_feed(c->http.h1, c->sniffed, before);
 }
 
 static int feed(struct client *c, const char *in, size_t len)
 {
     int err = 0;
-    if (!c->h1 && !c->h2)
+    if (!c->http.h1 && !c->http.h2)
         err = sniff(c, in, len);
     if (err < 0)
         return err == ERR_AGAIN ? 0 : err;
     if (c->dead)
         return 0;
-    return c->h2 ? h2_conn_feed(c->h2, in, len, shard_now_us(c->shard))
-                 : h1_conn_feed(c->h1, in, len);
+    return engine_feed(&c->http, in, len, shard_now_us(c->shard));
 }
 
 static void on_established(struct client *c)
@@ -467,7 +454,7 @@ static void on_established(struct client *c)
     c->tls_routes = NULL;
     if (!start_engine(c, tls_alpn_is_h2(t)) && !c->dead)
         client_kill(c);
-    else if (c->h2)
+    else if (c->http.h2)
         client_wants_flush(c); /* SETTINGS go with the first flight */
 }
 
@@ -475,16 +462,16 @@ static void read_some(struct client *c)
 {
     struct shard *s = c->shard;
     size_t budget = SHARD_TURN_OCTETS;
-    if (c->h1 && !c->current && !c->closing) {
-        int err = h1_conn_resume(c->h1); /* a pipelined request that waited inside */
+    if (c->http.h1 && !c->current && !c->closing) {
+        int err = h1_conn_resume(c->http.h1); /* a pipelined request that waited inside */
         if (err < 0 && !c->dead)
             refuse(c, err);
-        if (!c->dead && h1_conn_has_output(c->h1))
+        if (!c->dead && h1_conn_has_output(c->http.h1))
             client_wants_flush(c);
     }
     while (!c->dead && !c->paused && stream_can_read(&c->stream) && budget &&
-           (!c->h1 || c->closing || h1_conn_wants_input(c->h1))) {
-        ssize_t n = stream_read(&c->stream, s->rx->octets, SHARD_RX_OCTETS);
+           (!c->http.h1 || c->closing || h1_conn_wants_input(c->http.h1))) {
+        ssize_t n = engine_read(s, &c->stream, &budget);
         if (!c->established && stream_is_established(&c->stream))
             on_established(c);
         if (c->dead)
@@ -493,8 +480,8 @@ static void read_some(struct client *c)
             break;
         if (n <= 0) {
             /* A client that has shut down its sending side may still wait for its answer. */
-            if (n == 0 && c->h1 && c->current && c->current->request_ended && !c->closing) {
-                h1_conn_shutdown(c->h1);
+            if (n == 0 && c->http.h1 && c->current && c->current->request_ended && !c->closing) {
+                h1_conn_shutdown(c->http.h1);
                 c->closing = true;
                 c->paused = true;
                 return;
@@ -502,7 +489,6 @@ static void read_some(struct client *c)
             client_kill(c);
             return;
         }
-        budget = budget > (size_t)n ? budget - (size_t)n : 0;
         if (c->closing)
             continue; /* read and dropped, so that the peer gets our last octets, not a reset */
         int err = feed(c, s->rx->octets, (size_t)n);
@@ -511,17 +497,18 @@ static void read_some(struct client *c)
         if (c->dead)
             return;
         if (err < 0) {
-            bool first = c->h1 && !c->https && c->stream.octets_in == (uint64_t)n;
-            if ((err == ERR_NOMEM && !c->h2 && !c->h1) ||
+            bool first = c->http.h1 && !c->https && c->stream.octets_in == (uint64_t)n;
+            if ((err == ERR_NOMEM && !c->http.h2 && !c->http.h1) ||
                 (first && !is_request_line(slice_of(s->rx->octets, (size_t)n))))
                 client_kill(c);
             else
                 refuse(c, err);
             return;
         }
-        if (c->h2 ? h2_conn_has_output(c->h2) : c->h1 && h1_conn_has_output(c->h1))
+        if (engine_has_output(&c->http))
             client_wants_flush(c);
     }
+    count_octets(c);
     if (!c->dead && !c->paused && stream_can_read(&c->stream) && budget == 0)
         loop_again(s->loop, &c->read);
 }

@@ -3,8 +3,8 @@
 #ifndef EDGE_CLIENT_H
 #define EDGE_CLIENT_H
 
+#include "edge/engine.h"
 #include "edge/exchange.h"
-#include "http/h1.h"
 #include "push/seen.h"
 
 #define CLIENT_MAGIC 0x434c4e54u
@@ -23,8 +23,8 @@ struct client {
     struct shard *shard;
     struct list node;
     struct list exchanges;
-    struct h1_conn *h1;
-    struct h2_conn *h2;
+    struct engine http;
+    struct engine_counted counted;
     struct exchange *current; /* h1 */
     struct loop_task flush, read, reap;
     struct loop_timer timer;
@@ -36,7 +36,6 @@ struct client {
     uint64_t memo_revision;
     uint8_t memo_len;
     char memo_authority[63];
-    uint64_t octets_in_counted, octets_out_counted;
     uint64_t idle_us;
     uint32_t open_pushes;
     uint32_t open; /* exchanges */
@@ -69,7 +68,7 @@ size_t client_queued(const struct exchange *x);
 void client_consumed(struct exchange *x, size_t octets);
 static inline bool client_is_h2(const struct client *c)
 {
-    return c->h2 != NULL;
+    return c->http.h2 != NULL;
 }
 
 #endif

@@ -45,9 +45,9 @@ static struct push_facts gather(const struct exchange *x, const struct push_prom
     struct slice authority = p->request.authority, scheme = p->request.scheme;
     return (struct push_facts){
         .policy = x->site->route.flags & ROUTE_PUSH_OFF ? PUSH_POLICY_OFF : PUSH_POLICY_AUTO,
-        .client_h2 = c->h2 != NULL,
-        .client_push_enabled = c->h2 && h2_conn_peer_push_enabled(c->h2),
-        .client_max_streams = c->h2 ? h2_conn_peer_max_streams(c->h2) : 0,
+        .client_h2 = c->http.h2 != NULL,
+        .client_push_enabled = c->http.h2 && h2_conn_peer_push_enabled(c->http.h2),
+        .client_max_streams = c->http.h2 ? h2_conn_peer_max_streams(c->http.h2) : 0,
         .authority_same_app = same_app(x, authority),
         .authority_covered = covered(x, authority),
         /* Go's workers write "http" into their promises: the connection is meant. */
@@ -56,7 +56,8 @@ static struct push_facts gather(const struct exchange *x, const struct push_prom
         .parent_pushed = x->pushed,
         .parent_open = x->cs && !x->ended && !x->response_ended,
         .going_away = x->shard->draining,
-        .seen = c->h2 && push_seen_has(&c->seen, &x->shard->seen_key, authority, p->request.path),
+        .seen =
+            c->http.h2 && push_seen_has(&c->seen, &x->shard->seen_key, authority, p->request.path),
         .open_pushes = c->open_pushes,
         .max_pushes = CLIENT_PUSHES_MAX,
     };

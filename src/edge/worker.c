@@ -23,9 +23,8 @@ static void wants_flush(struct worker *w)
 
 static void count_octets(struct worker *w)
 {
-    stats_add(&w->shard->stats->worker_octets_in, w->stream.octets_in);
-    stats_add(&w->shard->stats->worker_octets_out, w->stream.octets_out);
-    w->stream.octets_in = w->stream.octets_out = 0;
+    struct stats_loop *st = w->shard->stats;
+    engine_count(&w->stream, &w->counted, &st->worker_octets_in, &st->worker_octets_out);
 }
 
 static void reap(struct loop_task *t)
@@ -33,10 +32,7 @@ static void reap(struct loop_task *t)
     struct worker *w = CONTAINER_OF(t, struct worker, reap);
     struct shard *s = w->shard;
     CHECK_MAGIC(w, WORKER_MAGIC);
-    if (w->h1)
-        h1_conn_free(w->h1);
-    if (w->h2)
-        h2_conn_free(w->h2);
+    engine_free(&w->http);
     w->magic = 0;
     pool_put(s->pool, w, sizeof *w);
 }
@@ -56,7 +52,7 @@ static void kill_worker(struct worker *w)
     loop_task_cancel(&w->read);
     loop_timer_clear(&w->timer);
     list_remove(&w->node);
-    if (w->h2) {
+    if (w->http.h2) {
         b->h2_count[w->klass]--;
     } else {
         b->h1_count--;
@@ -84,16 +80,16 @@ static void worker_fail(struct worker *w, enum exchange_fault fault)
 {
     if (w->dead)
         return;
-    if (w->h2) {
+    if (w->http.h2) {
         w->retired = true;
-        h2_conn_abort(w->h2, H2_NO_ERROR); /* on_close of each stream */
+        h2_conn_abort(w->http.h2, H2_NO_ERROR); /* on_close of each stream */
         kill_worker(w);
         return;
     }
     struct exchange *x = w->x;
     bool untouched = !w->connected || w->stream.octets_out == w->octets_before;
     bool fresh = !w->reused;
-    bool begun = h1_conn_response_begun(w->h1);
+    bool begun = h1_conn_response_begun(w->http.h1);
     w->x = NULL;
     kill_worker(w);
     if (x) {
@@ -271,42 +267,34 @@ static const struct h2_events h2_events = {
 
 /* ---- the socket ---- */
 
+/* Over, or nothing but answers that nobody reads is left on it. */
+static bool is_finished(const struct worker *w)
+{
+    return h2_conn_is_over(w->http.h2) ||
+           (w->retired && h2_conn_streams(w->http.h2) == w->draining);
+}
+
 static void flush(struct loop_task *t)
 {
     struct worker *w = CONTAINER_OF(t, struct worker, flush);
-    struct shard *s = w->shard;
     CHECK_MAGIC(w, WORKER_MAGIC);
-    char *out = loop_scratch(s->loop, 2);
-    size_t budget = SHARD_TURN_OCTETS;
-    while (!w->dead && w->connected && !stream_is_blocked(&w->stream) && budget) {
-        size_t n = w->h2 ? h2_conn_output(w->h2, out, SHARD_READ_OCTETS, shard_now_us(s))
-                         : h1_conn_output(w->h1, out, SHARD_READ_OCTETS);
-        if (n == 0 || w->dead)
-            break;
-        budget = budget > n ? budget - n : 0;
-        if (stream_write(&w->stream, out, n) < 0) {
-            worker_fail(w, FAULT_CLOSED);
-            return;
-        }
-    }
+    if (!w->connected)
+        return;
+    int err = engine_flush(&w->http, w->shard, &w->stream, &w->dead, &w->flush);
     if (w->dead)
         return;
-    if (w->h2 &&
-        (h2_conn_is_over(w->h2) || (w->retired && h2_conn_streams(w->h2) == w->draining))) {
+    count_octets(w);
+    if (err < 0 || (w->http.h2 && is_finished(w)))
         worker_fail(w, FAULT_CLOSED);
-        return;
-    }
-    if (w->connected && !stream_is_blocked(&w->stream) && budget == 0)
-        loop_again(s->loop, &w->flush);
 }
 
 static void on_eof(struct worker *w)
 {
-    if (w->h2) {
+    if (w->http.h2) {
         worker_fail(w, FAULT_CLOSED);
         return;
     }
-    int err = h1_conn_eof(w->h1);
+    int err = h1_conn_eof(w->http.h1);
     if (!w->dead)
         worker_fail(w, err == ERR_TRUNCATED ? FAULT_CUT : FAULT_CLOSED);
 }
@@ -316,7 +304,7 @@ static void read_some(struct worker *w)
     struct shard *s = w->shard;
     size_t budget = SHARD_TURN_OCTETS;
     while (!w->dead && !w->paused && stream_can_read(&w->stream) && budget) {
-        ssize_t n = stream_read(&w->stream, s->rx->octets, SHARD_RX_OCTETS);
+        ssize_t n = engine_read(s, &w->stream, &budget);
         if (n == ERR_AGAIN)
             break;
         if (n == 0) {
@@ -327,26 +315,21 @@ static void read_some(struct worker *w)
             worker_fail(w, FAULT_CLOSED);
             return;
         }
-        budget = budget > (size_t)n ? budget - (size_t)n : 0;
-        int err = w->h2 ? h2_conn_feed(w->h2, s->rx->octets, (size_t)n, shard_now_us(s))
-                        : h1_conn_feed(w->h1, s->rx->octets, (size_t)n);
+        int err = engine_feed(&w->http, s->rx->octets, (size_t)n, shard_now_us(s));
         if (shard_refresh_rx(s) < 0)
             err = ERR_NOMEM;
         if (w->dead)
             return;
-        if (err < 0) {
-            worker_fail(w, FAULT_MALFORMED);
-            return;
-        }
         /* An answer that nobody asked for, or octets behind one: the connection is not to be
          * trusted with another request (RFC 9112 11.1). */
-        if (w->h1 && !w->x && h1_conn_response_begun(w->h1)) {
+        if (err < 0 || (w->http.h1 && !w->x && h1_conn_response_begun(w->http.h1))) {
             worker_fail(w, FAULT_MALFORMED);
             return;
         }
-        if (w->h2 ? h2_conn_has_output(w->h2) || w->retired : h1_conn_has_output(w->h1))
+        if (engine_has_output(&w->http) || w->retired)
             wants_flush(w);
     }
+    count_octets(w);
     if (!w->dead && !w->paused && stream_can_read(&w->stream))
         loop_again(s->loop, &w->read);
 }
@@ -422,21 +405,21 @@ static struct worker *worker_new(struct backend *b, enum worker_class klass, int
         set.conn_window = 4u << 20;
         /* A worker resets streams for reasons of its own; only its own app suffers from it. */
         set.budget.resets = (struct h2_bucket){.burst = 100000, .per_second = 100000};
-        w->h2 = h2_conn_new(H2_CLIENT, &set, &h2_events, w, s->pool, shard_now_us(s));
+        w->http.h2 = h2_conn_new(H2_CLIENT, &set, &h2_events, w, s->pool, shard_now_us(s));
     } else {
         struct h1_limits limits;
         h1_limits_default(&limits);
-        w->h1 = h1_conn_new(H1_CLIENT, &limits, &h1_events, w, s->pool);
+        w->http.h1 = h1_conn_new(H1_CLIENT, &limits, &h1_events, w, s->pool);
     }
-    if (w->h1 || w->h2)
+    if (w->http.h1 || w->http.h2)
         *err_out = stream_connect(&w->stream, s->loop, &b->address, &stream_events);
     if (*err_out < 0) {
         if (*err_out != ERR_NOMEM)
             stats_add(&s->stats->worker_connect_failures, 1);
-        if (w->h1)
-            h1_conn_free(w->h1);
-        if (w->h2)
-            h2_conn_free(w->h2);
+        if (w->http.h1)
+            h1_conn_free(w->http.h1);
+        if (w->http.h2)
+            h2_conn_free(w->http.h2);
         pool_put(s->pool, w, sizeof *w);
         return NULL;
     }
@@ -466,7 +449,7 @@ bool worker_sweep(struct backend *b, bool all)
         LIST_FOR(node, &b->h2_conns[k])
         {
             struct worker *w = LIST_ENTRY(node, struct worker, node);
-            if (all && h2_conn_streams(w->h2) == w->draining)
+            if (all && h2_conn_streams(w->http.h2) == w->draining)
                 worker_fail(w, FAULT_CLOSED);
         }
     }
@@ -502,8 +485,8 @@ static struct worker *take_h2(struct backend *b, enum worker_class klass, int *e
     LIST_FOR(node, &b->h2_conns[klass])
     {
         struct worker *w = LIST_ENTRY(node, struct worker, node);
-        if (!w->retired && h2_conn_can_open(w->h2) > 0 &&
-            h2_conn_streams(w->h2) < WORKER_H2_STREAMS)
+        if (!w->retired && h2_conn_can_open(w->http.h2) > 0 &&
+            h2_conn_streams(w->http.h2) < WORKER_H2_STREAMS)
             return w;
     }
     if (b->h2_count[klass] >= WORKER_H2_MAX) {
@@ -517,15 +500,15 @@ static struct worker *take_h2(struct backend *b, enum worker_class klass, int *e
 static int join(struct exchange *x, struct worker *w)
 {
     bool end = x->request_ended && x->held.octets == 0 && x->held_trailers.count == 0;
-    int err = forward_request(x, w->h2 != NULL);
+    int err = forward_request(x, w->http.h2 != NULL);
     if (err < 0)
         return err;
-    if (w->h2) {
-        x->ws = h2_conn_request(w->h2, &x->forward, end, x, &err);
+    if (w->http.h2) {
+        x->ws = h2_conn_request(w->http.h2, &x->forward, end, x, &err);
         if (!x->ws)
             return err;
     } else {
-        err = h1_conn_send_head(w->h1, &x->forward, end, false);
+        err = h1_conn_send_head(w->http.h1, &x->forward, end, false);
         if (err < 0)
             return err;
         w->x = x;
@@ -569,7 +552,7 @@ int worker_attach(struct exchange *x)
             err = join(x, w);
             if (err == 0)
                 return 0;
-            if (w->h1 && !w->x)
+            if (w->http.h1 && !w->x)
                 kill_worker(w); /* a head that the engine refused leaves nothing to reuse */
             return err;
         }
@@ -618,7 +601,7 @@ void worker_cancel(struct exchange *x)
     if (!w)
         return;
     detach(x);
-    if (w->h2) {
+    if (w->http.h2) {
         /* A request whose end was not sent cannot be left to drain: the worker waits for it. */
         if (!x->request_sent && !x->pushed) {
             h2_stream_set_user(ws, NULL);
@@ -645,22 +628,23 @@ int worker_send_body(struct exchange *x, struct slice octets, bool end)
     struct worker *w = x->worker;
     struct chunk *chunk = shard_chunk_of(x->shard, octets);
     wants_flush(w);
-    return w->h2 ? h2_stream_body(x->ws, octets, chunk, end)
-                 : h1_conn_send_body(w->h1, octets, chunk, end);
+    return w->http.h2 ? h2_stream_body(x->ws, octets, chunk, end)
+                      : h1_conn_send_body(w->http.h1, octets, chunk, end);
 }
 
 int worker_send_trailers(struct exchange *x, const struct fields *trailers)
 {
     struct worker *w = x->worker;
     wants_flush(w);
-    return w->h2 ? h2_stream_trailers(x->ws, trailers) : h1_conn_send_trailers(w->h1, trailers);
+    return w->http.h2 ? h2_stream_trailers(x->ws, trailers)
+                      : h1_conn_send_trailers(w->http.h1, trailers);
 }
 
 size_t worker_queued(const struct exchange *x)
 {
     if (!x->worker)
         return 0;
-    return x->ws ? h2_stream_queued(x->ws) : h1_conn_queued(x->worker->h1);
+    return x->ws ? h2_stream_queued(x->ws) : h1_conn_queued(x->worker->http.h1);
 }
 
 void worker_consumed(struct exchange *x, size_t octets)
@@ -668,10 +652,10 @@ void worker_consumed(struct exchange *x, size_t octets)
     struct worker *w = x->worker;
     if (!w || w->dead)
         return;
-    if (w->h2) {
+    if (w->http.h2) {
         if (octets) {
             h2_stream_consumed(x->ws, octets);
-            if (h2_conn_has_output(w->h2))
+            if (h2_conn_has_output(w->http.h2))
                 wants_flush(w);
         }
         return;

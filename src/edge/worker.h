@@ -4,8 +4,8 @@
 #ifndef EDGE_WORKER_H
 #define EDGE_WORKER_H
 
+#include "edge/engine.h"
 #include "edge/exchange.h"
-#include "http/h1.h"
 #include "push/ration.h"
 
 #define WORKER_MAGIC  0x574f524bu
@@ -53,8 +53,8 @@ struct worker {
     struct shard *shard;
     struct backend *backend;
     struct list node;
-    struct h1_conn *h1;
-    struct h2_conn *h2;
+    struct engine http;
+    struct engine_counted counted;
     struct exchange *x;  /* h1: the exchange under way */
     struct list waiting; /* exchanges that hold content until the connection is there */
     struct loop_task flush, read, reap;

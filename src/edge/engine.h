@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A connection's protocol engine, whichever version it speaks, and the socket's turn around it: the
+ * part that the clients' and the workers' side share. */
+#ifndef EDGE_ENGINE_H
+#define EDGE_ENGINE_H
+
+#include "edge/shard.h"
+#include "http/h1.h"
+#include "http/h2.h"
+
+struct engine { /* at most one of them is there */
+    struct h1_conn *h1;
+    struct h2_conn *h2;
+};
+
+/* Octets of a stream that the counters have already. */
+struct engine_counted {
+    uint64_t in, out;
+};
+
+void engine_free(struct engine *e);
+int engine_feed(struct engine *e, const void *in, size_t len, uint64_t now_us);
+bool engine_has_output(const struct engine *e);
+
+/* Write what the engine has to say: as few sends as possible, until nothing is left, the socket
+ * takes no more, or this connection's share of the turn is used up (then `again` is queued).
+ * dead: set by callbacks when the connection was given up meanwhile.
+ * return  0, or the stream's error */
+int engine_flush(struct engine *e, struct shard *s, struct stream *st, const bool *dead,
+                 struct loop_task *again);
+/* One read into s->rx.  return  octets, 0 at the end, or the stream's error; *budget shrinks */
+ssize_t engine_read(struct shard *s, struct stream *st, size_t *budget);
+/* Adds what is new. */
+void engine_count(const struct stream *st, struct engine_counted *counted, _Atomic uint64_t *in,
+                  _Atomic uint64_t *out);
+
+#endif
