@@ -45,7 +45,7 @@ static json_t *last_exit(const struct control_instance *in)
     return json_pack(
         "{s:I,s:o,s:o,s:I,s:s}", "generation", (json_int_t)in->ended.generation, "status",
         in->ended.exit_code < 0 ? json_null() : json_integer(in->ended.exit_code), "signal",
-        in->ended.exit_code < 0 ? json_integer(in->ended.exit_signal) : json_null(), "ranMs",
+        in->ended.exit_signal ? json_integer(in->ended.exit_signal) : json_null(), "ranMs",
         (json_int_t)in->ended.ran_ms, "text", words);
 }
 

@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 /* How long after a restart of control instances may take to be found again. */
-#define HOLD_MS 5000u
+#define HOLD_MS 10000u
 
 void control_leave(struct control *c, int exit_code)
 {
@@ -89,8 +89,9 @@ static struct manifest *load(const struct control *c)
     return manifest_load(c->manifest_path, is_given ? IPC_MANIFEST_FD : -1, c->hello.as_root != 0);
 }
 
-static void on_hello(struct control *c, const struct ipc_hello *hello)
+static void on_hello(struct control *c, const struct ipc_message *m)
 {
+    const struct ipc_hello *hello = &m->body.HELLO;
     if (c->has_hello) {
         log_event(LOG_ERROR, "control.channel", "error=\"a second HELLO\"");
         control_leave(c, 70);
@@ -98,6 +99,8 @@ static void on_hello(struct control *c, const struct ipc_hello *hello)
     }
     c->hello = *hello;
     c->has_hello = true;
+    /* Without counters an earlier control ended before anything was committed. */
+    c->is_resumed = hello->restarted && m->fd_count;
     c->manifest = load(c);
     if (!c->manifest || c->manifest->faults.count) {
         if (c->manifest)
@@ -111,15 +114,16 @@ static void on_hello(struct control *c, const struct ipc_hello *hello)
         return;
     }
     greeting_init(c);
-    if (!hello->restarted) {
-        wanted_send(c);
-        return;
+    if (c->is_resumed) {
+        /* What runs goes on: the same wanted state changes nothing, and no routes are published
+         * until the instances that are in them have been found again. */
+        c->greeted = true;
+        c->revision =
+            clock_mono_us() / 1000; /* above all that an earlier life can have given out */
+        loop_timer_set(c->loop, &c->hold, loop_now_us(c->loop) + HOLD_MS * 1000);
+        log_event(LOG_INFO, "control.resume", "apps=%u", c->app_count);
     }
-    /* What runs goes on as it is; monitor tells about it next. */
-    c->greeted = true;
-    loop_timer_set(c->loop, &c->hold, loop_now_us(c->loop) + HOLD_MS * 1000);
-    c->revision = clock_mono_us() / 1000; /* above all that an earlier life can have given out */
-    log_event(LOG_INFO, "control.resume", "apps=%u", c->app_count);
+    wanted_send(c);
 }
 
 static void on_listening(struct control *c, struct ipc_message *m)
@@ -172,7 +176,7 @@ static void on_message(struct control *c, struct ipc_message *m)
         return;
     }
     if (m->type == IPC_HELLO)
-        on_hello(c, &m->body.HELLO);
+        on_hello(c, m);
     else if (m->type == IPC_LISTENING)
         on_listening(c, m);
     else if (m->type == IPC_COMMITTED)

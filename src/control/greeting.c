@@ -71,6 +71,8 @@ void instance_end_text(const struct control_instance *in, char *out, size_t cap)
 {
     if (!in->was_ended)
         snprintf(out, cap, "%s", "");
+    else if (in->ended.exit_code < 0 && in->ended.exit_signal == 0)
+        snprintf(out, cap, "no process could be made");
     else if (in->ended.exit_code < 0)
         snprintf(out, cap, "ended by signal %d (%s) after %lu ms", in->ended.exit_signal,
                  sigdescr_np(in->ended.exit_signal) ? sigdescr_np(in->ended.exit_signal)
@@ -255,7 +257,7 @@ void greeting_update(struct control *c, struct control_app *app)
             loop_timer_set(c->loop, &app->tell, loop_now_us(c->loop) + TELL_MS * 1000);
     }
     if (app_ready_count(app) == app->instance_count) {
-        bool news = c->greeted && !c->hello.restarted && !app->ready_told;
+        bool news = c->greeted && !c->is_resumed && !app->ready_told;
         char url[384];
         app->failure_told = false;
         if (news && main_url(c, app, url, sizeof url)) {

@@ -69,6 +69,7 @@ struct control {
     struct manifest *manifest;
     struct ipc_hello hello;
     bool has_hello, is_committed;
+    bool is_resumed; /* an earlier control had committed; its instances may still serve */
     struct control_listener listeners[CONTROL_MAX_LISTENERS];
     uint32_t listener_count;
     struct control_app *apps;

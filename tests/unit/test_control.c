@@ -81,7 +81,10 @@ static void hello(struct bench *b, bool restarted)
     struct ipc_hello h = {.restarted = restarted};
     snprintf(h.data, sizeof h.data, "%s", dir);
     snprintf(h.ca_file, sizeof h.ca_file, "%s/ca.crt", dir);
-    assert_int_equal(ipc_send(b->channel, IPC_HELLO, &h, NULL, 0), 0);
+    int fd = restarted ? ipc_shared_memfd("counters", stats_octets(2, 2)) : -1;
+    assert_int_equal(ipc_send(b->channel, IPC_HELLO, &h, &fd, fd >= 0), 0);
+    if (fd >= 0)
+        close(fd);
 }
 
 /* The next message within 5 s; its descriptors belong to the caller. */
@@ -257,8 +260,11 @@ static const char *ask(const struct bench *b, const char *request)
 
 static void assert_has(const char *text, const char *part)
 {
-    if (!strstr(text, part))
-        fail_msg("\"%s\" is not in:\n%s", part, text);
+    if (strstr(text, part))
+        return;
+    print_error("wanted: %s\n", part);
+    fputs(text, stderr);
+    fail();
 }
 
 static void assert_slice(struct slice s, const char *text)
@@ -276,11 +282,11 @@ static void assert_slice(struct slice s, const char *text)
     "    http20ProxyFlag: 1\n    env: {A: b}\n"                  \
     "  other:\n    upstreams: \"127.0.0.1:9\"\n    hosts: other.test\n"
 
-/* From HELLO to the first snapshot.  return  octets of the counters */
-static uint32_t begin(struct bench *b)
+/* From HELLO to COMMIT and its answer. */
+static void commit(struct bench *b, bool restarted)
 {
     start(b, MANIFEST);
-    hello(b, false);
+    hello(b, restarted);
     expect(b, IPC_LISTEN);
     assert_int_equal(b->m.body.LISTEN.kind, IPC_LISTEN_HTTPS);
     assert_string_equal(b->m.body.LISTEN.where, "portico.yaml:1: listen.https");
@@ -304,9 +310,13 @@ static uint32_t begin(struct bench *b)
     uint32_t octets = b->m.body.COMMIT.counters_octets;
     assert_int_equal(octets, stats_octets(2, 2));
     committed(b, octets);
+}
+
+static void begin(struct bench *b)
+{
+    commit(b, false);
     expect(b, IPC_SNAPSHOT);
     take_snapshot(b);
-    return octets;
 }
 
 static struct ipc_instance gallery(pid_t pid, const char *socket, uint32_t port)
@@ -491,7 +501,7 @@ static void test_bad_manifest(void **state)
     stop(&b, 2);
 }
 
-/* Control came back: nothing is sent until the instances that serve are found again. */
+/* Control came back: no routes are published until the instances that serve are found again. */
 static void test_restart(void **state)
 {
     struct bench b;
@@ -500,9 +510,7 @@ static void test_restart(void **state)
     int fd = unix_socket(path);
     pid_t pid = worker(fd, SPEAKS_H2C);
     close(fd);
-    start(&b, MANIFEST);
-    hello(&b, true);
-    committed(&b, (uint32_t)stats_octets(2, 2));
+    commit(&b, true);
     assert_false(next(&b, 300));
     struct ipc_instance i = gallery(pid, path, 0);
     tell(&b, &i, IPC_READY);
