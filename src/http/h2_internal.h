@@ -44,7 +44,7 @@
 /* Promises that may wait for their response at once (server role). */
 #define H2_RESERVED_MAX 128u
 /* Streams closed most recently that are remembered, to tell a late frame from a wrong one. */
-#define H2_CLOSED_KEPT 64u
+#define H2_CLOSED_KEPT 48u
 /* PRIORITY_UPDATE frames kept for streams that are not open yet.  RFC 9218 7.1 */
 #define H2_EARLY_PRIORITIES 8u
 /* WINDOW_UPDATE frames that a DATA frame, or a stream, earns the peer before its budget is touched.
@@ -88,7 +88,7 @@ struct h2_stream {
     void *user;
     struct arena arena;
     struct list all;   /* h2_conn.streams */
-    struct list sched; /* a list of the scheduler, while scheduled */
+    struct list sched; /* a ring of the scheduler, while scheduled */
     struct list due;   /* h2_conn.ended, .early, .held or .gone */
 };
 

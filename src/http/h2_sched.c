@@ -3,42 +3,60 @@
 
 void h2_sched_init(struct h2_sched *q)
 {
-    q->levels = 0;
-    q->turn = 0;
-    for (size_t u = 0; u < ARRAY_LEN(q->level); u++) {
-        list_init(&q->level[u].ordered);
-        list_init(&q->level[u].shared);
-    }
+    *q = (struct h2_sched){0};
 }
 
-/* From the end: a new stream has the highest id, and nearly always goes there. */
-static void insert_by_id(struct list *ordered, struct h2_stream *s)
+static struct h2_stream **ring_of(struct h2_sched *q, const struct h2_stream *s)
 {
-    struct list *after = ordered->prev;
-    while (after != ordered && LIST_ENTRY(after, struct h2_stream, sched)->id > s->id)
-        after = after->prev;
-    list_add_head(after, &s->sched);
+    struct h2_sched_level *level = &q->level[s->priority.urgency];
+    return s->priority.incremental ? &level->shared : &level->ordered;
+}
+
+static struct h2_stream *of_node(struct list *node)
+{
+    return LIST_ENTRY(node, struct h2_stream, sched);
+}
+
+/* The stream that s goes before, itself kept in order from the end: a new stream has the highest
+ * id, and nearly always goes there. */
+static struct h2_stream *place_by_id(struct h2_stream *first, const struct h2_stream *s)
+{
+    struct h2_stream *before = first;
+    while (of_node(before->sched.prev)->id > s->id) {
+        before = of_node(before->sched.prev);
+        if (before == first)
+            break;
+    }
+    return before;
 }
 
 void h2_sched_add(struct h2_sched *q, struct h2_stream *s)
 {
     ASSERT(!s->scheduled);
-    struct h2_sched_level *level = &q->level[s->priority.urgency];
-    if (s->priority.incremental)
-        list_add_tail(&level->shared, &s->sched);
-    else
-        insert_by_id(&level->ordered, s);
-    q->levels |= (uint8_t)(1u << s->priority.urgency);
+    struct h2_stream **first = ring_of(q, s);
     s->scheduled = true;
+    q->levels |= (uint8_t)(1u << s->priority.urgency);
+    if (!*first) {
+        list_init(&s->sched);
+        *first = s;
+        return;
+    }
+    struct h2_stream *before = s->priority.incremental ? *first : place_by_id(*first, s);
+    list_add_tail(&before->sched, &s->sched);
+    if (!s->priority.incremental && s->id < (*first)->id)
+        *first = s;
 }
 
 void h2_sched_remove(struct h2_sched *q, struct h2_stream *s)
 {
     ASSERT(s->scheduled);
-    unsigned u = s->priority.urgency;
+    struct h2_stream **first = ring_of(q, s);
+    const struct h2_sched_level *level = &q->level[s->priority.urgency];
+    if (*first == s)
+        *first = list_empty(&s->sched) ? NULL : of_node(s->sched.next);
     list_remove(&s->sched);
-    if (list_empty(&q->level[u].ordered) && list_empty(&q->level[u].shared))
-        q->levels &= (uint8_t) ~(1u << u);
+    if (!level->ordered && !level->shared)
+        q->levels &= (uint8_t) ~(1u << s->priority.urgency);
     s->scheduled = false;
 }
 
@@ -48,19 +66,16 @@ struct h2_stream *h2_sched_pick(const struct h2_sched *q)
         return NULL;
     unsigned u = (unsigned)__builtin_ctz(q->levels);
     const struct h2_sched_level *level = &q->level[u];
-    bool shared =
-        list_empty(&level->ordered) || ((q->turn >> u & 1) && !list_empty(&level->shared));
-    const struct list *from = shared ? &level->shared : &level->ordered;
-    return LIST_ENTRY(from->next, struct h2_stream, sched);
+    if (!level->ordered || ((q->turn >> u & 1) && level->shared))
+        return level->shared;
+    return level->ordered;
 }
 
 void h2_sched_served(struct h2_sched *q, struct h2_stream *s)
 {
     unsigned u = s->priority.urgency;
     if (s->priority.incremental) {
-        struct list *shared = &q->level[u].shared;
-        list_remove(&s->sched);
-        list_add_tail(shared, &s->sched);
+        q->level[u].shared = of_node(s->sched.next);
         q->turn &= (uint8_t) ~(1u << u);
     } else {
         q->turn |= (uint8_t)(1u << u);

@@ -12,14 +12,14 @@
 #ifndef HTTP_H2_SCHED_H
 #define HTTP_H2_SCHED_H
 
-#include "base/list.h"
 #include "http/priority.h"
 
 struct h2_stream;
 
+/* Rings without a head: the first to serve, or NULL. */
 struct h2_sched_level {
-    struct list ordered; /* by id */
-    struct list shared;  /* the next one first */
+    struct h2_stream *ordered; /* by id */
+    struct h2_stream *shared;
 };
 
 struct h2_sched {

@@ -216,7 +216,7 @@ void h2_id_remember(struct h2_conn *c, uint32_t id, bool forgiving)
 bool h2_id_is_forgiven(const struct h2_conn *c, uint32_t id, bool *known_out)
 {
     for (uint32_t i = 0; i < H2_CLOSED_KEPT; i++) {
-        uint32_t kept = c->closed[(c->closed_at - 1 - i) % H2_CLOSED_KEPT];
+        uint32_t kept = c->closed[(c->closed_at + H2_CLOSED_KEPT - 1 - i) % H2_CLOSED_KEPT];
         if (kept >> 1 == id) {
             *known_out = true;
             return kept & 1;
