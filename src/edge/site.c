@@ -91,7 +91,8 @@ struct site *site_new(struct shard *s, const struct routes *r, const struct rout
     site->count = route->instance_count;
     site->stats = stats_site(s->counters, s->index, route->slot % s->counters->site_slots);
     site->name = copy(s->pool, route_text(&r->route, route->name));
-    if (!site->name.p) {
+    site->default_host = copy(s->pool, route_text(&r->route, route->default_host));
+    if (!site->name.p || !site->default_host.p) {
         site_unref(site);
         return NULL;
     }
@@ -125,6 +126,7 @@ void site_unref(struct site *site)
         backend_put(site->instances[i].backend_h2);
     }
     uncopy(pool, site->name);
+    uncopy(pool, site->default_host);
     pool_put(pool, site, sizeof *site + site->count * sizeof site->instances[0]);
 }
 

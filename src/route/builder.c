@@ -181,6 +181,9 @@ int route_builder_host(struct route_builder *b, struct slice name)
     }
     *slot = (struct route_host){.name = add_text(b, name), .site = site, .hash = hash};
     b->host_count++;
+    struct route_site *s = last_site(b);
+    if (s->default_host.len == 0 && lower[0] != '*')
+        s->default_host = slot->name;
     return 0;
 }
 
@@ -237,7 +240,7 @@ static void move_texts(char *base, const struct route_header *h)
     struct route_instance *instances = (void *)(base + h->instances);
     struct route_host *hosts = (void *)(base + h->hosts);
     for (uint32_t i = 0; i < h->site_count; i++)
-        sites[i].name.at += h->texts;
+        sites[i].name.at += h->texts, sites[i].default_host.at += h->texts;
     for (uint32_t i = 0; i < h->instance_count; i++) {
         instances[i].id.at += h->texts;
         instances[i].address.at += h->texts;

@@ -34,6 +34,7 @@ enum route_proxy_flag { ROUTE_PROXY_H1 = 0, ROUTE_PROXY_ALL = 1, ROUTE_PROXY_GRP
 
 struct route_site {
     struct route_text name;
+    struct route_text default_host; /* the first host that is not a wildcard, or empty */
     uint32_t slot;            /* index of this site's counters: stable while the site exists */
     uint32_t flags;           /* enum route_flag */
     uint32_t proxy_flag;      /* enum route_proxy_flag */
