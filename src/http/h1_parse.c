@@ -6,8 +6,8 @@
 
 /* A tchar (RFC 9110 5.6.2) maps to itself in lower case, anything else to 0. */
 static const unsigned char lower_tchar[256] = {
-#define SAME(c)   [c] = c
-#define LETTER(c) [c] = c, [c - 0x20] = c
+#define SAME(c)   [(c)] = (c)
+#define LETTER(c) [(c)] = (c), [(c)-0x20] = (c)
     SAME('!'),   SAME('#'),   SAME('$'),   SAME('%'),   SAME('&'),   SAME('\''),  SAME('*'),
     SAME('+'),   SAME('-'),   SAME('.'),   SAME('^'),   SAME('_'),   SAME('`'),   SAME('|'),
     SAME('~'),   SAME('0'),   SAME('1'),   SAME('2'),   SAME('3'),   SAME('4'),   SAME('5'),

@@ -268,6 +268,31 @@ static void bad_request_is_answered(void **state)
     }
 }
 
+/* What one exchange was must not colour the next one. */
+static void exchanges_are_apart(void **state)
+{
+    static const char *const heads[] = {
+        REQUEST("HEAD", ""),
+        "CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\n",
+        "GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n",
+        REQUEST("GET", "Connection: upgrade\r\nUpgrade: websocket\r\n"),
+    };
+    for (size_t i = 0; i < ARRAY_LEN(heads); i++) {
+        rec_open(&r, H1_SERVER);
+        assert_int_equal(rec_feed_str(&r, heads[i]), 0);
+        assert_int_equal(respond(&r, 404, 0, true), 0);
+        rec_output(&r);
+        assert_true(r.reusable);
+        assert_int_equal(rec_feed_str(&r, "bad\r\n\r\n"), ERR_BAD_MESSAGE);
+        assert_int_equal(respond(&r, 101, -1, false), ERR_USAGE);
+        assert_int_equal(respond(&r, 200, -1, false), 0);
+        assert_int_equal(body(&r, "bad", true), 0);
+        assert_output("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\nconnection: close\r\n\r\n"
+                      "3\r\nbad\r\n0\r\n\r\n");
+        rec_close(&r);
+    }
+}
+
 static void lengths_are_kept(void **state)
 {
     rec_open(&r, H1_SERVER);
@@ -288,6 +313,15 @@ static void lengths_are_kept(void **state)
     assert_int_equal(body(&r, "c", true), ERR_USAGE);
     assert_output("HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nab");
     assert_int_equal(r.dones, 0);
+    rec_close(&r);
+
+    /* Client: whatever the answer is, the connection ends. */
+    rec_open(&r, H1_CLIENT);
+    assert_int_equal(request(&r, "PUT", 3, false), 0);
+    assert_int_equal(body(&r, "ab", true), ERR_TRUNCATED);
+    rec_output(&r);
+    assert_int_equal(rec_feed_str(&r, "HTTP/1.1 204 x\r\n\r\n"), 0);
+    assert_seen("204 end\ndone close\n");
     rec_close(&r);
 }
 
@@ -780,6 +814,7 @@ int main(void)
         cmocka_unit_test(old_clients),
         cmocka_unit_test(connection_ends_when_somebody_asks),
         cmocka_unit_test(bad_request_is_answered),
+        cmocka_unit_test(exchanges_are_apart),
         cmocka_unit_test(lengths_are_kept),
         cmocka_unit_test(chunked_and_trailers_are_written),
         cmocka_unit_test(hop_by_hop_fields_stay_here),

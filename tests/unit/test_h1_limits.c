@@ -118,6 +118,30 @@ static void limits_hold_at_the_cap_and_one_above(void **state)
     }
 }
 
+/* Empty lines and extensions are counted anew for each message. */
+static void limits_are_of_one_message(void **state)
+{
+    static char in[1 << 16];
+    char *to = in;
+    for (size_t i = 0; i < H1_EMPTY_LINES; i++)
+        to = add(to, "\r\n");
+    to = add(to, REQUEST("POST", "Transfer-Encoding: chunked\r\n"));
+    for (size_t i = 0; i < H1_CHUNK_EXTENSION_OCTETS / 64; i++) {
+        to = add(to, "1;");
+        to = repeat(to, 'x', 61);
+        to = add(to, "\r\na\r\n");
+    }
+    to = add(to, "0\r\n\r\n");
+    rec_open(&r, H1_SERVER);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(rec_feed(&r, in, (size_t)(to - in)), 0);
+        assert_int_equal(respond(&r, 200, 0, true), 0);
+        rec_output(&r);
+        assert_true(r.reusable);
+    }
+    rec_close(&r);
+}
+
 /* A line without an end is refused when it is too long, not when it ends. */
 static void limits_hold_before_the_end_comes(void **state)
 {
@@ -257,6 +281,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(states_lead_to_the_end),
         cmocka_unit_test(limits_hold_at_the_cap_and_one_above),
+        cmocka_unit_test(limits_are_of_one_message),
         cmocka_unit_test(limits_hold_before_the_end_comes),
         cmocka_unit_test(each_allocation_may_fail),
         cmocka_unit_test(idle_connection_holds_nothing),
