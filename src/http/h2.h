@@ -30,20 +30,20 @@ struct h2_stream;
 enum h2_role { H2_SERVER, H2_CLIENT };
 
 /* RFC 9113 7: name, value */
-#define H2_CODE_TABLE(X)                                                                           \
-    X(NO_ERROR, 0x0)                                                                               \
-    X(PROTOCOL_ERROR, 0x1)                                                                         \
-    X(INTERNAL_ERROR, 0x2)                                                                         \
-    X(FLOW_CONTROL_ERROR, 0x3)                                                                     \
-    X(SETTINGS_TIMEOUT, 0x4)                                                                       \
-    X(STREAM_CLOSED, 0x5)                                                                          \
-    X(FRAME_SIZE_ERROR, 0x6)                                                                       \
-    X(REFUSED_STREAM, 0x7)                                                                         \
-    X(CANCEL, 0x8)                                                                                 \
-    X(COMPRESSION_ERROR, 0x9)                                                                      \
-    X(CONNECT_ERROR, 0xa)                                                                          \
-    X(ENHANCE_YOUR_CALM, 0xb)                                                                      \
-    X(INADEQUATE_SECURITY, 0xc)                                                                    \
+#define H2_CODE_TABLE(X)        \
+    X(NO_ERROR, 0x0)            \
+    X(PROTOCOL_ERROR, 0x1)      \
+    X(INTERNAL_ERROR, 0x2)      \
+    X(FLOW_CONTROL_ERROR, 0x3)  \
+    X(SETTINGS_TIMEOUT, 0x4)    \
+    X(STREAM_CLOSED, 0x5)       \
+    X(FRAME_SIZE_ERROR, 0x6)    \
+    X(REFUSED_STREAM, 0x7)      \
+    X(CANCEL, 0x8)              \
+    X(COMPRESSION_ERROR, 0x9)   \
+    X(CONNECT_ERROR, 0xa)       \
+    X(ENHANCE_YOUR_CALM, 0xb)   \
+    X(INADEQUATE_SECURITY, 0xc) \
     X(HTTP_1_1_REQUIRED, 0xd)
 
 enum h2_code {
@@ -64,7 +64,7 @@ struct h2_bucket {
 struct h2_budget {
     struct h2_bucket resets;   /* RST_STREAM received, and streams that the peer makes us reset
                                   (Rapid Reset, MadeYouReset) */
-    struct h2_bucket settings; /* SETTINGS received */
+    struct h2_bucket settings; /* SETTINGS and GOAWAY received */
     struct h2_bucket pings;    /* PING received without ACK */
     struct h2_bucket empty;    /* DATA without octets or END_STREAM, empty CONTINUATION */
     struct h2_bucket priority; /* PRIORITY, PRIORITY_UPDATE and unknown frames */
@@ -87,17 +87,18 @@ struct h2_settings {
     struct h2_budget budget;
 };
 
-/* Defaults for the role: 100 streams, 128 KiB stream window, 1 MiB connection window, 16 KiB frames,
- * 4 KiB tables, 64 KiB field sections. */
+/* Defaults for the role: 100 streams, 128 KiB stream window, 1 MiB connection window, 16 KiB
+ * frames, 4 KiB tables, 64 KiB field sections. */
 void h2_settings_default(struct h2_settings *s, enum h2_role role);
 
 struct h2_events {
     /* A request (server), or a response, informational or final (client): head->status tells.
      * end: END_STREAM came with it. */
     void (*on_head)(void *user, struct h2_stream *s, const struct http_head *head, bool end);
-    /* Content; octets borrowed, padding removed, at most what the stream window allows.  Flow
-     * control credit of the stream is returned by h2_stream_consumed, the connection's at once.
-     * octets.len 0 only with end. */
+    /* Content; octets borrowed, padding removed, at most what the stream window allows.  They lie
+     * in the octets that were fed, never in a copy: a caller that fed a chunk may keep a reference
+     * to it.  Flow control credit of the stream is returned by h2_stream_consumed, the connection's
+     * at once.  octets.len 0 only with end. */
     void (*on_body)(void *user, struct h2_stream *s, struct slice octets, bool end);
     /* The trailer section, which ends the message. */
     void (*on_trailers)(void *user, struct h2_stream *s, const struct fields *trailers);
@@ -109,8 +110,10 @@ struct h2_events {
     void (*on_promise)(void *user, struct h2_stream *parent, struct h2_stream *promised,
                        const struct http_head *head);
     /* The last call for s: it has ended.  NO_ERROR: both directions complete, or the server reset
-     * with NO_ERROR after a complete response.  Else a reset by the peer, a malformed message or the
-     * connection's end.  Not called for streams that the caller reset. */
+     * with NO_ERROR after a complete response.  Else a reset by the peer (its NO_ERROR before the
+     * message was complete is told as CANCEL), a malformed message or the connection's end.  Not
+     * called for streams that the caller reset, and never from inside a call of the caller other
+     * than h2_conn_feed, h2_conn_output and h2_conn_abort. */
     void (*on_close)(void *user, struct h2_stream *s, uint32_t code);
     /* The peer's SETTINGS came; the h2_conn_peer_* functions tell. */
     void (*on_settings)(void *user);
@@ -135,9 +138,10 @@ void h2_conn_free(struct h2_conn *c);
  *         stream got on_close; drain the output, then free */
 int h2_conn_feed(struct h2_conn *c, const void *in, size_t len, uint64_t now_us);
 /* Write out as much as fits.  RFC 9113 5.2, RFC 9218 10.
+ * A frame of DATA is not begun in the last KiB of out unless it fits or nothing else was written.
  * return  octets written to out, 0 when there is nothing to send now; calls on_sent, on_close */
 size_t h2_conn_output(struct h2_conn *c, void *out, size_t cap, uint64_t now_us);
-/* Whether h2_conn_output would write something. */
+/* Whether h2_conn_output would write something, or has an on_close to tell. */
 bool h2_conn_has_output(const struct h2_conn *c);
 
 /* No new streams: GOAWAY with the highest id first, then, when the peer has acknowledged a PING
@@ -168,23 +172,30 @@ uint32_t h2_conn_can_open(const struct h2_conn *c);
  *         ERR_NOMEM */
 struct h2_stream *h2_conn_request(struct h2_conn *c, const struct http_head *head, bool end,
                                   void *stream_user, int *err_out);
-/* Server role: send a response head, informational (status 1xx, not 101; end false) or final.
- * return  0, ERR_CLOSED (the sending side is closed), ERR_NOMEM */
+/* Server role: send a response head, informational (status 1xx, not 101; end false) or final.  head
+ * and its octets are borrowed.  Fields for one hop only (RFC 9113 8.2.2) are left out.  The
+ * response of a promised stream waits inside while the client has as many pushed streams open as it
+ * allows. return  0, ERR_CLOSED (the sending side is closed), ERR_USAGE (a final head was given
+ * already), ERR_NOMEM (of the head: the connection is lost) */
 int h2_stream_respond(struct h2_stream *s, const struct http_head *head, bool end);
-/* Queue content.  chunk as in chain_add.  end: END_STREAM follows the last octet.
- * The engine takes any amount; a caller bounds it by h2_stream_queued and on_sent. */
+/* Queue content, after a final head.  chunk as in chain_add.  end: END_STREAM follows the last
+ * octet. The engine takes any amount; a caller bounds it by h2_stream_queued and on_sent. return 0,
+ * ERR_CLOSED (also after the end was queued), ERR_USAGE (no head yet), ERR_NOMEM */
 int h2_stream_body(struct h2_stream *s, struct slice octets, struct chunk *chunk, bool end);
-/* Queue the trailer section, sent after the queued content; ends the message. */
+/* Queue the trailer section (borrowed), sent after the queued content; ends the message.
+ * return  as h2_stream_body */
 int h2_stream_trailers(struct h2_stream *s, const struct fields *trailers);
 /* Server role: promise a response to `head` (a request: method, scheme, authority, path, fields) on
  * `parent`.  RFC 9113 8.4.  PUSH_PROMISE is queued at once; answer with h2_stream_respond.
  * return  the promised stream, or NULL with *err_out = ERR_USAGE (push disabled by the peer, parent
- *         closed or itself promised, GOAWAY), ERR_LIMIT (ids used up, too many reserved), ERR_NOMEM */
+ *         closed or itself promised, GOAWAY), ERR_LIMIT (ids used up, too many reserved), ERR_NOMEM
+ */
 struct h2_stream *h2_stream_promise(struct h2_stream *parent, const struct http_head *head,
                                     void *stream_user, int *err_out);
 /* Send RST_STREAM and forget the stream: s is gone, on_close is not called. */
 void h2_stream_reset(struct h2_stream *s, enum h2_code code);
-/* octets of content were passed on: return flow control credit of the stream. */
+/* octets of content were passed on: return flow control credit of the stream.  Never more than
+ * on_body gave out. */
 void h2_stream_consumed(struct h2_stream *s, size_t octets);
 
 void h2_stream_set_user(struct h2_stream *s, void *user);

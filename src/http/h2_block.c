@@ -5,10 +5,6 @@
 #include "http/h2_internal.h"
 #include "base/err.h"
 
-/* A section may be larger on the wire than its limit by so much before the connection ends; in
- * between it is decoded and refused alone. */
-#define BLOCK_SLACK_OCTETS 16384u
-
 /* Decode a block that nobody is to see. */
 static int discard_block(struct h2_conn *c, struct slice block)
 {
@@ -211,7 +207,7 @@ int h2_on_continuation(struct h2_conn *c, const struct h2_frame *f)
         return h2_conn_fail(c, ERR_H2_CONN, H2_PROTOCOL_ERROR, "frame.continuation");
     size_t octets = buf_len(&c->block.octets) + f->len;
     if (++c->block.frames > H2_BLOCK_FRAMES_MAX ||
-        octets > (size_t)c->settings.max_field_section_octets + BLOCK_SLACK_OCTETS)
+        octets > (size_t)c->settings.max_field_section_octets + H2_BLOCK_SLACK_OCTETS)
         return h2_conn_fail(c, ERR_H2_CONN, H2_ENHANCE_YOUR_CALM, "block.size");
     if (f->len == 0) {
         int err = h2_conn_charge(c, H2_BUDGET_empty);

@@ -254,8 +254,10 @@ int h2_on_settings(struct h2_conn *c, const struct h2_frame *f)
     if (f->flags & H2_FLAG_ACK) {
         if (f->len)
             return h2_conn_fail(c, ERR_H2_CONN, H2_FRAME_SIZE_ERROR, "frame.size");
-        if (!c->settings_acked)
+        if (!c->settings_acked) {
             h2_window_settings_acked(c);
+            hpack_decoder_set_max(c->decoder, c->settings.decoder_table_octets);
+        }
         c->settings_acked = true;
         return 0;
     }
@@ -303,6 +305,9 @@ int h2_on_goaway(struct h2_conn *c, const struct h2_frame *f)
     uint32_t code = h2_get_u32(f->payload + 4);
     if (last_id > c->peer_goaway_last)
         return h2_conn_fail(c, ERR_H2_CONN, H2_PROTOCOL_ERROR, "goaway.grew");
+    int err = h2_conn_charge(c, H2_BUDGET_settings);
+    if (err < 0)
+        return err;
     c->peer_going = true;
     c->peer_goaway_last = last_id;
     for (bool found = true; found;) { /* a callback may close any stream: look from the start */
@@ -349,7 +354,8 @@ bool h2_conn_is_idle(const struct h2_conn *c)
 {
     if (!list_empty(&c->streams))
         return false;
-    return c->error || c->going == H2_GOING || c->peer_going;
+    /* The peer of a client opens streams only as promises on open ones. */
+    return c->error || c->going == H2_GOING || c->peer_going || (c->going && c->role == H2_CLIENT);
 }
 
 bool h2_conn_is_over(const struct h2_conn *c)

@@ -15,26 +15,46 @@ static int on_reset(struct h2_conn *c, const struct h2_frame *f);
 static int on_priority_update(struct h2_conn *c, const struct h2_frame *f);
 
 #define ANY_OCTETS UINT32_MAX
+/* What needs to be gathered is never larger, even where larger DATA is allowed. */
+#define GATHER_OCTETS 16384
 
 struct frame_rule {
     int (*handle)(struct h2_conn *c, const struct h2_frame *f);
     uint32_t min, max; /* payload octets; else FRAME_SIZE_ERROR */
     uint8_t where;
     bool on_stream_only; /* a wrong size is the stream's error, not the connection's */
+    bool block;          /* carries a field block */
 };
 
 static const struct frame_rule frame_rules[H2_FRAME_TYPES] = {
-    [H2_FRAME_DATA] = {NULL, 0, ANY_OCTETS, ON_STREAM, false}, /* see data_head */
-    [H2_FRAME_HEADERS] = {h2_on_headers, 0, ANY_OCTETS, ON_STREAM, false},
-    [H2_FRAME_PRIORITY] = {on_priority, 5, 5, ON_STREAM, true},
-    [H2_FRAME_RST_STREAM] = {on_reset, 4, 4, ON_STREAM, false},
-    [H2_FRAME_SETTINGS] = {h2_on_settings, 0, ANY_OCTETS, ON_CONN, false},
-    [H2_FRAME_PUSH_PROMISE] = {h2_on_push_promise, 4, ANY_OCTETS, ON_STREAM, false},
-    [H2_FRAME_PING] = {h2_on_ping, 8, 8, ON_CONN, false},
-    [H2_FRAME_GOAWAY] = {h2_on_goaway, 8, ANY_OCTETS, ON_CONN, false},
-    [H2_FRAME_WINDOW_UPDATE] = {h2_on_window_update, 4, 4, ON_CONN | ON_STREAM, false},
-    [H2_FRAME_CONTINUATION] = {h2_on_continuation, 0, ANY_OCTETS, ON_STREAM, false},
-    [H2_FRAME_PRIORITY_UPDATE] = {on_priority_update, 4, ANY_OCTETS, ON_CONN, false},
+    [H2_FRAME_DATA] = {.max = ANY_OCTETS, .where = ON_STREAM}, /* see data_head */
+    [H2_FRAME_HEADERS] = {.handle = h2_on_headers,
+                          .max = ANY_OCTETS,
+                          .where = ON_STREAM,
+                          .block = true},
+    [H2_FRAME_PRIORITY] =
+        {.handle = on_priority, .min = 5, .max = 5, .where = ON_STREAM, .on_stream_only = true},
+    [H2_FRAME_RST_STREAM] = {.handle = on_reset, .min = 4, .max = 4, .where = ON_STREAM},
+    [H2_FRAME_SETTINGS] = {.handle = h2_on_settings, .max = GATHER_OCTETS, .where = ON_CONN},
+    [H2_FRAME_PUSH_PROMISE] = {.handle = h2_on_push_promise,
+                               .min = 4,
+                               .max = ANY_OCTETS,
+                               .where = ON_STREAM,
+                               .block = true},
+    [H2_FRAME_PING] = {.handle = h2_on_ping, .min = 8, .max = 8, .where = ON_CONN},
+    [H2_FRAME_GOAWAY] = {.handle = h2_on_goaway, .min = 8, .max = GATHER_OCTETS, .where = ON_CONN},
+    [H2_FRAME_WINDOW_UPDATE] = {.handle = h2_on_window_update,
+                                .min = 4,
+                                .max = 4,
+                                .where = ON_CONN | ON_STREAM},
+    [H2_FRAME_CONTINUATION] = {.handle = h2_on_continuation,
+                               .max = ANY_OCTETS,
+                               .where = ON_STREAM,
+                               .block = true},
+    [H2_FRAME_PRIORITY_UPDATE] = {.handle = on_priority_update,
+                                  .min = 4,
+                                  .max = GATHER_OCTETS,
+                                  .where = ON_CONN},
 };
 
 static const struct frame_rule *rule_of(unsigned type)
@@ -150,6 +170,8 @@ static int check_head(struct h2_conn *c, const struct h2_frame *f, const struct 
         return h2_conn_charge(c, H2_BUDGET_priority);
     if (!(rule->where & (f->stream_id ? ON_STREAM : ON_CONN)))
         return h2_conn_fail(c, ERR_H2_CONN, H2_PROTOCOL_ERROR, "frame.stream_id");
+    if (rule->block && f->len > c->settings.max_field_section_octets + H2_BLOCK_SLACK_OCTETS)
+        return h2_conn_fail(c, ERR_H2_CONN, H2_ENHANCE_YOUR_CALM, "block.size");
     if (f->len >= rule->min && f->len <= rule->max)
         return 0;
     if (!rule->on_stream_only || h2_id_is_idle(c, f->stream_id))

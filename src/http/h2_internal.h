@@ -39,6 +39,9 @@
 #define H2_DATA_OCTETS_MIN 1024u
 /* Frames that one field block may be spread over (CONTINUATION flood, CVE-2024-27316 and kin). */
 #define H2_BLOCK_FRAMES_MAX 64u
+/* A section may be larger on the wire than its limit by so much before the connection ends; in
+ * between it is decoded and refused alone. */
+#define H2_BLOCK_SLACK_OCTETS 16384u
 /* Informational responses to one request: each one takes memory from the stream's arena. */
 #define H2_INFORMATIONAL_MAX 32u
 /* Promises that may wait for their response at once (server role). */

@@ -328,7 +328,7 @@ bool h2_conn_has_output(const struct h2_conn *c)
     if (buf_len(&c->control))
         return true;
     if (c->error)
-        return false;
+        return !list_empty(&c->streams); /* their on_close is due */
     return (c->send_window > 0 && !h2_sched_is_empty(&c->sched)) || !list_empty(&c->early) ||
            h2_promise_can_release(c);
 }
