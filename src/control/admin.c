@@ -41,6 +41,7 @@ struct admin_conn {
     struct loop_task work, reap;
     bool is_over;      /* no more requests: end when the output has left */
     bool is_lingering; /* our side is ended: read and drop until the client ends its own */
+    bool is_ended;     /* the client's side is ended */
     bool is_next;      /* an exchange has ended: look for a pipelined request */
 };
 
@@ -270,7 +271,7 @@ static void read_more(struct admin_conn *c)
             return;
         }
         if (n == 0) { /* the client has no more requests; it may still read an answer */
-            c->is_over = true;
+            c->is_over = c->is_ended = true;
             h1_conn_shutdown(c->h1);
             loop_flush(l, &c->work);
             return;
@@ -316,7 +317,9 @@ static void work(struct loop_task *t)
                 return;
         }
     } while (h1_conn_has_output(c->h1));
-    if (c->is_over && !c->is_lingering) {
+    if (c->is_over && c->is_ended) {
+        conn_close(c);
+    } else if (c->is_over && !c->is_lingering) {
         c->is_lingering = true;
         stream_shutdown(&c->stream);
         conn_arm(c, LINGER_MS);

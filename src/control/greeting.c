@@ -132,10 +132,12 @@ static void add_failure(struct buf *b, struct control_app *app)
         buf_printf(b, "%s\n", end[0] ? end : "it ended");
     buf_printf(b, "    command    %.*s\n    directory  %.*s\n    set in     %.*s\n",
                SLICE_FMT(a->command), SLICE_FMT(a->directory), SLICE_FMT(a->where));
+    buf_printf(b, "    its output %s/logs/%.*s.%u.log\n", app->control->hello.data,
+               SLICE_FMT(a->name), in->index);
     if (in->output && in->output[0]) {
         buf_printf(b, "    its last lines:\n");
         add_lines(b, in->output);
-    } else {
+    } else if (!in->is_late) {
         buf_printf(b, "    it wrote nothing\n");
     }
     if (!in->is_late)
@@ -164,10 +166,20 @@ static void add_apps(struct control *c, struct buf *b)
         if (app_is_failing(app))
             buf_printf(b, "  does not start%s\n", app->failure_told ? " (see above)" : "");
         else if (ready < app->instance_count)
-            buf_printf(b, "  still starting (%u of %u ready)\n", ready, app->instance_count);
+            buf_printf(b, "  still starting: %u of %u listen at PORTICO_SOCKET or PORT\n", ready,
+                       app->instance_count);
         else
             buf_printf(b, "\n");
     }
+}
+
+/* Some instance can push. */
+static bool has_h2c(const struct control_app *app)
+{
+    for (uint32_t i = 0; i < app->instance_count; i++)
+        if (app->instances[i].is_ready && app->instances[i].protocol == ROUTE_H2C)
+            return true;
+    return false;
 }
 
 static void add_hints(struct control *c, struct buf *b)
@@ -178,8 +190,8 @@ static void add_hints(struct control *c, struct buf *b)
     for (uint32_t i = 0; i < c->app_count; i++) {
         const struct manifest_app *a = c->apps[i].wanted;
         local |= a->chain.len == 0;
-        if (https && a->http20_enabled && a->proxy_flag == ROUTE_PROXY_ALL && !a->push_off &&
-            app_ready_count(&c->apps[i]) && main_url(c, &c->apps[i], url, sizeof url))
+        if (https && a->http20_enabled && !a->push_off && has_h2c(&c->apps[i]) &&
+            main_url(c, &c->apps[i], url, sizeof url))
             buf_printf(b, "  See a push arrive:   nghttp -nv --no-verify-peer %s\n", url);
     }
     if (https && local && c->hello.ca_file[0])

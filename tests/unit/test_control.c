@@ -235,20 +235,26 @@ static void tell(struct bench *b, struct ipc_instance *i, enum ipc_instance_stat
     assert_int_equal(ipc_send(b->channel, IPC_INSTANCE, i, NULL, 0), 0);
 }
 
-/* One request on a connection of its own; returns the whole answer. */
-static const char *ask(const struct bench *b, const char *request)
+static int admin_connect(const struct bench *b)
 {
-    static char answer[1 << 17];
     struct sockaddr_in a = {.sin_family = AF_INET,
                             .sin_port = htons((uint16_t)b->admin_port),
                             .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     struct timeval limit = {.tv_sec = 5};
-    size_t len = 0;
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
     assert_int_equal(connect(fd, (struct sockaddr *)&a, sizeof a), 0);
-    assert_int_equal(write(fd, request, strlen(request)), strlen(request));
-    shutdown(fd, SHUT_WR);
+    return fd;
+}
+
+/* One request on a connection of its own; returns the whole answer. */
+static const char *ask(const struct bench *b, const char *request)
+{
+    static char answer[1 << 17];
+    size_t len = 0;
+    int fd = admin_connect(b);
+    if (write(fd, request, strlen(request)) > 0)
+        shutdown(fd, SHUT_WR);
     for (ssize_t n; (n = read(fd, answer + len, sizeof answer - 1 - len)) > 0;)
         len += (size_t)n;
     answer[len] = '\0';
@@ -491,6 +497,30 @@ static void test_admin(void **state)
     stop(&b, 0);
 }
 
+/* One above the cap is closed at once, and the others go on. */
+static void test_admin_connections_are_bounded(void **state)
+{
+    struct bench b;
+    int fds[ADMIN_MAX_CONNECTIONS + 1];
+    char c;
+    begin(&b);
+    for (size_t i = 0; i < sizeof fds / sizeof *fds; i++) {
+        fds[i] = admin_connect(&b);
+        usleep(1000);
+    }
+    assert_int_equal(read(fds[ADMIN_MAX_CONNECTIONS], &c, 1), 0);
+    assert_int_equal(write(fds[0], GET("/healthz"), sizeof GET("/healthz") - 1),
+                     sizeof GET("/healthz") - 1);
+    assert_int_equal(read(fds[0], &c, 1), 1);
+    assert_int_equal(c, 'H');
+    for (size_t i = 0; i < sizeof fds / sizeof *fds; i++)
+        close(fds[i]);
+    for (int i = 0; i < 100 && !strstr(ask(&b, GET("/healthz")), "HTTP/1.1 503"); i++)
+        usleep(10000);
+    assert_has(ask(&b, GET("/healthz")), "HTTP/1.1 503");
+    stop(&b, 0);
+}
+
 static void test_bad_manifest(void **state)
 {
     struct bench b;
@@ -601,6 +631,7 @@ int main(void)
         cmocka_unit_test(test_proc_net_tcp),
         cmocka_unit_test(test_bad_manifest),
         cmocka_unit_test(test_admin),
+        cmocka_unit_test(test_admin_connections_are_bounded),
         cmocka_unit_test(test_life_of_an_instance),
         cmocka_unit_test(test_http11_worker_at_a_port),
         cmocka_unit_test(test_foreign_listener),
