@@ -8,18 +8,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+/* What a worker wrote and the names of files may be any octets: those beyond ASCII become "?" where
+ * the whole is not UTF-8. */
 static json_t *text(struct slice s)
 {
-    return s.len ? json_stringn_nocheck(s.p, s.len) : json_null();
-}
-
-/* What a worker wrote may be any octets: those beyond ASCII that are not UTF-8 become "?". */
-static json_t *output_text(const char *s)
-{
-    json_t *j = s ? json_string(s) : json_null();
+    if (s.len == 0)
+        return json_null();
+    json_t *j = json_stringn(s.p, s.len);
     if (j)
         return j;
-    char *copy = strdup(s);
+    char *copy = strndup(s.p, s.len);
     for (char *p = copy; p && *p; p++)
         if ((unsigned char)*p >= 0x80)
             *p = '?';
@@ -70,7 +68,7 @@ static json_t *instance(const struct control_instance *in)
                         i->state == IPC_BACKOFF ? json_integer(i->retry_in_ms) : json_null());
     json_object_set_new(o, "notListening", json_boolean(in->is_late));
     json_object_set_new(o, "lastExit", last_exit(in));
-    json_object_set_new(o, "lastOutput", output_text(in->output));
+    json_object_set_new(o, "lastOutput", text(slice_str(in->output)));
     return o;
 }
 

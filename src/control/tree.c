@@ -31,8 +31,10 @@ struct slice tree_path(struct arena *a, const struct tree_node *node)
     return arena_dup(a, slice_of(text, len));
 }
 
-static void fault_add(struct tree_faults *f, const struct tree_node *node, unsigned line,
-                      unsigned column, const char *fmt, va_list ap)
+__attribute__((format(printf, 5, 0))) static void fault_add(struct tree_faults *f,
+                                                            const struct tree_node *node,
+                                                            unsigned line, unsigned column,
+                                                            const char *fmt, va_list ap)
 {
     char text[1024];
     if (f->count++ >= TREE_MAX_FAULTS)
