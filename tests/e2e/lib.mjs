@@ -17,6 +17,11 @@ import { fileURLToPath } from 'node:url';
 export const ROOT = fileURLToPath(new URL('../..', import.meta.url)).replace(/\/$/, '');
 export const WORKERS = path.join(ROOT, 'tests/e2e/workers');
 export const PORTICO = process.env.PORTICO ?? path.join(ROOT, 'build-asan/src/bin/portico');
+// The roles inherit these.  A small quarantine: memory that was freed shall not look like memory held.
+const SANITIZERS = {
+  ASAN_OPTIONS: 'detect_leaks=1:exitcode=99:quarantine_size_mb=4',
+  UBSAN_OPTIONS: 'print_stacktrace=1:halt_on_error=1:exitcode=99',
+};
 const SANITIZER = /(ERROR|WARNING): \w*Sanitizer|runtime error:|SUMMARY: \w*Sanitizer/;
 
 /** A test case that cannot hang. */
@@ -123,7 +128,7 @@ export class Portico {
 
   /** manifest: an object (JSON is YAML; listen is filled in when it is absent), or a text as it is;
    *  then `apps` says what is in it. */
-  constructor(manifest, { args = [], apps } = {}) {
+  constructor(manifest, { args = [], apps, program = PORTICO, uid } = {}) {
     this.home = scratch();
     this.data = path.join(this.home, 'data');
     this.manifest = path.join(this.home, 'portico.yaml');
@@ -143,8 +148,9 @@ export class Portico {
         apps: Object.fromEntries(marked),
       }, null, 1));
     }
-    this.process = spawn(PORTICO, ['up', '--manifest', this.manifest, '--data', this.data, ...args], {
-      stdio: ['ignore', 'pipe', 'pipe'],
+    if (uid !== undefined) fs.chownSync(this.home, uid, uid);
+    this.process = spawn(program, ['up', '--manifest', this.manifest, '--data', this.data, ...args], {
+      stdio: ['ignore', 'pipe', 'pipe'], uid, gid: uid, env: { ...SANITIZERS, ...process.env },
     });
     this.pid = this.process.pid;
     running.add(this);

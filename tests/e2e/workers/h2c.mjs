@@ -2,7 +2,7 @@
 // An h2c worker that pushes what it is asked to.
 //   /page?n=3&size=1000&from=0   pushes /part?i=0&size=1000 ... and answers with a list of them
 //   /foreign?authority=A         promises /part under that authority
-//   /deaf?n=3&size=..&ms=..      the same as /page, but the pages waits before it answers
+//   /page?n=3&ms=200             waits before it answers
 import http2 from 'node:http2';
 import { dispatch, where } from './routes.mjs';
 import { pattern } from './pattern.mjs';
@@ -71,7 +71,7 @@ const server = http2.createServer({ settings: { maxConcurrentStreams: 1000 } }, 
   '/reset': (request, response) => response.stream.close(http2.constants.NGHTTP2_INTERNAL_ERROR),
   '/reset-mid': (request, response) => {
     response.stream.respond({ ':status': 200 });
-    response.stream.write('x'.repeat(1000), () => setTimeout(() => response.stream.close(http2.constants.NGHTTP2_INTERNAL_ERROR), 50));
+    response.stream.write('x'.repeat(1000), () => setTimeout(() => response.stream.destroy(new Error('cut')), 50));
   },
   '/trailers': (request, response) => {
     response.addTrailers({ 'x-sum': '42' });

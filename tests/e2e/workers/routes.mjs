@@ -58,6 +58,10 @@ export const routes = {
     response.setHeader('content-type', 'text/html');
     response.end('<!doctype html><title>link</title>\n');
   },
+  '/links': (request, response, query) => {
+    response.setHeader('link', Array.from({ length: number(query, 'n', 10) }, (_, i) => `</asset?name=many${i}>; rel=preload; as=style`));
+    response.end('many\n');
+  },
   '/asset': (request, response, query) => {
     response.setHeader('content-type', query.get('type') ?? 'text/css');
     response.setHeader('x-asked-with', JSON.stringify(request.headers));
