@@ -47,14 +47,40 @@ void environment_fini(struct environment *e)
     memset(e, 0, sizeof *e);
 }
 
+void app_set_path(struct monitor *m)
+{
+    static const char usual[] = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+    const char *ours = getenv("PATH");
+    char entry[IPC_PATH_OCTETS], obstacle[IPC_PATH_OCTETS];
+    size_t len = 0;
+    for (const char *at = ours ? ours : usual; *at;) {
+        size_t n = strcspn(at, ":");
+        bool keep = n > 0 && n < sizeof entry && at[0] == '/' && len + n + 2 < sizeof m->path;
+        if (keep && m->as_root) {
+            memcpy(entry, at, n);
+            entry[n] = 0;
+            keep = files_check_reachable(entry, obstacle, sizeof obstacle) == 0;
+        }
+        if (keep) {
+            if (len)
+                m->path[len++] = ':';
+            memcpy(m->path + len, at, n);
+            len += n;
+        }
+        at += n + (at[n] == ':');
+    }
+    m->path[len] = 0;
+    if (!len)
+        memcpy(m->path, usual, sizeof usual);
+}
+
 void app_environment(const struct instance *i, struct environment *out)
 {
     const struct app *a = i->app;
-    const char *path = getenv("PATH"), *lang = getenv("LANG");
+    const char *lang = getenv("LANG");
     char text[128];
     memset(out, 0, sizeof *out);
-    environment_set(out, "PATH",
-                    path ? path : "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
+    environment_set(out, "PATH", a->monitor->path);
     environment_set(out, "HOME", a->home);
     environment_set(out, "LANG", lang ? lang : "C.UTF-8");
     environment_set(out, "WEBSITE_SITE_NAME", a->wanted.name);

@@ -131,18 +131,15 @@ int files_lock(const char *data)
     return fd;
 }
 
-int files_check_reachable(const char *path)
+int files_check_reachable(const char *path, char *obstacle_out, size_t cap)
 {
     char at[PATH_MAX];
     struct stat st;
     if (!FILES_FMT(at, "%s", path))
         return ERR_USAGE;
     for (;;) {
-        if (stat(at, &st) < 0 || !(st.st_mode & S_IXOTH)) {
-            fprintf(stderr,
-                    "portico: apps have users of their own, which cannot reach the data directory "
-                    "%s: %s has mode %04o\n",
-                    path, at, (unsigned)st.st_mode & 07777);
+        if (stat(at, &st) < 0 || !S_ISDIR(st.st_mode) || !(st.st_mode & S_IXOTH)) {
+            snprintf(obstacle_out, cap, "%s", at);
             return ERR_USAGE;
         }
         char *slash = strrchr(at, '/');

@@ -20,7 +20,8 @@ int files_mkdir(const char *path, mode_t mode, uid_t uid, gid_t gid);
 /* One monitor a data directory.
  * return  the descriptor that holds the lock until it is closed, or ERR_SYS: told */
 int files_lock(const char *data);
-/* As root: may other users walk to this directory?  return 0, or ERR_USAGE: told */
-int files_check_reachable(const char *path);
+/* May other users walk to this directory?
+ * return  0, or ERR_USAGE: obstacle_out names the directory that lets nobody through */
+int files_check_reachable(const char *path, char *obstacle_out, size_t cap);
 
 #endif

@@ -244,7 +244,7 @@ static void init(struct monitor *m, const struct monitor_options *options)
 /* return  0; or the exit code: told */
 static int start(struct monitor *m)
 {
-    char manifest[PATH_MAX];
+    char manifest[PATH_MAX], obstacle[PATH_MAX];
     if (!realpath(m->options->manifest, manifest)) {
         fprintf(stderr, "portico: cannot read the manifest %s: %s\n", m->options->manifest,
                 strerror(errno));
@@ -256,14 +256,20 @@ static int start(struct monitor *m)
     }
     if (files_data_directory(m->options->data, m->data, sizeof m->data) < 0)
         return 2;
-    if (m->as_root && files_check_reachable(m->data) < 0)
+    if (m->as_root && files_check_reachable(m->data, obstacle, sizeof obstacle) < 0) {
+        fprintf(stderr,
+                "portico: apps have users of their own, which cannot reach the data directory %s: "
+                "%s is closed to others\n",
+                m->data, obstacle);
         return 2;
+    }
     m->lock_fd = files_lock(m->data);
     if (m->lock_fd < 0)
         return 2;
     if (make_places(m) < 0)
         return 1;
     raise_limit(m);
+    app_set_path(m);
     /* What workers leave behind becomes our child, so that it can be ended, too. */
     prctl(PR_SET_CHILD_SUBREAPER, 1);
     if (watch_signals(m) < 0) {

@@ -79,13 +79,12 @@ static int spawn_role(struct role *r, const char *const arguments[3], int extra_
     return 0;
 }
 
-/* It died, or could not be started: when shall it come back?  Counts the death. */
+/* It died, or could not be started: when shall it come back? */
 static void respawn_later(struct role *r)
 {
     struct monitor *m = r->monitor;
     uint64_t now_us = clock_mono_us();
     bool quick = now_us - r->started_us < LIFE_SOON_MS * UINT64_C(1000);
-    r->deaths++;
     r->quick_deaths = quick ? r->quick_deaths + 1 : 0;
     uint32_t delay_ms = life_role_delay_ms(r->quick_deaths);
     if (delay_ms)
@@ -93,9 +92,11 @@ static void respawn_later(struct role *r)
     timer_arm(&m->poller, &r->timer, now_us + delay_ms * UINT64_C(1000));
 }
 
-static void log_exit(const struct role *r, int code, int signal)
+static void log_exit(struct role *r, int code, int signal)
 {
-    log_event(r->monitor->stop == STOP_NOT ? LOG_ERROR : LOG_INFO, "role.exit",
+    bool expected = r->monitor->stop != STOP_NOT;
+    r->deaths += !expected;
+    log_event(expected ? LOG_INFO : LOG_ERROR, "role.exit",
               "role=%s status=%d signal=%d ran_ms=%llu deaths=%u", r->name, code, signal,
               (unsigned long long)(clock_mono_us() - r->started_us) / 1000u, r->deaths);
 }

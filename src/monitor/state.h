@@ -96,6 +96,7 @@ struct monitor {
     int lock_fd;
     struct users users;   /* as root */
     struct rlimit nofile; /* as we were started: workers get that */
+    char path[4096];      /* PATH for workers */
 
     struct role control, edge;
     bool control_synced; /* this control has committed: it hears of instances */
@@ -169,6 +170,9 @@ void app_free_if_gone(struct app *a);
 void worker_failed(struct instance *i, const char *why);
 
 /* app.c */
+/* PATH for workers: ours; as root without what their users cannot walk to (/root/bin), where a
+ * shell would look and then report "permission denied" in place of "not found". */
+void app_set_path(struct monitor *m);
 /* Make an app's directories as wanted; as root that takes a while, and worker_step is called for
  * its instances when it is done.
  * return  0 when all is there; ERR_AGAIN while under way; ERR_SYS: error_out says why */
