@@ -157,6 +157,8 @@ int h2_send_response(struct h2_stream *s, const struct http_head *head, bool end
         return err;
     h2_stream_step(s, H2_EV_SEND_HEADERS);
     s->head_sent = head->status >= 200;
+    if (head->status >= 300)
+        s->tunnel = false; /* CONNECT was refused: a message like others */
     if (end)
         end_sent(s);
     else
@@ -167,8 +169,10 @@ int h2_send_response(struct h2_stream *s, const struct http_head *head, bool end
 int h2_stream_respond(struct h2_stream *s, const struct http_head *head, bool end)
 {
     struct h2_conn *c = s->conn;
-    ASSERT(c->role == H2_SERVER && head->status >= 100 && head->status != 101);
-    ASSERT(!end || head->status >= 200);
+    ASSERT(c->role == H2_SERVER);
+    if (head->status < 100 || head->status > 999 || head->status == 101 ||
+        (end && head->status < 200))
+        return ERR_USAGE; /* a worker's, perhaps: no reason to fall */
     if (s->gone || c->error ||
         h2_state_next((enum h2_state)s->state, H2_EV_SEND_HEADERS) == H2_ILLEGAL)
         return ERR_CLOSED;

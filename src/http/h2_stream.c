@@ -106,7 +106,8 @@ void h2_stream_step_end(struct h2_stream *s, enum h2_event event)
     if (s->state == H2_CLOSED) {
         list_remove(&s->due);
         list_add_tail(&c->ended, &s->due);
-    } else if (event == H2_EV_SEND_END && c->role == H2_SERVER) {
+    } else if (event == H2_EV_SEND_END && c->role == H2_SERVER && !s->tunnel) {
+        /* A tunnel may be half closed (RFC 9113 8.5); a request is of no use any more. */
         list_add_tail(&c->early, &s->due);
     }
 }
