@@ -175,12 +175,13 @@ struct h2_stream *h2_conn_request(struct h2_conn *c, const struct http_head *hea
 /* Server role: send a response head, informational (status 1xx, not 101; end false) or final.  head
  * and its octets are borrowed.  Fields for one hop only (RFC 9113 8.2.2) are left out.  The
  * response of a promised stream waits inside while the client has as many pushed streams open as it
- * allows. return  0, ERR_CLOSED (the sending side is closed), ERR_USAGE (a final head was given
- * already), ERR_NOMEM (of the head: the connection is lost) */
+ * allows.
+ * return  0, ERR_CLOSED (the sending side is closed), ERR_USAGE (a final head was given already, or
+ *         not a status for HTTP/2), ERR_NOMEM (of the head: the connection is lost) */
 int h2_stream_respond(struct h2_stream *s, const struct http_head *head, bool end);
 /* Queue content, after a final head.  chunk as in chain_add.  end: END_STREAM follows the last
- * octet. The engine takes any amount; a caller bounds it by h2_stream_queued and on_sent. return 0,
- * ERR_CLOSED (also after the end was queued), ERR_USAGE (no head yet), ERR_NOMEM */
+ * octet.  The engine takes any amount; a caller bounds it by h2_stream_queued and on_sent.
+ * return  0, ERR_CLOSED (also after the end was queued), ERR_USAGE (no head yet), ERR_NOMEM */
 int h2_stream_body(struct h2_stream *s, struct slice octets, struct chunk *chunk, bool end);
 /* Queue the trailer section (borrowed), sent after the queued content; ends the message.
  * return  as h2_stream_body */
@@ -188,8 +189,8 @@ int h2_stream_trailers(struct h2_stream *s, const struct fields *trailers);
 /* Server role: promise a response to `head` (a request: method, scheme, authority, path, fields) on
  * `parent`.  RFC 9113 8.4.  PUSH_PROMISE is queued at once; answer with h2_stream_respond.
  * return  the promised stream, or NULL with *err_out = ERR_USAGE (push disabled by the peer, parent
- *         closed or itself promised, GOAWAY), ERR_LIMIT (ids used up, too many reserved), ERR_NOMEM
- */
+ *         closed or itself promised, GOAWAY), ERR_LIMIT (ids used up, too many reserved),
+ *         ERR_NOMEM */
 struct h2_stream *h2_stream_promise(struct h2_stream *parent, const struct http_head *head,
                                     void *stream_user, int *err_out);
 /* Send RST_STREAM and forget the stream: s is gone, on_close is not called. */

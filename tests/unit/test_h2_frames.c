@@ -287,6 +287,8 @@ static const struct row server_rows[] = {
     ROW("CONNECT to nowhere", "HEADERS 4 1 [:method: CONNECT]", "> RST_STREAM 1 PROTOCOL_ERROR"),
     ROW("extended CONNECT", "HEADERS 4 1 [:method: CONNECT][:protocol: websocket] 87 84 41 01 61",
         "head 1 >"),
+    ROW("a tunnel that we end first", "HEADERS 4 1 [:method: CONNECT][:authority: a:443]",
+        "head 1 > HEADERS+END 1", .act = ANSWER_EARLY),
     ROW("extended CONNECT without :path",
         "HEADERS 4 1 [:method: CONNECT][:protocol: websocket] 87 41 01 61",
         "> RST_STREAM 1 PROTOCOL_ERROR"),

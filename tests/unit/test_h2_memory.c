@@ -169,8 +169,6 @@ static void test_idle_is_small(void **state)
     assert_int_equal(e.open, 0);
     /* Each side: the connection, two HPACK tables and what these hold. */
     size_t own = sizeof *e.server;
-    print_message("connection %zu octets, stream %zu octets, %lu blocks\n", own,
-                  sizeof(struct h2_stream), (unsigned long)e.pool.live);
     assert_true(own <= 1024); /* a block of the pool */
     assert_null(e.server->table);
     assert_null(e.server->control.block);
