@@ -81,6 +81,7 @@ static const struct key app_keys[] = {
     {"hosts", read_hosts, APP(hosts), "host names like shop.example or *.shop.example",
      .required = true, .least = 1, .most = MAX_HOSTS},
     {"http20Enabled", value_word, APP(http20_enabled), .initial = "true", .words = no_yes},
+    {"webSocketsEnabled", value_word, APP(websockets_enabled), .initial = "true", .words = no_yes},
     {"http20ProxyFlag", value_word, APP(proxy_flag),
      "0 (HTTP/1.1 to the worker), 1 (HTTP/2) or 2 (HTTP/2 for gRPC only)", .initial = "0",
      .words = flag_words},

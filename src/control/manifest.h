@@ -39,6 +39,7 @@ struct manifest_app {
     struct manifest_text_list upstreams;
     struct manifest_text_list env; /* "NAME=value" */
     uint32_t http20_enabled;       /* 0, 1 */
+    uint32_t websockets_enabled;   /* 0, 1 */
     uint32_t proxy_flag;           /* enum route_proxy_flag */
     uint32_t https_only, push_off, xff_port;
     uint32_t min_tls_version; /* 0x0303, 0x0304 */

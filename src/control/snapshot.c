@@ -10,7 +10,8 @@
 static uint32_t site_flags(const struct control_app *app)
 {
     const struct manifest_app *a = app->wanted;
-    return (a->http20_enabled ? ROUTE_HTTP20 : 0u) | (a->https_only ? ROUTE_HTTPS_ONLY : 0u) |
+    return (a->http20_enabled ? ROUTE_HTTP20 : 0u) |
+           (a->websockets_enabled ? ROUTE_WEBSOCKETS : 0u) | (a->https_only ? ROUTE_HTTPS_ONLY : 0u) |
            (a->push_off ? ROUTE_PUSH_OFF : 0u) | (a->xff_port ? ROUTE_XFF_PORT : 0u) |
            (app->slot == 0 ? ROUTE_DEFAULT : 0u);
 }

@@ -164,8 +164,9 @@ static void h1_on_done(void *user, bool reusable)
 
 static void h1_on_tunnel(void *user, struct slice octets)
 {
-    (void)user;
-    (void)octets; /* no upgrade is accepted */
+    struct client *c = user;
+    if (c->current)
+        exchange_request_body(c->current, octets, false);
 }
 
 static const struct h1_events h1_events = {
@@ -336,6 +337,8 @@ static void flush(struct loop_task *t)
     }
     if (stream_is_blocked(&c->stream) || engine_has_output(&c->http))
         return;
+    if (c->current && c->current->switched && c->current->response_ended)
+        stream_shutdown(&c->stream); /* one direction of a tunnel has ended */
     if (c->http.h2 ? h2_conn_is_over(c->http.h2) : c->closing && !c->current) {
         c->closing = true;
         stream_shutdown(&c->stream);
@@ -393,7 +396,6 @@ static bool start_engine(struct client *c, bool h2)
     if (h2) {
         struct h2_settings set;
         h2_settings_default(&set, H2_SERVER);
-        set.enable_connect = false; /* no worker is asked for a tunnel yet */
         c->http.h2 = h2_conn_new(H2_SERVER, &set, &h2_events, c, s->pool, shard_now_us(s));
         stats_add(&s->stats->connections_h2, 1);
     } else {
@@ -462,8 +464,8 @@ static void read_some(struct client *c)
 {
     struct shard *s = c->shard;
     size_t budget = SHARD_TURN_OCTETS;
-    if (c->http.h1 && !c->current && !c->closing) {
-        int err = h1_conn_resume(c->http.h1); /* a pipelined request that waited inside */
+    if (c->http.h1 && !c->closing && (!c->current || c->current->switched)) {
+        int err = h1_conn_resume(c->http.h1); /* what came early waited inside */
         if (err < 0 && !c->dead)
             refuse(c, err);
         if (!c->dead && h1_conn_has_output(c->http.h1))
@@ -478,6 +480,11 @@ static void read_some(struct client *c)
             return;
         if (n == ERR_AGAIN)
             break;
+        if (n == 0 && c->current && c->current->switched) {
+            h1_conn_eof(c->http.h1);
+            exchange_request_body(c->current, SLICE(""), true);
+            break;
+        }
         if (n <= 0) {
             /* A client that has shut down its sending side may still wait for its answer. */
             if (n == 0 && c->http.h1 && c->current && c->current->request_ended && !c->closing) {

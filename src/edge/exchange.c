@@ -3,6 +3,7 @@
 #include "edge/forward.h"
 #include "edge/log_line.h"
 #include "edge/push_vehicle.h"
+#include "edge/tunnel.h"
 #include "edge/worker.h"
 #include "base/err.h"
 #include "base/panic.h"
@@ -56,7 +57,8 @@ static void on_due(struct loop_timer *t)
     struct exchange *x = CONTAINER_OF(t, struct exchange, timer);
     CHECK_MAGIC(x, EXCHANGE_MAGIC);
     /* While the client is the slow one, the worker's time stands still. */
-    if (x->response_ended || client_queued(x) || (!x->request_ended && !worker_queued(x))) {
+    if (!x->tunnel &&
+        (x->response_ended || client_queued(x) || (!x->request_ended && !worker_queued(x)))) {
         loop_timer_set(x->shard->loop, &x->timer,
                        shard_now_us(x->shard) + x->site->route.request_timeout_ms * 1000ull);
         return;
@@ -197,7 +199,7 @@ void exchange_fail(struct exchange *x, enum exchange_fault fault)
     worker_cancel(x);
     if (x->site && status >= 502)
         stats_add(&x->site->stats->failures, 1);
-    if (x->response_ended)
+    if (x->response_ended && !x->switched)
         return;
     if (x->head_sent || x->pushed) {
         if (x->site)
@@ -307,8 +309,9 @@ static bool admit(struct exchange *x)
         exchange_fail(x, FAULT_TOO_LARGE);
         return false;
     }
-    if (slice_eq(r->method, SLICE("CONNECT")) || r->protocol.len) {
-        exchange_fail(x, FAULT_UPGRADE);
+    enum exchange_fault refused = tunnel_admit(x);
+    if (refused != FAULT_NONE) {
+        exchange_fail(x, refused);
         return false;
     }
     if (site->route.idle_timeout_ms)
@@ -383,6 +386,12 @@ void exchange_request_drained(struct exchange *x, size_t octets)
     client_consumed(x, octets);
 }
 
+/* A tunnel's octets wait until the worker has switched. */
+static bool can_send_body(const struct exchange *x)
+{
+    return x->worker && x->worker->connected && (!x->tunnel || x->switched);
+}
+
 static void send_request_body(struct exchange *x, struct slice octets, bool end)
 {
     x->forwarded += octets.len;
@@ -398,15 +407,15 @@ void exchange_request_body(struct exchange *x, struct slice octets, bool end)
     CHECK_MAGIC(x, EXCHANGE_MAGIC);
     x->body_in += octets.len;
     x->request_ended = end;
-    if (x->response_ended || (!x->worker && x->head_sent)) {
+    if ((x->response_ended && !x->switched) || (!x->worker && x->head_sent)) {
         client_consumed(x, octets.len); /* nobody wants it any more */
         return;
     }
-    if (x->site && x->body_in > x->site->route.body_limit_octets) {
+    if (x->site && !x->switched && x->body_in > x->site->route.body_limit_octets) {
         exchange_fail(x, FAULT_TOO_LARGE);
         return;
     }
-    if (x->worker && x->worker->connected && x->held.octets == 0) {
+    if (can_send_body(x) && x->held.octets == 0) {
         send_request_body(x, octets, end);
         if (x->cs == NULL && !x->ended)
             client_consumed(x, 0); /* pauses an HTTP/1.1 client that is faster than the worker */
@@ -428,7 +437,7 @@ void exchange_request_trailers(struct exchange *x, const struct fields *trailers
         exchange_fail(x, FAULT_MEMORY);
         return;
     }
-    if (x->worker && x->worker->connected && x->held.octets == 0) {
+    if (can_send_body(x) && x->held.octets == 0) {
         x->request_sent = true;
         if (out.count)
             worker_send_trailers(x, &out);
@@ -442,7 +451,7 @@ void exchange_request_trailers(struct exchange *x, const struct fields *trailers
 void exchange_worker_ready(struct exchange *x)
 {
     bool end = x->request_ended && x->held_trailers.count == 0;
-    if (x->request_sent)
+    if (x->request_sent || (x->tunnel && !x->switched))
         return;
     while (x->held.octets && x->worker) {
         struct slice part = chain_peek(&x->held);
@@ -469,6 +478,10 @@ void exchange_response_head(struct exchange *x, const struct http_head *in, bool
     CHECK_MAGIC(x, EXCHANGE_MAGIC);
     touch(x);
     if (x->head_sent)
+        return;
+    if (x->tunnel && tunnel_response(x, in))
+        return;
+    if (x->head_sent || x->ended)
         return;
     if (in->status == 101) {
         exchange_fail(x, FAULT_MALFORMED); /* nobody asked for it */
@@ -512,6 +525,8 @@ void exchange_response_body(struct exchange *x, struct slice octets, bool end)
     CHECK_MAGIC(x, EXCHANGE_MAGIC);
     if (x->response_ended)
         return;
+    if (x->switched)
+        touch(x);
     x->body_out += octets.len;
     x->response_ended = end;
     if (client_send_body(x, octets, end) < 0) {
@@ -558,7 +573,7 @@ void exchange_worker_failed(struct exchange *x, enum exchange_fault fault, bool 
 {
     CHECK_MAGIC(x, EXCHANGE_MAGIC);
     if (x->response_ended)
-        return;
+        return; /* of a tunnel, too: what it sent is on its way, and it wants no more */
     /* Never a second delivery of what is not safe: only when the worker did not act on it, or may
      * act twice; and only while all of the content is still here. */
     bool again = !x->head_sent && !x->pushed && x->forwarded == 0 &&

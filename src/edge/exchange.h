@@ -39,7 +39,13 @@ struct site;
       "This connection's TLS settings do not fit this host: open a new one.")                      \
     X(BAD_REQUEST, 400, "bad-request", "The request is malformed.")                                \
     X(HTTPS_ONLY, 308, "https-only", "This app is served over HTTPS only.")                        \
-    X(UPGRADE, 501, "upgrade", "This upgrade is not supported.")                                   \
+    X(CONNECT_METHOD, 501, "connect-method", "CONNECT is not served here.")                        \
+    X(WEBSOCKETS_OFF, 403, "websockets-off",                                                       \
+      "WebSockets are switched off for this app (webSocketsEnabled).")                             \
+    X(NO_EXTENDED_CONNECT, 502, "no-extended-connect",                                             \
+      "The app's worker speaks HTTP/2 without SETTINGS_ENABLE_CONNECT_PROTOCOL (RFC 8441), so it " \
+      "cannot take a WebSocket.")                                                                  \
+    X(NOT_SWITCHED, 502, "not-switched", "The app's worker did not switch to WebSocket.")          \
     X(CUT, 502, "cut", "The app's worker ended before its answer did.")                            \
     X(CLIENT, 0, "client-gone", "The client gave up.")
 
@@ -74,6 +80,7 @@ struct exchange {
     uint64_t body_in, body_out; /* octets from and to the client */
     uint64_t forwarded;         /* request body octets handed to a worker */
     uint64_t tried;             /* instances that failed, as bits */
+    struct slice ws_key;        /* Sec-WebSocket-Key that an HTTP/1.1 worker got */
     uint16_t status;
     uint8_t fault; /* enum exchange_fault */
     uint8_t attempts;
@@ -82,6 +89,8 @@ struct exchange {
     bool head_sent;      /* the final response head went to the client */
     bool response_ended; /* END was passed to the client */
     bool pushed;         /* answers a promise */
+    bool tunnel;         /* asks for a switch of protocols */
+    bool switched;       /* and got it: octets pass as they are */
     bool ended;
     uint16_t promises;
 };

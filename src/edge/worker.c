@@ -2,6 +2,7 @@
 #include "edge/worker.h"
 #include "edge/client.h"
 #include "edge/push_vehicle.h"
+#include "edge/tunnel.h"
 #include "edge/forward.h"
 #include "base/err.h"
 #include "base/panic.h"
@@ -83,6 +84,12 @@ static void worker_fail(struct worker *w, enum exchange_fault fault)
     if (w->http.h2) {
         w->retired = true;
         h2_conn_abort(w->http.h2, H2_NO_ERROR); /* on_close of each stream */
+        LIST_FOR(node, &w->waiting)             /* those that have none yet */
+        {
+            struct exchange *x = LIST_ENTRY(node, struct exchange, worker_node);
+            detach(x);
+            exchange_worker_failed(x, fault, true, true);
+        }
         kill_worker(w);
         return;
     }
@@ -164,8 +171,9 @@ static void h1_on_done(void *user, bool reusable)
 
 static void h1_on_tunnel(void *user, struct slice octets)
 {
-    (void)user;
-    (void)octets; /* no request of ours asks for an upgrade */
+    struct worker *w = user;
+    if (w->x)
+        exchange_response_body(w->x, octets, false);
 }
 
 static const struct h1_events h1_events = {
@@ -240,9 +248,20 @@ static void h2_on_close(void *user, struct h2_stream *s, uint32_t code)
                                untouched, true);
 }
 
+static int join(struct exchange *x, struct worker *w);
+
 static void h2_on_settings(void *user)
 {
-    (void)user;
+    struct worker *w = user;
+    LIST_FOR(node, &w->waiting)
+    {
+        struct exchange *x = LIST_ENTRY(node, struct exchange, worker_node);
+        if (x->ws)
+            continue;
+        detach(x);
+        if (join(x, w) < 0)
+            exchange_fail(x, FAULT_NO_EXTENDED_CONNECT);
+    }
 }
 
 static void h2_on_goaway(void *user, uint32_t last_stream_id, uint32_t code)
@@ -286,6 +305,8 @@ static void flush(struct loop_task *t)
     count_octets(w);
     if (err < 0 || (w->http.h2 && is_finished(w)))
         worker_fail(w, FAULT_CLOSED);
+    else if (w->x && w->x->switched && w->x->request_sent && !engine_has_output(&w->http))
+        stream_shutdown(&w->stream);
 }
 
 static void on_eof(struct worker *w)
@@ -294,7 +315,12 @@ static void on_eof(struct worker *w)
         worker_fail(w, FAULT_CLOSED);
         return;
     }
+    struct exchange *x = w->x;
     int err = h1_conn_eof(w->http.h1);
+    if (!w->dead && x && x->switched) { /* one direction of a tunnel has ended */
+        exchange_response_body(x, SLICE(""), true);
+        return;
+    }
     if (!w->dead)
         worker_fail(w, err == ERR_TRUNCATED ? FAULT_CUT : FAULT_CLOSED);
 }
@@ -368,6 +394,8 @@ static void on_connected(struct stream *st, int err)
     LIST_FOR(node, &w->waiting)
     {
         struct exchange *x = LIST_ENTRY(node, struct exchange, worker_node);
+        if (w->http.h2 && !x->ws)
+            continue; /* it waits for SETTINGS */
         list_remove(node);
         exchange_worker_ready(x);
     }
@@ -496,13 +524,38 @@ static struct worker *take_h2(struct backend *b, enum worker_class klass, int *e
     return worker_new(b, klass, err_out);
 }
 
-/* Sends the request head on w. */
+static void count_in(struct exchange *x, struct worker *w)
+{
+    x->worker = w;
+    x->backend = x->last_backend = w->backend;
+    x->backend->in_flight++;
+}
+
+/* Whether the worker takes extended CONNECT is not known before its SETTINGS.  RFC 8441 3 */
+static void wait_for_settings(struct exchange *x, struct worker *w)
+{
+    count_in(x, w);
+    list_add_tail(&w->waiting, &x->worker_node);
+}
+
+/* Sends the request head on w.
+ * return  0, or ERR_CLOSED: a WebSocket that this worker cannot take, or what the engine says */
 static int join(struct exchange *x, struct worker *w)
 {
+    bool h2 = w->http.h2 != NULL;
+    if (x->tunnel && h2 && !h2_conn_peer_settings_seen(w->http.h2)) {
+        wait_for_settings(x, w);
+        return 0;
+    }
+    if (x->tunnel && h2 && !h2_conn_peer_connect_enabled(w->http.h2))
+        return ERR_CLOSED;
     bool end = x->request_ended && x->held.octets == 0 && x->held_trailers.count == 0;
-    int err = forward_request(x, w->http.h2 != NULL);
+    int err = forward_request(x, h2);
+    if (err == 0 && x->tunnel)
+        err = tunnel_forward(x, h2);
     if (err < 0)
         return err;
+    end |= x->tunnel && !h2; /* the request that asks for the switch has no content */
     if (w->http.h2) {
         x->ws = h2_conn_request(w->http.h2, &x->forward, end, x, &err);
         if (!x->ws)
@@ -516,9 +569,7 @@ static int join(struct exchange *x, struct worker *w)
     }
     if (end)
         x->request_sent = true;
-    x->worker = w;
-    x->backend = x->last_backend = w->backend;
-    x->backend->in_flight++;
+    count_in(x, w);
     if (!w->connected)
         list_add_tail(&w->waiting, &x->worker_node);
     wants_flush(w);
@@ -601,6 +652,8 @@ void worker_cancel(struct exchange *x)
     if (!w)
         return;
     detach(x);
+    if (w->http.h2 && !ws)
+        return;
     if (w->http.h2) {
         /* A request whose end was not sent cannot be left to drain: the worker waits for it. */
         if (!x->request_sent && !x->pushed) {
@@ -642,7 +695,7 @@ int worker_send_trailers(struct exchange *x, const struct fields *trailers)
 
 size_t worker_queued(const struct exchange *x)
 {
-    if (!x->worker)
+    if (!x->worker || (!x->ws && !x->worker->http.h1))
         return 0;
     return x->ws ? h2_stream_queued(x->ws) : h1_conn_queued(x->worker->http.h1);
 }
@@ -653,7 +706,7 @@ void worker_consumed(struct exchange *x, size_t octets)
     if (!w || w->dead)
         return;
     if (w->http.h2) {
-        if (octets) {
+        if (octets && x->ws) {
             h2_stream_consumed(x->ws, octets);
             if (h2_conn_has_output(w->http.h2))
                 wants_flush(w);

@@ -77,4 +77,8 @@ struct tls_identity *tls_conn_identity(const struct tls_conn *t); /* the one cho
 /* Why ERR_TLS: a short text for counters and the log, such as "wrong version number". */
 const char *tls_reason(const struct tls_conn *t);
 
+#define TLS_SHA1_OCTETS 20
+/* SHA-1, for Sec-WebSocket-Accept (RFC 6455 1.3), where it is no matter of security. */
+void tls_sha1(const void *in, size_t len, uint8_t out[TLS_SHA1_OCTETS]);
+
 #endif

@@ -5,6 +5,7 @@
 #include <arpa/inet.h>
 #include <limits.h>
 #include <openssl/err.h>
+#include <openssl/evp.h>
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
 #include <stdio.h>
@@ -204,4 +205,9 @@ bool tls_identity_covers(const struct tls_identity *id, struct slice host)
     memcpy(text, host.p, host.len);
     text[host.len] = 0;
     return ip_covers(id, text);
+}
+
+void tls_sha1(const void *in, size_t len, uint8_t out[TLS_SHA1_OCTETS])
+{
+    ASSERT(EVP_Digest(in, len, out, NULL, EVP_sha1(), NULL) == 1);
 }

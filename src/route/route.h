@@ -27,6 +27,7 @@ enum route_flag {
     ROUTE_HTTPS_ONLY = 2, /* plain requests are redirected */
     ROUTE_PUSH_OFF = 4,   /* push: off or deny: workers see push disabled */
     ROUTE_XFF_PORT = 8,   /* X-Forwarded-For as ip:port, as the hosted service writes it */
+    ROUTE_WEBSOCKETS = 32,  /* webSocketsEnabled */
     ROUTE_DEFAULT = 16,   /* the site whose certificate answers a client without SNI */
 };
 

@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "edge/tunnel.h"
+#include "edge/client.h"
+#include "edge/forward.h"
+#include "edge/worker.h"
+#include "base/err.h"
+
+#include <sys/random.h>
+
+/* return  octets written: 4 for each 3, rounded up */
+static size_t base64(const uint8_t *in, size_t len, char *out)
+{
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    char *to = out;
+    for (size_t i = 0; i < len; i += 3) {
+        size_t have = len - i < 3 ? len - i : 3;
+        uint32_t v = (uint32_t)in[i] << 16;
+        v |= have > 1 ? (uint32_t)in[i + 1] << 8 : 0;
+        v |= have > 2 ? in[i + 2] : 0;
+        *to++ = digits[v >> 18];
+        *to++ = digits[v >> 12 & 63];
+        *to++ = have > 1 ? digits[v >> 6 & 63] : '=';
+        *to++ = have > 2 ? digits[v & 63] : '=';
+    }
+    return (size_t)(to - out);
+}
+
+void ws_accept(struct slice key, char out[WS_ACCEPT_OCTETS])
+{
+    static const char guid[] = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+    char text[WS_KEY_OCTETS + sizeof guid - 1];
+    uint8_t digest[TLS_SHA1_OCTETS];
+    size_t len = key.len < WS_KEY_OCTETS ? key.len : WS_KEY_OCTETS;
+    memcpy(text, key.p, len);
+    memcpy(text + len, guid, sizeof guid - 1);
+    tls_sha1(text, len + sizeof guid - 1, digest);
+    base64(digest, sizeof digest, out);
+}
+
+enum exchange_fault tunnel_admit(struct exchange *x)
+{
+    const struct http_head *r = x->request;
+    bool connect = slice_eq(r->method, SLICE("CONNECT"));
+    if (!connect && !r->protocol.len)
+        return FAULT_NONE;
+    if (!slice_ieq(r->protocol, SLICE("websocket"))) {
+        /* A plain CONNECT would make an open proxy of us. */
+        return connect ? FAULT_CONNECT_METHOD : FAULT_NONE;
+    }
+    if (!(x->site->route.flags & ROUTE_WEBSOCKETS))
+        return FAULT_WEBSOCKETS_OFF;
+    if (!x->cs && fields_value(&r->fields, TOKEN_SEC_WEBSOCKET_KEY).len != WS_KEY_OCTETS)
+        return FAULT_BAD_REQUEST;
+    x->tunnel = true;
+    x->request_ended = false; /* what follows the switch belongs to it */
+    return FAULT_NONE;
+}
+
+static void drop_field(struct fields *f, enum token token)
+{
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < f->count; i++)
+        if (f->at[i].token != token)
+            f->at[kept++] = f->at[i];
+    f->count = kept;
+}
+
+int tunnel_forward(struct exchange *x, bool h2)
+{
+    struct http_head *out = &x->forward;
+    struct slice key = fields_value(&x->request->fields, TOKEN_SEC_WEBSOCKET_KEY);
+    out->protocol = SLICE("websocket");
+    out->content_length = -1;
+    drop_field(&out->fields, TOKEN_SEC_WEBSOCKET_KEY);
+    drop_field(&out->fields, TOKEN_CONTENT_LENGTH);
+    if (h2) {
+        out->method = SLICE("CONNECT");
+        return 0;
+    }
+    out->method = SLICE("GET");
+    if (x->cs) { /* RFC 8441 5: HTTP/2 has no key; the HTTP/1.1 hop needs one */
+        uint8_t random[16];
+        char *text = arena_alloc(x->arena, WS_KEY_OCTETS);
+        if (!text || getrandom(random, sizeof random, 0) != sizeof random)
+            return ERR_NOMEM;
+        key = slice_of(text, base64(random, sizeof random, text));
+    }
+    x->ws_key = key;
+    return fields_add_token(&out->fields, x->arena, TOKEN_SEC_WEBSOCKET_KEY, key);
+}
+
+/* The worker's hop is switched.  return whether it did so by the rules of its version */
+static bool switch_worker(struct exchange *x, const struct http_head *in)
+{
+    char accept[WS_ACCEPT_OCTETS];
+    if (x->ws)
+        return true;
+    ws_accept(x->ws_key, accept);
+    return slice_eq(fields_value(&in->fields, TOKEN_SEC_WEBSOCKET_ACCEPT),
+                    slice_of(accept, sizeof accept)) &&
+           h1_conn_upgrade(x->worker->http.h1) == 0;
+}
+
+/* Tell the client.  return 0 or an error */
+static int switch_client(struct exchange *x, const struct http_head *in)
+{
+    struct http_head out;
+    struct client *c = x->client;
+    int err = forward_response(x, in, &out);
+    if (err < 0)
+        return err;
+    out.content_length = -1;
+    drop_field(&out.fields, TOKEN_SEC_WEBSOCKET_ACCEPT);
+    drop_field(&out.fields, TOKEN_CONTENT_LENGTH);
+    if (x->cs) {
+        out.status = 200;
+    } else {
+        char *accept = arena_alloc(x->arena, WS_ACCEPT_OCTETS);
+        if (!accept)
+            return ERR_NOMEM;
+        ws_accept(fields_value(&x->request->fields, TOKEN_SEC_WEBSOCKET_KEY), accept);
+        err = fields_add_token(&out.fields, x->arena, TOKEN_SEC_WEBSOCKET_ACCEPT,
+                               slice_of(accept, WS_ACCEPT_OCTETS));
+        if (err < 0)
+            return err;
+        out.status = 101;
+        out.protocol = SLICE("websocket");
+    }
+    x->status = out.status;
+    x->head_sent = true;
+    x->head_us = shard_now_us(x->shard);
+    err = client_send_head(x, &out, false);
+    if (err == 0 && !x->cs)
+        err = h1_conn_upgrade(c->http.h1);
+    if (err == 0 && !x->cs)
+        loop_again(c->shard->loop, &c->read); /* octets that came early wait inside the engine */
+    return err;
+}
+
+bool tunnel_response(struct exchange *x, const struct http_head *in)
+{
+    bool switches = x->ws ? in->status >= 200 && in->status < 300 : in->status == 101;
+    if (in->status < 200 && in->status != 101)
+        return false;
+    if (!switches) {
+        /* An HTTP/1.1 worker that answers 2xx did not switch; to an HTTP/2 client 2xx would say
+         * that it did (RFC 8441 5). */
+        x->tunnel = false;
+        x->request_ended = x->request_sent = true;
+        if (x->cs && in->status < 300)
+            exchange_fail(x, FAULT_NOT_SWITCHED);
+        return false;
+    }
+    x->switched = true;
+    x->request_sent = false;
+    if (!switch_worker(x, in)) {
+        exchange_fail(x, FAULT_MALFORMED);
+        return false;
+    }
+    if (switch_client(x, in) < 0) {
+        exchange_fail(x, FAULT_MEMORY);
+        return false;
+    }
+    exchange_worker_ready(x); /* octets that the client sent early */
+    return true;
+}
