@@ -481,8 +481,9 @@ static void read_some(struct client *c)
         if (n == ERR_AGAIN)
             break;
         if (n == 0 && c->current && c->current->switched) {
-            h1_conn_eof(c->http.h1);
             exchange_request_body(c->current, SLICE(""), true);
+            if (!c->dead)
+                h1_conn_eof(c->http.h1);
             break;
         }
         if (n <= 0) {

@@ -315,12 +315,14 @@ static void on_eof(struct worker *w)
         worker_fail(w, FAULT_CLOSED);
         return;
     }
-    struct exchange *x = w->x;
-    int err = h1_conn_eof(w->http.h1);
-    if (!w->dead && x && x->switched) { /* one direction of a tunnel has ended */
-        exchange_response_body(x, SLICE(""), true);
+    bool switched = w->x && w->x->switched;
+    if (switched) /* one direction of a tunnel has ended */
+        exchange_response_body(w->x, SLICE(""), true);
+    if (w->dead)
         return;
-    }
+    int err = h1_conn_eof(w->http.h1);
+    if (switched)
+        return;
     if (!w->dead)
         worker_fail(w, err == ERR_TRUNCATED ? FAULT_CUT : FAULT_CLOSED);
 }
