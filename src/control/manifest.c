@@ -51,6 +51,13 @@ static const struct key timeout_keys[] = {
 };
 
 static const struct key limit_keys[] = {
+    /* Shared out between the loops, which do not know of each other. */
+    {"concurrency", value_number, APP(concurrency),
+     "requests under way an instance; 0 means no limit", .initial = "0", .least = 0,
+     .most = 1000000},
+    {"queue", value_number, APP(queue),
+     "requests that wait while every instance is busy or starting", .initial = "1000", .least = 0,
+     .most = 1000000},
     {"body", value_size, APP(body_limit_octets),
      "a size in octets, or with KiB, MiB, GiB or TiB, like 64KiB (0 to 1024TiB)", .initial = "1GiB",
      .least = 0, .most = 1ull << 50},

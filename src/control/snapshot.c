@@ -11,7 +11,8 @@ static uint32_t site_flags(const struct control_app *app)
 {
     const struct manifest_app *a = app->wanted;
     return (a->http20_enabled ? ROUTE_HTTP20 : 0u) |
-           (a->websockets_enabled ? ROUTE_WEBSOCKETS : 0u) | (a->https_only ? ROUTE_HTTPS_ONLY : 0u) |
+           (a->websockets_enabled ? ROUTE_WEBSOCKETS : 0u) | (a->command.len ? ROUTE_MANAGED : 0u) |
+           (app_is_failing(app) ? ROUTE_FAILING : 0u) | (a->https_only ? ROUTE_HTTPS_ONLY : 0u) |
            (a->push_off ? ROUTE_PUSH_OFF : 0u) | (a->xff_port ? ROUTE_XFF_PORT : 0u) |
            (app->slot == 0 ? ROUTE_DEFAULT : 0u);
 }
@@ -23,7 +24,13 @@ static enum route_instance_state state_of(const struct control_instance *in)
     return in->is_ready ? ROUTE_READY : ROUTE_STARTING;
 }
 
-static int add_site(struct route_builder *b, const struct control_app *app)
+/* The loops do not know of each other: each gets its share, at least one. */
+static uint32_t share(uint32_t concurrency, uint32_t loops)
+{
+    return concurrency ? (concurrency + loops - 1) / loops : 0;
+}
+
+static int add_site(struct route_builder *b, const struct control_app *app, uint32_t loops)
 {
     const struct manifest_app *a = app->wanted;
     struct route_site site = {
@@ -34,6 +41,8 @@ static int add_site(struct route_builder *b, const struct control_app *app)
         .min_tls_version = a->min_tls_version,
         .request_timeout_ms = a->request_timeout_ms,
         .idle_timeout_ms = a->idle_timeout_ms,
+        .concurrency = share(a->concurrency, loops),
+        .queue = a->queue,
         .body_limit_octets = a->body_limit_octets,
     };
     int err = route_builder_site(b, a->name, &site);
@@ -58,7 +67,7 @@ static int build(struct control *c, uint64_t revision, void **octets_out, size_t
         return ERR_NOMEM;
     int err = 0;
     for (uint32_t i = 0; err == 0 && i < c->app_count; i++)
-        err = add_site(b, &c->apps[i]);
+        err = add_site(b, &c->apps[i], c->manifest->loops);
     for (uint32_t i = 0; err == 0 && i < c->manifest->trusted_proxies.count; i++)
         err = route_builder_trusted_proxy(b, &c->manifest->trusted_proxies.at[i]);
     *octets_out = err ? NULL : route_builder_finish(b, len_out);

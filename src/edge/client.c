@@ -40,10 +40,12 @@ static void on_due(struct loop_timer *t)
 {
     struct client *c = CONTAINER_OF(t, struct client, timer);
     CHECK_MAGIC(c, CLIENT_MAGIC);
-    if (!c->established || c->closing || (!c->http.h1 && !c->http.h2)) {
+    if (!c->established || (!c->http.h1 && !c->http.h2)) {
         client_kill(c);
     } else if (c->open) {
-        arm_idle(c); /* exchanges have clocks of their own */
+        arm(c, c->idle_us); /* exchanges have clocks of their own */
+    } else if (c->closing) {
+        client_kill(c);
     } else if (c->http.h1 && h1_conn_request_begun(c->http.h1)) {
         struct http_head head = {.status = 408, .content_length = 0};
         if (h1_conn_can_respond(c->http.h1))
@@ -154,6 +156,8 @@ static void h1_on_done(void *user, bool reusable)
     struct client *c = user;
     if (c->current)
         exchange_client_closed(c->current, true, H2_NO_ERROR);
+    if (c->dead)
+        return;
     c->paused = false;
     if (!reusable || c->shard->draining)
         c->closing = true;
@@ -531,10 +535,11 @@ static void read_again(struct loop_task *t)
 static void on_readable(struct stream *st)
 {
     struct client *c = client_of_stream(st);
-    if (c->paused && st->saw_hup) {
-        /* Nothing is read now, but a dead connection need not wait for its exchange. */
-        if (c->closing)
-            return;
+    if (c->paused && c->closing && c->current) {
+        /* Half-closed: nothing more is read, but a dead connection need not wait for its answer. */
+        if (st->failed)
+            client_kill(c);
+        return;
     }
     read_some(c);
 }

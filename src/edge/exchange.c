@@ -4,6 +4,7 @@
 #include "edge/log_line.h"
 #include "edge/push_vehicle.h"
 #include "edge/tunnel.h"
+#include "edge/waiting.h"
 #include "edge/worker.h"
 #include "base/err.h"
 #include "base/panic.h"
@@ -11,8 +12,8 @@
 
 #include <stdio.h>
 
-/* How often a request is tried: once more after the first instance failed. */
-#define EXCHANGE_ATTEMPTS 2
+/* How often a request that a worker may have acted on is tried again. */
+#define EXCHANGE_ATTEMPTS 1
 
 static const struct {
     unsigned status;
@@ -56,6 +57,11 @@ static void on_due(struct loop_timer *t)
 {
     struct exchange *x = CONTAINER_OF(t, struct exchange, timer);
     CHECK_MAGIC(x, EXCHANGE_MAGIC);
+    if (x->waiting) {
+        waiting_leave(x);
+        exchange_fail(x, (enum exchange_fault)x->wait_why);
+        return;
+    }
     /* While the client is the slow one, the worker's time stands still. */
     if (!x->tunnel &&
         (x->response_ended || client_queued(x) || (!x->request_ended && !worker_queued(x)))) {
@@ -135,6 +141,7 @@ void exchange_client_closed(struct exchange *x, bool complete, uint32_t h2_code)
     struct shard *s = x->shard;
     CHECK_MAGIC(x, EXCHANGE_MAGIC);
     x->ended = true;
+    waiting_leave(x);
     if (!complete && x->fault == FAULT_NONE) {
         x->fault = FAULT_CLIENT;
         if (x->site)
@@ -291,6 +298,8 @@ static bool admit(struct exchange *x)
     x->site = site_ref(site);
     stats_add(&site->stats->requests, 1);
     stats_add(&site->stats->requests_open, 1);
+    if (site->retry_milli < SITE_RETRY_MAX_MILLI)
+        site->retry_milli += SITE_RETRY_SHARE_MILLI;
     if (c->https && !tls_fits(c, site, r->authority)) {
         stats_add(&x->shard->stats->misdirected, 1);
         exchange_fail(x, FAULT_MISDIRECTED);
@@ -319,9 +328,37 @@ static bool admit(struct exchange *x)
     return true;
 }
 
+static enum exchange_fault fault_of(const struct exchange *x, int err)
+{
+    switch (err) {
+    case ERR_NOTFOUND:
+        return x->tried ? FAULT_CONNECT : FAULT_NO_INSTANCE;
+    case ERR_NOMEM:
+        return FAULT_MEMORY;
+    case ERR_LIMIT:
+        return FAULT_OVERLOAD;
+    case ERR_FIELDS_TOO_LARGE:
+    case ERR_USAGE:
+        return FAULT_BAD_REQUEST;
+    default:
+        return err == ERR_CLOSED && x->tunnel ? FAULT_NO_EXTENDED_CONNECT : FAULT_CONNECT;
+    }
+}
+
+/* Whether it may help to wait: for room, or for a worker that is being started. */
+static bool may_wait(const struct exchange *x, enum exchange_fault fault)
+{
+    unsigned flags = x->site->route.flags;
+    if (x->pushed)
+        return false;
+    if (fault == FAULT_OVERLOAD)
+        return true;
+    return (fault == FAULT_CONNECT || fault == FAULT_NO_INSTANCE) && (flags & ROUTE_MANAGED) &&
+           !(flags & ROUTE_FAILING);
+}
+
 static void attach(struct exchange *x)
 {
-    x->attempts++;
     int err = worker_attach(x);
     if (err == 0) {
         touch(x);
@@ -329,11 +366,21 @@ static void attach(struct exchange *x)
             exchange_worker_ready(x);
         return;
     }
-    exchange_fail(x, err == ERR_NOTFOUND && x->tried == 0              ? FAULT_NO_INSTANCE
-                     : err == ERR_NOMEM                                ? FAULT_MEMORY
-                     : err == ERR_LIMIT                                ? FAULT_OVERLOAD
-                     : err == ERR_FIELDS_TOO_LARGE || err == ERR_USAGE ? FAULT_BAD_REQUEST
-                                                                       : FAULT_CONNECT);
+    enum exchange_fault fault = fault_of(x, err);
+    if (!may_wait(x, fault) || !waiting_enter(x, fault))
+        exchange_fail(x, fault);
+}
+
+void exchange_attach_again(struct exchange *x)
+{
+    /* A snapshot may have come meanwhile: the site of today, not of when the request came. */
+    struct site *site = find_site(x->client, x->request->authority);
+    if (site && site != x->site && slice_eq(site->name, x->site->name)) {
+        site_ref(site);
+        site_unref(x->site);
+        x->site = site;
+    }
+    attach(x);
 }
 
 void exchange_begin(struct client *c, struct h2_stream *cs, struct arena *arena,
@@ -479,6 +526,8 @@ void exchange_response_head(struct exchange *x, const struct http_head *in, bool
     touch(x);
     if (x->head_sent)
         return;
+    if (x->backend)
+        x->backend->failures = 0;
     if (x->tunnel && tunnel_response(x, in))
         return;
     if (x->head_sent || x->ended)
@@ -568,19 +617,35 @@ void exchange_worker_done(struct exchange *x)
         exchange_fail(x, x->head_sent ? FAULT_CUT : FAULT_CLOSED);
 }
 
+/* A token bucket of the site's: retries are a share of its requests, so that a dying app is not
+ * asked twice as much. */
+static bool take_retry(struct site *site)
+{
+    if (site->retry_milli < 1000)
+        return false;
+    site->retry_milli -= 1000;
+    return true;
+}
+
+/* Never a second delivery of what is not safe: only when the worker did not act on it, or may act
+ * twice; and only while all of the content is still here.  RFC 9110 9.2.2, RFC 9113 8.7 */
+static bool may_retry(const struct exchange *x, enum exchange_fault fault, bool untouched)
+{
+    if (x->head_sent || x->pushed || x->forwarded || x->client->dead)
+        return false;
+    if (fault == FAULT_MALFORMED || fault == FAULT_CUT || fault == FAULT_TIMEOUT)
+        return false;
+    return untouched ||
+           (x->attempts < EXCHANGE_ATTEMPTS && method_is_idempotent(x->request->method));
+}
+
 void exchange_worker_failed(struct exchange *x, enum exchange_fault fault, bool untouched,
                             bool fresh)
 {
     CHECK_MAGIC(x, EXCHANGE_MAGIC);
     if (x->response_ended)
         return; /* of a tunnel, too: what it sent is on its way, and it wants no more */
-    /* Never a second delivery of what is not safe: only when the worker did not act on it, or may
-     * act twice; and only while all of the content is still here. */
-    bool again = !x->head_sent && !x->pushed && x->forwarded == 0 &&
-                 x->attempts < EXCHANGE_ATTEMPTS && fault != FAULT_MALFORMED &&
-                 fault != FAULT_CUT && fault != FAULT_TIMEOUT &&
-                 (untouched || method_is_idempotent(x->request->method));
-    if (!again) {
+    if (!may_retry(x, fault, untouched) || (!untouched && !take_retry(x->site))) {
         exchange_fail(x, x->head_sent ? FAULT_CUT : fault);
         return;
     }
@@ -590,6 +655,8 @@ void exchange_worker_failed(struct exchange *x, enum exchange_fault fault, bool 
             if (x->site->instances[i].backend == x->last_backend ||
                 x->site->instances[i].backend_h2 == x->last_backend)
                 x->tried |= 1ull << i;
+    if (!untouched)
+        x->attempts++;
     x->request_sent = false;
     attach(x);
 }

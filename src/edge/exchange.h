@@ -76,6 +76,7 @@ struct exchange {
     struct loop_timer timer;
     struct loop_task drop; /* frees it when the turn ends: callers up the stack may still look */
     uint64_t started_us, head_us;
+    uint64_t wait_until_us; /* 0: it has not waited */
     char id[32];
     uint64_t body_in, body_out; /* octets from and to the client */
     uint64_t forwarded;         /* request body octets handed to a worker */
@@ -91,6 +92,8 @@ struct exchange {
     bool pushed;         /* answers a promise */
     bool tunnel;         /* asks for a switch of protocols */
     bool switched;       /* and got it: octets pass as they are */
+    bool waiting;        /* in the shard's waiting room */
+    uint8_t wait_why;    /* enum exchange_fault: what it fails with when time is up */
     bool ended;
     uint16_t promises;
 };
@@ -128,6 +131,8 @@ void exchange_worker_done(struct exchange *x);
 void exchange_worker_failed(struct exchange *x, enum exchange_fault fault, bool untouched,
                             bool fresh);
 
+/* It has left the waiting room: look for an instance among those that are there now. */
+void exchange_attach_again(struct exchange *x);
 /* Answer by ourselves, if no head was sent; else cut the response. */
 void exchange_fail(struct exchange *x, enum exchange_fault fault);
 /* The request id: 32 hexadecimal digits, which live as long as x. */

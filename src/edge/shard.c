@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "edge/shard.h"
 #include "edge/client.h"
+#include "edge/waiting.h"
 #include "edge/worker.h"
 #include "base/err.h"
 #include "base/log.h"
@@ -121,6 +122,7 @@ static void take_routes(struct shard *s, struct routes *r)
     routes_unref(s->routes);
     s->routes = r;
     s->sites = sites;
+    waiting_retry(s);
 }
 
 struct site *shard_site(struct shard *s, const struct route_site *route)
@@ -237,10 +239,13 @@ int shard_init(struct shard *s, uint32_t index, struct tls_server *tls,
     s->stats = stats_loop(counters, index);
     atomic_store(&s->stats->connections_open, 0); /* what a predecessor left behind */
     atomic_store(&s->stats->worker_connections_open, 0);
-    for (uint32_t i = 0; i < counters->site_slots; i++)
+    for (uint32_t i = 0; i < counters->site_slots; i++) {
         atomic_store(&stats_site(counters, index, i)->requests_open, 0);
+        atomic_store(&stats_site(counters, index, i)->requests_waiting, 0);
+    }
     map_init(&s->backends);
     list_init(&s->clients);
+    waiting_init(s);
     hash_key_random(&s->seen_key);
     buf_init(&s->log_lines, s->pool);
     loop_task_init(&s->log_flush, hand_over_log);
@@ -272,6 +277,8 @@ void shard_fini(struct shard *s)
     routes_unref(s->routes);
     buf_fini(&s->log_lines);
     loop_timer_clear(&s->tick);
+    loop_timer_clear(&s->waiting_timer);
+    loop_task_cancel(&s->waiting_room);
     if (s->mailbox)
         mailbox_free(s->mailbox);
     chunk_unref(s->rx);

@@ -48,6 +48,9 @@ struct shard {
     struct site **sites;   /* by index in routes; made when first asked for */
     struct map backends;   /* struct backend by key */
     struct list clients;
+    struct list waiting; /* exchanges without an instance, see waiting.h */
+    struct loop_timer waiting_timer;
+    struct loop_task waiting_room;
     struct edge_listener *listeners;
     struct chunk *rx; /* what was read this moment; replaced when somebody keeps a part */
     struct stats_header *counters;

@@ -37,6 +37,7 @@ static struct backend *backend_get(struct shard *s, struct slice id, struct slic
     if (b) {
         b->refs++;
         b->unused_us = 0;
+        b->bad_until_us = 0; /* control has seen it accept */
         return b;
     }
     b = pool_zget(s->pool, sizeof *b);
@@ -88,6 +89,7 @@ struct site *site_new(struct shard *s, const struct routes *r, const struct rout
     site->shard = s;
     site->refs = 1;
     site->route = *route;
+    site->retry_milli = SITE_RETRY_MAX_MILLI;
     site->count = route->instance_count;
     site->stats = stats_site(s->counters, s->index, route->slot % s->counters->site_slots);
     site->name = copy(s->pool, route_text(&r->route, route->name));

@@ -64,15 +64,25 @@ static void kill_worker(struct worker *w)
     loop_reap(w->shard->loop, &w->reap);
 }
 
+static void backend_failed(struct backend *b)
+{
+    uint64_t us = (uint64_t)BACKEND_BAD_US << (b->failures < 6 ? b->failures : 6);
+    b->failures++;
+    b->bad_until_us = shard_now_us(b->shard) + (us < BACKEND_BAD_MAX_US ? us : BACKEND_BAD_MAX_US);
+}
+
 /* x and w part; x->backend no longer counts it. */
 static void detach(struct exchange *x)
 {
+    struct shard *s = x->shard;
     x->worker = NULL;
     x->ws = NULL;
     list_remove(&x->worker_node);
     if (x->backend) {
         x->backend->in_flight--;
         x->backend = NULL;
+        if (!list_empty(&s->waiting)) /* somebody may be waiting for this room */
+            loop_flush(s->loop, &s->waiting_room);
     }
 }
 
@@ -81,6 +91,8 @@ static void worker_fail(struct worker *w, enum exchange_fault fault)
 {
     if (w->dead)
         return;
+    if (fault == FAULT_CONNECT || (!w->reused && !w->http.h2 && w->x))
+        backend_failed(w->backend);
     if (w->http.h2) {
         w->retired = true;
         h2_conn_abort(w->http.h2, H2_NO_ERROR); /* on_close of each stream */
@@ -578,29 +590,52 @@ static int join(struct exchange *x, struct worker *w)
     return 0;
 }
 
-int worker_attach(struct exchange *x)
+/* The backends of the site that x may be sent to, as a mask of those that may not, their loads, and
+ * a mask of those that had better not. */
+static uint64_t survey(const struct exchange *x, struct backend **at, uint32_t *load,
+                       uint32_t count, uint64_t *bad_out, bool *full_out)
 {
     struct site *site = x->site;
-    uint32_t load[64];
-    uint32_t count = site->count < 64 ? site->count : 64;
-    uint64_t skip = x->tried;
-    int err = ERR_NOTFOUND;
+    uint64_t skip = x->tried, now = shard_now_us(x->shard);
     bool grpc = site->route.proxy_flag == ROUTE_PROXY_GRPC &&
                 slice_starts(fields_value(&x->request->fields, TOKEN_CONTENT_TYPE),
                              SLICE("application/grpc"));
-    enum worker_class klass = site->route.flags & ROUTE_PUSH_OFF ? WORKER_NO_PUSH : WORKER_PUSH;
+    *bad_out = 0;
+    *full_out = false;
     for (uint32_t i = 0; i < count; i++) {
         struct backend *b = grpc ? site->instances[i].backend_h2 : site->instances[i].backend;
+        at[i] = b;
         load[i] = b ? b->in_flight : 0;
+        if (b && site->route.concurrency && b->in_flight >= site->route.concurrency) {
+            *full_out = true;
+            b = NULL;
+        }
         if (!b)
             skip |= 1ull << i;
+        else if (b->bad_until_us > now)
+            *bad_out |= 1ull << i;
     }
+    return skip;
+}
+
+int worker_attach(struct exchange *x)
+{
+    struct site *site = x->site;
+    struct backend *at[ROUTE_MAX_INSTANCES];
+    uint32_t load[ROUTE_MAX_INSTANCES];
+    uint32_t count = site->count;
+    uint64_t bad;
+    bool full;
+    int err = ERR_NOTFOUND;
+    uint64_t skip = survey(x, at, load, count, &bad, &full);
+    enum worker_class klass = site->route.flags & ROUTE_PUSH_OFF ? WORKER_NO_PUSH : WORKER_PUSH;
     for (;;) {
-        int i = route_least(load, count, site->next++, skip);
+        int i = route_least(load, count, site->next++, skip | bad);
+        if (i < 0) /* never leave out the last one */
+            i = route_least(load, count, site->next, skip);
         if (i < 0)
-            return err;
-        struct backend *b = grpc ? site->instances[i].backend_h2 : site->instances[i].backend;
-        struct worker *w = b->h2 ? take_h2(b, klass, &err) : take_h1(b, x, &err);
+            return full ? ERR_LIMIT : err;
+        struct worker *w = at[i]->h2 ? take_h2(at[i], klass, &err) : take_h1(at[i], x, &err);
         if (w) {
             err = join(x, w);
             if (err == 0)
@@ -611,6 +646,10 @@ int worker_attach(struct exchange *x)
         }
         if (err == ERR_NOMEM)
             return err;
+        if (err != ERR_LIMIT) {
+            backend_failed(at[i]);
+            err = ERR_NOTFOUND;
+        }
         skip |= 1ull << i;
         x->tried |= 1ull << i;
     }

@@ -29,6 +29,15 @@
  * name it again. */
 #define BACKEND_LINGER_US 5000000u
 
+/* An instance that failed is left out of the rotation for this time, doubled for each further
+ * failure up to MAX; never the last one. */
+#define BACKEND_BAD_US     250000u
+#define BACKEND_BAD_MAX_US 10000000u
+/* Retries of requests that a worker may have acted on: one for each five requests, up to a thousand
+ * at once, since a worker that dies takes all that were under way with it. */
+#define SITE_RETRY_SHARE_MILLI 200u
+#define SITE_RETRY_MAX_MILLI   1000000u
+
 enum worker_class { WORKER_PUSH, WORKER_NO_PUSH, WORKER_CLASSES };
 
 struct backend {
@@ -44,7 +53,9 @@ struct backend {
     struct list h1_busy;
     struct list h2_conns[WORKER_CLASSES];
     uint32_t h2_count[WORKER_CLASSES];
-    uint64_t unused_us; /* since when no site names it; 0: one does */
+    uint64_t unused_us;    /* since when no site names it; 0: one does */
+    uint32_t failures;     /* in a row */
+    uint64_t bad_until_us; /* out of rotation, unless it is the last one */
 };
 
 struct worker {
@@ -76,8 +87,9 @@ struct site {
     struct slice default_host;
     struct slice arr_ssl; /* X-ARR-SSL: key bits, secret bits, issuer, subject */
     struct stats_site *stats;
-    uint32_t next;     /* where to begin among equally loaded instances */
-    bool has_promised; /* a promise was seen: from then on requests are remembered */
+    uint32_t next;        /* where to begin among equally loaded instances */
+    uint32_t retry_milli; /* retries that may be made, in thousandths */
+    bool has_promised;    /* a promise was seen: from then on requests are remembered */
     uint32_t count;
     struct site_instance {
         struct slice id;

@@ -27,6 +27,8 @@ enum route_flag {
     ROUTE_HTTPS_ONLY = 2, /* plain requests are redirected */
     ROUTE_PUSH_OFF = 4,   /* push: off or deny: workers see push disabled */
     ROUTE_XFF_PORT = 8,   /* X-Forwarded-For as ip:port, as the hosted service writes it */
+    ROUTE_MANAGED = 64,     /* its workers are started for it: worth waiting for */
+    ROUTE_FAILING = 128,    /* they keep failing: not worth waiting for */
     ROUTE_WEBSOCKETS = 32,  /* webSocketsEnabled */
     ROUTE_DEFAULT = 16,   /* the site whose certificate answers a client without SNI */
 };
@@ -45,6 +47,8 @@ struct route_site {
     uint32_t request_timeout_ms; /* head of the request sent to head of the response, and idle
                                     inside a body */
     uint32_t idle_timeout_ms;    /* client connections without an exchange */
+    uint32_t concurrency;        /* requests under way an instance and loop; 0: no limit */
+    uint32_t queue;              /* requests that wait for an instance, a loop */
     uint64_t body_limit_octets;  /* of a request */
 };
 

@@ -45,6 +45,7 @@
 #define STATS_SITE_TABLE(X)                                                                        \
     X(requests, "requests_total", "counter", "Requests routed to the app.")                        \
     X(requests_open, "requests_open", "gauge", "Requests under way.")                              \
+    X(requests_waiting, "requests_waiting", "gauge", "Requests waiting for an instance.")          \
     X(responses_2xx, "responses_2xx_total", "counter", "Responses with status 2xx.")               \
     X(responses_3xx, "responses_3xx_total", "counter", "Responses with status 3xx.")               \
     X(responses_4xx, "responses_4xx_total", "counter", "Responses with status 4xx.")               \
