@@ -7,6 +7,7 @@
 #include "edge/edge.h"
 #include "ipc/ipc.h"
 #include "monitor/monitor.h"
+#include "static/static.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -54,8 +55,20 @@ static int role(int argc, char **argv)
     return CLI_EXIT_USAGE;
 }
 
+static int serve_static(const struct cli_static *static_)
+{
+    struct static_options options = {.directory = static_->directory,
+                                     .socket = static_->socket,
+                                     .listen = static_->listen,
+                                     .max_age = static_->max_age,
+                                     .is_listed = static_->list};
+    log_setup("static", wanted_level());
+    return static_main(&options);
+}
+
 int main(int argc, char **argv)
 {
-    static const struct cli_actions actions = {.up = up, .role = role};
+    static const struct cli_actions actions = {
+        .up = up, .role = role, .serve_static = serve_static};
     return cli_main(argc, argv, &actions);
 }

@@ -12,6 +12,7 @@ struct verb {
 };
 
 static int run_up(int argc, char **argv, const struct cli_actions *actions);
+static int run_static(int argc, char **argv, const struct cli_actions *actions);
 static int run_help(int argc, char **argv, const struct cli_actions *actions);
 static int run_version(int argc, char **argv, const struct cli_actions *actions);
 static int run_role(int argc, char **argv, const struct cli_actions *actions);
@@ -30,6 +31,31 @@ static const struct verb verbs[] = {
                    "Ctrl-C drains and ends everything that was started; a second one at once.\n"
                    "SIGUSR1 reopens log files.\n",
         .run = run_up,
+    },
+    {
+        .name = "static",
+        .help = "serve the files of a directory, as an app's worker or by itself",
+        .usage =
+            "portico static DIR [--socket PATH] [--listen ADDRESS] [--max-age SECONDS] [--list]",
+        .details =
+            "  --socket PATH      listen at a unix socket\n"
+            "  --listen ADDRESS   listen at 127.0.0.1:8000, [::1]:8000, or 8000 on 127.0.0.1\n"
+            "                     without both: at $PORTICO_SOCKET and $PORT, as workers do\n"
+            "  --max-age SECONDS  how long answers may be used again without asking; else each\n"
+            "                     use asks, and is mostly answered by 304\n"
+            "  --list             a directory without index.html shows what it holds\n"
+            "\n"
+            "HTTP/1.1, and HTTP/2 by prior knowledge. GET and HEAD, ranges, conditional requests.\n"
+            "DIR/404.html, when there is one, is shown for what is not there. page.html.br, .zst\n"
+            "and .gz beside page.html, not older than it, go to clients that take them. Names\n"
+            "that begin with a dot are not there, save /.well-known/, nor is anything outside "
+            "DIR,\n"
+            "whatever symbolic links say. A file that changes while it is sent ends in an error,\n"
+            "never in a mixture. SIGTERM ends it when what is under way has been sent.\n"
+            "\n"
+            "In a manifest:\n"
+            "  docs: {directory: docs, command: portico static public, hosts: [docs.localhost]}\n",
+        .run = run_static,
     },
     {
         .name = "help",
@@ -105,6 +131,35 @@ static int run_up(int argc, char **argv, const struct cli_actions *actions)
     if (!up.manifest)
         return refuse("up", "an option is missing:", "--manifest FILE");
     return actions->up(&up);
+}
+
+static int run_static(int argc, char **argv, const struct cli_actions *actions)
+{
+    struct cli_static s = {0};
+    for (int i = 1; i < argc; i++) {
+        const char *option = argv[i];
+        int taken = take_value(argc, argv, &i, "--socket", &s.socket);
+        if (taken == 0)
+            taken = take_value(argc, argv, &i, "--listen", &s.listen);
+        if (taken == 0)
+            taken = take_value(argc, argv, &i, "--max-age", &s.max_age);
+        if (taken < 0)
+            return refuse("static", "a value is missing after", option);
+        if (taken)
+            continue;
+        if (strcmp(option, "--help") == 0)
+            return run_help(2, (char *[]){(char *)"help", argv[0], NULL}, actions);
+        if (strcmp(option, "--list") == 0)
+            s.list = true;
+        else if (option[0] == '-' || s.directory)
+            return refuse("static", option[0] == '-' ? "unknown option" : "unexpected argument",
+                          option);
+        else
+            s.directory = option;
+    }
+    if (!s.directory)
+        return refuse("static", "an argument is missing:", "DIR");
+    return actions->serve_static(&s);
 }
 
 static int run_help(int argc, char **argv, const struct cli_actions *actions)

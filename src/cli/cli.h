@@ -14,8 +14,15 @@ struct cli_up {
     bool check;       /* validate the manifest, and that is all */
 };
 
+struct cli_static {
+    const char *directory;
+    const char *socket, *listen, *max_age; /* NULL: not said */
+    bool list;
+};
+
 struct cli_actions {
     int (*up)(const struct cli_up *up);
+    int (*serve_static)(const struct cli_static *static_);
     /* `portico role NAME ...`: what monitor starts.  argv[0] is the name. */
     int (*role)(int argc, char **argv);
 };

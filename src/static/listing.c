@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "static/listing.h"
+#include "base/clock.h"
+#include "base/err.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+struct entry {
+    char *name;
+    uint64_t octets, modified_us;
+    bool is_directory;
+};
+
+static const char page_head[] =
+    "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n"
+    "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
+    "<meta name=\"robots\" content=\"noindex\">\n<title>";
+static const char page_style[] =
+    "</title>\n<style>\n"
+    ":root { color-scheme: light dark; --ink: #1f2328; --soft: #66707a; --rule: #dfe3e8; "
+    "--paper: #fff; --link: #0b57a4 }\n"
+    "@media (prefers-color-scheme: dark) { :root { --ink: #e8eaed; --soft: #9aa4ae; "
+    "--rule: #30363d; --paper: #14171a; --link: #7fb6f0 } }\n"
+    "body { margin: 3rem auto; max-width: 54rem; padding: 0 1.25rem; background: var(--paper); "
+    "color: var(--ink); font: 16px/1.5 system-ui, sans-serif }\n"
+    "h1 { font-size: 1.3rem; font-weight: 600; overflow-wrap: anywhere }\n"
+    "table { border-collapse: collapse; width: 100% }\n"
+    "th { text-align: left; font-weight: 500; color: var(--soft); font-size: .85rem }\n"
+    "th, td { padding: .45rem .75rem .45rem 0; border-bottom: 1px solid var(--rule) }\n"
+    "td:first-child { overflow-wrap: anywhere }\n"
+    ".n { text-align: right; font-variant-numeric: tabular-nums; color: var(--soft); "
+    "white-space: nowrap }\n"
+    "a { color: var(--link); text-decoration: none } a:hover { text-decoration: underline }\n"
+    "p { color: var(--soft) }\n</style>\n<h1>";
+
+static int add_html(struct buf *b, struct slice s)
+{
+    int err = 0;
+    for (size_t i = 0; i < s.len && err == 0; i++) {
+        switch (s.p[i]) {
+        case '&':
+            err = buf_add_str(b, "&amp;");
+            break;
+        case '<':
+            err = buf_add_str(b, "&lt;");
+            break;
+        case '>':
+            err = buf_add_str(b, "&gt;");
+            break;
+        case '"':
+            err = buf_add_str(b, "&quot;");
+            break;
+        case '\'':
+            err = buf_add_str(b, "&#39;");
+            break;
+        default:
+            err = buf_add(b, s.p + i, 1);
+        }
+    }
+    return err;
+}
+
+/* All but unreserved characters (RFC 3986 2.3), so that it is neither HTML nor a scheme either. */
+static int add_url(struct buf *b, const char *name)
+{
+    static const char plain[] = "-._~";
+    int err = 0;
+    for (; *name && err == 0; name++) {
+        unsigned char c = (unsigned char)*name;
+        bool is_plain = (c >= '0' && c <= '9') ||
+                        (ascii_lower(c) >= 'a' && ascii_lower(c) <= 'z') || strchr(plain, c);
+        err = is_plain ? buf_add(b, name, 1) : buf_printf(b, "%%%02X", c);
+    }
+    return err;
+}
+
+static int add_size(struct buf *b, uint64_t octets)
+{
+    static const char *const units[] = {"KiB", "MiB", "GiB", "TiB"};
+    if (octets < 1024)
+        return buf_printf(b, "%u B", (unsigned)octets);
+    double v = (double)octets / 1024;
+    size_t unit = 0;
+    while (v >= 1023.95 && unit + 1 < sizeof units / sizeof units[0])
+        v /= 1024, unit++;
+    return buf_printf(b, "%.1f %s", v, units[unit]);
+}
+
+static int by_kind_and_name(const void *a_, const void *b_)
+{
+    const struct entry *a = a_, *b = b_;
+    if (a->is_directory != b->is_directory)
+        return a->is_directory ? -1 : 1;
+    int order = strcasecmp(a->name, b->name);
+    return order ? order : strcmp(a->name, b->name);
+}
+
+static void free_entries(struct entry *at, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        free(at[i].name);
+    free(at);
+}
+
+/* return  0, or ERR_NOMEM; *total_out counts those that found no room too */
+static int read_entries(DIR *dir, struct entry **out, size_t *count_out, size_t *total_out)
+{
+    struct entry *at = NULL;
+    size_t count = 0, cap = 0, total = 0;
+    struct dirent *d;
+    while ((d = readdir(dir))) {
+        struct stat st;
+        if (d->d_name[0] == '.' || fstatat(dirfd(dir), d->d_name, &st, 0) < 0 ||
+            (!S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode)))
+            continue;
+        if (++total > STATIC_LISTING_MAX)
+            continue;
+        if (count == cap) {
+            cap = cap ? 2 * cap : 64;
+            struct entry *grown = realloc(at, cap * sizeof *grown);
+            if (!grown)
+                break;
+            at = grown;
+        }
+        char *name = strdup(d->d_name);
+        if (!name)
+            break;
+        int64_t s = st.st_mtim.tv_sec > 0 ? st.st_mtim.tv_sec : 0;
+        at[count++] =
+            (struct entry){name, (uint64_t)st.st_size, (uint64_t)s * 1000000u, S_ISDIR(st.st_mode)};
+    }
+    *out = at;
+    *count_out = count;
+    *total_out = total;
+    if (!d)
+        return 0;
+    free_entries(at, count);
+    return ERR_NOMEM;
+}
+
+static int add_row(struct buf *b, const struct entry *e)
+{
+    char stamp[CLOCK_ISO_OCTETS];
+    clock_iso(e->modified_us, stamp);
+    int err = buf_add_str(b, "<tr><td><a href=\"");
+    if (err == 0)
+        err = add_url(b, e->name);
+    if (err == 0)
+        err = buf_add_str(b, e->is_directory ? "/\">" : "\">");
+    if (err == 0)
+        err = add_html(b, slice_str(e->name));
+    if (err == 0)
+        err = buf_add_str(b, e->is_directory ? "/</a><td class=\"n\"><td class=\"n\">"
+                                             : "</a><td class=\"n\">");
+    if (err == 0 && !e->is_directory) {
+        err = add_size(b, e->octets);
+        if (err == 0)
+            err = buf_add_str(b, "<td class=\"n\">");
+    }
+    return err ? err : buf_printf(b, "%.10s %.5s\n", stamp, stamp + 11);
+}
+
+static int write_page(struct buf *b, struct slice path, const struct entry *at, size_t count,
+                      size_t total)
+{
+    int err = buf_add_str(b, page_head);
+    if (err == 0)
+        err = add_html(b, path);
+    if (err == 0)
+        err = buf_add_str(b, page_style);
+    if (err == 0)
+        err = add_html(b, path);
+    if (err == 0)
+        err = buf_add_str(b, "</h1>\n<table>\n<tr><th>Name<th class=\"n\">Size<th class=\"n\">"
+                             "Changed (UTC)\n");
+    if (err == 0 && path.len > 1)
+        err = buf_add_str(b, "<tr><td><a href=\"../\">../</a><td><td>\n");
+    for (size_t i = 0; i < count && err == 0; i++)
+        err = add_row(b, &at[i]);
+    if (err == 0)
+        err = buf_add_str(b, "</table>\n");
+    if (err == 0 && total > count)
+        err = buf_printf(b, "<p>%zu of %zu entries are shown.</p>\n", count, total);
+    if (err == 0 && total == 0)
+        err = buf_add_str(b, "<p>Nothing is here.</p>\n");
+    return err;
+}
+
+int static_listing_write(int directory_fd, struct slice path, struct buf *out)
+{
+    struct entry *at = NULL;
+    size_t count = 0, total = 0;
+    int fd = openat(directory_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
+    if (!dir) {
+        if (fd >= 0)
+            close(fd);
+        return ERR_SYS;
+    }
+    int err = read_entries(dir, &at, &count, &total);
+    closedir(dir);
+    if (err < 0)
+        return err;
+    if (count)
+        qsort(at, count, sizeof *at, by_kind_and_name);
+    err = write_page(out, path, at, count, total);
+    free_entries(at, count);
+    return err;
+}
