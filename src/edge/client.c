@@ -5,6 +5,7 @@
 #include "base/panic.h"
 
 #include <stdio.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 static const char preface[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -33,7 +34,35 @@ static void arm(struct client *c, uint64_t in_us)
 /* No exchange is under way: how long the client may be silent. */
 static void arm_idle(struct client *c)
 {
-    arm(c, c->closing ? CLIENT_LINGER_US : c->idle_us);
+    arm(c, c->closing || c->leaving ? CLIENT_LINGER_US : c->idle_us);
+}
+
+/* Whether nothing can go on before the client takes or sends something.  Streams in both directions
+ * (gRPC) may be silent for as long as they like. */
+static bool waits_for_client(const struct exchange *x)
+{
+    if (client_queued(x))
+        return true;
+    bool upload = !x->cs || x->request->content_length >= 0 || !x->head_sent;
+    return upload && !x->request_ended && !x->response_ended && !x->tunnel && !worker_queued(x);
+}
+
+/* Exchanges for which the client has done nothing since the last look: they would hold a worker's
+ * connection for ever. */
+static void cut_stuck(struct client *c)
+{
+    LIST_FOR(node, &c->exchanges)
+    {
+        struct exchange *x = LIST_ENTRY(node, struct exchange, client_node);
+        uint64_t moved = 1 + x->body_in + x->body_out - client_queued(x);
+        if (waits_for_client(x) && x->moved == moved) {
+            client_cut(x, H2_CANCEL);
+            if (c->dead)
+                return;
+        } else {
+            x->moved = moved;
+        }
+    }
 }
 
 static void on_due(struct loop_timer *t)
@@ -43,11 +72,14 @@ static void on_due(struct loop_timer *t)
     if (!c->established || (!c->http.h1 && !c->http.h2)) {
         client_kill(c);
     } else if (c->open) {
-        arm(c, c->idle_us); /* exchanges have clocks of their own */
-    } else if (c->closing) {
+        cut_stuck(c); /* for the worker's part exchanges have clocks of their own */
+        if (!c->dead)
+            arm(c, c->idle_us);
+    } else if (c->closing || c->leaving) {
         client_kill(c);
     } else if (c->http.h1 && h1_conn_request_begun(c->http.h1)) {
         struct http_head head = {.status = 408, .content_length = 0};
+        h1_conn_eof(c->http.h1);
         if (h1_conn_can_respond(c->http.h1))
             h1_conn_send_head(c->http.h1, &head, true, true);
         c->closing = true;
@@ -107,13 +139,14 @@ void client_shutdown(struct client *c)
     if (c->dead)
         return;
     if (c->http.h2) {
+        /* Requests that are on their way are taken until the client has seen the GOAWAY: the
+         * engine is over when it has said so and no stream is open.  RFC 9113 6.8 */
         h2_conn_shutdown(c->http.h2);
         client_wants_flush(c);
-        if (c->open == 0) {
-            c->closing = true;
+        c->leaving = true;
+        if (c->open == 0)
             arm_idle(c);
-        }
-    } else if (c->http.h1 && c->open) {
+    } else if (c->http.h1 && (c->open || h1_conn_request_begun(c->http.h1))) {
         h1_conn_shutdown(c->http.h1);
     } else {
         client_kill(c);
@@ -279,12 +312,22 @@ int client_send_trailers(struct exchange *x, const struct fields *trailers)
                  : h1_conn_send_trailers(c->http.h1, trailers);
 }
 
+static void reset_on_close(struct client *c)
+{
+    struct linger hard = {.l_onoff = 1, .l_linger = 0};
+    setsockopt(c->stream.source.fd, SOL_SOCKET, SO_LINGER, &hard, sizeof hard);
+}
+
 void client_cut(struct exchange *x, enum h2_code code)
 {
     struct client *c = x->client;
     struct h2_stream *cs = x->cs;
     if (!cs) {
-        client_kill(c); /* without the rest of its content an HTTP/1.1 response can only end so */
+        /* Without the rest of its content an HTTP/1.1 response can only end so.  To HTTP/1.0, whose
+         * content may end with the connection, a FIN would say that it is complete. */
+        if (x->request->version_minor == 0)
+            reset_on_close(c);
+        client_kill(c);
         return;
     }
     exchange_client_closed(x, false, code);

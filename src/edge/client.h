@@ -45,7 +45,9 @@ struct client {
     uint8_t peer_text_len;
     char peer_host[46];
     uint8_t peer_host_len;
-    bool https, established, paused, closing, dead;
+    bool https, established, paused, dead;
+    bool leaving; /* HTTP/2: GOAWAY was queued, what comes is still served */
+    bool closing; /* what comes is dropped */
 };
 
 /* fd is given. */

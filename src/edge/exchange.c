@@ -13,7 +13,7 @@
 #include <stdio.h>
 
 /* How often a request that a worker may have acted on is tried again. */
-#define EXCHANGE_ATTEMPTS 1
+#define EXCHANGE_RETRIES 3
 
 static const struct {
     unsigned status;
@@ -635,8 +635,7 @@ static bool may_retry(const struct exchange *x, enum exchange_fault fault, bool 
         return false;
     if (fault == FAULT_MALFORMED || fault == FAULT_CUT || fault == FAULT_TIMEOUT)
         return false;
-    return untouched ||
-           (x->attempts < EXCHANGE_ATTEMPTS && method_is_idempotent(x->request->method));
+    return untouched || (x->retries < EXCHANGE_RETRIES && method_is_idempotent(x->request->method));
 }
 
 void exchange_worker_failed(struct exchange *x, enum exchange_fault fault, bool untouched,
@@ -656,7 +655,7 @@ void exchange_worker_failed(struct exchange *x, enum exchange_fault fault, bool 
                 x->site->instances[i].backend_h2 == x->last_backend)
                 x->tried |= 1ull << i;
     if (!untouched)
-        x->attempts++;
+        x->retries++;
     x->request_sent = false;
     attach(x);
 }

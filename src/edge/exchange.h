@@ -79,12 +79,13 @@ struct exchange {
     uint64_t wait_until_us; /* 0: it has not waited */
     char id[32];
     uint64_t body_in, body_out; /* octets from and to the client */
+    uint64_t moved;             /* of these, when last looked at: see cut_stuck */
     uint64_t forwarded;         /* request body octets handed to a worker */
     uint64_t tried;             /* instances that failed, as bits */
     struct slice ws_key;        /* Sec-WebSocket-Key that an HTTP/1.1 worker got */
     uint16_t status;
     uint8_t fault; /* enum exchange_fault */
-    uint8_t attempts;
+    uint8_t retries;
     bool request_ended;  /* the client's message is complete */
     bool request_sent;   /* and passed on whole */
     bool head_sent;      /* the final response head went to the client */

@@ -85,8 +85,8 @@ void log_line_write(struct exchange *x)
         add(b, SLICE(",\"pushed\":true"));
     if (x->promises)
         add_number(b, ",\"promises\":", x->promises);
-    if (x->attempts > 1)
-        add_number(b, ",\"attempts\":", x->attempts);
+    if (x->retries)
+        add_number(b, ",\"retries\":", x->retries);
     if (x->fault)
         add_text(b, ",\"fault\":", slice_str(fault_code((enum exchange_fault)x->fault)));
     add(b, SLICE(",\"id\":\""));

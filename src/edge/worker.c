@@ -305,6 +305,18 @@ static bool is_finished(const struct worker *w)
            (w->retired && h2_conn_streams(w->http.h2) == w->draining);
 }
 
+static void read_some(struct worker *w);
+
+/* The worker takes no more of a request.  It may have answered before it closed: an upload that it
+ * does not want, say. */
+static void read_rest(struct worker *w)
+{
+    w->stream.in_kernel = w->stream.can_read = true;
+    read_some(w);
+    if (!w->dead && !w->paused && !stream_can_read(&w->stream))
+        worker_fail(w, FAULT_CLOSED);
+}
+
 static void flush(struct loop_task *t)
 {
     struct worker *w = CONTAINER_OF(t, struct worker, flush);
@@ -315,7 +327,9 @@ static void flush(struct loop_task *t)
     if (w->dead)
         return;
     count_octets(w);
-    if (err < 0 || (w->http.h2 && is_finished(w)))
+    if (err < 0 && w->x)
+        read_rest(w);
+    else if (err < 0 || (w->http.h2 && is_finished(w)))
         worker_fail(w, FAULT_CLOSED);
     else if (w->x && w->x->switched && w->x->request_sent && !engine_has_output(&w->http))
         stream_shutdown(&w->stream);
