@@ -16,6 +16,9 @@
 
 #define EXCHANGE_MAGIC 0x45584348u
 
+/* So often an instance is asked again that did not act on a request. */
+#define EXCHANGE_REFUSALS 3
+
 struct client;
 struct worker;
 struct backend;
@@ -86,6 +89,7 @@ struct exchange {
     uint16_t status;
     uint8_t fault; /* enum exchange_fault */
     uint8_t retries;
+    uint8_t refusals;    /* by workers that did not act on it */
     bool request_ended;  /* the client's message is complete */
     bool request_sent;   /* and passed on whole */
     bool head_sent;      /* the final response head went to the client */

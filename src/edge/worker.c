@@ -201,7 +201,9 @@ static const struct h1_events h1_events = {
 
 static void h2_on_head(void *user, struct h2_stream *s, const struct http_head *head, bool end)
 {
+    struct worker *w = user;
     struct exchange *x = h2_stream_user(s);
+    w->reused |= head->status >= 200;
     if (x)
         exchange_response_head(x, head, end);
 }
@@ -249,6 +251,10 @@ static void h2_on_close(void *user, struct h2_stream *s, uint32_t code)
         return;
     }
     bool untouched = h2_stream_unprocessed(s) || !w->connected;
+    /* What says nothing against the instance: GOAWAY, the end of a connection that has served, and
+     * a refused stream, as when its limit was not yet known; but not for ever. */
+    bool fresh = !w->connected ||
+                 (untouched ? x->refusals++ >= EXCHANGE_REFUSALS : !(w->retired && w->reused));
     detach(x);
     if (code == H2_NO_ERROR && x->response_ended)
         exchange_worker_done(x);
@@ -257,7 +263,7 @@ static void h2_on_close(void *user, struct h2_stream *s, uint32_t code)
                                !w->connected ? FAULT_CONNECT
                                : w->retired  ? FAULT_CLOSED
                                              : FAULT_RESET,
-                               untouched, true);
+                               untouched, fresh);
 }
 
 static int join(struct exchange *x, struct worker *w);
