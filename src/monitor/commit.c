@@ -100,7 +100,9 @@ static int first(struct monitor *m, const struct ipc_commit *c)
 /* return  false: nothing of this commit can be applied while we run */
 static bool later(struct monitor *m, const struct ipc_commit *c)
 {
-    bool same_listeners = m->wanted.listen_count == m->listener_count;
+    /* A control that goes on running names them only once. */
+    bool same_listeners =
+        m->wanted.listen_count == 0 || m->wanted.listen_count == m->listener_count;
     for (uint32_t i = 0; i < m->wanted.listen_count; i++)
         same_listeners = same_listeners && is_bound(m, &m->wanted.listens[i]);
     if (!same_listeners || strcmp(c->access_log, m->access_log) != 0)
@@ -118,6 +120,7 @@ static bool later(struct monitor *m, const struct ipc_commit *c)
     /* Edge counts in the old ones until it ends; its successor takes over the sockets' backlog. */
     struct ipc_edge_drain drain = {.limit_ms = 1000};
     channel_send(&m->edge.channel, IPC_EDGE_DRAIN, &drain, NULL, 0);
+    m->edge.is_told = true;
     return true;
 }
 

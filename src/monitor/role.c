@@ -74,6 +74,7 @@ static int spawn_role(struct role *r, const char *const arguments[3], int extra_
         return result;
     }
     r->started_us = clock_mono_us();
+    r->is_told = false;
     log_event(LOG_INFO, "role.start", "role=%s pid=%d uid=%u", r->name, (int)r->child.pid,
               (unsigned)r->uid);
     return 0;
@@ -94,7 +95,7 @@ static void respawn_later(struct role *r)
 
 static void log_exit(struct role *r, int code, int signal)
 {
-    bool expected = r->monitor->stop != STOP_NOT;
+    bool expected = r->is_told || r->monitor->stop != STOP_NOT;
     r->deaths += !expected;
     log_event(expected ? LOG_INFO : LOG_ERROR, "role.exit",
               "role=%s status=%d signal=%d ran_ms=%llu deaths=%u", r->name, code, signal,

@@ -73,6 +73,7 @@ struct role {
     struct timer timer; /* respawn */
     uint64_t started_us;
     uint32_t deaths, quick_deaths;
+    bool is_told; /* to end: that is no death */
     uid_t uid;
 };
 
