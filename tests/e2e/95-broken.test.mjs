@@ -208,6 +208,7 @@ for (const [app, where, wanted, body] of WANTED) {
   check(`${app}${where}: ${wanted}`, async (t) => {
     const host = `${app}.localhost`, ways = {};
     const session = await p.h2(host, { kind: 'http', maxHeaderListPairs: 2000 });
+    session.onPush = (stream) => stream.on('error', () => {}).resume();
     t.after(() => session.destroy());
     const two = await fetch2(session, where);
     ways.h2 = { ...two, status: two.rstCode && two.status ? CUT : two.status };
