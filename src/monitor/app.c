@@ -53,6 +53,16 @@ void app_set_path(struct monitor *m)
     const char *ours = getenv("PATH");
     char entry[IPC_PATH_OCTETS], obstacle[IPC_PATH_OCTETS];
     size_t len = 0;
+    /* First, so that `portico static` in a manifest is this very program; in a place of its own, so
+     * that nothing else comes before what the operator has chosen. */
+    if (FILES_FMT(entry, "%s/bin", m->data) && !strchr(entry, ':') &&
+        files_offer_program(entry, m->as_root) == 0) {
+        len = strlen(entry);
+        memcpy(m->path, entry, len);
+    } else {
+        log_event(LOG_WARN, "monitor.program", "text=\"workers do not find portico by its name\"");
+    }
+    size_t ours_len = len;
     for (const char *at = ours ? ours : usual; *at;) {
         size_t n = strcspn(at, ":");
         bool keep = n > 0 && n < sizeof entry && at[0] == '/' && len + n + 2 < sizeof m->path;
@@ -70,8 +80,8 @@ void app_set_path(struct monitor *m)
         at += n + (at[n] == ':');
     }
     m->path[len] = 0;
-    if (!len)
-        memcpy(m->path, usual, sizeof usual);
+    if (len == ours_len)
+        snprintf(m->path + len, sizeof m->path - len, "%s%s", len ? ":" : "", usual);
 }
 
 void app_environment(const struct instance *i, struct environment *out)

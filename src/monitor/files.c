@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -147,4 +148,53 @@ int files_check_reachable(const char *path, char *obstacle_out, size_t cap)
             return 0;
         *slash = 0;
     }
+}
+
+static bool copy_program(const char *to)
+{
+    struct stat st;
+    int in = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+    int out = open(to, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0755);
+    bool ok = in >= 0 && out >= 0 && fstat(in, &st) == 0;
+    for (off_t at = 0; ok && at < st.st_size;)
+        ok = sendfile(out, in, &at, (size_t)(st.st_size - at)) > 0;
+    ok = ok && fchmod(out, 0755) == 0;
+    if (in >= 0)
+        close(in);
+    if (out >= 0 && close(out) < 0)
+        ok = false;
+    return ok;
+}
+
+/* Where our program lies now: an upgrade may have put a newer one in its place.
+ * return  false when nobody but us can run that */
+static bool find_program(char *out, size_t cap, bool to_others)
+{
+    static const char gone[] = " (deleted)";
+    char directory[PATH_MAX], obstacle[PATH_MAX];
+    struct stat st;
+    ssize_t n = readlink("/proc/self/exe", out, cap - 1);
+    if (n <= 0 || (size_t)n >= cap - 1)
+        return false;
+    out[n] = 0;
+    if ((size_t)n > sizeof gone && strcmp(out + n - (sizeof gone - 1), gone) == 0)
+        out[(size_t)n - (sizeof gone - 1)] = 0;
+    if (stat(out, &st) < 0 || !FILES_FMT(directory, "%s", out))
+        return false;
+    *strrchr(directory, '/') = 0;
+    return !to_others ||
+           ((st.st_mode & (S_IROTH | S_IXOTH)) == (S_IROTH | S_IXOTH) &&
+            (!directory[0] || files_check_reachable(directory, obstacle, sizeof obstacle) == 0));
+}
+
+int files_offer_program(const char *directory, bool to_others)
+{
+    char program[PATH_MAX], path[PATH_MAX], made[PATH_MAX];
+    if (!FILES_FMT(path, "%s/portico", directory) || !FILES_FMT(made, "%s/.portico", directory) ||
+        files_mkdir(directory, 0755, (uid_t)-1, (gid_t)-1) < 0)
+        return ERR_SYS;
+    unlink(made); /* of one that was killed in between */
+    bool ok = find_program(program, sizeof program, to_others) ? symlink(program, made) == 0
+                                                               : copy_program(made);
+    return ok && rename(made, path) == 0 ? 0 : ERR_SYS;
 }

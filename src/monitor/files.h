@@ -23,5 +23,8 @@ int files_lock(const char *data);
 /* May other users walk to this directory?
  * return  0, or ERR_USAGE: obstacle_out names the directory that lets nobody through */
 int files_check_reachable(const char *path, char *obstacle_out, size_t cap);
+/* Puts the program that we are into a directory, which is made, under its name `portico`: a link,
+ * or a copy when others are to run it and cannot walk to where it lies.  return  0 or ERR_SYS */
+int files_offer_program(const char *directory, bool to_others);
 
 #endif

@@ -68,7 +68,7 @@ check('starts', async () => {
   bigHash = makeBig('big.bin');
   // A sanitizer keeps what was freed: little, so that growth can be seen.
   const env = { ASAN_OPTIONS: `${process.env.ASAN_OPTIONS ?? ''}:quarantine_size_mb=4` };
-  const app = (host, more) => ({ directory: path.join(home, 'app'), command: `${PORTICO} static ${place} --max-age 60`, hosts: [host], env, ...more });
+  const app = (host, more) => ({ directory: path.join(home, 'app'), command: `portico static ${place} --max-age 60`, hosts: [host], env, ...more });
   p = await Portico.start({
     accessLog: 'off',
     apps: { one: app('one.localhost', { instances: 2 }), two: app('two.localhost', { http20ProxyFlag: 1 }) },
