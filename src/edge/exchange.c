@@ -53,6 +53,14 @@ static void write_hex(char *to, uint64_t v)
 
 /* ---- life ---- */
 
+/* The worker has shown life, or is about to be asked. */
+static void touch(struct exchange *x)
+{
+    if (x->site && x->site->route.request_timeout_ms)
+        loop_timer_set(x->shard->loop, &x->timer,
+                       shard_now_us(x->shard) + x->site->route.request_timeout_ms * 1000ull);
+}
+
 static void on_due(struct loop_timer *t)
 {
     struct exchange *x = CONTAINER_OF(t, struct exchange, timer);
@@ -62,22 +70,26 @@ static void on_due(struct loop_timer *t)
         exchange_fail(x, (enum exchange_fault)x->wait_why);
         return;
     }
-    /* While the client is the slow one, the worker's time stands still. */
-    if (!x->tunnel &&
-        (x->response_ended || client_queued(x) || (!x->request_ended && !worker_queued(x)))) {
-        loop_timer_set(x->shard->loop, &x->timer,
-                       shard_now_us(x->shard) + x->site->route.request_timeout_ms * 1000ull);
+    /* While the client is the slow one, the worker's time stands still; but a client that takes and
+     * gives nothing at all in that time is gone. */
+    bool client_slow = !x->tunnel && (x->response_ended || client_queued(x) ||
+                                      (!x->request_ended && !worker_queued(x)));
+    uint64_t moved = x->body_in + x->body_sent;
+    if (client_slow && moved != x->moved_before) {
+        x->moved_before = moved;
+        touch(x);
         return;
     }
-    exchange_fail(x, FAULT_TIMEOUT);
-}
-
-/* The worker has shown life, or is about to be asked. */
-static void touch(struct exchange *x)
-{
-    if (x->site && x->site->route.request_timeout_ms)
-        loop_timer_set(x->shard->loop, &x->timer,
-                       shard_now_us(x->shard) + x->site->route.request_timeout_ms * 1000ull);
+    if (!client_slow) {
+        exchange_fail(x, FAULT_TIMEOUT);
+        return;
+    }
+    if (x->response_ended) {
+        x->fault = FAULT_STALLED;
+        client_cut(x, H2_CANCEL);
+        return;
+    }
+    exchange_fail(x, FAULT_STALLED);
 }
 
 static void drop(struct loop_task *t)
@@ -605,6 +617,7 @@ void exchange_response_trailers(struct exchange *x, const struct fields *trailer
 
 void exchange_response_sent(struct exchange *x, size_t octets)
 {
+    x->body_sent += octets;
     worker_consumed(x, octets);
 }
 

@@ -49,6 +49,7 @@ struct site;
       "The app's worker speaks HTTP/2 without SETTINGS_ENABLE_CONNECT_PROTOCOL (RFC 8441), so it " \
       "cannot take a WebSocket.")                                                                  \
     X(NOT_SWITCHED, 502, "not-switched", "The app's worker did not switch to WebSocket.")          \
+    X(STALLED, 408, "client-stalled", "The client neither sent nor took anything for too long.")   \
     X(CUT, 502, "cut", "The app's worker ended before its answer did.")                            \
     X(CLIENT, 0, "client-gone", "The client gave up.")
 
@@ -81,11 +82,12 @@ struct exchange {
     uint64_t started_us, head_us;
     uint64_t wait_until_us; /* 0: it has not waited */
     char id[32];
-    uint64_t body_in, body_out; /* octets from and to the client */
-    uint64_t moved;             /* of these, when last looked at: see cut_stuck */
-    uint64_t forwarded;         /* request body octets handed to a worker */
-    uint64_t tried;             /* instances that failed, as bits */
-    struct slice ws_key;        /* Sec-WebSocket-Key that an HTTP/1.1 worker got */
+    uint64_t body_in, body_out;       /* octets from and to the client */
+    uint64_t body_sent, moved_before; /* octets that left towards the client; see on_due */
+    uint64_t moved;                   /* of these, when last looked at: see cut_stuck */
+    uint64_t forwarded;               /* request body octets handed to a worker */
+    uint64_t tried;                   /* instances that failed, as bits */
+    struct slice ws_key;              /* Sec-WebSocket-Key that an HTTP/1.1 worker got */
     uint16_t status;
     uint8_t fault; /* enum exchange_fault */
     uint8_t retries;
