@@ -156,8 +156,8 @@ static void on_committed(struct control *c, const struct ipc_message *m)
     if (err == 0) {
         struct stats_header *h = base;
         if (len >= sizeof *h && h->magic == 0 &&
-            len >= stats_octets(c->manifest->loops, c->app_count))
-            stats_init(base, c->manifest->loops, c->app_count);
+            len >= stats_octets(c->manifest->loops * IPC_COUNTER_COPIES, c->app_count))
+            stats_init(base, c->manifest->loops * IPC_COUNTER_COPIES, c->app_count);
         c->stats = stats_open(base, len);
         c->stats_octets = len;
     }

@@ -76,7 +76,7 @@ void wanted_send(struct control *c)
     m->revision = ++c->revision;
     m->loops = c->manifest->loops;
     m->site_slots = c->app_count;
-    m->counters_octets = (uint32_t)stats_octets(m->loops, m->site_slots);
+    m->counters_octets = (uint32_t)stats_octets(m->loops * IPC_COUNTER_COPIES, m->site_slots);
     TEXT(m->access_log, c->manifest->access_log);
     control_send(c, IPC_COMMIT, m, -1);
 }

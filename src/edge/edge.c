@@ -197,7 +197,8 @@ static int configure(const struct ipc_message *m)
     const struct ipc_edge_config *c = &m->body.EDGE_CONFIG;
     void *base;
     size_t len;
-    if (edge.shards || c->loops == 0 || c->loops > STATS_MAX_LOOPS)
+    if (edge.shards || c->loops == 0 || c->copy >= IPC_COUNTER_COPIES ||
+        c->loops > STATS_MAX_LOOPS / IPC_COUNTER_COPIES)
         return ERR_FORMAT;
     int err = ipc_map_shared(m->fds[0], &base, &len);
     close(m->fds[0]);
@@ -205,12 +206,12 @@ static int configure(const struct ipc_message *m)
         return err;
     edge.counters = stats_open(base, len);
     if (!edge.counters) {
-        if (len < stats_octets(c->loops, c->site_slots))
+        if (len < stats_octets(c->loops * IPC_COUNTER_COPIES, c->site_slots))
             return ERR_FORMAT;
-        stats_init(base, c->loops, c->site_slots);
+        stats_init(base, c->loops * IPC_COUNTER_COPIES, c->site_slots);
         edge.counters = stats_open(base, len);
     }
-    if (!edge.counters || edge.counters->loops < c->loops)
+    if (!edge.counters || edge.counters->loops != c->loops * IPC_COUNTER_COPIES)
         return ERR_FORMAT;
     edge.tls = tls_server_new();
     edge.shards = calloc(c->loops, sizeof *edge.shards);
@@ -218,7 +219,7 @@ static int configure(const struct ipc_message *m)
     if (!edge.tls || !edge.shards || !edge.threads)
         return ERR_NOMEM;
     for (uint32_t i = 0; i < c->loops; i++) {
-        err = shard_init(&edge.shards[i], i, edge.tls, edge.counters, NULL);
+        err = shard_init(&edge.shards[i], i, c->copy * c->loops + i, edge.tls, edge.counters, NULL);
         if (err < 0)
             return err;
         edge.shards[i].on_drained = shard_drained;
@@ -280,6 +281,15 @@ static int take_log(int fd)
     return edge.log ? 0 : ERR_NOMEM;
 }
 
+static int forget_copy(uint32_t copy)
+{
+    if (!edge.shards || copy >= IPC_COUNTER_COPIES || copy == edge.shards[0].row / edge.loops)
+        return ERR_FORMAT;
+    for (uint32_t i = 0; i < edge.loops; i++)
+        stats_forget(edge.counters, copy * edge.loops + i);
+    return 0;
+}
+
 static int take_message(struct ipc_message *m)
 {
     int err = 0;
@@ -298,6 +308,9 @@ static int take_message(struct ipc_message *m)
             err = ERR_FORMAT;
         else
             take_snapshot(m->body.SNAPSHOT.revision, m->fds[0]);
+        break;
+    case IPC_EDGE_COPY_FREE:
+        err = forget_copy(m->body.EDGE_COPY_FREE.copy);
         break;
     case IPC_EDGE_START:
         err = start();

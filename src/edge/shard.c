@@ -227,22 +227,21 @@ int shard_refresh_rx(struct shard *s)
     return 0;
 }
 
-int shard_init(struct shard *s, uint32_t index, struct tls_server *tls,
+int shard_init(struct shard *s, uint32_t index, uint32_t row, struct tls_server *tls,
                struct stats_header *counters, struct access_log *log)
 {
-    *s = (struct shard){
-        .magic = SHARD_MAGIC, .index = index, .tls = tls, .counters = counters, .log = log};
+    *s = (struct shard){.magic = SHARD_MAGIC,
+                        .index = index,
+                        .row = row,
+                        .tls = tls,
+                        .counters = counters,
+                        .log = log};
     s->loop = loop_new();
     if (!s->loop)
         return ERR_SYS;
     s->pool = loop_pool(s->loop);
-    s->stats = stats_loop(counters, index);
-    atomic_store(&s->stats->connections_open, 0); /* what a predecessor left behind */
-    atomic_store(&s->stats->worker_connections_open, 0);
-    for (uint32_t i = 0; i < counters->site_slots; i++) {
-        atomic_store(&stats_site(counters, index, i)->requests_open, 0);
-        atomic_store(&stats_site(counters, index, i)->requests_waiting, 0);
-    }
+    s->stats = stats_loop(counters, row);
+    stats_forget(counters, row); /* what a predecessor left behind */
     map_init(&s->backends);
     list_init(&s->clients);
     waiting_init(s);

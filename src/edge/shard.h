@@ -41,6 +41,7 @@ struct edge_listener {
 struct shard {
     uint32_t magic;
     uint32_t index;
+    uint32_t row; /* of the counters: nobody else writes to it */
     struct loop *loop;
     struct pool *pool;
     struct tls_server *tls;
@@ -79,7 +80,7 @@ enum shard_mail {
 };
 
 /* return  0, ERR_NOMEM or ERR_SYS */
-int shard_init(struct shard *s, uint32_t index, struct tls_server *tls,
+int shard_init(struct shard *s, uint32_t index, uint32_t row, struct tls_server *tls,
                struct stats_header *counters, struct access_log *log);
 /* Frees what is left; clients are closed. */
 void shard_fini(struct shard *s);

@@ -12,6 +12,9 @@
 #define IPC_PATH_OCTETS    1024 /* a path, with NUL */
 #define IPC_COMMAND_OCTETS 8192
 #define IPC_MAX_FDS        2
+/* While one edge takes over from another both count.  A count has one writer, so that counting
+ * needs no locked instruction; each edge writes copies of its own and control adds them up. */
+#define IPC_COUNTER_COPIES 4
 
 enum ipc_listen_kind { IPC_LISTEN_HTTPS, IPC_LISTEN_HTTP, IPC_LISTEN_ADMIN };
 
@@ -37,7 +40,7 @@ struct ipc_app { /* an app that monitor runs; its ipc_env messages follow */
     uint32_t h2_only_port; /* 1: HTTP20_ONLY_PORT is set to a second port */
     char where[256];
 };
-struct ipc_env { /* of the ipc_app before it */
+struct ipc_env {                   /* of the ipc_app before it */
     char text[IPC_COMMAND_OCTETS]; /* NAME=value */
 };
 struct ipc_commit { /* the wanted state is complete: apps not named since the last commit end */
@@ -61,9 +64,9 @@ struct ipc_stop { /* end everything: drain, stop workers, exit with this code */
 /* monitor -> control */
 struct ipc_hello { /* first: with the counters' memfd if there is one already (a restart) */
     uint32_t restarted;
-    uint32_t as_root;               /* 1: workers have users of their own */
-    char data[IPC_PATH_OCTETS];     /* the data directory, absolute */
-    char ca_file[IPC_PATH_OCTETS];  /* the local authority's certificate */
+    uint32_t as_root;              /* 1: workers have users of their own */
+    char data[IPC_PATH_OCTETS];    /* the data directory, absolute */
+    char ca_file[IPC_PATH_OCTETS]; /* the local authority's certificate */
 };
 struct ipc_listening { /* a socket is bound; kind ADMIN comes with the socket */
     uint32_t kind;
@@ -87,9 +90,9 @@ struct ipc_instance {
     uint32_t state;      /* enum ipc_instance_state */
     int32_t pid;         /* also the id of its process group; 0: none */
     uint32_t uid;
-    uint32_t port, port_h2;      /* TCP on 127.0.0.1 */
+    uint32_t port, port_h2;       /* TCP on 127.0.0.1 */
     char socket[IPC_PATH_OCTETS]; /* the unix socket's path */
-    int32_t exit_code;   /* of the last exit; -1: by a signal */
+    int32_t exit_code;            /* of the last exit; -1: by a signal */
     int32_t exit_signal;
     uint64_t ran_ms;
     uint32_t restarts, failures; /* failures in a row: exits before READY or just after */
@@ -105,6 +108,11 @@ struct ipc_output { /* the last lines of an instance that failed */
 struct ipc_edge_config { /* first; with the counters' memfd */
     uint32_t loops, site_slots;
     uint32_t access_log; /* 1: a descriptor follows by ipc_access_log */
+    uint32_t copy;       /* of the counters, below IPC_COUNTER_COPIES: nobody else writes to it */
+};
+struct ipc_edge_copy_free { /* the edge that wrote this copy is gone, maybe killed: what it counted
+                               as open is not open any more, and nobody else can say so */
+    uint32_t copy;
 };
 struct ipc_edge_listener { /* with the socket */
     uint32_t kind, loop;
@@ -132,27 +140,28 @@ struct ipc_edge_drained {
 };
 
 /*  type, struct, least and most descriptors */
-#define IPC_TABLE(X)                                                                               \
-    X(LISTEN, ipc_listen, 0, 0)                                                                    \
-    X(CERTIFICATE, ipc_certificate, 0, 0)                                                          \
-    X(APP, ipc_app, 0, 0)                                                                          \
-    X(ENV, ipc_env, 0, 0)                                                                          \
-    X(COMMIT, ipc_commit, 0, 0)                                                                    \
-    X(SNAPSHOT, ipc_snapshot, 1, 1)                                                                \
-    X(INSTANCE_READY, ipc_instance_ready, 0, 0)                                                    \
-    X(STOP, ipc_stop, 0, 0)                                                                        \
-    X(HELLO, ipc_hello, 0, 1)                                                                      \
-    X(LISTENING, ipc_listening, 0, 1)                                                              \
-    X(COMMITTED, ipc_committed, 1, 1)                                                              \
-    X(INSTANCE, ipc_instance, 0, 0)                                                                \
-    X(OUTPUT, ipc_output, 0, 0)                                                                    \
-    X(EDGE_CONFIG, ipc_edge_config, 1, 1)                                                          \
-    X(EDGE_LISTENER, ipc_edge_listener, 1, 1)                                                      \
-    X(EDGE_CERTIFICATE, ipc_edge_certificate, 2, 2)                                                \
-    X(ACCESS_LOG, ipc_access_log, 1, 1)                                                            \
-    X(EDGE_START, ipc_edge_start, 0, 0)                                                            \
-    X(EDGE_DRAIN, ipc_edge_drain, 0, 0)                                                            \
-    X(EDGE_UP, ipc_edge_up, 0, 0)                                                                  \
+#define IPC_TABLE(X)                                \
+    X(LISTEN, ipc_listen, 0, 0)                     \
+    X(CERTIFICATE, ipc_certificate, 0, 0)           \
+    X(APP, ipc_app, 0, 0)                           \
+    X(ENV, ipc_env, 0, 0)                           \
+    X(COMMIT, ipc_commit, 0, 0)                     \
+    X(SNAPSHOT, ipc_snapshot, 1, 1)                 \
+    X(INSTANCE_READY, ipc_instance_ready, 0, 0)     \
+    X(STOP, ipc_stop, 0, 0)                         \
+    X(HELLO, ipc_hello, 0, 1)                       \
+    X(LISTENING, ipc_listening, 0, 1)               \
+    X(COMMITTED, ipc_committed, 1, 1)               \
+    X(INSTANCE, ipc_instance, 0, 0)                 \
+    X(OUTPUT, ipc_output, 0, 0)                     \
+    X(EDGE_CONFIG, ipc_edge_config, 1, 1)           \
+    X(EDGE_LISTENER, ipc_edge_listener, 1, 1)       \
+    X(EDGE_CERTIFICATE, ipc_edge_certificate, 2, 2) \
+    X(ACCESS_LOG, ipc_access_log, 1, 1)             \
+    X(EDGE_COPY_FREE, ipc_edge_copy_free, 0, 0)     \
+    X(EDGE_START, ipc_edge_start, 0, 0)             \
+    X(EDGE_DRAIN, ipc_edge_drain, 0, 0)             \
+    X(EDGE_UP, ipc_edge_up, 0, 0)                   \
     X(EDGE_DRAINED, ipc_edge_drained, 0, 0)
 
 enum ipc_type {
@@ -178,8 +187,9 @@ struct ipc_message {
 
 /* The channel's descriptor in a role that monitor started. */
 #define IPC_CHILD_FD 3
-/* In control: the manifest, open for reading.  As root, control has a user of its own, which may not
- * be able to walk to the manifest's path; the path stays the one for messages and relative names. */
+/* In control: the manifest, open for reading.  As root, control has a user of its own, which may
+ * not be able to walk to the manifest's path; the path stays the one for messages and relative
+ * names. */
 #define IPC_MANIFEST_FD 4
 
 /* Send one message; waits when the channel is full and the descriptor is blocking.

@@ -40,3 +40,14 @@ struct stats_site *stats_site(struct stats_header *h, uint32_t loop, uint32_t sl
     char *sites = (char *)h + 64 + (size_t)h->loops * sizeof(struct stats_loop);
     return (struct stats_site *)(void *)sites + (size_t)loop * h->site_slots + slot;
 }
+
+void stats_forget(struct stats_header *h, uint32_t loop)
+{
+    struct stats_loop *l = stats_loop(h, loop);
+    atomic_store(&l->connections_open, 0);
+    atomic_store(&l->worker_connections_open, 0);
+    for (uint32_t i = 0; i < h->site_slots; i++) {
+        atomic_store(&stats_site(h, loop, i)->requests_open, 0);
+        atomic_store(&stats_site(h, loop, i)->requests_waiting, 0);
+    }
+}

@@ -4,7 +4,8 @@
  *
  * Layout: struct stats_header, then one struct stats_loop a loop, then for each loop one struct
  * stats_site a site slot.  Each struct has one writing thread; every count is atomic by itself.
- * Gauges of a loop that died are set to 0 by its successor. */
+ * Gauges of a loop that died are set to 0 by stats_forget, called by
+ * whoever takes its place or is told of its end. */
 #ifndef STATS_STATS_H
 #define STATS_STATS_H
 
@@ -12,7 +13,7 @@
 #include "push/ledger.h"
 
 #define STATS_MAGIC     0x31545350u /* "PST1" */
-#define STATS_MAX_LOOPS 64
+#define STATS_MAX_LOOPS 256         /* of all copies together */
 
 /* symbol, metric name after "portico_", type, help */
 #define STATS_LOOP_TABLE(X)                                                                        \
@@ -22,7 +23,8 @@
     X(tls_handshakes, "tls_handshakes_total", "counter", "TLS handshakes completed.")              \
     X(tls_resumed, "tls_resumed_total", "counter", "Those that resumed a session.")                \
     X(tls_failures, "tls_failures_total", "counter", "TLS handshakes that failed.")                \
-    X(client_octets_in, "client_received_bytes_total", "counter", "Octets from clients, on the wire.") \
+    X(client_octets_in, "client_received_bytes_total", "counter",                                  \
+      "Octets from clients, on the wire.")                                                         \
     X(client_octets_out, "client_sent_bytes_total", "counter", "Octets to clients, on the wire.")  \
     X(requests_unrouted, "requests_unrouted_total", "counter", "Requests for hosts no app has.")   \
     X(requests_malformed, "requests_malformed_total", "counter", "Requests refused as malformed.") \
@@ -34,7 +36,8 @@
     X(worker_octets_out, "worker_sent_bytes_total", "counter", "Octets to workers.")               \
     X(retries, "worker_retries_total", "counter", "Requests tried again at another instance.")     \
     X(log_dropped, "access_log_dropped_total", "counter", "Access log lines that found no room.")  \
-    X(accept_failures, "accept_failures_total", "counter", "accept() that failed, descriptors out.") \
+    X(accept_failures, "accept_failures_total", "counter",                                         \
+      "accept() that failed, descriptors out.")                                                    \
     X(misdirected, "requests_misdirected_total", "counter", "Requests answered 421.")              \
     X(calls_wait, "syscalls_wait_total", "counter", "epoll_wait calls.")                           \
     X(calls_read, "syscalls_read_total", "counter", "recv calls.")                                 \
@@ -42,19 +45,19 @@
     X(calls_other, "syscalls_other_total", "counter", "accept, connect and other calls.")          \
     X(allocs, "allocations_total", "counter", "Blocks that the recycler asked libc for.")
 
-#define STATS_SITE_TABLE(X)                                                                        \
-    X(requests, "requests_total", "counter", "Requests routed to the app.")                        \
-    X(requests_open, "requests_open", "gauge", "Requests under way.")                              \
-    X(requests_waiting, "requests_waiting", "gauge", "Requests waiting for an instance.")          \
-    X(responses_2xx, "responses_2xx_total", "counter", "Responses with status 2xx.")               \
-    X(responses_3xx, "responses_3xx_total", "counter", "Responses with status 3xx.")               \
-    X(responses_4xx, "responses_4xx_total", "counter", "Responses with status 4xx.")               \
-    X(responses_5xx, "responses_5xx_total", "counter", "Responses with status 5xx.")               \
-    X(failures, "gateway_failures_total", "counter", "502, 503 and 504 made by the front end.")    \
-    X(aborted, "requests_aborted_total", "counter", "Exchanges that the client gave up.")          \
-    X(truncated, "responses_truncated_total", "counter", "Responses cut short by the worker.")     \
-    X(early_hints, "early_hints_total", "counter", "103 responses relayed.")                       \
-    X(octets_in, "request_body_bytes_total", "counter", "Body octets from clients.")               \
+#define STATS_SITE_TABLE(X)                                                                     \
+    X(requests, "requests_total", "counter", "Requests routed to the app.")                     \
+    X(requests_open, "requests_open", "gauge", "Requests under way.")                           \
+    X(requests_waiting, "requests_waiting", "gauge", "Requests waiting for an instance.")       \
+    X(responses_2xx, "responses_2xx_total", "counter", "Responses with status 2xx.")            \
+    X(responses_3xx, "responses_3xx_total", "counter", "Responses with status 3xx.")            \
+    X(responses_4xx, "responses_4xx_total", "counter", "Responses with status 4xx.")            \
+    X(responses_5xx, "responses_5xx_total", "counter", "Responses with status 5xx.")            \
+    X(failures, "gateway_failures_total", "counter", "502, 503 and 504 made by the front end.") \
+    X(aborted, "requests_aborted_total", "counter", "Exchanges that the client gave up.")       \
+    X(truncated, "responses_truncated_total", "counter", "Responses cut short by the worker.")  \
+    X(early_hints, "early_hints_total", "counter", "103 responses relayed.")                    \
+    X(octets_in, "request_body_bytes_total", "counter", "Body octets from clients.")            \
     X(octets_out, "response_body_bytes_total", "counter", "Body octets to clients.")
 
 struct stats_loop {
@@ -99,6 +102,8 @@ void stats_init(void *memory, uint32_t loops, uint32_t site_slots);
 /* return  NULL when memory (len octets) is not such a region of this build */
 struct stats_header *stats_open(void *memory, size_t len);
 struct stats_loop *stats_loop(struct stats_header *h, uint32_t loop);
+/* Sets the gauges of a loop that has no writer to 0. */
+void stats_forget(struct stats_header *h, uint32_t loop);
 /* slot < site_slots */
 struct stats_site *stats_site(struct stats_header *h, uint32_t loop, uint32_t slot);
 

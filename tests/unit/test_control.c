@@ -81,7 +81,7 @@ static void hello(struct bench *b, bool restarted)
     struct ipc_hello h = {.restarted = restarted};
     snprintf(h.data, sizeof h.data, "%s", dir);
     snprintf(h.ca_file, sizeof h.ca_file, "%s/ca.crt", dir);
-    int fd = restarted ? ipc_shared_memfd("counters", stats_octets(2, 2)) : -1;
+    int fd = restarted ? ipc_shared_memfd("counters", stats_octets(2 * IPC_COUNTER_COPIES, 2)) : -1;
     assert_int_equal(ipc_send(b->channel, IPC_HELLO, &h, &fd, fd >= 0), 0);
     if (fd >= 0)
         close(fd);
@@ -314,7 +314,7 @@ static void commit(struct bench *b, bool restarted)
     assert_int_equal(b->m.body.COMMIT.site_slots, 2);
     assert_string_equal(b->m.body.COMMIT.access_log, "off");
     uint32_t octets = b->m.body.COMMIT.counters_octets;
-    assert_int_equal(octets, stats_octets(2, 2));
+    assert_int_equal(octets, stats_octets(2 * IPC_COUNTER_COPIES, 2));
     committed(b, octets);
 }
 
