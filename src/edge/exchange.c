@@ -14,6 +14,8 @@
 
 /* How often a request that a worker may have acted on is tried again. */
 #define EXCHANGE_RETRIES 3
+/* Most 1xx heads before a final one; an HTTP/1.1 engine allows as many. */
+#define EXCHANGE_INFORMATIONAL 16
 
 static const struct {
     unsigned status;
@@ -546,6 +548,11 @@ void exchange_response_head(struct exchange *x, const struct http_head *in, bool
         return;
     if (in->status == 101) {
         exchange_fail(x, FAULT_MALFORMED); /* nobody asked for it */
+        return;
+    }
+    /* No window bounds them, so a client that does not read would have us keep any number. */
+    if (in->status < 200 && ++x->informational > EXCHANGE_INFORMATIONAL) {
+        exchange_fail(x, FAULT_MALFORMED);
         return;
     }
     if (in->status < 200) {

@@ -91,16 +91,17 @@ struct exchange {
     uint16_t status;
     uint8_t fault; /* enum exchange_fault */
     uint8_t retries;
-    uint8_t refusals;    /* by workers that did not act on it */
-    bool request_ended;  /* the client's message is complete */
-    bool request_sent;   /* and passed on whole */
-    bool head_sent;      /* the final response head went to the client */
-    bool response_ended; /* END was passed to the client */
-    bool pushed;         /* answers a promise */
-    bool tunnel;         /* asks for a switch of protocols */
-    bool switched;       /* and got it: octets pass as they are */
-    bool waiting;        /* in the shard's waiting room */
-    uint8_t wait_why;    /* enum exchange_fault: what it fails with when time is up */
+    uint8_t refusals;      /* by workers that did not act on it */
+    uint8_t informational; /* 1xx heads that came */
+    bool request_ended;    /* the client's message is complete */
+    bool request_sent;     /* and passed on whole */
+    bool head_sent;        /* the final response head went to the client */
+    bool response_ended;   /* END was passed to the client */
+    bool pushed;           /* answers a promise */
+    bool tunnel;           /* asks for a switch of protocols */
+    bool switched;         /* and got it: octets pass as they are */
+    bool waiting;          /* in the shard's waiting room */
+    uint8_t wait_why;      /* enum exchange_fault: what it fails with when time is up */
     bool ended;
     uint16_t promises;
 };

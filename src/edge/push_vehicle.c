@@ -58,7 +58,9 @@ static struct push_facts gather(const struct exchange *x, const struct push_prom
         .going_away = x->shard->draining,
         .seen =
             c->http.h2 && push_seen_has(&c->seen, &x->shard->seen_key, authority, p->request.path),
-        .open_pushes = c->open_pushes,
+        /* No window bounds promises and heads: while the socket takes no more, those that are
+         * answered already count, too. */
+        .open_pushes = c->open_pushes + (stream_is_blocked(&c->stream) ? x->promises : 0),
         .max_pushes = CLIENT_PUSHES_MAX,
     };
 }
