@@ -210,7 +210,10 @@ async function one2(host, session) {
     streams.set(stream, got);
     stream.on('response', (head) => (status = head[':status']));
     stream.on('error', (error) => (failed = error));
-    stream.on('end', () => (ended = true));
+    stream.on('end', () => {
+      ended = true; // Node may wait for ever to write what the server has said it does not want
+      setTimeout(() => stream.destroyed || stream.close(), 1000);
+    });
     stream.on('close', () => {
       streams.delete(stream);
       // RST_STREAM with NO_ERROR after a whole answer says that the rest of the request is not wanted
