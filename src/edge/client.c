@@ -37,34 +37,6 @@ static void arm_idle(struct client *c)
     arm(c, c->closing || c->leaving ? CLIENT_LINGER_US : c->idle_us);
 }
 
-/* Whether nothing can go on before the client takes or sends something.  Streams in both directions
- * (gRPC) may be silent for as long as they like. */
-static bool waits_for_client(const struct exchange *x)
-{
-    if (client_queued(x))
-        return true;
-    bool upload = !x->cs || x->request->content_length >= 0 || !x->head_sent;
-    return upload && !x->request_ended && !x->response_ended && !x->tunnel && !worker_queued(x);
-}
-
-/* Exchanges for which the client has done nothing since the last look: they would hold a worker's
- * connection for ever. */
-static void cut_stuck(struct client *c)
-{
-    LIST_FOR(node, &c->exchanges)
-    {
-        struct exchange *x = LIST_ENTRY(node, struct exchange, client_node);
-        uint64_t moved = 1 + x->body_in + x->body_out - client_queued(x);
-        if (waits_for_client(x) && x->moved == moved) {
-            client_cut(x, H2_CANCEL);
-            if (c->dead)
-                return;
-        } else {
-            x->moved = moved;
-        }
-    }
-}
-
 static void on_due(struct loop_timer *t)
 {
     struct client *c = CONTAINER_OF(t, struct client, timer);
@@ -72,9 +44,7 @@ static void on_due(struct loop_timer *t)
     if (!c->established || (!c->http.h1 && !c->http.h2)) {
         client_kill(c);
     } else if (c->open) {
-        cut_stuck(c); /* for the worker's part exchanges have clocks of their own */
-        if (!c->dead)
-            arm(c, c->idle_us);
+        arm(c, c->idle_us); /* exchanges have clocks of their own */
     } else if (c->closing || c->leaving) {
         client_kill(c);
     } else if (c->http.h1 && h1_conn_request_begun(c->http.h1)) {

@@ -84,7 +84,6 @@ struct exchange {
     char id[32];
     uint64_t body_in, body_out;       /* octets from and to the client */
     uint64_t body_sent, moved_before; /* octets that left towards the client; see on_due */
-    uint64_t moved;                   /* of these, when last looked at: see cut_stuck */
     uint64_t forwarded;               /* request body octets handed to a worker */
     uint64_t tried;                   /* instances that failed, as bits */
     struct slice ws_key;              /* Sec-WebSocket-Key that an HTTP/1.1 worker got */
