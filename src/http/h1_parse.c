@@ -168,6 +168,26 @@ static void remove_but_first(struct fields *f, enum token token)
     f->count = kept;
 }
 
+/* Why anything but the one word "chunked" is refused.  It must come last and once, or nobody can
+ * tell where the content ends; before it another coding would be in order, but there is none that
+ * we undo.  RFC 9112 6.1, 6.3 */
+static int refuse_codings(const struct fields *f)
+{
+    bool chunked = false, other = false;
+    for (uint32_t i = 0; i < f->count; i++) {
+        struct slice rest = f->at[i].value, coding;
+        if (f->at[i].token != TOKEN_TRANSFER_ENCODING)
+            continue;
+        while (list_next(&rest, &coding)) {
+            if (chunked)
+                return ERR_BAD_MESSAGE;
+            chunked = slice_ieq(coding, SLICE("chunked"));
+            other |= !chunked;
+        }
+    }
+    return chunked && other ? ERR_BAD_CODING : ERR_BAD_MESSAGE;
+}
+
 /* Content-Length and Transfer-Encoding.  RFC 9112 6.1 to 6.3 */
 static int note_framing(struct http_head *head, const struct names *names, struct arena *a,
                         struct h1_framing *framing)
@@ -194,7 +214,7 @@ static int note_framing(struct http_head *head, const struct names *names, struc
         return ERR_BAD_MESSAGE;
     if (names_repeats(names, TOKEN_TRANSFER_ENCODING) ||
         !slice_ieq(fields_value(&head->fields, TOKEN_TRANSFER_ENCODING), SLICE("chunked")))
-        return ERR_BAD_CODING;
+        return refuse_codings(&head->fields);
     framing->coded = true;
     return 0;
 }

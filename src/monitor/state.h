@@ -171,7 +171,7 @@ void app_free_if_gone(struct app *a);
 void worker_failed(struct instance *i, const char *why);
 
 /* app.c */
-/* PATH for workers: ours; as root without what their users cannot walk to (/root/bin), where a
+/* PATH for workers: ours; as root without what their users cannot walk to (root's home), where a
  * shell would look and then report "permission denied" in place of "not found". */
 void app_set_path(struct monitor *m);
 /* Make an app's directories as wanted; as root that takes a while, and worker_step is called for

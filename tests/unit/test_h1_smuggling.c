@@ -267,7 +267,7 @@ static const struct {
      ERR_BAD_MESSAGE, false},
     {"te.1.0", "HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", ERR_BAD_MESSAGE,
      false},
-    {"te.identity", "HTTP/1.1 200 OK\r\nTransfer-Encoding: identity\r\n\r\n", ERR_BAD_CODING,
+    {"te.identity", "HTTP/1.1 200 OK\r\nTransfer-Encoding: identity\r\n\r\n", ERR_BAD_MESSAGE,
      false},
     {"cl.differ", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n12345",
      ERR_BAD_MESSAGE, false},
