@@ -6,6 +6,9 @@
 
 /* Most that add_forwarding adds, and Max-Forwards. */
 #define FORWARDING_FIELDS 18
+/* A longer target is not repeated in X-Original-URL and its like: workers have limits of their own
+ * on the head (Node's is 16 KiB in all). */
+#define FORWARDING_URL_OCTETS 2048
 
 /* Whether the Connection field of this head names the field: RFC 9110 7.6.1.  Only HTTP/1.1 heads
  * have one. */
@@ -76,8 +79,10 @@ static int add_forwarding(struct exchange *x, struct fields *f)
         fields_add_token(f, a, TOKEN_WAS_DEFAULT_HOSTNAME,
                          x->site->default_host.len ? x->site->default_host : x->request->authority);
     err |= fields_add_token(f, a, TOKEN_X_SITE_DEPLOYMENT_ID, x->site->name);
-    err |= fields_add_token(f, a, TOKEN_X_ORIGINAL_URL, x->request->path);
-    err |= fields_add_token(f, a, TOKEN_X_WAWS_UNENCODED_URL, x->request->path);
+    if (x->request->path.len <= FORWARDING_URL_OCTETS) {
+        err |= fields_add_token(f, a, TOKEN_X_ORIGINAL_URL, x->request->path);
+        err |= fields_add_token(f, a, TOKEN_X_WAWS_UNENCODED_URL, x->request->path);
+    }
     err |= fields_add_token(f, a, TOKEN_X_ARR_LOG_ID, id);
     err |= fields_add_token(f, a, TOKEN_X_REQUEST_ID, id);
     if (c->https) {
