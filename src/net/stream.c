@@ -297,8 +297,10 @@ ssize_t stream_read(struct stream *s, void *buf, size_t cap)
     ssize_t n = s->tls ? read_tls(s, buf, cap) : recv_once(s, buf, cap);
     if (n == 0 && !s->tls)
         s->ended = true;
+    /* close_notify may still be read from a connection that a send has just found dead: no event
+     * comes any more, so this is the last time to say it. */
     if (s->tls && n == ERR_CLOSED && s->ended)
-        n = 0;
+        n = s->failed ? ERR_CLOSED : 0;
     else if (s->tls && n == 0)
         n = ERR_AGAIN;
     s->can_read = n > 0 || n == ERR_AGAIN ? is_readable(s) : false;

@@ -664,6 +664,28 @@ static void test_tls_one_send(void **state)
     free(in);
 }
 
+/* The peer says close_notify and is dead before our octets are out: that is no half-closed
+ * connection which still waits for them, and no event will ever say so again. */
+static void test_tls_closed_and_dead(void **state)
+{
+    struct tls_pair p;
+    size_t len = 8u << 20;
+    char *text = malloc(len);
+    fill(text, len);
+    tls_open(&p, true, TLS1_3_VERSION, "a.test");
+    tls_handshake(&p);
+    assert_int_equal(stream_write(&p.o.stream, text, len), 0);
+    assert_true(stream_is_blocked(&p.o.stream));
+    turns(2);
+    SSL_shutdown(p.client);
+    close(p.peer); /* with octets unread: a reset */
+    p.peer = -1;
+    turns(2);
+    assert_int_equal(p.o.end, ERR_CLOSED);
+    tls_close(&p);
+    free(text);
+}
+
 static void test_tls_blocked_writer(void **state)
 {
     struct tls_pair p;
@@ -711,6 +733,7 @@ int main(void)
         WITH_LOOP(test_tls_refused),
         WITH_LOOP(test_tls_large),
         WITH_LOOP(test_tls_one_send),
+        WITH_LOOP(test_tls_closed_and_dead),
         WITH_LOOP(test_tls_blocked_writer),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
