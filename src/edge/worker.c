@@ -523,7 +523,9 @@ bool worker_sweep(struct backend *b, bool all)
 
 static struct worker *take_h1(struct backend *b, struct exchange *x, int *err_out)
 {
-    if (!list_empty(&b->h1_idle)) {
+    /* After a connection that had died, the others of a dead instance are no better: a new one
+     * tells at once whether somebody is there. */
+    if (!list_empty(&b->h1_idle) && x->retries == 0) {
         struct worker *w = LIST_ENTRY(b->h1_idle.next, struct worker, node);
         bool again_ok = method_is_idempotent(x->request->method);
         if (again_ok || shard_now_us(b->shard) - w->used_us < WORKER_FRESH_US) {
