@@ -15,7 +15,7 @@ check('starts the examples\' own manifest', async () => {
     .replace(/^ {2}(https|http|admin):.*$/gm, '  $1: 127.0.0.1:0')
     .replace(/directory: (\w+)/g, (_, name) => `directory: ${path.join(ROOT, 'examples', name)}`);
   const names = [...text.matchAll(/^ {2}(\w+):\n {4}directory/gm)].map(([, name]) => name);
-  assert.deepEqual(names, ['gallery', 'notes', 'shelf']);
+  assert.deepEqual(names, ['gallery', 'notes', 'shelf', 'docs', 'chat']);
   p = await Portico.start(text, { apps: Object.fromEntries(names.map((name) => [name, { command: 'x', instances: 2 }])) });
 }, 90);
 
@@ -102,8 +102,37 @@ check('shelf: an Express app from npm reads and writes', async () => {
   assert.ok([200, 204].includes((await p.h1('shelf.localhost', `/books/${id}`, { method: 'DELETE' })).status));
 });
 
+check('docs: every page, every link in it, and what is not there', async () => {
+  const session = await p.h2('docs.localhost');
+  const seen = new Set(), queue = ['/'];
+  for (let where; (where = queue.shift());) {
+    if (seen.has(where)) continue;
+    seen.add(where);
+    const { status, headers, body } = await fetch2(session, where);
+    assert.equal(status, 200, where);
+    assert.ok(headers.etag);
+    if (!headers['content-type'].startsWith('text/html')) continue;
+    for (const [, found] of String(body).matchAll(/(?:href|src)="([^"#]+)(?:#[^"]*)?"/g)) queue.push(found);
+  }
+  assert.deepEqual([...seen].filter((where) => where.endsWith('.html')).sort(),
+    ['/early-hints.html', '/push.html', '/static.html', '/websockets.html']);
+  const none = await fetch2(session, '/none');
+  assert.equal(none.status, 404);
+  assert.match(String(none.body), /Nothing is here/);
+  await close2(session);
+});
+
+check('chat: its Link becomes a push', async () => {
+  const session = await p.h2('chat.localhost');
+  const pushes = collectPushes(session);
+  assert.equal((await fetch2(session, '/')).status, 200);
+  const got = await Promise.all(pushes);
+  assert.deepEqual(got.map(({ promise }) => promise[':path']).sort(), ['/script.js', '/style.css']);
+  await close2(session);
+});
+
 check('curl fetches every example over HTTP/1.1 and HTTP/2', async () => {
-  for (const app of ['gallery', 'notes', 'shelf']) {
+  for (const app of ['gallery', 'notes', 'shelf', 'docs', 'chat']) {
     for (const [kind, flag] of [['https', '--http1.1'], ['https', '--http2'], ['http', '--http1.1'], ['http', '--http2-prior-knowledge']]) {
       const { code, stdout, stderr } = await p.curl(kind, `${app}.localhost`, '/', flag, '-o', '/dev/null', '-w', '%{http_code} %{http_version}');
       assert.equal(code, 0, stderr);
@@ -125,6 +154,7 @@ const PAGES = [
   ['gallery', '/', [/Rule <em>&amp;<\/em> Chance/, /id="arrival">This page came over HTTP\/2: \d+ parts/, /served by .*, process \d+/]],
   ['gallery', '/art/colonnade', [/<h1>Colonnade<\/h1>/, /Draw another/, /HTTP\/2/]],
   ['notes', '/', [/Nothing written yet|class="notes"/]],
+  ['docs', '/', [/What your app pushes reaches the client/]],
   ['shelf', '/', [/<a href="books">\/books<\/a>|href="\/?books"/, /\d+x|object/]],
 ];
 for (const [app, where, wanted] of PAGES) {
