@@ -295,9 +295,16 @@ void client_cut(struct exchange *x, enum h2_code code)
     if (!cs) {
         /* Without the rest of its content an HTTP/1.1 response can only end so.  To HTTP/1.0, whose
          * content may end with the connection, a FIN would say that it is complete. */
-        if (x->request->version_minor == 0)
+        if (x->request->version_minor == 0) {
             reset_on_close(c);
-        client_kill(c);
+            client_kill(c);
+            return;
+        }
+        /* What there is of the response goes out first, but not from inside the engine's callback
+         * that may have brought us here. */
+        exchange_client_closed(x, false, code);
+        c->cut = c->closing = c->paused = true;
+        client_wants_flush(c);
         return;
     }
     exchange_client_closed(x, false, code);
@@ -348,7 +355,7 @@ static void flush(struct loop_task *t)
     if (c->dead)
         return;
     count_octets(c);
-    if (err < 0) {
+    if (err < 0 || c->cut) {
         client_kill(c);
         return;
     }

@@ -48,6 +48,7 @@ struct client {
     bool https, established, paused, dead;
     bool leaving; /* HTTP/2: GOAWAY was queued, what comes is still served */
     bool closing; /* what comes is dropped */
+    bool cut;     /* after what there is of a response it ends in the middle of it */
 };
 
 /* fd is given. */
