@@ -212,7 +212,7 @@ async function one2(host, session) {
     stream.on('error', (error) => (failed = error));
     stream.on('end', () => {
       ended = true; // Node may wait for ever to write what the server has said it does not want
-      setTimeout(() => stream.destroyed || stream.close(), 1000);
+      setTimeout(() => stream.destroy(), 1000);
     });
     stream.on('close', () => {
       streams.delete(stream);

@@ -123,7 +123,7 @@ export function h2Client(port, { first = settings() } = {}) {
     socket.on('data', reader((f) => {
       frames.push(f);
       if (f.type === TYPE.SETTINGS && !(f.flags & ACK) && client.autoAck) client.send(frame(TYPE.SETTINGS, ACK, 0));
-      if (f.type === TYPE.PING && !(f.flags & ACK)) client.send(frame(TYPE.PING, ACK, 0, f.payload));
+      if (f.type === TYPE.PING && !(f.flags & ACK) && client.autoAck) client.send(frame(TYPE.PING, ACK, 0, f.payload));
       for (const wake of waiting) wake();
       waiting.clear();
     }));
