@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// The chat example by itself: two instances, one conversation.
+// The chat example: two instances, one conversation; by itself, and behind Portico.
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import fs from 'node:fs';
 import { createRequire } from 'node:module';
 import path from 'node:path';
-import { ROOT, ask, check, scratch, until } from './lib.mjs';
+import { Portico, ROOT, ask, check, scratch, until } from './lib.mjs';
 
 const CHAT = path.join(ROOT, 'examples/chat');
 const { WebSocket } = createRequire(path.join(CHAT, 'package.json'))('ws');
@@ -26,8 +26,9 @@ async function start(name) {
 }
 
 /** A person: what came so far, and a way to wait for more. */
-async function person(port, name, room = 'lobby', options = {}) {
-  const ws = new WebSocket(`ws://127.0.0.1:${port}/ws?${new URLSearchParams({ room, name })}`, options);
+async function person(where, name, room = 'lobby', options = {}) {
+  const server = typeof where === 'number' ? `ws://127.0.0.1:${where}` : where;
+  const ws = new WebSocket(`${server}/ws?${new URLSearchParams({ room, name })}`, options);
   const got = [];
   ws.on('message', (data) => got.push(JSON.parse(data)));
   const closed = new Promise((resolve) => ws.on('close', resolve));
@@ -134,3 +135,31 @@ check('SIGTERM tells everyone to come back', async () => {
   }
   assert.deepEqual(fs.readdirSync(bus), []);
 });
+
+check('behind Portico: whoever is on whichever instance', async () => {
+  const host = 'chat.localhost';
+  const p = await Portico.start({ accessLog: 'off', apps: { chat: { directory: CHAT, command: 'node server.mjs', instances: 2, hosts: [host] } } });
+  const join = (kind, name, origin = `${kind}://${p.authority(host, kind)}`) => person(
+    `${kind === 'https' ? 'wss' : 'ws'}://127.0.0.1:${p.ports[kind]}`, name, 'lobby',
+    { ca: p.ca, servername: host, headers: { host: p.authority(host, kind) }, origin });
+  const people = [await join('https', 'a'), await join('http', 'b'), await join('https', 'c'), await join('http', 'd')];
+  for (const { people: see } of people) await see('a', 'b', 'c', 'd');
+  const welcomes = new Set(people.map(({ got }) => got.find(({ welcome }) => welcome).welcome));
+  assert.equal(welcomes.size, 2, 'both instances have visitors');
+  for (const [i, { ws }] of people.entries()) ws.send(`number ${i}`);
+  for (const { hears } of people) for (const i of people.keys()) await hears(`number ${i}`);
+  await assert.rejects(join('https', 'evil', 'https://evil.example'), /403/);
+  const [{ pid }] = (await p.states()).chat;
+  process.kill(pid, 'SIGKILL');
+  const gone = await Promise.race(people.map((one) => one.closed.then((code) => ({ one, code }))));
+  assert.equal(gone.code, 1006, 'nobody said goodbye');
+  await p.ready();
+  const back = await until('a visitor comes back and reads what was said', async () => {
+    const some = await join('https', 'back');
+    if (String((await some.history()).sort()) === 'number 0,number 1,number 2,number 3') return some;
+    some.ws.close(); // the new instance has not heard from the other one yet
+    return undefined;
+  });
+  for (const { ws } of [...people, back]) ws.terminate();
+  await p.stop();
+}, 60);

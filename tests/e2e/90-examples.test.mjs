@@ -155,6 +155,7 @@ const PAGES = [
   ['gallery', '/art/colonnade', [/<h1>Colonnade<\/h1>/, /Draw another/, /HTTP\/2/]],
   ['notes', '/', [/Nothing written yet|class="notes"/]],
   ['docs', '/', [/What your app pushes reaches the client/]],
+  ['chat', '/', [/class="open">connected/, /<li>guest-\d+ \(you\)<\/li>/, /You talk through chat-[01]\./]],
   ['shelf', '/', [/<a href="books">\/books<\/a>|href="\/?books"/, /\d+x|object/]],
 ];
 for (const [app, where, wanted] of PAGES) {
