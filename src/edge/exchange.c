@@ -161,7 +161,10 @@ void exchange_client_closed(struct exchange *x, bool complete, uint32_t h2_code)
         if (x->site)
             stats_add(&x->site->stats->aborted, 1);
     }
-    worker_cancel(x);
+    if (complete && x->switched)
+        worker_leave(x);
+    else
+        worker_cancel(x);
     if (x->pushed)
         push_ended(x, complete, h2_code);
     if (s->log)
@@ -196,6 +199,8 @@ static void answer(struct exchange *x, unsigned status, struct slice location, s
                             slice_of(x->shard->date, sizeof x->shard->date));
     if (location.len)
         err |= fields_add_token(&head.fields, x->arena, TOKEN_LOCATION, location);
+    if (x->fault == FAULT_WEBSOCKET_VERSION) /* RFC 6455 4.4 */
+        err |= fields_add_token(&head.fields, x->arena, TOKEN_SEC_WEBSOCKET_VERSION, SLICE("13"));
     if (status == 503)
         err |= fields_add_token(&head.fields, x->arena, TOKEN_RETRY_AFTER, SLICE("1"));
     x->status = (uint16_t)status;
@@ -468,11 +473,12 @@ void exchange_request_body(struct exchange *x, struct slice octets, bool end)
     CHECK_MAGIC(x, EXCHANGE_MAGIC);
     x->body_in += octets.len;
     x->request_ended = end;
-    if ((x->response_ended && !x->switched) || (!x->worker && x->head_sent)) {
+    if ((x->response_ended && !x->switched) || (!x->worker && x->head_sent) ||
+        (x->request_sent && !x->tunnel)) {
         client_consumed(x, octets.len); /* nobody wants it any more */
         return;
     }
-    if (x->site && !x->switched && x->body_in > x->site->route.body_limit_octets) {
+    if (x->site && !x->tunnel && x->body_in > x->site->route.body_limit_octets) {
         exchange_fail(x, FAULT_TOO_LARGE);
         return;
     }

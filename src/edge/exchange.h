@@ -43,6 +43,8 @@ struct site;
     X(BAD_REQUEST, 400, "bad-request", "The request is malformed.")                                \
     X(HTTPS_ONLY, 308, "https-only", "This app is served over HTTPS only.")                        \
     X(CONNECT_METHOD, 501, "connect-method", "CONNECT is not served here.")                        \
+    X(WEBSOCKET_VERSION, 400, "websocket-version",                                                 \
+      "The request asks for a version of WebSocket other than 13.")                                \
     X(WEBSOCKETS_OFF, 403, "websockets-off",                                                       \
       "WebSockets are switched off for this app (webSocketsEnabled).")                             \
     X(NO_EXTENDED_CONNECT, 502, "no-extended-connect",                                             \

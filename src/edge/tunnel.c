@@ -7,20 +7,22 @@
 
 #include <sys/random.h>
 
+static const char base64_digits[] =
+    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
 /* return  octets written: 4 for each 3, rounded up */
 static size_t base64(const uint8_t *in, size_t len, char *out)
 {
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     char *to = out;
     for (size_t i = 0; i < len; i += 3) {
         size_t have = len - i < 3 ? len - i : 3;
         uint32_t v = (uint32_t)in[i] << 16;
         v |= have > 1 ? (uint32_t)in[i + 1] << 8 : 0;
         v |= have > 2 ? in[i + 2] : 0;
-        *to++ = digits[v >> 18];
-        *to++ = digits[v >> 12 & 63];
-        *to++ = have > 1 ? digits[v >> 6 & 63] : '=';
-        *to++ = have > 2 ? digits[v & 63] : '=';
+        *to++ = base64_digits[v >> 18];
+        *to++ = base64_digits[v >> 12 & 63];
+        *to++ = have > 1 ? base64_digits[v >> 6 & 63] : '=';
+        *to++ = have > 2 ? base64_digits[v & 63] : '=';
     }
     return (size_t)(to - out);
 }
@@ -37,6 +39,26 @@ void ws_accept(struct slice key, char out[WS_ACCEPT_OCTETS])
     base64(digest, sizeof digest, out);
 }
 
+static uint32_t count_field(const struct fields *f, enum token token)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < f->count; i++)
+        count += f->at[i].token == token;
+    return count;
+}
+
+/* One key, 16 octets in base64: 22 digits, of which the last has four bits.  RFC 6455 4.2.1 */
+static bool has_key(const struct fields *f)
+{
+    struct slice key = fields_value(f, TOKEN_SEC_WEBSOCKET_KEY);
+    if (count_field(f, TOKEN_SEC_WEBSOCKET_KEY) != 1 || key.len != WS_KEY_OCTETS)
+        return false;
+    for (size_t i = 0; i < WS_KEY_OCTETS - 2; i++)
+        if (!memchr(base64_digits, key.p[i], sizeof base64_digits - 1))
+            return false;
+    return memchr("AQgw", key.p[21], 4) && key.p[22] == '=' && key.p[23] == '=';
+}
+
 enum exchange_fault tunnel_admit(struct exchange *x)
 {
     const struct http_head *r = x->request;
@@ -49,10 +71,14 @@ enum exchange_fault tunnel_admit(struct exchange *x)
     }
     if (!(x->site->route.flags & ROUTE_WEBSOCKETS))
         return FAULT_WEBSOCKETS_OFF;
-    if (!x->cs && fields_value(&r->fields, TOKEN_SEC_WEBSOCKET_KEY).len != WS_KEY_OCTETS)
+    if (!x->cs && (!slice_eq(r->method, SLICE("GET")) || !has_key(&r->fields)))
         return FAULT_BAD_REQUEST;
+    if (count_field(&r->fields, TOKEN_SEC_WEBSOCKET_VERSION) != 1 ||
+        !slice_eq(fields_value(&r->fields, TOKEN_SEC_WEBSOCKET_VERSION), SLICE("13")))
+        return FAULT_WEBSOCKET_VERSION;
     x->tunnel = true;
-    x->request_ended = false; /* what follows the switch belongs to it */
+    if (!x->cs)
+        x->request_ended = false; /* what follows the switch belongs to it */
     return FAULT_NONE;
 }
 
@@ -147,6 +173,9 @@ bool tunnel_response(struct exchange *x, const struct http_head *in)
          * that it did (RFC 8441 5). */
         x->tunnel = false;
         x->request_ended = x->request_sent = true;
+        size_t early = x->held.octets;
+        chain_fini(&x->held);
+        client_consumed(x, early); /* nobody will have it */
         if (x->cs && in->status < 300)
             exchange_fail(x, FAULT_NOT_SWITCHED);
         return false;

@@ -126,6 +126,8 @@ static void on_due(struct loop_timer *t)
     CHECK_MAGIC(w, WORKER_MAGIC);
     if (!w->connected)
         worker_fail(w, FAULT_CONNECT);
+    else if (w->leaving)
+        kill_worker(w);
 }
 
 /* ---- HTTP/1.1 events ---- */
@@ -158,6 +160,14 @@ static void h1_on_sent(void *user, size_t octets)
         exchange_request_drained(w->x, octets);
 }
 
+/* Nobody but what was sent to it needs this connection any more. */
+static void leave(struct worker *w)
+{
+    w->leaving = true;
+    loop_timer_set(w->shard->loop, &w->timer, shard_now_us(w->shard) + WORKER_LEAVE_US);
+    wants_flush(w);
+}
+
 static void h1_on_done(void *user, bool reusable)
 {
     struct worker *w = user;
@@ -172,6 +182,8 @@ static void h1_on_done(void *user, bool reusable)
         list_add_head(&b->h1_idle, &w->node);
         b->h1_idle_count++;
         w->used_us = shard_now_us(w->shard);
+    } else if (w->leaving || (x && x->switched)) {
+        leave(w); /* the engine has given its last octets, the socket may not have taken them */
     } else {
         kill_worker(w);
     }
@@ -337,6 +349,8 @@ static void flush(struct loop_task *t)
         read_rest(w);
     else if (err < 0 || (w->http.h2 && is_finished(w)))
         worker_fail(w, FAULT_CLOSED);
+    else if (w->leaving && !stream_is_blocked(&w->stream) && !engine_has_output(&w->http))
+        kill_worker(w);
     else if (w->x && w->x->switched && w->x->request_sent && !engine_has_output(&w->http))
         stream_shutdown(&w->stream);
 }
@@ -505,6 +519,12 @@ bool worker_sweep(struct backend *b, bool all)
     {
         struct worker *w = LIST_ENTRY(node, struct worker, node);
         if (all || now - w->used_us > WORKER_IDLE_US)
+            kill_worker(w);
+    }
+    LIST_FOR(node, &b->h1_busy)
+    {
+        struct worker *w = LIST_ENTRY(node, struct worker, node);
+        if (all && w->leaving)
             kill_worker(w);
     }
     for (int k = 0; k < WORKER_CLASSES; k++) {
@@ -735,6 +755,25 @@ void worker_cancel(struct exchange *x)
     }
     w->x = NULL;
     kill_worker(w);
+}
+
+void worker_leave(struct exchange *x)
+{
+    struct worker *w = x->worker;
+    struct h2_stream *ws = x->ws;
+    if (!w || !x->request_sent || (w->http.h2 && !ws)) {
+        worker_cancel(x);
+        return;
+    }
+    detach(x);
+    if (w->http.h1) {
+        w->x = NULL;
+        leave(w);
+        return;
+    }
+    h2_stream_set_user(ws, NULL); /* it ends by itself */
+    w->draining++;
+    wants_flush(w);
 }
 
 /* ---- content ---- */

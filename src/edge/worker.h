@@ -17,6 +17,7 @@
 /* A request that must not be sent twice takes only a connection that was used so lately. */
 #define WORKER_FRESH_US    1000000u
 #define WORKER_CONNECT_US  5000000u
+#define WORKER_LEAVE_US    30000000u    /* for the rest of a tunnel whose client is done */
 #define WORKER_H1_IDLE_MAX 4096         /* idle HTTP/1.1 connections kept a backend and shard */
 #define WORKER_H1_MAX      4096         /* HTTP/1.1 connections a backend and shard */
 #define WORKER_H2_MAX      16           /* h2c connections a backend, class and shard */
@@ -75,7 +76,7 @@ struct worker {
     uint64_t octets_before; /* h1: sent on the connection when the exchange began */
     uint32_t draining;      /* h2: streams whose response is thrown away */
     enum worker_class klass;
-    bool connected, reused, paused, retired, dead;
+    bool connected, reused, paused, retired, leaving, dead;
 };
 
 /* An app as one shard sees it, made from the snapshot; exchanges keep the one they began with. */
@@ -114,6 +115,9 @@ int worker_attach(struct exchange *x);
 void worker_attach_promised(struct exchange *x, struct worker *w, struct h2_stream *ws);
 /* Give up on the worker's side of x: resets within the ration, closes an HTTP/1.1 connection. */
 void worker_cancel(struct exchange *x);
+/* The client's side of a tunnel is over, both ways: what the worker has not taken yet still goes
+ * there. */
+void worker_leave(struct exchange *x);
 /* Refuse a promised stream within the ration of its connection. */
 void worker_refuse(struct worker *w, struct h2_stream *ws, struct site *site);
 
