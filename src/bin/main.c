@@ -30,7 +30,8 @@ static int up(const struct cli_up *up_)
 {
     if (up_->check)
         return control_check(up_->manifest);
-    struct monitor_options options = {.manifest = up_->manifest, .data = up_->data};
+    struct monitor_options options = {
+        .manifest = up_->manifest, .data = up_->data, .resume_fd = up_->resume_fd};
     log_setup("monitor", wanted_level());
     return monitor_main(&options);
 }
@@ -43,6 +44,8 @@ static int role(int argc, char **argv)
         log_setup("authority", wanted_level());
         return authority_main(argv[1], STDIN_FILENO);
     }
+    if (strcmp(argv[0], "check-resume") == 0 && argc == 1)
+        return monitor_check_resume(STDIN_FILENO);
     if (is_started && strcmp(argv[0], "control") == 0 && argc == 3) {
         log_setup("control", wanted_level());
         return control_main(IPC_CHILD_FD, argv[1], argv[2]);
@@ -69,6 +72,6 @@ static int serve_static(const struct cli_static *static_)
 int main(int argc, char **argv)
 {
     static const struct cli_actions actions = {
-        .up = up, .role = role, .serve_static = serve_static};
+        .up = up, .upgrade = monitor_ask_upgrade, .role = role, .serve_static = serve_static};
     return cli_main(argc, argv, &actions);
 }

@@ -2,6 +2,7 @@
 #include "cli/cli.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 struct verb {
@@ -12,6 +13,7 @@ struct verb {
 };
 
 static int run_up(int argc, char **argv, const struct cli_actions *actions);
+static int run_upgrade(int argc, char **argv, const struct cli_actions *actions);
 static int run_static(int argc, char **argv, const struct cli_actions *actions);
 static int run_help(int argc, char **argv, const struct cli_actions *actions);
 static int run_version(int argc, char **argv, const struct cli_actions *actions);
@@ -29,8 +31,19 @@ static const struct verb verbs[] = {
                    "  --check          only validate the manifest\n"
                    "\n"
                    "Ctrl-C drains and ends everything that was started; a second one at once.\n"
-                   "SIGUSR1 reopens log files.\n",
+                   "SIGUSR1 reopens log files. SIGUSR2 is what `portico upgrade` sends.\n",
         .run = run_up,
+    },
+    {
+        .name = "upgrade",
+        .help = "let the new binary take over from the one that runs, without a pause",
+        .usage = "portico upgrade [--data DIR]",
+        .details = "  --data DIR       the data directory of the portico that runs\n"
+                   "\n"
+                   "The new binary lies at the path by which the running one was started. Workers\n"
+                   "go on; connections are drained by the old edge for up to 5 minutes. When the\n"
+                   "new binary cannot take over, what runs goes on, and this says why.\n",
+        .run = run_upgrade,
     },
     {
         .name = "static",
@@ -111,12 +124,15 @@ static int take_value(int argc, char **argv, int *at, const char *name, const ch
 
 static int run_up(int argc, char **argv, const struct cli_actions *actions)
 {
-    struct cli_up up = {0};
+    struct cli_up up = {.resume_fd = -1};
+    const char *resume = NULL; /* only a monitor that is upgraded says this */
     for (int i = 1; i < argc; i++) {
         const char *option = argv[i];
         int taken = take_value(argc, argv, &i, "--manifest", &up.manifest);
         if (taken == 0)
             taken = take_value(argc, argv, &i, "--data", &up.data);
+        if (taken == 0)
+            taken = take_value(argc, argv, &i, "--resume-fd", &resume);
         if (taken < 0)
             return refuse("up", "a value is missing after", option);
         if (taken)
@@ -130,7 +146,27 @@ static int run_up(int argc, char **argv, const struct cli_actions *actions)
     }
     if (!up.manifest)
         return refuse("up", "an option is missing:", "--manifest FILE");
+    if (resume)
+        up.resume_fd = atoi(resume);
     return actions->up(&up);
+}
+
+static int run_upgrade(int argc, char **argv, const struct cli_actions *actions)
+{
+    const char *data = NULL;
+    for (int i = 1; i < argc; i++) {
+        const char *option = argv[i];
+        int taken = take_value(argc, argv, &i, "--data", &data);
+        if (taken < 0)
+            return refuse("upgrade", "a value is missing after", option);
+        if (taken)
+            continue;
+        if (strcmp(option, "--help") == 0)
+            return run_help(2, (char *[]){(char *)"help", argv[0], NULL}, actions);
+        return refuse("upgrade", option[0] == '-' ? "unknown option" : "unexpected argument",
+                      option);
+    }
+    return actions->upgrade(data);
 }
 
 static int run_static(int argc, char **argv, const struct cli_actions *actions)

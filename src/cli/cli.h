@@ -12,6 +12,7 @@ struct cli_up {
     const char *manifest;
     const char *data; /* NULL: the default */
     bool check;       /* validate the manifest, and that is all */
+    int resume_fd;    /* see monitor/resume.h; -1: start anew */
 };
 
 struct cli_static {
@@ -22,6 +23,7 @@ struct cli_static {
 
 struct cli_actions {
     int (*up)(const struct cli_up *up);
+    int (*upgrade)(const char *data); /* NULL: the default */
     int (*serve_static)(const struct cli_static *static_);
     /* `portico role NAME ...`: what monitor starts.  argv[0] is the name. */
     int (*role)(int argc, char **argv);

@@ -138,7 +138,7 @@ static int make_directories(struct app *a, char *error_out, size_t cap)
         return refuse(error_out, cap, "cannot make", a->home);
     /* Sockets made in it take its group by the set-group-ID bit, and the workers' umask leaves the
      * group its rights: that is how edge and control reach them, and no other app does. */
-    if (m->as_root ? files_mkdir(run, 02770, a->uid, m->edge.uid) < 0
+    if (m->as_root ? files_mkdir(run, 02770, a->uid, m->edge_uid) < 0
                    : files_mkdir(run, 0700, nobody, nobody) < 0)
         return refuse(error_out, cap, "cannot make", run);
     return 0;
@@ -197,6 +197,14 @@ void app_init_preparing(struct app *a)
     a->preparing_watch.fd = -1;
     output_init(&a->preparing_output, a->wanted.name, 0, NULL);
     snprintf(a->preparing_output.tag, sizeof a->preparing_output.tag, "[%s] ", a->wanted.name);
+}
+
+int app_resume_preparing(struct app *a, pid_t pid, int fd)
+{
+    struct monitor *m = a->monitor;
+    if (pid)
+        children_adopt(&m->children, &a->preparing, pid);
+    return fd < 0 ? 0 : watch_add(&m->poller, &a->preparing_watch, fd, EPOLLIN, on_output);
 }
 
 /* The copy is made beside the old one, which workers may still run in, and then takes its place. */

@@ -63,7 +63,7 @@ static int open_pair(const struct monitor *m, struct certificate *c, int fds[2])
     return 0;
 }
 
-/* Look at every file; send what edge does not have.
+/* Look at every file; send what edges do not have; all of it to the newest.
  * return  0, or ERR_SYS when one could not be read */
 static int check_all(struct monitor *m, bool send_all)
 {
@@ -77,7 +77,10 @@ static int check_all(struct monitor *m, bool send_all)
         }
         if (send_all || c->is_new) {
             struct ipc_edge_certificate b = {.id = c->wanted.id};
-            channel_send(&m->edge.channel, IPC_EDGE_CERTIFICATE, &b, fds, 2);
+            if (send_all)
+                channel_send(&m->edge->channel, IPC_EDGE_CERTIFICATE, &b, fds, 2);
+            else
+                edges_send(m, IPC_EDGE_CERTIFICATE, &b, fds, 2);
             c->is_new = false;
         }
         close(fds[0]);

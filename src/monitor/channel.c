@@ -91,6 +91,11 @@ static void on_event(struct watch *w, uint32_t events)
         read_one(c);
 }
 
+int channel_adopt(struct channel *c, int fd)
+{
+    return fd < 0 ? 0 : watch_add(c->poller, &c->watch, fd, EPOLLIN, on_event);
+}
+
 int channel_open(struct channel *c, int *child_fd_out)
 {
     int fds[2];

@@ -24,6 +24,8 @@ void channel_init(struct channel *c, struct poller *p,
 /* Make the pair.  child_fd_out: for child_spawn, to be closed by the caller.  return 0 or ERR_SYS
  */
 int channel_open(struct channel *c, int *child_fd_out);
+/* Ours of a pair that is there already; given.  return 0 or ERR_SYS */
+int channel_adopt(struct channel *c, int fd);
 void channel_close(struct channel *c);
 /* Descriptors are borrowed.  Nothing happens on a closed channel; an error is told to on_message
  * later, never from inside. */

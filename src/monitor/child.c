@@ -165,11 +165,16 @@ int child_spawn(struct children *all, struct child *c, const struct spawn *s, ch
                  what ? " " : "", what ? what : "", strerror(f.error));
         return ERR_SYS;
     }
+    children_adopt(all, c, pid);
+    return 0;
+}
+
+void children_adopt(struct children *all, struct child *c, pid_t pid)
+{
     c->pid = pid;
     c->next = *bucket(all, pid);
     *bucket(all, pid) = c;
     all->count++;
-    return 0;
 }
 
 void child_signal(const struct child *c, int signal)

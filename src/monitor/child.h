@@ -44,6 +44,8 @@ struct spawn {
  * return  0, or ERR_SYS: error_out says which step failed and why */
 int child_spawn(struct children *all, struct child *c, const struct spawn *s, char *error_out,
                 size_t cap);
+/* A process that an earlier program in our place has started; c->on_exit is set. */
+void children_adopt(struct children *all, struct child *c, pid_t pid);
 /* Collect everything that has ended. */
 void children_reap(struct children *all);
 /* To its whole group; nothing happens when there is no process. */

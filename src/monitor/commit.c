@@ -117,10 +117,9 @@ static bool later(struct monitor *m, const struct ipc_commit *c)
         return true;
     if (make_counters(m, c) < 0)
         return false;
-    /* Edge counts in the old ones until it ends; its successor takes over the sockets' backlog. */
-    struct ipc_edge_drain drain = {.limit_ms = 1000};
-    channel_send(&m->edge.channel, IPC_EDGE_DRAIN, &drain, NULL, 0);
-    m->edge.is_told = true;
+    /* Edge counts in the old ones until its successor serves; without one it counts there on. */
+    if (m->snapshot_fd >= 0 && !m->awaits_control)
+        m->edge_is_stale = edge_replace(m) < 0;
     return true;
 }
 

@@ -2,6 +2,9 @@
 /* Start, signals, stop. */
 #include "monitor/state.h"
 #include "monitor/files.h"
+#include "monitor/notify.h"
+#include "monitor/resume.h"
+#include "monitor/upgrade.h"
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
@@ -45,7 +48,7 @@ static void on_stop_signal(struct monitor *m, int signal)
     }
     log_event(LOG_WARN, "monitor.stop", "signal=%d now=true", signal);
     m->stop_now = true;
-    child_signal(&m->edge.child, SIGKILL);
+    edges_kill(m);
     workers_stop(m, true);
     if (m->stop == STOP_CONTROL)
         child_signal(&m->control.child, SIGKILL);
@@ -66,6 +69,9 @@ static void on_signal(struct watch *w, uint32_t events)
     case SIGUSR1:
         reopen_logs(m);
         break;
+    case SIGUSR2:
+        upgrade_begin(m);
+        break;
     default:
         on_stop_signal(m, (int)info.ssi_signo);
         break;
@@ -84,6 +90,7 @@ static int watch_signals(struct monitor *m)
     if (sigaction(SIGHUP, NULL, &hangup) == 0 && hangup.sa_handler != SIG_IGN)
         sigaddset(&set, SIGHUP);
     sigaddset(&set, SIGUSR1);
+    sigaddset(&set, SIGUSR2);
     signal(SIGPIPE, SIG_IGN);
     signal(SIGCHLD, SIG_DFL); /* inherited as ignored, no exit would ever be told */
     if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
@@ -103,12 +110,10 @@ static void enter(struct monitor *m, enum stop_phase phase)
 {
     m->stop = phase;
     switch (phase) {
-    case STOP_EDGE: {
-        struct ipc_edge_drain drain = {.limit_ms = MONITOR_DRAIN_MS};
-        channel_send(&m->edge.channel, IPC_EDGE_DRAIN, &drain, NULL, 0);
+    case STOP_EDGE:
+        edges_drain(m, MONITOR_DRAIN_MS);
         stop_after(m, MONITOR_DRAIN_MS + 1000);
         break;
-    }
     case STOP_WORKERS:
         workers_stop(m, m->stop_now); /* each has a timer of its own until SIGKILL */
         child_signal(&m->authority, SIGKILL);
@@ -130,9 +135,9 @@ static bool is_over(const struct monitor *m)
 {
     switch (m->stop) {
     case STOP_EDGE:
-        return m->edge.child.pid == 0;
+        return edges_are_gone(m);
     case STOP_WORKERS:
-        return workers_are_gone(m) && m->authority.pid == 0;
+        return workers_are_gone(m) && m->authority.pid == 0 && m->upgrade_check.pid == 0;
     case STOP_CONTROL:
         return m->control.child.pid == 0;
     case STOP_NOT:
@@ -153,7 +158,9 @@ void monitor_stop(struct monitor *m, int exit_code)
     if (m->stop != STOP_NOT)
         return;
     m->exit_code = exit_code;
-    timer_cancel(&m->edge.timer);
+    notify_stopping(m);
+    child_signal(&m->upgrade_check, SIGKILL);
+    timer_cancel(&m->edge->timer);
     timer_cancel(&m->control.timer);
     enter(m, STOP_EDGE);
     monitor_stop_step(m);
@@ -163,7 +170,7 @@ static void on_stop_timer(struct timer *t)
 {
     struct monitor *m = LIST_ENTRY(t, struct monitor, stop_timer);
     if (m->stop == STOP_EDGE)
-        child_signal(&m->edge.child, SIGKILL);
+        edges_kill(m);
     else if (m->stop == STOP_CONTROL)
         child_signal(&m->control.child, SIGKILL);
 }
@@ -194,9 +201,9 @@ static int make_places(struct monitor *m)
                 r == ERR_SYS ? strerror(errno) : err_text(r));
         return r;
     }
-    m->edge.uid = users_get(&m->users, "@edge");
+    m->edge_uid = users_get(&m->users, "@edge");
     m->control.uid = users_get(&m->users, "@control");
-    if (!m->edge.uid || !m->control.uid) {
+    if (!m->edge_uid || !m->control.uid) {
         fprintf(stderr, "portico: cannot write %s: %s\n", path, strerror(errno));
         return ERR_SYS;
     }
@@ -233,15 +240,56 @@ static void init(struct monitor *m, const struct monitor_options *options)
     memset(m, 0, sizeof *m);
     m->options = options;
     m->as_root = geteuid() == 0;
-    m->lock_fd = m->counters_fd = m->snapshot_fd = m->access_fd = -1;
+    m->notify_fd = m->lock_fd = m->counters_fd = m->snapshot_fd = m->access_fd = -1;
     m->signal_watch.fd = -1;
     list_init(&m->apps);
     map_init(&m->apps_by_name);
     wanted_init(&m->wanted);
     timer_init(&m->stop_timer, on_stop_timer);
     control_init(m);
-    edge_init(m);
-    m->control.uid = m->edge.uid = geteuid();
+    upgrade_init(m);
+    list_init(&m->edges);
+    m->control.uid = m->edge_uid = geteuid();
+}
+
+/* What a monitor needs however it began.  return  0 or ERR_SYS: told */
+static int settle(struct monitor *m)
+{
+    /* What workers leave behind becomes our child, so that it can be ended, too. */
+    prctl(PR_SET_CHILD_SUBREAPER, 1);
+    if (watch_signals(m) < 0) {
+        fprintf(stderr, "portico: cannot watch for signals: %s\n", strerror(errno));
+        return ERR_SYS;
+    }
+    notify_init(m);
+    cert_init(m);
+    return 0;
+}
+
+/* Go on where the program before us, in this process, has stopped.  return  0, or 1: told */
+static int resume(struct monitor *m)
+{
+    char path[IPC_PATH_OCTETS];
+    if (settle(m) < 0)
+        return 1;
+    int r = resume_read(m, m->options->resume_fd);
+    if (r == 0 && m->as_root && FILES_FMT(path, "%s/users", m->data))
+        r = users_open(&m->users, path);
+    if (r < 0 || !(m->edge = edge_new(m))) {
+        log_event(LOG_ERROR, "monitor.resume", "error=\"%s\"", err_text(r ? r : ERR_NOMEM));
+        return 1;
+    }
+    app_set_path(m);
+    m->is_upgrading = m->awaits_control = true;
+    log_event(LOG_INFO, "monitor.resume", "version=%s pid=%d data=\"%s\" manifest=\"%s\"",
+              PORTICO_VERSION, (int)getpid(), m->data, m->manifest);
+    /* Its channel went with the old program; a new one is started when it is gone. */
+    m->control.is_told = true;
+    child_signal(&m->control.child, SIGKILL);
+    children_reap(&m->children); /* what ended meanwhile is not told again */
+    control_start(m);
+    edge_start(m);
+    return 0;
 }
 
 /* return  0; or the exit code: told */
@@ -271,21 +319,17 @@ static int start(struct monitor *m)
         return 2;
     if (make_places(m) < 0)
         return 1;
+    upgrade_forget_result(m);
     raise_limit(m);
-    app_set_path(m);
-    /* What workers leave behind becomes our child, so that it can be ended, too. */
-    prctl(PR_SET_CHILD_SUBREAPER, 1);
-    if (watch_signals(m) < 0) {
-        fprintf(stderr, "portico: cannot watch for signals: %s\n", strerror(errno));
+    if (!(m->edge = edge_new(m)) || settle(m) < 0)
         return 1;
-    }
+    app_set_path(m);
     log_event(LOG_INFO, "monitor.start", "version=%s pid=%d data=\"%s\" manifest=\"%s\"",
               PORTICO_VERSION, (int)getpid(), m->data, m->manifest);
     if (!m->as_root)
         log_event(LOG_WARN, "monitor.no_boundary",
                   "text=\"not started as root: all apps run as this user, and nothing keeps one "
                   "from the files and processes of another\"");
-    cert_init(m);
     control_start(m);
     return 0;
 }
@@ -303,9 +347,12 @@ static void fini(struct monitor *m)
     cert_fini(m);
     wanted_fini(&m->wanted);
     channel_close(&m->control.channel);
-    channel_close(&m->edge.channel);
+    edges_fini(m);
     for (uint32_t i = 0; i < m->listener_count; i++)
         listener_close(&m->listeners[i]);
+    notify_fini(m);
+    if (m->lock_fd >= 0)
+        upgrade_forget_result(m);
     if (m->lock_fd >= 0 && FILES_FMT(run, "%s/run", m->data))
         rmdir(run);
     if (m->users.path[0])
@@ -329,11 +376,12 @@ int monitor_main(const struct monitor_options *options)
     struct monitor *m = &monitor;
     fill_standard_fds();
     init(m, options);
+    upgrade_find_program(m);
     if (poller_init(&m->poller) < 0) {
         fprintf(stderr, "portico: cannot make an epoll descriptor: %s\n", strerror(errno));
         return 1;
     }
-    int code = start(m);
+    int code = options->resume_fd >= 0 ? resume(m) : start(m);
     bool started = code == 0;
     while (started && m->stop != STOP_DONE)
         if (poller_turn(&m->poller) < 0) {
@@ -347,4 +395,9 @@ int monitor_main(const struct monitor_options *options)
         code = m->exit_code;
     }
     return code;
+}
+
+int monitor_check_resume(int fd)
+{
+    return resume_check(fd);
 }

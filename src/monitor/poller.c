@@ -67,6 +67,11 @@ void timer_cancel(struct timer *t)
     list_remove(&t->node);
 }
 
+bool timer_is_armed(const struct timer *t)
+{
+    return !list_empty(&t->node);
+}
+
 static void fire(struct poller *p, uint64_t now_us)
 {
     /* A callback may arm, cancel and free any timer, so the search starts anew after each. */

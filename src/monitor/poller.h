@@ -45,5 +45,6 @@ void timer_init(struct timer *t, void (*fn)(struct timer *t));
 /* t  kept until it fires or is cancelled; arming again moves it */
 void timer_arm(struct poller *p, struct timer *t, uint64_t due_us);
 void timer_cancel(struct timer *t);
+bool timer_is_armed(const struct timer *t);
 
 #endif

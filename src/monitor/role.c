@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The two roles: how they are started, what they say, and what happens when they die. */
+/* Roles: how they are started and what happens when they die; and what control says. */
 #include "monitor/state.h"
 #include "monitor/files.h"
 #include "base/clock.h"
@@ -28,7 +28,7 @@ void role_environment(struct environment *out)
                 environment_set(out, *e, NULL);
 }
 
-static void role_init(struct role *r, struct monitor *m, const char *name)
+void role_init(struct role *r, struct monitor *m, const char *name)
 {
     memset(r, 0, sizeof *r);
     r->name = name;
@@ -36,7 +36,7 @@ static void role_init(struct role *r, struct monitor *m, const char *name)
 }
 
 /* arguments: up to two, NULL-terminated */
-static int spawn_role(struct role *r, const char *const arguments[3], int extra_fd)
+int role_spawn(struct role *r, const char *const arguments[3], int extra_fd)
 {
     struct monitor *m = r->monitor;
     struct environment env;
@@ -59,7 +59,7 @@ static int spawn_role(struct role *r, const char *const arguments[3], int extra_
         .own_user = m->as_root,
         .uid = r->uid,
         .gid = r->uid,
-        .groups = {m->edge.uid}, /* the group of the workers' sockets */
+        .groups = {m->edge_uid}, /* the group of the workers' sockets */
         .group_count = 1,
         .no_new_privs = true,
         .umask = 077,
@@ -81,7 +81,7 @@ static int spawn_role(struct role *r, const char *const arguments[3], int extra_
 }
 
 /* It died, or could not be started: when shall it come back? */
-static void respawn_later(struct role *r)
+void role_respawn_later(struct role *r)
 {
     struct monitor *m = r->monitor;
     uint64_t now_us = clock_mono_us();
@@ -93,7 +93,7 @@ static void respawn_later(struct role *r)
     timer_arm(&m->poller, &r->timer, now_us + delay_ms * UINT64_C(1000));
 }
 
-static void log_exit(struct role *r, int code, int signal)
+void role_log_exit(struct role *r, int code, int signal)
 {
     bool expected = r->is_told || r->monitor->stop != STOP_NOT;
     r->deaths += !expected;
@@ -103,7 +103,7 @@ static void log_exit(struct role *r, int code, int signal)
 }
 
 /* The channel is of no use any more: end the process, and its exit does the rest. */
-static void end_role(struct role *r, const char *why)
+void role_end(struct role *r, const char *why)
 {
     if (r->child.pid && r->monitor->stop == STOP_NOT)
         log_event(LOG_ERROR, "role.channel", "role=%s error=\"%s\"", r->name, why);
@@ -111,7 +111,7 @@ static void end_role(struct role *r, const char *why)
     child_signal(&r->child, SIGKILL);
 }
 
-static void close_fds(const struct ipc_message *b)
+void role_close_fds(const struct ipc_message *b)
 {
     for (unsigned i = 0; i < b->fd_count; i++)
         close(b->fds[i]);
@@ -125,10 +125,9 @@ static void take_snapshot(struct monitor *m, const struct ipc_message *b)
         close(m->snapshot_fd);
     m->snapshot_fd = b->fds[0];
     m->snapshot_revision = b->body.SNAPSHOT.revision;
-    if (m->edge.child.pid)
-        channel_send(&m->edge.channel, IPC_SNAPSHOT, &b->body.SNAPSHOT, &m->snapshot_fd, 1);
-    else
-        edge_start(m);
+    m->awaits_control = false;
+    edges_send(m, IPC_SNAPSHOT, &b->body.SNAPSHOT, &m->snapshot_fd, 1);
+    edge_start(m);
 }
 
 static void on_control_message(struct channel *c, struct ipc_message *b, int error)
@@ -141,11 +140,11 @@ static void on_control_message(struct channel *c, struct ipc_message *b, int err
         if (error == ERR_CLOSED)
             channel_close(c);
         else
-            end_role(r, err_text(error));
+            role_end(r, err_text(error));
         return;
     }
     if (m->stop != STOP_NOT) {
-        close_fds(b);
+        role_close_fds(b);
         return;
     }
     int result = 0;
@@ -173,9 +172,9 @@ static void on_control_message(struct channel *c, struct ipc_message *b, int err
         result = ERR_FORMAT;
         break;
     }
-    close_fds(b);
+    role_close_fds(b);
     if (result < 0)
-        end_role(r, why);
+        role_end(r, why);
 }
 
 static void on_control_exit(struct child *child, int code, int signal)
@@ -195,7 +194,7 @@ static void on_control_exit(struct child *child, int code, int signal)
         monitor_stop(m, 2);
         return;
     }
-    log_exit(r, code, signal);
+    role_log_exit(r, code, signal);
     if (!m->is_committed && ++m->early_deaths >= MONITOR_EARLY_DEATHS) {
         fprintf(stderr, "portico: control ended %u times before it had read the manifest\n",
                 m->early_deaths);
@@ -205,7 +204,7 @@ static void on_control_exit(struct child *child, int code, int signal)
     if (!synced && m->is_committed && code == 2) /* the manifest was broken meanwhile */
         log_event(LOG_ERROR, "control.manifest",
                   "error=\"not valid any more; what was wanted before stays\"");
-    respawn_later(r);
+    role_respawn_later(r);
 }
 
 static void on_control_timer(struct timer *t)
@@ -229,117 +228,22 @@ void control_start(struct monitor *m)
     const char *const arguments[3] = {m->manifest, m->data, NULL};
     /* Opened here, because control's own user may not be able to walk to it. */
     int manifest = open(m->manifest, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-    int result = spawn_role(r, arguments, manifest);
+    int result = role_spawn(r, arguments, manifest);
     if (manifest >= 0)
         close(manifest);
     if (result < 0) {
         if (!m->is_committed)
             monitor_stop(m, 1);
         else
-            respawn_later(r);
+            role_respawn_later(r);
         return;
     }
     struct ipc_hello hello;
     memset(&hello, 0, sizeof hello);
-    hello.restarted = r->deaths > 0;
+    hello.restarted = r->deaths > 0 || m->is_committed;
     hello.as_root = m->as_root;
     memcpy(hello.data, m->data, sizeof hello.data);
     if (!FILES_FMT(hello.ca_file, "%s/tls/ca.crt", m->data))
         hello.ca_file[0] = 0;
     channel_send(&r->channel, IPC_HELLO, &hello, &m->counters_fd, m->counters_fd >= 0);
-}
-
-/* Edge. */
-
-static void on_edge_message(struct channel *c, struct ipc_message *b, int error)
-{
-    struct role *r = LIST_ENTRY(c, struct role, channel);
-    if (!b) {
-        if (error == ERR_CLOSED)
-            channel_close(c);
-        else
-            end_role(r, err_text(error));
-        return;
-    }
-    switch (b->type) {
-    case IPC_EDGE_UP:
-        log_event(LOG_DEBUG, "edge.up", "revision=%llu",
-                  (unsigned long long)b->body.EDGE_UP.revision);
-        break;
-    case IPC_EDGE_DRAINED:
-        log_event(LOG_INFO, "edge.drained", "cut=%u", b->body.EDGE_DRAINED.open);
-        break;
-    default:
-        close_fds(b);
-        end_role(r, "a message that is not edge's to say");
-        return;
-    }
-    close_fds(b);
-}
-
-static void on_edge_exit(struct child *child, int code, int signal)
-{
-    struct role *r = LIST_ENTRY(child, struct role, child);
-    struct monitor *m = r->monitor;
-    channel_drain(&r->channel);
-    channel_close(&r->channel);
-    log_exit(r, code, signal);
-    if (m->stop != STOP_NOT)
-        monitor_stop_step(m);
-    else
-        respawn_later(r);
-}
-
-static void on_edge_timer(struct timer *t)
-{
-    edge_start(LIST_ENTRY(t, struct role, timer)->monitor);
-}
-
-void edge_init(struct monitor *m)
-{
-    role_init(&m->edge, m, "edge");
-    m->edge.child.on_exit = on_edge_exit;
-    channel_init(&m->edge.channel, &m->poller, on_edge_message);
-    timer_init(&m->edge.timer, on_edge_timer);
-}
-
-void edge_send_access_log(struct monitor *m)
-{
-    struct ipc_access_log b = {0};
-    if (m->access_fd >= 0 && m->edge.child.pid)
-        channel_send(&m->edge.channel, IPC_ACCESS_LOG, &b, &m->access_fd, 1);
-}
-
-void edge_start(struct monitor *m)
-{
-    struct role *r = &m->edge;
-    static const char *const none[3] = {NULL, NULL, NULL};
-    if (r->child.pid || m->stop != STOP_NOT || !m->is_committed || !m->certificates_ready ||
-        m->snapshot_fd < 0)
-        return;
-    timer_cancel(&r->timer);
-    if (spawn_role(r, none, -1) < 0) {
-        respawn_later(r);
-        return;
-    }
-    struct ipc_edge_config config = {
-        .loops = m->loops, .site_slots = m->site_slots, .access_log = m->access_fd >= 0};
-    channel_send(&r->channel, IPC_EDGE_CONFIG, &config, &m->counters_fd, 1);
-    for (uint32_t i = 0; i < m->listener_count; i++) {
-        const struct listener *l = &m->listeners[i];
-        struct ipc_edge_listener b = {.kind = l->kind};
-        memcpy(b.address, l->address, sizeof b.address);
-        if (l->kind == IPC_LISTEN_ADMIN)
-            continue;
-        for (uint32_t n = 0; n < l->count; n++) {
-            b.loop = n;
-            channel_send(&r->channel, IPC_EDGE_LISTENER, &b, &l->fds[n], 1);
-        }
-    }
-    cert_send_all(m);
-    edge_send_access_log(m);
-    struct ipc_snapshot snapshot = {.revision = m->snapshot_revision};
-    channel_send(&r->channel, IPC_SNAPSHOT, &snapshot, &m->snapshot_fd, 1);
-    struct ipc_edge_start start = {0};
-    channel_send(&r->channel, IPC_EDGE_START, &start, NULL, 0);
 }

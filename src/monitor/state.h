@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the files of this room share: the one struct monitor and the calls between its parts.
  *
- *     monitor.c   start, signals, stop         role.c     control and edge, their messages
+ *     monitor.c   start, signals, stop         role.c     roles' processes; what control says
+ *     upgrade.c   a new binary takes over      edges.c    edge, and its successor
+ *     resume.c    what is handed to it         notify.c   systemd
  *     commit.c    a commit of control's        worker.c   apps and their instances
  *     cert.c      certificates' files          app.c      an app's directories and environment */
 #ifndef MONITOR_STATE_H
@@ -16,12 +18,14 @@
 #include "monitor/users.h"
 #include "monitor/wanted.h"
 
-#define MONITOR_DRAIN_MS      10000u /* edge may finish exchanges at the end */
-#define MONITOR_TERM_MS       5000u  /* from SIGTERM to SIGKILL, a worker */
-#define MONITOR_GRACE_MS      500u   /* from DRAINING to SIGTERM: until routes avoid it */
-#define MONITOR_ROLE_TERM_MS  2000u  /* the same for control */
-#define MONITOR_EARLY_DEATHS  3u     /* of control before its first commit */
-#define MONITOR_CERT_CHECK_MS (24u * 3600u * 1000u)
+#define MONITOR_DRAIN_MS     10000u /* edge may finish exchanges at the end */
+#define MONITOR_TERM_MS      5000u  /* from SIGTERM to SIGKILL, a worker */
+#define MONITOR_GRACE_MS     500u   /* from DRAINING to SIGTERM: until routes avoid it */
+#define MONITOR_ROLE_TERM_MS 2000u  /* the same for control */
+#define MONITOR_EARLY_DEATHS 3u     /* of control before its first commit */
+/* The old edge of an upgrade: WebSockets and long downloads have so long to end. */
+#define MONITOR_UPGRADE_DRAIN_MS 300000u
+#define MONITOR_CERT_CHECK_MS    (24u * 3600u * 1000u)
 
 struct monitor;
 struct app;
@@ -75,6 +79,10 @@ struct role {
     uint32_t deaths, quick_deaths;
     bool is_told; /* to end: that is no death */
     uid_t uid;
+    /* edge */
+    struct list node; /* in monitor's edges */
+    bool is_up;       /* it serves */
+    uint32_t copy;    /* of the counters */
 };
 
 struct certificate {
@@ -99,7 +107,14 @@ struct monitor {
     struct rlimit nofile; /* as we were started: workers get that */
     char path[4096];      /* PATH for workers */
 
-    struct role control, edge;
+    struct role control;
+    uid_t edge_uid;
+    struct list edges; /* those that drain, too */
+    struct role *edge; /* the newest */
+    /* Resumed by a new binary: a new edge waits for what its control says, while the old one serves
+     * with what it has. */
+    bool awaits_control;
+    bool edge_is_stale;  /* a successor is due as soon as one of those that drain has ended */
     bool control_synced; /* this control has committed: it hears of instances */
     uint32_t early_deaths;
     struct wanted wanted; /* since its last commit */
@@ -124,6 +139,15 @@ struct monitor {
     struct map apps_by_name;
     uint8_t ports[65536 / 8]; /* a bit for each port promised to a slot */
 
+    /* upgrade.c, notify.c */
+    char program[IPC_PATH_OCTETS]; /* the path by which we were started */
+    bool is_upgrading;             /* until the new edge serves */
+    uint32_t upgrade_tries, upgrade_stumbles;
+    struct child upgrade_check;
+    struct timer upgrade_timer, watchdog_timer;
+    int notify_fd;
+    uint64_t watchdog_us;
+
     enum stop_phase stop;
     bool stop_now;
     int exit_code;
@@ -131,14 +155,36 @@ struct monitor {
 };
 
 /* role.c */
+void role_init(struct role *r, struct monitor *m, const char *name);
+/* arguments: up to two, NULL-terminated.  return  0 or an error: told */
+int role_spawn(struct role *r, const char *const arguments[3], int extra_fd);
+/* It died, or could not be started: arms its timer. */
+void role_respawn_later(struct role *r);
+void role_log_exit(struct role *r, int code, int signal);
+/* The channel is of no use any more: end the process, and its exit does the rest. */
+void role_end(struct role *r, const char *why);
+void role_close_fds(const struct ipc_message *b);
 void control_init(struct monitor *m);
 void control_start(struct monitor *m);
-void edge_init(struct monitor *m);
-/* Starts edge when everything that it needs is there; else nothing happens. */
-void edge_start(struct monitor *m);
-void edge_send_access_log(struct monitor *m);
 /* Those of monitor's own environment that its roles may see. */
 void role_environment(struct environment *out);
+
+/* edges.c */
+/* return  NULL when memory is out; it becomes the last of monitor's edges */
+struct role *edge_new(struct monitor *m);
+/* Starts the newest edge when everything that it needs is there; else nothing happens. */
+void edge_start(struct monitor *m);
+/* Another edge with what is held now takes over from the one that serves, which then drains.
+ * return  0; ERR_LIMIT (too many still drain) or ERR_NOMEM: nothing has changed */
+int edge_replace(struct monitor *m);
+/* To each that runs. */
+void edges_send(struct monitor *m, enum ipc_type type, const void *body, const int *fds,
+                unsigned fd_count);
+void edge_send_access_log(struct monitor *m);
+void edges_drain(struct monitor *m, uint32_t limit_ms);
+void edges_kill(struct monitor *m);
+bool edges_are_gone(const struct monitor *m);
+void edges_fini(struct monitor *m);
 
 /* commit.c */
 /* return  0, or ERR_FORMAT: control is broken; error_out says what */
@@ -169,6 +215,14 @@ void worker_step(struct instance *i);
 void app_free_if_gone(struct app *a);
 /* No process can be made, for this reason. */
 void worker_failed(struct instance *i, const char *why);
+
+/* For a monitor that takes over.  w and what it has are taken over when it succeeds. */
+struct app *app_add(struct monitor *m, struct wanted_app *w, uid_t uid);
+/* A slot without ports. */
+struct instance *instance_new(struct app *a, uint32_t index);
+/* Its fields are set: go on with its process (0: none), its pipe (-1: none) and its timer. */
+int instance_resume(struct instance *i, pid_t pid, int fd, uint64_t due_us);
+int app_resume_preparing(struct app *a, pid_t pid, int fd);
 
 /* app.c */
 /* PATH for workers: ours; as root without what their users cannot walk to (root's home), where a

@@ -96,7 +96,7 @@ static uint16_t take_port(struct monitor *m)
 static void on_exit_(struct child *c, int code, int signal);
 static void on_timer(struct timer *t);
 
-static struct instance *slot_new(struct app *a, uint32_t index)
+struct instance *instance_new(struct app *a, uint32_t index)
 {
     struct monitor *m = a->monitor;
     char path[IPC_PATH_OCTETS];
@@ -119,10 +119,18 @@ static struct instance *slot_new(struct app *a, uint32_t index)
     /* One too long for sockaddr_un stays empty; worker_step tells. */
     if (!FILES_FMT(i->socket, "%s/run/%s/%u.sock", m->data, a->wanted.name, index))
         memset(i->socket, 0, sizeof i->socket);
-    i->port = take_port(m);
-    if (a->wanted.h2_only_port)
-        i->port_h2 = take_port(m);
     a->instances[index] = i;
+    return i;
+}
+
+static struct instance *slot_new(struct app *a, uint32_t index)
+{
+    struct instance *i = instance_new(a, index);
+    if (!i)
+        return NULL;
+    i->port = take_port(a->monitor);
+    if (a->wanted.h2_only_port)
+        i->port_h2 = take_port(a->monitor);
     return i;
 }
 
@@ -149,16 +157,15 @@ static void slot_free(struct instance *i)
     free(i);
 }
 
-static struct app *app_new(struct monitor *m, struct wanted_app *w)
+struct app *app_add(struct monitor *m, struct wanted_app *w, uid_t uid)
 {
     struct app *a = calloc(1, sizeof *a);
     if (!a)
         return NULL;
     a->monitor = m;
     a->wanted = *w; /* taken over, once nothing can fail */
-    a->uid = m->as_root ? users_get(&m->users, w->name) : getuid();
-    if ((m->as_root && a->uid == 0) ||
-        map_put(&m->apps_by_name, slice_str(a->wanted.name), a) < 0) {
+    a->uid = uid;
+    if (map_put(&m->apps_by_name, slice_str(a->wanted.name), a) < 0) {
         free(a);
         return NULL;
     }
@@ -166,6 +173,12 @@ static struct app *app_new(struct monitor *m, struct wanted_app *w)
     app_init_preparing(a);
     list_add_tail(&m->apps, &a->node);
     return a;
+}
+
+static struct app *app_new(struct monitor *m, struct wanted_app *w)
+{
+    uid_t uid = m->as_root ? users_get(&m->users, w->name) : getuid();
+    return m->as_root && uid == 0 ? NULL : app_add(m, w, uid);
 }
 
 static void app_free(struct app *a)
@@ -423,6 +436,19 @@ void worker_probed(struct monitor *m, const struct ipc_instance_ready *r)
         log_event(LOG_INFO, "worker.ready", "app=%s instance=%u generation=%u after_ms=%llu",
                   a->wanted.name, i->index, i->life.generation,
                   (unsigned long long)(i->life.ready_us - i->life.started_us) / 1000u);
+}
+
+int instance_resume(struct instance *i, pid_t pid, int fd, uint64_t due_us)
+{
+    struct monitor *m = i->app->monitor;
+    promise_port(m, i->port, true);
+    promise_port(m, i->port_h2, true);
+    if (pid)
+        children_adopt(&m->children, &i->child, pid);
+    bool has_timer = i->life.state == IPC_BACKOFF || i->life.state == IPC_DRAINING;
+    if (has_timer)
+        timer_arm(&m->poller, &i->timer, due_us);
+    return fd < 0 ? 0 : watch_add(&m->poller, &i->output_watch, fd, EPOLLIN, on_output);
 }
 
 /* What is wanted. */

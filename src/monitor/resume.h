@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a monitor hands to the binary that takes its place in the same process: descriptors by their
+ * numbers, processes by their ids, and the wanted state as it was committed.
+ *
+ * One function walks the state for writing and for reading, so the two cannot differ.  A state of
+ * another RESUME_VERSION is refused: then an upgrade is not possible and a restart is needed. */
+#ifndef MONITOR_RESUME_H
+#define MONITOR_RESUME_H
+
+#include <stdbool.h>
+
+#define RESUME_VERSION 1u
+
+struct monitor;
+
+/* return  a sealed memfd, or ERR_NOMEM or ERR_SYS */
+int resume_write(struct monitor *m);
+/* Shall the descriptors that are handed over, and `fd`, survive exec? */
+void resume_keep_fds(struct monitor *m, int fd, bool keep);
+/* Read only, into memory of its own, and touch nothing that is described.
+ * return  the exit code of `portico role check-resume`: 0, or 1 and told on standard error */
+int resume_check(int fd);
+/* Take over.  m is initialised, its poller too.  return  0, or ERR_FORMAT, ERR_NOMEM or ERR_SYS */
+int resume_read(struct monitor *m, int fd);
+
+#endif
