@@ -227,10 +227,16 @@ void exchange_fail(struct exchange *x, enum exchange_fault fault)
         stats_add(&x->site->stats->failures, 1);
     if (x->response_ended && !x->switched)
         return;
-    if (x->head_sent || x->pushed) {
-        if (x->site)
+    /* What a worker's reset says is for the client where there is no response to say it with, and
+     * where it is part of the protocol above: gRPC maps CANCEL and REFUSED_STREAM to states. */
+    enum h2_code code = x->reset_code ? (enum h2_code)x->reset_code : H2_INTERNAL_ERROR;
+    bool grpc = x->cs && x->reset_code &&
+                slice_starts(fields_value(&x->request->fields, TOKEN_CONTENT_TYPE),
+                             SLICE("application/grpc"));
+    if (x->head_sent || x->pushed || grpc) {
+        if (x->site && x->head_sent)
             stats_add(&x->site->stats->truncated, 1);
-        client_cut(x, H2_INTERNAL_ERROR);
+        client_cut(x, code);
         return;
     }
     struct slice app = x->site ? x->site->name : SLICE("-");
@@ -659,9 +665,11 @@ static bool may_retry(const struct exchange *x, enum exchange_fault fault, bool 
 {
     if (x->head_sent || x->pushed || x->forwarded || x->client->dead)
         return false;
+    if (untouched)
+        return true; /* also when the worker spoke first, as Node does to an idle connection */
     if (fault == FAULT_MALFORMED || fault == FAULT_CUT || fault == FAULT_TIMEOUT)
         return false;
-    return untouched || (x->retries < EXCHANGE_RETRIES && method_is_idempotent(x->request->method));
+    return (x->retries < EXCHANGE_RETRIES && method_is_idempotent(x->request->method));
 }
 
 void exchange_worker_failed(struct exchange *x, enum exchange_fault fault, bool untouched,

@@ -88,6 +88,7 @@ struct exchange {
     uint64_t body_sent, moved_before; /* octets that left towards the client; see on_due */
     uint64_t forwarded;               /* request body octets handed to a worker */
     uint64_t tried;                   /* instances that failed, as bits */
+    uint32_t reset_code;              /* the worker's RST_STREAM, 0: none */
     struct slice ws_key;              /* Sec-WebSocket-Key that an HTTP/1.1 worker got */
     uint16_t status;
     uint8_t fault; /* enum exchange_fault */

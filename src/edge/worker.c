@@ -268,6 +268,7 @@ static void h2_on_close(void *user, struct h2_stream *s, uint32_t code)
     bool fresh = !w->connected ||
                  (untouched ? x->refusals++ >= EXCHANGE_REFUSALS : !(w->retired && w->reused));
     detach(x);
+    x->reset_code = w->connected && !w->retired ? code : 0;
     if (code == H2_NO_ERROR && x->response_ended)
         exchange_worker_done(x);
     else
