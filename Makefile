@@ -10,13 +10,14 @@ RELEASE := build
 CHECKED := build-asan
 NPM_APPS := $(dir $(wildcard examples/*/package-lock.json))
 
-.PHONY: help up build test clean packages-build packages-examples packages-test examples names
+.PHONY: help up build test soak clean packages-build packages-examples packages-test examples names
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 
 help:
 	@echo 'make up      install what is missing, build, and start Portico with the example apps'
 	@echo 'make test    install what is missing, build with sanitizers, run all tests'
+	@echo 'make soak    SECONDS=60 of load while processes are killed; every octet is checked'
 	@echo 'make build   leave the program at build/portico'
 	@echo 'make clean   remove what was built (the data directory stays)'
 
@@ -38,6 +39,14 @@ $(CHECKED)/build.ninja:
 test: packages-test examples $(CHECKED)/build.ninja
 	@ninja -C $(CHECKED)
 	@tests/run $(CHECKED)
+
+# The judge of HTTP/2 may have been installed after the build directory was made.
+SECONDS ?= 60
+CHAOS ?= workers,edge,control
+soak: packages-test build
+	@[ -e $(RELEASE)/tests/soak/soak_checker ] || \
+	    { meson setup --reconfigure $(RELEASE) && ninja -C $(RELEASE); }
+	@tests/soak/run.py --seconds $(SECONDS) --chaos $(CHAOS) $(SOAK)
 
 examples: packages-examples $(addsuffix node_modules/.package-lock.json,$(NPM_APPS))
 

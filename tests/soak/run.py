@@ -35,6 +35,8 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 HERE = pathlib.Path(__file__).resolve().parent
 KINDS = ["workers", "sighup", "rolling", "upgrade", "edge", "control"]
 APPS = ["one", "two", "three"]
+OPEN_GAUGES = ("portico_requests_open", "portico_connections_open")
+LIES = ["octet", "short", "app", "again"]
 EDGE_LATE_S = 3.0  # how long after a kill of edge its connections may still be found dead
 STRANGE = re.compile(r"(ERROR|WARNING): \w*Sanitizer|runtime error:|\bpanic\b|Assertion .* failed")
 
@@ -53,6 +55,9 @@ def options():
     for name, of in (("aborts", 40), ("slow", 20), ("faults", 0), ("large", 8), ("conns", 160)):
         parser.add_argument(f"--{name}", type=int, default=of)
     parser.add_argument("--keep", action="store_true", help="leave the directory for a look")
+    parser.add_argument("--lie", choices=LIES, help="let workers err in this way, to test the test")
+    parser.add_argument("--self-test", action="store_true", help="each lie must be found")
+    parser.add_argument("--pause", action="store_true", help="wait before the end when it failed")
     parser.add_argument("--verbose", action="store_true")
     o = parser.parse_args()
     o.chaos = KINDS if o.chaos == "all" else [c for c in o.chaos.split(",") if c not in ("", "none")]
@@ -115,6 +120,7 @@ class Portico:
                 "http20ProxyFlag": 1 if name == "two" else 0,
                 "env": {"APP": name, "PROTOCOL": "h2c" if name == "two" else "h1",
                         "SOAK_SEED": str(self.o.seed), "SOAK_LOG": str(self.log),
+                        **({"SOAK_LIE": self.o.lie} if self.o.lie else {}),
                         "SOAK_ROLL": str(self.rolls[name])}}
 
         listen = {k: f"127.0.0.1:{self.ports.get(k, 0)}" for k in ("https", "http", "admin")}
@@ -314,8 +320,33 @@ def print_end(o, end, excused, bad, chaos, edges, twice):
     print(f"delivered twice: {len(twice)}; not excused: {len(bad)}")
 
 
+def self_test(o):
+    """A checker that finds nothing proves nothing: each kind of wrong answer must be found."""
+    o.chaos, o.seconds, o.requests, o.length, status = [], 3, 0, 3, 0
+    for o.lie in LIES:
+        o.found_wrong = False
+        run(o)
+        if not o.found_wrong:
+            print(f"the lie was not found: {o.lie}")
+            status = 1
+    print("FAILED" if status else "passed: every lie was found")
+    return status
+
+
+def print_example(o, chaos, seen, e):
+    over = e["over_us"] / 1e6
+    near = min(chaos.kills, key=lambda k: abs(k[0] - over), default=None)
+    at = (f"; {over - near[0]:+.3f} s after {near[1]} {near[2]} {near[3]} was killed" if near else "")
+    delivered = seen.get(f"{o.seed}-{e['id']}", 0)
+    print(f"          {json.dumps(e)} delivered={delivered}{at}")
+
+
 def main():
     o = options()
+    return self_test(o) if o.self_test else run(o)
+
+
+def run(o):
     program, checker = programs()
     print(f"soak: seed {o.seed}, {o.length:.0f} s at {o.rate} requests a second, chaos: "
           f"{', '.join(o.chaos) or 'none'}", flush=True)
@@ -359,7 +390,8 @@ def main():
         load.wait()
         listener.join()
         if p.process.poll() is None:
-            settle(p, faults)
+            if not o.lie:
+                settle(p, faults, o)
             sample()
             stop(p, faults)
         return judge(o, p, chaos, edges, faults, events, load.returncode)
@@ -372,15 +404,14 @@ def main():
             shutil.rmtree(p.home, ignore_errors=True)
 
 
-def settle(p, faults):
+def settle(p, faults, o):
     """Nothing is under way any more, and the front end knows it."""
     time.sleep(6)  # idle worker connections go
-    found = 0.0
     for line in p.admin("/metrics").splitlines():
-        if line.startswith("portico_requests_open"):
-            found += float(line.rsplit(" ", 1)[1])
-    if found:
-        faults.append(f"portico_requests_open is {found:g} with no client left")
+        if line.startswith(OPEN_GAUGES) and not line.endswith(" 0"):
+            faults.append(f"with no client left: {line}")
+    if o.pause and faults:
+        input(f"edge is {p.role('edge')}; press enter\n")
 
 
 def stop(p, faults):
@@ -422,17 +453,13 @@ def judge(o, p, chaos, edges, faults, events, checker_status):
         else:
             bad.append(e)
     print_end(o, end, excused, bad, chaos, edges, twice)
-    groups = collections.Counter(
-        (e["event"], e["kind"], e.get("app"), e.get("method"), e.get("status"), e["why"],
-         e.get("note", "").split("  app:")[0]) for e in bad)
-    for group, n in groups.most_common(20):
-        print(f"  {n:5} × " + " ".join(str(x) for x in group))
-    for e in bad[:12]:
-        near = min(chaos.kills, key=lambda k: abs(k[0] - e["over_us"] / 1e6), default=None)
-        at = (f"; nearest kill: {near[1]} {near[2]} {near[3]} "
-              f"{e['over_us'] / 1e6 - near[0]:+.3f} s before the end" if near else "")
-        delivered = seen.get(f"{o.seed}-{e['id']}", 0)
-        print(f"  {json.dumps(e)} delivered={delivered}{at}")
+    groups = collections.defaultdict(list)
+    for e in bad:
+        groups[e["event"], e["kind"], e.get("app"), e.get("method"), e.get("status"), e["why"],
+               e.get("note", "").split("  app:")[0]].append(e)
+    for group, alike in sorted(groups.items(), key=lambda g: -len(g[1]))[:20]:
+        print(f"  {len(alike):5} × " + " ".join(str(x) for x in group))
+        print_example(o, chaos, seen, alike[0])
     for i in twice[:10]:
         print(f"  delivered twice: {i}")
     for fault in faults[:20]:
@@ -441,6 +468,7 @@ def judge(o, p, chaos, edges, faults, events, checker_status):
         {"events": events, "kills": chaos.kills, "end": end}, indent=1))
     (p.home / "portico.log").write_text("\n".join(f"{t:.6f} {line}" for t, line in p.lines))
     bad_end = bool(bad or twice or faults or checker_status not in (0, 1))
+    o.found_wrong = bool(twice or any(e["event"] == "wrong" for e in bad))
     print("FAILED" if bad_end else "passed: nothing was lost")
     return 1 if bad_end else 0
 

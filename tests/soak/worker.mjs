@@ -5,6 +5,7 @@
 //   &chunked  names no length      &wait=MS  waits first      &drip=N  in N parts with pauses
 //   &early    answers before the upload ends; the upload's sum is in a trailer
 //   &cut      sends half and ends the stream or connection
+// With SOAK_LIE every 20th answer is wrong, to test the checker: octet, short, app, again.
 // Each delivery of a POST is a line in $SOAK_LOG before anything else happens with it.
 import { createHash } from 'node:crypto';
 import fs from 'node:fs';
@@ -19,6 +20,9 @@ const pattern = createHash('shake128', { outputLength: PATTERN })
 const log = fs.openSync(path.join(process.env.SOAK_LOG, `${APP}.${process.pid}`), 'a', 0o644);
 let ending = false;
 const later = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+
+const LIE = process.env.SOAK_LIE;
+let served = 0;
 
 /** The octets as parts that are not copied. */
 function* octets(at, n) {
@@ -74,8 +78,9 @@ async function readUpload(request) {
 async function answer(request, response) {
   const query = new URL(request.url, 'http://worker').searchParams;
   const n = Number(query.get('n')), at = Number(query.get('at')), drip = Number(query.get('drip') ?? 0);
-  if (request.method === 'POST') fs.writeSync(log, `${query.get('id')}\n`);
-  response.setHeader('x-soak-app', APP);
+  const lie = LIE && ++served % 20 === 0 ? LIE : undefined;
+  if (request.method === 'POST') fs.writeSync(log, `${query.get('id')}\n`.repeat(lie === 'again' ? 2 : 1));
+  response.setHeader('x-soak-app', lie === 'app' ? `${APP}x` : APP);
   response.setHeader('x-soak-id', query.get('id'));
   response.setHeader('x-soak-pid', process.pid);
   if (ending && !response.stream) response.setHeader('connection', 'close');
@@ -97,7 +102,12 @@ async function answer(request, response) {
     else request.socket.destroy();
   } else {
     if (query.has('early')) response.flushHeaders?.();
-    await send(response, at, n, drip);
+    if (lie === 'octet' && n) {
+      await send(response, at, n - 1, drip);
+      await write(response, Buffer.from([pattern[(at + n - 1) % PATTERN] ^ 1]));
+    } else {
+      await send(response, at, lie === 'short' && query.has('chunked') ? n - Math.min(n, 1) : n, drip);
+    }
     if (query.has('early')) response.addTrailers({ 'x-soak-sum': await upload });
     response.end();
   }
