@@ -5,7 +5,7 @@
 //   &chunked  names no length      &wait=MS  waits first      &drip=N  in N parts with pauses
 //   &early    answers before the upload ends; the upload's sum is in a trailer
 //   &cut      sends half and ends the stream or connection
-// With SOAK_LIE every 20th answer is wrong, to test the checker: octet, short, app, again.
+// With SOAK_LIE every 5th answer is wrong, to test the checker: octet, short, app, again.
 // Each delivery of a POST is a line in $SOAK_LOG before anything else happens with it.
 import { createHash } from 'node:crypto';
 import fs from 'node:fs';
@@ -78,7 +78,7 @@ async function readUpload(request) {
 async function answer(request, response) {
   const query = new URL(request.url, 'http://worker').searchParams;
   const n = Number(query.get('n')), at = Number(query.get('at')), drip = Number(query.get('drip') ?? 0);
-  const lie = LIE && ++served % 20 === 0 ? LIE : undefined;
+  const lie = LIE && ++served % 5 === 0 ? LIE : undefined;
   if (request.method === 'POST') fs.writeSync(log, `${query.get('id')}\n`.repeat(lie === 'again' ? 2 : 1));
   response.setHeader('x-soak-app', lie === 'app' ? `${APP}x` : APP);
   response.setHeader('x-soak-id', query.get('id'));
