@@ -500,6 +500,16 @@ void exchange_request_body(struct exchange *x, struct slice octets, bool end)
         client_consumed(x, 0);
 }
 
+/* The end of the request, with its trailer section if there is one. */
+static void send_request_end(struct exchange *x)
+{
+    x->request_sent = true;
+    int err = x->held_trailers.count ? worker_send_trailers(x, &x->held_trailers)
+                                     : worker_send_body(x, SLICE(""), true);
+    if (err < 0 && err != ERR_CLOSED)
+        exchange_fail(x, err == ERR_NOMEM ? FAULT_MEMORY : FAULT_BAD_REQUEST);
+}
+
 void exchange_request_trailers(struct exchange *x, const struct fields *trailers)
 {
     struct fields out = {.count = 0};
@@ -510,15 +520,9 @@ void exchange_request_trailers(struct exchange *x, const struct fields *trailers
         exchange_fail(x, FAULT_MEMORY);
         return;
     }
-    if (can_send_body(x) && x->held.octets == 0) {
-        x->request_sent = true;
-        if (out.count)
-            worker_send_trailers(x, &out);
-        else
-            worker_send_body(x, SLICE(""), true);
-        return;
-    }
     x->held_trailers = out;
+    if (can_send_body(x) && x->held.octets == 0)
+        send_request_end(x);
 }
 
 void exchange_worker_ready(struct exchange *x)
@@ -535,11 +539,7 @@ void exchange_worker_ready(struct exchange *x)
     }
     if (x->ended || !x->worker || x->request_sent || !x->request_ended)
         return;
-    x->request_sent = true;
-    if (x->held_trailers.count)
-        worker_send_trailers(x, &x->held_trailers);
-    else
-        worker_send_body(x, SLICE(""), true);
+    send_request_end(x);
 }
 
 /* ---- response ---- */
@@ -627,11 +627,10 @@ void exchange_response_trailers(struct exchange *x, const struct fields *trailer
         exchange_fail(x, FAULT_MEMORY);
         return;
     }
-    x->response_ended = true;
-    if (out.count)
-        client_send_trailers(x, &out);
-    else
-        client_send_body(x, SLICE(""), true);
+    int err = out.count ? client_send_trailers(x, &out) : client_send_body(x, SLICE(""), true);
+    x->response_ended = err == 0;
+    if (err < 0)
+        exchange_fail(x, FAULT_MEMORY);
 }
 
 void exchange_response_sent(struct exchange *x, size_t octets)
