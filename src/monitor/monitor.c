@@ -4,6 +4,7 @@
 #include "monitor/files.h"
 #include "monitor/notify.h"
 #include "monitor/resume.h"
+#include "monitor/strays.h"
 #include "monitor/upgrade.h"
 #include "base/clock.h"
 #include "base/err.h"
@@ -320,6 +321,7 @@ static int start(struct monitor *m)
     if (make_places(m) < 0)
         return 1;
     upgrade_forget_result(m);
+    strays_end(m->data);
     raise_limit(m);
     if (!(m->edge = edge_new(m)) || settle(m) < 0)
         return 1;
@@ -351,8 +353,10 @@ static void fini(struct monitor *m)
     for (uint32_t i = 0; i < m->listener_count; i++)
         listener_close(&m->listeners[i]);
     notify_fini(m);
-    if (m->lock_fd >= 0)
+    if (m->lock_fd >= 0) {
         upgrade_forget_result(m);
+        strays_forget(m->data);
+    }
     if (m->lock_fd >= 0 && FILES_FMT(run, "%s/run", m->data))
         rmdir(run);
     if (m->users.path[0])

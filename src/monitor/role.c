@@ -2,6 +2,7 @@
 /* Roles: how they are started and what happens when they die; and what control says. */
 #include "monitor/state.h"
 #include "monitor/files.h"
+#include "monitor/strays.h"
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
@@ -75,6 +76,7 @@ int role_spawn(struct role *r, const char *const arguments[3], int extra_fd)
     }
     r->started_us = clock_mono_us();
     r->is_told = false;
+    strays_note(m->data, r->child.pid, r->uid);
     log_event(LOG_INFO, "role.start", "role=%s pid=%d uid=%u", r->name, (int)r->child.pid,
               (unsigned)r->uid);
     return 0;

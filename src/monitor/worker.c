@@ -2,6 +2,7 @@
 /* Instances: slots with a fixed address, and the processes that come and go in them. */
 #include "monitor/state.h"
 #include "monitor/files.h"
+#include "monitor/strays.h"
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
@@ -379,6 +380,7 @@ void worker_step(struct instance *i)
         return;
     }
     change(i, LIFE_STARTED);
+    strays_note(m->data, i->child.pid, a->uid);
     log_event(LOG_INFO, "worker.start", "app=%s instance=%u generation=%u pid=%d uid=%u port=%u",
               a->wanted.name, i->index, i->life.generation, (int)i->child.pid, (unsigned)a->uid,
               i->port);
