@@ -376,7 +376,7 @@ static bool is_request_line(struct slice in)
 {
     const char *end = memchr(in.p, '\n', in.len);
     size_t len = end ? (size_t)(end - in.p) : in.len;
-    return memmem(in.p, len, " HTTP/", 6) != NULL;
+    return memmem(in.p, len, " HTTP/", 6) || memmem(in.p, len, " /", 2);
 }
 
 /* A head or preface that cannot be read is answered once, and the connection ends. */
@@ -529,7 +529,8 @@ static void read_some(struct client *c)
         if (c->dead)
             return;
         if (err < 0) {
-            bool first = c->http.h1 && !c->https && c->stream.octets_in == (uint64_t)n;
+            bool first = c->http.h1 && !c->https && err != ERR_URI_TOO_LONG &&
+                         c->stream.octets_in == (uint64_t)n;
             if ((err == ERR_NOMEM && !c->http.h2 && !c->http.h1) ||
                 (first && !is_request_line(slice_of(s->rx->octets, (size_t)n))))
                 client_kill(c);
