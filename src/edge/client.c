@@ -34,7 +34,9 @@ static void arm(struct client *c, uint64_t in_us)
 /* No exchange is under way: how long the client may be silent. */
 static void arm_idle(struct client *c)
 {
-    arm(c, c->closing || c->leaving ? CLIENT_LINGER_US : c->idle_us);
+    arm(c, c->closing || c->leaving   ? CLIENT_LINGER_US
+           : c->shard->draining ? CLIENT_PATIENCE_US
+                                : c->idle_us);
 }
 
 static void on_due(struct loop_timer *t)
@@ -123,6 +125,17 @@ void client_shutdown(struct client *c)
     }
 }
 
+void client_leave(struct client *c)
+{
+    if (c->dead)
+        return;
+    if (!c->shard->patient || c->http.h2)
+        client_shutdown(c);
+    else if (c->http.h1 && !c->open && !h1_conn_request_begun(c->http.h1) && !c->closing)
+        arm(c, CLIENT_PATIENCE_US);
+    /* Others have a clock already, or an exchange: client_send_head says that it is the last. */
+}
+
 /* ---- HTTP/1.1 events ---- */
 
 static void h1_on_head(void *user, const struct http_head *head, bool end)
@@ -162,7 +175,7 @@ static void h1_on_done(void *user, bool reusable)
     if (c->dead)
         return;
     c->paused = false;
-    if (!reusable || c->shard->draining)
+    if (!reusable || (c->shard->draining && !c->shard->patient))
         c->closing = true;
     else
         loop_again(c->shard->loop, &c->read); /* a pipelined request may wait inside */
@@ -429,10 +442,9 @@ static bool start_engine(struct client *c, bool h2)
     }
     if (!c->http.h1 && !c->http.h2)
         return false;
+    arm(c, CLIENT_HEAD_US);
     if (s->draining)
-        client_shutdown(c);
-    else
-        arm(c, CLIENT_HEAD_US);
+        client_leave(c);
     return !c->dead;
 }
 

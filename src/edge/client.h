@@ -14,6 +14,8 @@
 #define CLIENT_HEAD_US      15000000u
 #define CLIENT_IDLE_US      60000000u /* until a request has named an app with a setting of its own */
 /* After the last octet of ours, so long for the peer to take it and close. */
+/* Of a draining edge that is patient: how long a request may be on its way. */
+#define CLIENT_PATIENCE_US 5000000u
 #define CLIENT_LINGER_US  2000000u
 #define CLIENT_PUSHES_MAX 100 /* promised responses open at once on a connection */
 
@@ -55,6 +57,9 @@ struct client {
 void client_accept(struct shard *s, int fd, const struct addr *peer, bool https);
 /* Close now: exchanges end, the memory goes at the end of the turn. */
 void client_kill(struct client *c);
+/* The edge drains.  An HTTP/1.1 connection cannot say in advance that it will close: while the edge
+ * is patient, one that waits for a request may bring it, and its answer says so. */
+void client_leave(struct client *c);
 /* No new requests; closes when the last exchange has ended. */
 void client_shutdown(struct client *c);
 /* Output waits in the engine: write at the end of the turn. */

@@ -174,14 +174,14 @@ static void on_drained_mail(void *user, unsigned type, void *message)
     stop_all(0);
 }
 
-static void start_drain(uint32_t limit_ms)
+static void start_drain(uint32_t limit_ms, bool patient)
 {
     for (uint32_t i = 0; i < edge.loops; i++) {
-        uint64_t *limit = malloc(sizeof *limit);
-        if (!limit)
+        struct shard_drain *d = malloc(sizeof *d);
+        if (!d)
             continue;
-        *limit = limit_ms * 1000ull;
-        mailbox_post(edge.shards[i].mailbox, SHARD_DRAIN, limit);
+        *d = (struct shard_drain){.limit_us = limit_ms * 1000ull, .patient = patient};
+        mailbox_post(edge.shards[i].mailbox, SHARD_DRAIN, d);
     }
 }
 
@@ -316,7 +316,7 @@ static int take_message(struct ipc_message *m)
         err = start();
         break;
     case IPC_EDGE_DRAIN:
-        start_drain(m->body.EDGE_DRAIN.limit_ms);
+        start_drain(m->body.EDGE_DRAIN.limit_ms, m->body.EDGE_DRAIN.patient);
         break;
     default:
         err = ERR_FORMAT;

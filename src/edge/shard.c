@@ -168,16 +168,16 @@ void shard_check_drained(struct shard *s)
     }
 }
 
-static void drain(struct shard *s, uint64_t limit_us)
+static void drain(struct shard *s, const struct shard_drain *d)
 {
-    s->drain_until_us = shard_now_us(s) + limit_us;
-    if (!s->draining) {
-        s->draining = true;
+    s->drain_until_us = shard_now_us(s) + d->limit_us;
+    if (!s->draining)
         stop_listening(s);
-        LIST_FOR(node, &s->clients)
-        {
-            client_shutdown(LIST_ENTRY(node, struct client, node));
-        }
+    s->draining = true;
+    s->patient = d->patient;
+    LIST_FOR(node, &s->clients)
+    {
+        client_leave(LIST_ENTRY(node, struct client, node));
     }
     shard_check_drained(s);
 }
@@ -191,7 +191,7 @@ static void on_mail(void *user, unsigned type, void *message)
         take_routes(s, message);
         break;
     case SHARD_DRAIN:
-        drain(s, *(uint64_t *)message);
+        drain(s, message);
         free(message);
         break;
     case SHARD_STOP:

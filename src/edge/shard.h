@@ -67,15 +67,21 @@ struct shard {
     struct mailbox *mailbox;
     uint16_t https_port; /* of the first https listener, for redirects; 0: none */
     bool draining;
+    bool patient; /* while draining: see ipc_edge_drain */
     uint64_t drain_until_us;
     uint32_t open_exchanges;
     void (*on_drained)(struct shard *s); /* called on the shard's loop, once */
 };
 
+struct shard_drain {
+    uint64_t limit_us;
+    bool patient;
+};
+
 /* Messages to a shard's mailbox. */
 enum shard_mail {
     SHARD_ROUTES, /* struct routes *, a reference is given */
-    SHARD_DRAIN,  /* uint64_t * limit in microseconds, given */
+    SHARD_DRAIN,  /* struct shard_drain *, given */
     SHARD_STOP,   /* NULL: leave the loop */
 };
 

@@ -129,6 +129,8 @@ struct ipc_edge_start { /* everything was sent: serve */
 };
 struct ipc_edge_drain { /* stop accepting, let exchanges end, at most so long, then exit 0 */
     uint32_t limit_ms;
+    uint32_t patient; /* 1: a successor serves, so nobody is in a hurry: a connection that is open may
+                         bring the request that is on its way */
 };
 
 /* edge -> monitor */

@@ -57,9 +57,9 @@ bool edges_are_gone(const struct monitor *m)
     return true;
 }
 
-static void drain(struct role *r, uint32_t limit_ms)
+static void drain(struct role *r, uint32_t limit_ms, bool patient)
 {
-    struct ipc_edge_drain b = {.limit_ms = limit_ms};
+    struct ipc_edge_drain b = {.limit_ms = limit_ms, .patient = patient};
     channel_send(&r->channel, IPC_EDGE_DRAIN, &b, NULL, 0);
     r->is_told = true;
 }
@@ -69,7 +69,7 @@ void edges_drain(struct monitor *m, uint32_t limit_ms)
     LIST_FOR(node, &m->edges)
     {
         if (role_of(node)->child.pid)
-            drain(role_of(node), limit_ms);
+            drain(role_of(node), limit_ms, false);
     }
 }
 
@@ -107,7 +107,7 @@ static void on_up(struct role *r)
             continue;
         log_event(LOG_INFO, "edge.leaves", "pid=%d limit_ms=%u", (int)old->child.pid,
                   MONITOR_UPGRADE_DRAIN_MS);
-        drain(old, MONITOR_UPGRADE_DRAIN_MS);
+        drain(old, MONITOR_UPGRADE_DRAIN_MS, true);
     }
     upgrade_served(m);
 }
