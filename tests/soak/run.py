@@ -6,7 +6,7 @@ are changed, and a checker that knows every octet.
     run.py [--seconds N | --requests N] [--rate N] [--chaos LIST] [--seed N] [--keep]
 
 --chaos  of workers (kill -9 one a second), sighup (one a second), rolling (a changed manifest every
-         five), upgrade (SIGUSR2 once), edge (kill -9 twice), control (kill -9 twice); none; all
+         five), upgrade (SIGUSR2, once), edge (kill -9 twice), control (kill -9 twice); none; all
 PORTICO and SOAK_CHECKER name the programs; else those of build/.
 
 Judged here, from the checker's lines and the times of the kills.  Excused is only:
@@ -51,6 +51,7 @@ def options():
     parser.add_argument("--seed", type=int, default=None)
     parser.add_argument("--instances", type=int, default=2)
     parser.add_argument("--edge-kills", type=int, default=2)
+    parser.add_argument("--upgrades", type=int, default=1)
     parser.add_argument("--kinds", default="h2,h1s,h1,h2c")
     for name, of in (("aborts", 40), ("slow", 20), ("faults", 0), ("large", 8), ("conns", 160)):
         parser.add_argument(f"--{name}", type=int, default=of)
@@ -214,7 +215,7 @@ class Chaos:
         if "edge" in o.chaos:
             at += [(o.length * (i + 1) / (kills + 1), "edge") for i in range(kills)]
         if "upgrade" in o.chaos:
-            at.append((o.length / 2, "upgrade"))
+            at += [(o.length * (i + 0.5) / o.upgrades, "upgrade") for i in range(o.upgrades)]
         if "control" in o.chaos:
             at += [(o.length * 0.2, "control"), (o.length * 0.8, "control")]
         self.due = sorted(at)
