@@ -398,6 +398,8 @@ static void read_some(struct worker *w)
         /* An answer that nobody asked for, or octets behind one: the connection is not to be
          * trusted with another request (RFC 9112 11.1). */
         if (err < 0 || (w->http.h1 && !w->x && h1_conn_response_begun(w->http.h1))) {
+            if (w->http.h2) /* GOAWAY waits: it tells the worker why (RFC 9113 5.4.1) */
+                engine_flush(&w->http, s, &w->stream, &w->dead, &w->flush);
             worker_fail(w, FAULT_MALFORMED);
             return;
         }
