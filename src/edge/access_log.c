@@ -6,6 +6,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -15,14 +16,16 @@ struct access_log {
     pthread_cond_t wake;
     char *filling, *writing; /* two halves: shards fill one while the thread writes the other */
     size_t filled;
+    uint64_t lost; /* lines that could not be written and that nobody has counted yet */
     int fd;
     bool waiting, stop;
 };
 
 /* Lines are written whole or, when the descriptor fails, lost: a log must not grow without bound.
- */
-static void write_all(int fd, const char *p, size_t len)
+ * return  how many octets were written */
+static size_t write_all(int fd, const char *p, size_t len)
 {
+    size_t all = len;
     while (len) {
         ssize_t n = write(fd, p, len);
         if (n < 0 && errno == EINTR)
@@ -30,19 +33,30 @@ static void write_all(int fd, const char *p, size_t len)
         if (n < 0 && errno == EAGAIN) {
             struct pollfd pfd = {.fd = fd, .events = POLLOUT};
             if (poll(&pfd, 1, 1000) <= 0)
-                return;
+                break;
             continue;
         }
         if (n <= 0)
-            return;
+            break;
         p += n;
         len -= (size_t)n;
     }
+    return all - len;
+}
+
+/* Of these octets so many were written: how many lines are not there, or not whole? */
+static uint64_t lines_lost(const char *p, size_t len, size_t written)
+{
+    uint64_t n = 0;
+    for (size_t i = written; i < len; i++)
+        n += p[i] == '\n';
+    return n;
 }
 
 static void *run(void *arg)
 {
     struct access_log *l = arg;
+    bool torn = false;
     sigset_t all;
     sigfillset(&all);
     pthread_sigmask(SIG_BLOCK, &all, NULL);
@@ -62,10 +76,16 @@ static void *run(void *arg)
         l->writing = p;
         l->filled = 0;
         pthread_mutex_unlock(&l->lock);
-        write_all(fd, p, len);
+        size_t written = 0;
+        if (!torn || write_all(fd, "\n", 1) == 1) { /* a line that was cut ends first */
+            written = write_all(fd, p, len);
+            torn = written && p[written - 1] != '\n';
+        }
+        uint64_t lost = lines_lost(p, len, written);
         if (fd >= 0)
             close(fd);
         pthread_mutex_lock(&l->lock);
+        l->lost += lost;
     }
     pthread_mutex_unlock(&l->lock);
     return NULL;
@@ -132,4 +152,13 @@ int access_log_write(struct access_log *l, struct slice lines)
     if (wake)
         pthread_cond_signal(&l->wake);
     return err;
+}
+
+uint64_t access_log_lost(struct access_log *l)
+{
+    pthread_mutex_lock(&l->lock);
+    uint64_t lost = l->lost;
+    l->lost = 0;
+    pthread_mutex_unlock(&l->lock);
+    return lost;
 }

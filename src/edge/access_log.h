@@ -19,4 +19,7 @@ void access_log_reopen(struct access_log *l, int fd);
 /* lines: whole lines, borrowed.  return  0, or ERR_LIMIT: dropped.  Any thread may call. */
 int access_log_write(struct access_log *l, struct slice lines);
 
+/* How many lines the descriptor did not take since the last call: the disk is full, say. */
+uint64_t access_log_lost(struct access_log *l);
+
 #endif

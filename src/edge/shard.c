@@ -148,6 +148,8 @@ static void on_tick(struct loop_timer *t)
     atomic_store_explicit(&s->stats->calls_other, k->accepts + k->connects + k->other,
                           memory_order_relaxed);
     atomic_store_explicit(&s->stats->allocs, s->pool->libc_allocs, memory_order_relaxed);
+    if (s->index == 0 && s->log)
+        stats_add(&s->stats->log_dropped, access_log_lost(s->log));
     backends_tick(s);
     if (s->draining && now > s->drain_until_us)
         LIST_FOR(node, &s->clients)
