@@ -42,7 +42,7 @@ test: packages-test examples $(CHECKED)/build.ninja
 
 # The judge of HTTP/2 may have been installed after the build directory was made.
 SECONDS ?= 60
-CHAOS ?= workers,edge,control
+CHAOS ?= workers,edge,control,upgrade
 soak: packages-test build
 	@[ -e $(RELEASE)/tests/soak/soak_checker ] || \
 	    { meson setup --reconfigure $(RELEASE) && ninja -C $(RELEASE); }
