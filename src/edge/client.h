@@ -16,8 +16,8 @@
 /* After the last octet of ours, so long for the peer to take it and close. */
 /* Of a draining edge that is patient: how long a request may be on its way. */
 #define CLIENT_PATIENCE_US 5000000u
-#define CLIENT_LINGER_US  2000000u
-#define CLIENT_PUSHES_MAX 100 /* promised responses open at once on a connection */
+#define CLIENT_LINGER_US   2000000u
+#define CLIENT_PUSHES_MAX  100 /* promised responses open at once on a connection */
 
 struct client {
     uint32_t magic;
@@ -37,6 +37,7 @@ struct client {
     struct site *memo_site;
     uint64_t memo_revision;
     uint8_t memo_len;
+    bool memo_fits; /* and that TLS here may serve it */
     char memo_authority[63];
     uint64_t idle_us;
     uint32_t open_pushes;

@@ -273,6 +273,7 @@ static struct site *find_site(struct client *c, struct slice authority)
         c->memo_len = (uint8_t)authority.len;
         c->memo_revision = s->routes->revision;
         c->memo_site = site_ref(site);
+        c->memo_fits = false;
         site_unref(old);
     }
     return site;
@@ -325,11 +326,14 @@ static bool admit(struct exchange *x)
     stats_add(&site->stats->requests_open, 1);
     if (site->retry_milli < SITE_RETRY_MAX_MILLI)
         site->retry_milli += SITE_RETRY_SHARE_MILLI;
-    if (c->https && !tls_fits(c, site, r->authority)) {
+    bool is_memo = site == c->memo_site &&
+                   slice_eq(r->authority, slice_of(c->memo_authority, c->memo_len));
+    if (c->https && !(is_memo && c->memo_fits) && !tls_fits(c, site, r->authority)) {
         stats_add(&x->shard->stats->misdirected, 1);
         exchange_fail(x, FAULT_MISDIRECTED);
         return false;
     }
+    c->memo_fits = is_memo;
     if (!c->https && site->route.flags & ROUTE_HTTPS_ONLY && x->shard->https_port) {
         redirect_to_https(x);
         return false;

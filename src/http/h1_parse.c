@@ -3,6 +3,9 @@
 #include "http/rules.h"
 
 #include <endian.h>
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
 
 /* A tchar (RFC 9110 5.6.2) maps to itself in lower case, anything else to 0. */
 static const unsigned char lower_tchar[256] = {
@@ -29,6 +32,17 @@ bool h1_is_tchar(unsigned char c)
 
 const char *h1_find_control(const char *p, const char *end)
 {
+#ifdef __SSE2__
+    const __m128i us = _mm_set1_epi8(0x1f), del_16 = _mm_set1_epi8(0x7f);
+    for (; end - p >= 16; p += 16) {
+        __m128i v = _mm_loadu_si128((const __m128i *)(const void *)p);
+        __m128i bad =
+            _mm_or_si128(_mm_cmpeq_epi8(_mm_min_epu8(v, us), v), _mm_cmpeq_epi8(v, del_16));
+        int hit = _mm_movemask_epi8(bad);
+        if (hit)
+            return p + __builtin_ctz((unsigned)hit);
+    }
+#endif
     /* Eight octets at once.  A borrow can only spoil octets above the first true hit, and the
      * lowest hit is the one taken. */
     for (; end - p >= 8; p += 8) {
