@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Between worker.c (a connection's life) and worker_use.c (what exchanges do with it). */
+#ifndef EDGE_WORKER_INTERNAL_H
+#define EDGE_WORKER_INTERNAL_H
+
+#include "edge/worker.h"
+
+/* Starts a connection.  return  NULL with *err_out: ERR_CLOSED, ERR_SYS, ERR_NOMEM */
+struct worker *worker_new(struct backend *b, enum worker_class klass, int *err_out);
+/* Output waits in the engine: write at the end of the turn. */
+void worker_wants_flush(struct worker *w);
+/* Close now; no exchange is attached any more.  The memory goes at the end of the turn. */
+void worker_kill(struct worker *w);
+/* An HTTP/1.1 connection without its exchange goes on until what is queued has left, for a time. */
+void worker_let_finish(struct worker *w);
+/* x and its worker part; the backend no longer counts x in flight. */
+void worker_detach(struct exchange *x);
+/* Send the request of x on w.
+ * return  0, or ERR_CLOSED: a WebSocket that this worker cannot take, or what the engine says */
+int worker_join(struct exchange *x, struct worker *w);
+/* The instance leaves the rotation for a while. */
+void backend_failed(struct backend *b);
+
+#endif

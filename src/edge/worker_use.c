@@ -1,0 +1,294 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What exchanges do with workers: choosing an instance and a connection, joining, giving up, and
+ * passing content on. */
+#include "edge/worker_internal.h"
+#include "edge/client.h"
+#include "edge/forward.h"
+#include "edge/tunnel.h"
+#include "base/err.h"
+#include "base/panic.h"
+
+/* ---- choosing ---- */
+
+static struct worker *take_h1(struct backend *b, struct exchange *x, int *err_out)
+{
+    /* After a connection that had died, the others of a dead instance are no better: a new one
+     * tells at once whether somebody is there. */
+    if (!list_empty(&b->h1_idle) && x->retries == 0) {
+        struct worker *w = LIST_ENTRY(b->h1_idle.next, struct worker, node);
+        bool again_ok = method_is_idempotent(x->request->method);
+        if (again_ok || shard_now_us(b->shard) - w->used_us < WORKER_FRESH_US) {
+            list_remove(&w->node);
+            list_add_tail(&b->h1_busy, &w->node);
+            b->h1_idle_count--;
+            w->used_us = 0;
+            w->reused = true;
+            return w;
+        }
+    }
+    if (b->h1_count >= WORKER_H1_MAX) {
+        *err_out = ERR_LIMIT;
+        return NULL;
+    }
+    return worker_new(b, WORKER_PUSH, err_out);
+}
+
+static struct worker *take_h2(struct backend *b, enum worker_class klass, int *err_out)
+{
+    LIST_FOR(node, &b->h2_conns[klass])
+    {
+        struct worker *w = LIST_ENTRY(node, struct worker, node);
+        if (!w->retired && h2_conn_can_open(w->http.h2) > 0 &&
+            h2_conn_streams(w->http.h2) < WORKER_H2_STREAMS)
+            return w;
+    }
+    if (b->h2_count[klass] >= WORKER_H2_MAX) {
+        *err_out = ERR_LIMIT;
+        return NULL;
+    }
+    return worker_new(b, klass, err_out);
+}
+
+static void count_in(struct exchange *x, struct worker *w)
+{
+    x->worker = w;
+    x->backend = x->last_backend = w->backend;
+    x->backend->in_flight++;
+}
+
+/* Whether the worker takes extended CONNECT is not known before its SETTINGS.  RFC 8441 3 */
+static void wait_for_settings(struct exchange *x, struct worker *w)
+{
+    count_in(x, w);
+    list_add_tail(&w->waiting, &x->worker_node);
+}
+
+/* Sends the request head on w.
+ * return  0, or ERR_CLOSED: a WebSocket that this worker cannot take, or what the engine says */
+int worker_join(struct exchange *x, struct worker *w)
+{
+    bool h2 = w->http.h2 != NULL;
+    if (x->tunnel && h2 && !h2_conn_peer_settings_seen(w->http.h2)) {
+        wait_for_settings(x, w);
+        return 0;
+    }
+    if (x->tunnel && h2 && !h2_conn_peer_connect_enabled(w->http.h2))
+        return ERR_CLOSED;
+    bool end = x->request_ended && x->held.octets == 0 && x->held_trailers.count == 0;
+    int err = forward_request(x, h2);
+    if (err == 0 && x->tunnel)
+        err = tunnel_forward(x, h2);
+    if (err < 0)
+        return err;
+    end |= x->tunnel && !h2; /* the request that asks for the switch has no content */
+    if (w->http.h2) {
+        x->ws = h2_conn_request(w->http.h2, &x->forward, end, x, &err);
+        if (!x->ws)
+            return err;
+    } else {
+        err = h1_conn_send_head(w->http.h1, &x->forward, end, false);
+        if (err < 0)
+            return err;
+        w->x = x;
+        w->octets_before = w->stream.octets_out;
+    }
+    if (end)
+        x->request_sent = true;
+    count_in(x, w);
+    if (!w->connected)
+        list_add_tail(&w->waiting, &x->worker_node);
+    worker_wants_flush(w);
+    return 0;
+}
+
+/* The backends of the site that x may be sent to, as a mask of those that may not, their loads, and
+ * a mask of those that had better not. */
+static uint64_t survey(const struct exchange *x, struct backend **at, uint32_t *load,
+                       uint32_t count, uint64_t *bad_out, bool *full_out)
+{
+    struct site *site = x->site;
+    uint64_t skip = x->tried, now = shard_now_us(x->shard);
+    bool grpc = site->route.proxy_flag == ROUTE_PROXY_GRPC &&
+                slice_starts(fields_value(&x->request->fields, TOKEN_CONTENT_TYPE),
+                             SLICE("application/grpc"));
+    *bad_out = 0;
+    *full_out = false;
+    for (uint32_t i = 0; i < count; i++) {
+        struct backend *b = grpc ? site->instances[i].backend_h2 : site->instances[i].backend;
+        at[i] = b;
+        load[i] = b ? b->in_flight : 0;
+        if (b && site->route.concurrency && b->in_flight >= site->route.concurrency) {
+            *full_out = true;
+            b = NULL;
+        }
+        if (!b)
+            skip |= 1ull << i;
+        else if (b->bad_until_us > now)
+            *bad_out |= 1ull << i;
+    }
+    return skip;
+}
+
+int worker_attach(struct exchange *x)
+{
+    struct site *site = x->site;
+    struct backend *at[ROUTE_MAX_INSTANCES];
+    uint32_t load[ROUTE_MAX_INSTANCES];
+    uint32_t count = site->count;
+    uint64_t bad;
+    bool full;
+    int err = ERR_NOTFOUND;
+    uint64_t skip = survey(x, at, load, count, &bad, &full);
+    enum worker_class klass = site->route.flags & ROUTE_PUSH_OFF ? WORKER_NO_PUSH : WORKER_PUSH;
+    for (;;) {
+        int i = route_least(load, count, site->next++, skip | bad);
+        if (i < 0) /* never leave out the last one */
+            i = route_least(load, count, site->next, skip);
+        if (i < 0)
+            return full ? ERR_LIMIT : err;
+        struct worker *w = at[i]->h2 ? take_h2(at[i], klass, &err) : take_h1(at[i], x, &err);
+        if (w) {
+            err = worker_join(x, w);
+            if (err == 0)
+                return 0;
+            if (w->http.h1 && !w->x)
+                worker_kill(w); /* a head that the engine refused leaves nothing to reuse */
+            return err;
+        }
+        if (err == ERR_NOMEM)
+            return err;
+        if (err != ERR_LIMIT) {
+            backend_failed(at[i]);
+            err = ERR_NOTFOUND;
+        }
+        skip |= 1ull << i;
+        x->tried |= 1ull << i;
+    }
+}
+
+void worker_attach_promised(struct exchange *x, struct worker *w, struct h2_stream *ws)
+{
+    h2_stream_set_user(ws, x);
+    x->worker = w;
+    x->ws = ws;
+    x->backend = w->backend;
+    x->backend->in_flight++;
+}
+
+/* Resets ws if the ration allows, else its response is read and thrown away; a connection with too
+ * many of those takes no new streams.  return  whether it was reset */
+static bool drop_stream(struct worker *w, struct h2_stream *ws)
+{
+    h2_stream_set_user(ws, NULL);
+    worker_wants_flush(w);
+    if (ration_take(&w->ration, shard_now_us(w->shard))) {
+        h2_stream_reset(ws, H2_CANCEL);
+        return true;
+    }
+    if (++w->draining >= WORKER_DRAINING_MAX)
+        w->retired = true;
+    return false;
+}
+
+void worker_refuse(struct worker *w, struct h2_stream *ws, struct site *site)
+{
+    bool reset = drop_stream(w, ws);
+    if (site)
+        stats_add(reset ? &site->stats->push.worker_resets : &site->stats->push.worker_drained, 1);
+}
+
+void worker_cancel(struct exchange *x)
+{
+    struct worker *w = x->worker;
+    struct h2_stream *ws = x->ws;
+    if (!w)
+        return;
+    worker_detach(x);
+    if (w->http.h2 && !ws)
+        return;
+    if (w->http.h2) {
+        /* A request whose end was not sent cannot be left to drain: the worker waits for it. */
+        if (!x->request_sent && !x->pushed) {
+            h2_stream_set_user(ws, NULL);
+            h2_stream_reset(ws, H2_CANCEL);
+            ration_take(&w->ration, shard_now_us(w->shard));
+            worker_wants_flush(w);
+            return;
+        }
+        bool reset = drop_stream(w, ws);
+        if (x->pushed && x->site)
+            stats_add(reset ? &x->site->stats->push.worker_resets
+                            : &x->site->stats->push.worker_drained,
+                      1);
+        return;
+    }
+    w->x = NULL;
+    worker_kill(w);
+}
+
+void worker_leave(struct exchange *x)
+{
+    struct worker *w = x->worker;
+    struct h2_stream *ws = x->ws;
+    if (!w || !x->request_sent || (w->http.h2 && !ws)) {
+        worker_cancel(x);
+        return;
+    }
+    worker_detach(x);
+    if (w->http.h1) {
+        w->x = NULL;
+        worker_let_finish(w);
+        return;
+    }
+    h2_stream_set_user(ws, NULL); /* it ends by itself */
+    w->draining++;
+    worker_wants_flush(w);
+}
+
+/* ---- content ---- */
+
+int worker_send_body(struct exchange *x, struct slice octets, bool end)
+{
+    struct worker *w = x->worker;
+    struct chunk *chunk = shard_chunk_of(x->shard, octets);
+    worker_wants_flush(w);
+    return w->http.h2 ? h2_stream_body(x->ws, octets, chunk, end)
+                      : h1_conn_send_body(w->http.h1, octets, chunk, end);
+}
+
+int worker_send_trailers(struct exchange *x, const struct fields *trailers)
+{
+    struct worker *w = x->worker;
+    worker_wants_flush(w);
+    return w->http.h2 ? h2_stream_trailers(x->ws, trailers)
+                      : h1_conn_send_trailers(w->http.h1, trailers);
+}
+
+size_t worker_queued(const struct exchange *x)
+{
+    if (!x->worker || (!x->ws && !x->worker->http.h1))
+        return 0;
+    return x->ws ? h2_stream_queued(x->ws) : h1_conn_queued(x->worker->http.h1);
+}
+
+void worker_consumed(struct exchange *x, size_t octets)
+{
+    struct worker *w = x->worker;
+    if (!w || w->dead)
+        return;
+    if (w->http.h2) {
+        if (octets && x->ws) {
+            h2_stream_consumed(x->ws, octets);
+            if (h2_conn_has_output(w->http.h2))
+                worker_wants_flush(w);
+        }
+        return;
+    }
+    size_t queued = client_queued(x);
+    if (!w->paused && queued >= QUEUE_HIGH_OCTETS) {
+        w->paused = true;
+    } else if (w->paused && queued < QUEUE_LOW_OCTETS) {
+        w->paused = false;
+        loop_again(w->shard->loop, &w->read);
+    }
+}
