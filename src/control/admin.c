@@ -19,6 +19,7 @@
 #define RETRY_MS      200u /* accept again when descriptors were out */
 
 struct admin_listener {
+    bool is_local; /* admin.sock */
     struct loop_source source;
     struct loop_timer retry;
     struct admin *admin;
@@ -39,6 +40,12 @@ struct admin_conn {
     struct h1_conn *h1;
     struct loop_timer idle;
     struct loop_task work, reap;
+    bool is_local;
+    bool is_held;   /* its content comes first: head is the request's, in the engine's arena */
+    bool is_reload; /* the answer comes when the manifest was read */
+    bool is_head;   /* of a HEAD */
+    struct http_head head;
+    struct buf body;
     bool is_over;      /* no more requests: end when the output has left */
     bool is_lingering; /* our side is ended: read and drop until the client ends its own */
     bool is_ended;     /* the client's side is ended */
@@ -49,6 +56,7 @@ static void conn_free(struct loop_task *t)
 {
     struct admin_conn *c = CONTAINER_OF(t, struct admin_conn, reap);
     h1_conn_free(c->h1);
+    buf_fini(&c->body);
     free(c);
 }
 
@@ -93,78 +101,23 @@ bool admin_host_is_local(struct slice authority)
     return addr_parse(slice_str(text), &a) == 0 && a.u.sa.sa_family != AF_UNIX;
 }
 
-struct answer {
-    unsigned status;
-    const char *type;
-    const char *allow; /* or NULL */
-    struct buf body;
-    bool close;
-};
-
-static const char json_type[] = "application/json";
-
-/* text: without quotes or backslashes */
-static int answer_error(struct answer *a, unsigned status, const char *text)
-{
-    a->status = status;
-    a->type = json_type;
-    return buf_printf(&a->body, "{\"error\":{\"status\":%u,\"message\":\"%s\"}}\n", status, text);
-}
-
-static int get_health(struct control *c, struct answer *a)
-{
-    bool well;
-    int err = health_write(c, &a->body, &well);
-    a->status = well ? 200 : 503;
-    a->type = well ? "text/plain; charset=utf-8" : json_type;
-    return err;
-}
-
-static int get_metrics(struct control *c, struct answer *a)
-{
-    a->type = "text/plain; version=0.0.4; charset=utf-8";
-    return metrics_write(c, &a->body);
-}
-
-static int get_apps(struct control *c, struct answer *a)
-{
-    a->type = json_type;
-    return apps_write(c, &a->body);
-}
-
-static const struct {
-    const char *path;
-    int (*get)(struct control *c, struct answer *a);
-} endpoints[] = {
-    {"/healthz", get_health},
-    {"/metrics", get_metrics},
-    {"/apps", get_apps},
-};
-
-static int find_answer(struct control *c, const struct http_head *head, struct answer *a)
+static int find_answer(struct admin_conn *c, const struct http_head *head, struct admin_answer *a,
+                       enum admin_verdict *verdict_out)
 {
     struct slice path = head->path;
     const char *query = path.len ? memchr(path.p, '?', path.len) : NULL;
     if (query)
         path.len = (size_t)(query - path.p);
-    a->status = 200;
-    if (head->authority.len && !admin_host_is_local(head->authority))
-        return answer_error(a, 403,
-                            "Only an IP address or localhost is accepted as the host of this "
-                            "listener.");
-    for (size_t i = 0; i < ARRAY_LEN(endpoints); i++) {
-        if (!slice_eq(path, slice_str(endpoints[i].path)))
-            continue;
-        if (!slice_eq(head->method, SLICE("GET")) && !slice_eq(head->method, SLICE("HEAD"))) {
-            a->allow = "GET, HEAD";
-            return answer_error(a, 405, "Only GET and HEAD are allowed here.");
-        }
-        return endpoints[i].get(c, a);
-    }
-    return answer_error(a, 404, "There are /apps, /healthz and /metrics.");
+    *verdict_out = ADMIN_ANSWERED;
+    if (!c->is_local && head->authority.len && !admin_host_is_local(head->authority))
+        return admin_error(a, 403,
+                           "Only an IP address or localhost is accepted as the host of this "
+                           "listener.");
+    return admin_act(c->admin->control, head->method, path, buf_slice(&c->body), c->is_local, a,
+                     verdict_out);
 }
 
-static int send_answer(struct admin_conn *c, const struct answer *a, bool is_head)
+static int send_answer(struct admin_conn *c, const struct admin_answer *a, bool is_head)
 {
     struct arena arena;
     char date[CLOCK_HTTP_DATE_OCTETS];
@@ -192,7 +145,7 @@ static int send_answer(struct admin_conn *c, const struct answer *a, bool is_hea
     return err;
 }
 
-static void respond(struct admin_conn *c, struct answer *a, int err, bool is_head)
+static void respond(struct admin_conn *c, struct admin_answer *a, int err, bool is_head)
 {
     if (err == 0)
         err = send_answer(c, a, is_head);
@@ -205,23 +158,56 @@ static void respond(struct admin_conn *c, struct answer *a, int err, bool is_hea
         loop_flush(c->admin->control->loop, &c->work);
 }
 
+static void answer(struct admin_conn *c, const struct http_head *head, bool end)
+{
+    struct admin_answer a = {.status = 200, .close = !end};
+    enum admin_verdict verdict;
+    buf_init(&a.body, loop_pool(c->admin->control->loop));
+    c->is_head = slice_eq(head->method, SLICE("HEAD"));
+    int err = find_answer(c, head, &a, &verdict);
+    if (err == 0 && verdict == ADMIN_RELOAD) {
+        buf_fini(&a.body);
+        c->is_reload = true;
+        return;
+    }
+    respond(c, &a, err, c->is_head);
+}
+
 static void on_head(void *user, const struct http_head *head, bool end)
 {
     struct admin_conn *c = user;
-    struct answer a = {.close = !end}; /* nothing here wants content: answer and end */
-    buf_init(&a.body, loop_pool(c->admin->control->loop));
-    int err = find_answer(c->admin->control, head, &a);
-    respond(c, &a, err, slice_eq(head->method, SLICE("HEAD")));
+    buf_fini(&c->body);
+    c->is_held = c->is_local && !end;
+    c->head = *head; /* the arena's until the exchange ends */
+    if (!c->is_held)
+        answer(c, head, end); /* nothing there wants content: answer and end */
 }
 
 static void on_body(void *user, struct slice octets, bool end)
 {
-    (void)user, (void)octets, (void)end;
+    struct admin_conn *c = user;
+    if (!c->is_held)
+        return;
+    bool fits = buf_len(&c->body) + octets.len <= ADMIN_MAX_BODY_OCTETS &&
+                buf_add(&c->body, octets.p, octets.len) == 0;
+    if (fits && !end)
+        return;
+    c->is_held = false;
+    if (fits) {
+        answer(c, &c->head, true);
+        return;
+    }
+    struct admin_answer a = {.close = true};
+    buf_init(&a.body, loop_pool(c->admin->control->loop));
+    respond(c, &a, admin_error(&a, 413, "The content is too long."), false);
 }
 
 static void on_trailers(void *user, const struct fields *trailers)
 {
-    (void)user, (void)trailers;
+    struct admin_conn *c = user;
+    (void)trailers;
+    if (c->is_held)
+        on_body(c, SLICE(""), true);
 }
 
 static void on_sent(void *user, size_t octets)
@@ -247,14 +233,15 @@ static const struct h1_events h1_table = {on_head, on_body, on_trailers,
 /* The client has sent what cannot be read as a request. */
 static void refuse(struct admin_conn *c, int err)
 {
-    struct answer a = {.close = true};
+    struct admin_answer a = {.close = true};
     c->is_over = true;
     if (!h1_conn_can_respond(c->h1)) {
         loop_flush(c->admin->control->loop, &c->work);
         return;
     }
     buf_init(&a.body, loop_pool(c->admin->control->loop));
-    respond(c, &a, answer_error(&a, (unsigned)err_row(err)->http_status, err_text(err)), false);
+    respond(c, &a, admin_error(&a, (unsigned)err_row(err)->http_status, "%s", err_text(err)),
+            false);
 }
 
 static void read_more(struct admin_conn *c)
@@ -345,9 +332,22 @@ static void on_connected(struct stream *s, int err)
 
 static const struct stream_events stream_table = {on_readable, on_writable, on_connected};
 
-static void conn_new(struct admin *a, int fd)
+/* Who may connect to admin.sock is the file's mode; who is there, the kernel says. */
+static bool is_trusted(const struct control *c, int fd)
+{
+    struct ucred cred;
+    socklen_t len = sizeof cred;
+    return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) == 0 &&
+           (cred.uid == 0 || cred.uid == c->hello.owner);
+}
+
+static void conn_new(struct admin *a, int fd, bool is_local)
 {
     struct loop *l = a->control->loop;
+    if (is_local && !is_trusted(a->control, fd)) {
+        close(fd);
+        return;
+    }
     struct h1_limits limits;
     struct admin_conn *c = a->conn_count < ADMIN_MAX_CONNECTIONS ? calloc(1, sizeof *c) : NULL;
     if (!c) {
@@ -356,6 +356,8 @@ static void conn_new(struct admin *a, int fd)
     }
     h1_limits_default(&limits);
     c->admin = a;
+    c->is_local = is_local;
+    buf_init(&c->body, loop_pool(l));
     c->h1 = h1_conn_new(H1_SERVER, &limits, &h1_table, c, loop_pool(l));
     loop_timer_init(&c->idle, on_idle);
     loop_task_init(&c->work, work);
@@ -377,7 +379,7 @@ static void accept_all(struct admin_listener *l)
     for (;;) {
         int fd = accept4(l->source.fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd >= 0) {
-            conn_new(l->admin, fd);
+            conn_new(l->admin, fd, l->is_local);
             continue;
         }
         if (errno == EINTR || errno == ECONNABORTED)
@@ -401,7 +403,7 @@ static void on_retry(struct loop_timer *t)
     accept_all(CONTAINER_OF(t, struct admin_listener, retry));
 }
 
-int admin_listen(struct admin *a, int fd)
+int admin_listen(struct admin *a, int fd, bool is_local)
 {
     if (a->listener_count == MAX_LISTENERS)
         return ERR_LIMIT;
@@ -410,12 +412,47 @@ int admin_listen(struct admin *a, int fd)
         listen(fd, ADMIN_MAX_CONNECTIONS) != 0)
         return ERR_SYS;
     struct admin_listener *l = &a->listeners[a->listener_count];
-    *l = (struct admin_listener){.source = {on_accept, fd}, .admin = a};
+    *l = (struct admin_listener){.is_local = is_local, .source = {on_accept, fd}, .admin = a};
     loop_timer_init(&l->retry, on_retry);
     if (loop_add(a->control->loop, &l->source) != 0)
         return ERR_SYS;
     a->listener_count++;
     return 0;
+}
+
+/* Everyone who waits for the manifest gets this.  body: JSON */
+static void reload_answered(struct admin *a, unsigned status, struct slice body)
+{
+    LIST_FOR(node, &a->conns)
+    {
+        struct admin_conn *c = LIST_ENTRY(node, struct admin_conn, node);
+        struct admin_answer to = {.status = status, .type = "application/json"};
+        if (!c->is_reload)
+            continue;
+        c->is_reload = false;
+        buf_init(&to.body, loop_pool(a->control->loop));
+        respond(c, &to, buf_add(&to.body, body.p, body.len), c->is_head);
+    }
+}
+
+void admin_reload_failed(struct admin *a, const char *why)
+{
+    struct admin_answer text = {0};
+    buf_init(&text.body, loop_pool(a->control->loop));
+    if (admin_error(&text, 422, "the manifest %s: %s", a->control->manifest_path, why) == 0)
+        reload_answered(a, 422, buf_slice(&text.body));
+    buf_fini(&text.body);
+}
+
+void admin_reload_done(struct admin *a, struct tree_faults *faults)
+{
+    struct buf b;
+    buf_init(&b, loop_pool(a->control->loop));
+    int err =
+        faults ? reload_faults_write(faults, &b)
+               : buf_printf(&b, "{\"status\":\"reloaded\",\"apps\":%u}\n", a->control->app_count);
+    reload_answered(a, err ? 500 : faults ? 422 : 200, buf_slice(&b));
+    buf_fini(&b);
 }
 
 struct admin *admin_new(struct control *c)

@@ -50,10 +50,12 @@ static json_t *last_exit(const struct control_instance *in)
 static json_t *instance(const struct control_instance *in)
 {
     const struct ipc_instance *i = &in->last;
-    json_t *o = json_pack(
-        "{s:i,s:s,s:b,s:o,s:o}", "index", (int)in->index, "state", instance_state_name(i->state),
-        "inRoutes", in->is_ready && i->state != IPC_DRAINING, "address", text(in->address),
-        "protocol", in->is_ready ? json_string(route_protocol_name(in->protocol)) : json_null());
+    json_t *o =
+        json_pack("{s:i,s:s,s:b,s:o,s:o}", "index", (int)in->index, "state",
+                  instance_state_name(i->state), "inRoutes",
+                  in->is_ready && i->state != IPC_DRAINING && in->last.version == in->app->serving,
+                  "address", text(in->address), "protocol",
+                  in->is_ready ? json_string(route_protocol_name(in->protocol)) : json_null());
     if (!o || in->is_upstream)
         return o;
     json_object_set_new(o, "addressHttp20Only", text(in->address_h2));
@@ -61,6 +63,7 @@ static json_t *instance(const struct control_instance *in)
     json_object_set_new(o, "uid", json_integer(i->uid));
     json_object_set_new(o, "port", json_integer(i->port));
     json_object_set_new(o, "socket", text(slice_str(i->socket)));
+    json_object_set_new(o, "version", json_integer((json_int_t)i->version));
     json_object_set_new(o, "generation", json_integer(i->generation));
     json_object_set_new(o, "restarts", json_integer(i->restarts));
     json_object_set_new(o, "failuresInARow", json_integer(i->failures));
@@ -83,12 +86,25 @@ static json_t *urls(const struct control *c, const struct control_app *app)
     return a;
 }
 
+/* NULL while all is as the manifest says. */
+static json_t *change(const struct control_app *app)
+{
+    uint64_t version = app_current_version(app);
+    uint32_t ready = 0;
+    if (version == app->serving)
+        return json_null();
+    for (uint32_t i = 0; i < app->instance_count; i++)
+        ready += app->instances[i]->last.version == version && app->instances[i]->is_ready;
+    return json_pack("{s:I,s:i,s:i,s:b}", "version", (json_int_t)version, "ready", (int)ready,
+                     "wanted", (int)app->wanted_count, "failing", app_change_is_failing(app));
+}
+
 static json_t *app_object(const struct control *c, const struct control_app *app)
 {
     const struct manifest_app *a = app->wanted;
     json_t *list = json_array();
     for (uint32_t i = 0; i < app->instance_count; i++)
-        json_array_append_new(list, instance(&app->instances[i]));
+        json_array_append_new(list, instance(app->instances[i]));
     json_t *o =
         json_pack("{s:o,s:o,s:o,s:b,s:b,s:b,s:i,s:b,s:s,s:s,s:s}", "name", text(a->name), "hosts",
                   texts(&a->hosts), "urls", urls(c, app), "healthy", app_ready_count(app) > 0,
@@ -105,6 +121,8 @@ static json_t *app_object(const struct control *c, const struct control_app *app
     json_object_set_new(o, "command", text(a->command));
     json_object_set_new(o, "directory", text(a->directory));
     json_object_set_new(o, "slot", json_integer(app->slot));
+    json_object_set_new(o, "instancesWanted", json_integer(app->wanted_count));
+    json_object_set_new(o, "change", change(app));
     json_object_set_new(o, "instances", list);
     return o;
 }
@@ -136,12 +154,34 @@ int apps_write(const struct control *c, struct buf *out)
 {
     json_t *list = json_array();
     for (uint32_t i = 0; i < c->app_count; i++)
-        json_array_append_new(list, app_object(c, &c->apps[i]));
-    return dump(json_pack("{s:s,s:I,s:o,s:b,s:o,s:o}", "version", PORTICO_VERSION, "revision",
-                          (json_int_t)c->revision, "loops",
-                          c->manifest ? json_integer(c->manifest->loops) : json_null(),
+        json_array_append_new(list, app_object(c, c->apps[i]));
+    return dump(json_pack("{s:s,s:I,s:I,s:o,s:b,s:o,s:o}", "version", PORTICO_VERSION, "revision",
+                          (json_int_t)c->revision, "revisionInForce", (json_int_t)c->in_force,
+                          "loops", c->manifest ? json_integer(c->manifest->loops) : json_null(),
                           "tenantsSeparated", c->hello.as_root != 0, "listeners", listeners(c),
                           "apps", list),
+                out);
+}
+
+int app_write(const struct control *c, const struct control_app *app, struct buf *out)
+{
+    return dump(app_object(c, app), out);
+}
+
+int reload_faults_write(const struct tree_faults *f, struct buf *out)
+{
+    json_t *list = json_array();
+    char line[1200];
+    for (unsigned i = 0; i < f->count && i < TREE_MAX_FAULTS; i++) {
+        if (f->at[i].line)
+            snprintf(line, sizeof line, "%.*s:%u:%u: %.*s", SLICE_FMT(f->file), f->at[i].line,
+                     f->at[i].column, SLICE_FMT(f->at[i].text));
+        else
+            snprintf(line, sizeof line, "%.*s: %.*s", SLICE_FMT(f->file), SLICE_FMT(f->at[i].text));
+        json_array_append_new(list, text(slice_str(line)));
+    }
+    return dump(json_pack("{s:{s:i,s:s,s:o}}", "error", "status", 422, "message",
+                          "the manifest is not valid; nothing was changed", "faults", list),
                 out);
 }
 
@@ -149,7 +189,7 @@ int health_write(const struct control *c, struct buf *out, bool *well_out)
 {
     json_t *sick = json_array();
     for (uint32_t i = 0; i < c->app_count; i++) {
-        const struct control_app *app = &c->apps[i];
+        const struct control_app *app = c->apps[i];
         if (app_ready_count(app) == 0)
             json_array_append_new(sick, json_pack("{s:o,s:b,s:i}", "app", text(app->wanted->name),
                                                   "failing", app_is_failing(app), "instances",

@@ -9,6 +9,7 @@
 
 #include <fcntl.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -81,6 +82,31 @@ void control_send(struct control *c, enum ipc_type type, const void *body, int f
     letters_flush(c);
 }
 
+/* Without counters there are no names yet that could be kept. */
+static void map_counters(struct control *c, int fd, bool may_init)
+{
+    void *base;
+    size_t len;
+    if (c->stats) /* one memory for as long as monitor lives */
+        return;
+    int err = ipc_map_shared(fd, &base, &len);
+    if (err == 0) {
+        struct stats_header *h = base;
+        uint32_t loops = may_init ? c->manifest->loops * IPC_COUNTER_COPIES : 0;
+        if (may_init && len >= sizeof *h && h->magic == 0 &&
+            len >= stats_octets(loops, CONTROL_SITE_SLOTS))
+            stats_init(base, loops, CONTROL_SITE_SLOTS);
+        c->stats = stats_open(base, len);
+        if (c->stats && c->stats->site_slots != CONTROL_SITE_SLOTS)
+            c->stats = NULL;
+        c->stats_octets = len;
+        if (!c->stats)
+            munmap(base, len);
+    }
+    if (!c->stats && may_init)
+        log_event(LOG_ERROR, "control.counters", "error=\"%s\"", err_text(err ? err : ERR_FORMAT));
+}
+
 /* Monitor hands the manifest over open where control may not walk to it. */
 static struct manifest *load(const struct control *c)
 {
@@ -101,6 +127,11 @@ static void on_hello(struct control *c, const struct ipc_message *m)
     c->has_hello = true;
     /* Without counters an earlier control ended before anything was committed. */
     c->is_resumed = hello->restarted && m->fd_count;
+    c->slots = calloc(CONTROL_SITE_SLOTS, sizeof *c->slots);
+    if (c->is_resumed)
+        map_counters(c, m->fds[0], false);
+    for (uint32_t i = 0; c->slots && c->stats && i < CONTROL_SITE_SLOTS; i++)
+        memcpy(c->slots[i], stats_name(c->stats, i), STATS_NAME_OCTETS - 1);
     c->manifest = load(c);
     if (!c->manifest || c->manifest->faults.count) {
         if (c->manifest)
@@ -108,7 +139,7 @@ static void on_hello(struct control *c, const struct ipc_message *m)
         control_leave(c, 2);
         return;
     }
-    if (instances_init(c) != 0) {
+    if (!c->slots || apps_apply(c, c->manifest) != 0) {
         log_event(LOG_ERROR, "control.start", "error=\"%s\"", err_text(ERR_NOMEM));
         control_leave(c, 71);
         return;
@@ -129,13 +160,16 @@ static void on_hello(struct control *c, const struct ipc_message *m)
 static void on_listening(struct control *c, struct ipc_message *m)
 {
     const struct ipc_listening *l = &m->body.LISTENING;
+    for (uint32_t i = 0; i < c->listener_count; i++)
+        if (c->listeners[i].kind == l->kind && strcmp(c->listeners[i].address, l->address) == 0)
+            return; /* told again after a later commit */
     if (c->listener_count < CONTROL_MAX_LISTENERS) {
         struct control_listener *to = &c->listeners[c->listener_count++];
         to->kind = l->kind;
         memcpy(to->address, l->address, sizeof to->address);
     }
-    if (l->kind == IPC_LISTEN_ADMIN && m->fd_count == 1) {
-        if (admin_listen(c->admin, m->fds[0]) == 0)
+    if (m->fd_count == 1) {
+        if (admin_listen(c->admin, m->fds[0], l->kind == IPC_LISTEN_LOCAL) == 0)
             m->fd_count = 0; /* given */
         else
             log_event(LOG_ERROR, "admin.listen", "address=%s", l->address);
@@ -143,26 +177,15 @@ static void on_listening(struct control *c, struct ipc_message *m)
     if (c->greeted || !c->manifest)
         return;
     for (uint32_t i = 0; i < c->app_count; i++)
-        greeting_update(c, &c->apps[i]);
+        greeting_update(c, c->apps[i]);
 }
 
 static void on_committed(struct control *c, const struct ipc_message *m)
 {
-    void *base;
-    size_t len;
-    if (c->stats) /* one memory for as long as monitor lives */
-        return;
-    int err = ipc_map_shared(m->fds[0], &base, &len);
-    if (err == 0) {
-        struct stats_header *h = base;
-        if (len >= sizeof *h && h->magic == 0 &&
-            len >= stats_octets(c->manifest->loops * IPC_COUNTER_COPIES, c->app_count))
-            stats_init(base, c->manifest->loops * IPC_COUNTER_COPIES, c->app_count);
-        c->stats = stats_open(base, len);
-        c->stats_octets = len;
-    }
-    if (!c->stats)
-        log_event(LOG_ERROR, "control.counters", "error=\"%s\"", err_text(err ? err : ERR_FORMAT));
+    map_counters(c, m->fds[0], true);
+    for (uint32_t i = 0; c->stats && i < CONTROL_SITE_SLOTS; i++)
+        if (c->slots[i][0])
+            memcpy(stats_name(c->stats, i), c->slots[i], STATS_NAME_OCTETS);
     c->is_committed = true;
     snapshot_wanted(c);
 }
@@ -183,6 +206,10 @@ static void on_message(struct control *c, struct ipc_message *m)
         on_committed(c, m);
     else if (m->type == IPC_INSTANCE)
         instance_told(c, &m->body.INSTANCE);
+    else if (m->type == IPC_RELOAD)
+        reload(c, m->fd_count ? m->fds[0] : -1, m->body.RELOAD.error);
+    else if (m->type == IPC_IN_FORCE)
+        c->in_force = m->body.IN_FORCE.revision;
     else if (m->type == IPC_OUTPUT)
         instance_output(c, &m->body.OUTPUT);
     else {
@@ -227,8 +254,10 @@ static void on_hold_over(struct loop_timer *t)
 static void control_fini(struct control *c)
 {
     admin_free(c->admin);
-    if (c->manifest)
-        instances_fini(c);
+    apps_fini(c);
+    free(c->slots);
+    if (c->stats)
+        munmap(c->stats, c->stats_octets);
     loop_timer_clear(&c->hold);
     if (c->greet.on_due)
         loop_timer_clear(&c->greet);

@@ -89,10 +89,13 @@ void instance_end_text(const struct control_instance *in, char *out, size_t cap)
 /* The instance that tells most about why the app does not start. */
 static const struct control_instance *culprit(const struct control_app *app)
 {
-    const struct control_instance *best = &app->instances[0];
-    for (uint32_t i = 1; i < app->instance_count; i++) {
-        const struct control_instance *in = &app->instances[i];
-        if (in->last.failures > best->last.failures || (in->output && !best->output) ||
+    const struct control_instance *best = NULL;
+    uint64_t version = app_current_version(app);
+    for (uint32_t i = 0; i < app->instance_count; i++) {
+        const struct control_instance *in = app->instances[i];
+        if (in->last.version != version)
+            continue;
+        if (!best || in->last.failures > best->last.failures || (in->output && !best->output) ||
             (in->is_late && !best->is_late))
             best = in;
     }
@@ -122,8 +125,11 @@ static void add_failure(struct buf *b, struct control_app *app)
     const struct control_instance *in = culprit(app);
     const struct manifest_app *a = app->wanted;
     char end[128];
+    if (!in)
+        return;
     instance_end_text(in, end, sizeof end);
-    buf_printf(b, "\n  %.*s does not start: ", SLICE_FMT(a->name));
+    buf_printf(b, "\n  %.*s does not start%s: ", SLICE_FMT(a->name),
+               app_change_is_failing(app) ? " as it was changed; its old instances serve" : "");
     if (in->is_late)
         buf_printf(b, "it runs, but listens neither at PORTICO_SOCKET nor at PORT\n");
     else if (in->last.failures > 1)
@@ -147,27 +153,27 @@ static void add_failure(struct buf *b, struct control_app *app)
 
 static bool is_settled(const struct control_app *app)
 {
-    return app_ready_count(app) == app->instance_count || app_is_failing(app);
+    return app_ready_count(app) >= app->wanted_count || app_is_failing(app);
 }
 
 static void add_apps(struct control *c, struct buf *b)
 {
     size_t width = 0;
     for (uint32_t i = 0; i < c->app_count; i++)
-        if (c->apps[i].wanted->name.len > width)
-            width = c->apps[i].wanted->name.len;
+        if (c->apps[i]->wanted->name.len > width)
+            width = c->apps[i]->wanted->name.len;
     for (uint32_t i = 0; i < c->app_count; i++) {
-        struct control_app *app = &c->apps[i];
+        struct control_app *app = c->apps[i];
         char url[384] = "";
         uint32_t ready = app_ready_count(app);
         main_url(c, app, url, sizeof url);
         buf_printf(b, "    %-*.*s  %s", (int)width, SLICE_FMT(app->wanted->name), url);
-        app->ready_told = ready == app->instance_count;
+        app->ready_told = ready >= app->wanted_count;
         if (app_is_failing(app))
             buf_printf(b, "  does not start%s\n", app->failure_told ? " (see above)" : "");
-        else if (ready < app->instance_count)
+        else if (ready < app->wanted_count)
             buf_printf(b, "  still starting: %u of %u listen at PORTICO_SOCKET or PORT\n", ready,
-                       app->instance_count);
+                       app->wanted_count);
         else
             buf_printf(b, "\n");
     }
@@ -177,7 +183,7 @@ static void add_apps(struct control *c, struct buf *b)
 static bool has_h2c(const struct control_app *app)
 {
     for (uint32_t i = 0; i < app->instance_count; i++)
-        if (app->instances[i].is_ready && app->instances[i].protocol == ROUTE_H2C)
+        if (app->instances[i]->is_ready && app->instances[i]->protocol == ROUTE_H2C)
             return true;
     return false;
 }
@@ -188,10 +194,10 @@ static void add_hints(struct control *c, struct buf *b)
     bool https = listener_of(c, IPC_LISTEN_HTTPS) != NULL, local = false;
     const struct control_listener *admin = listener_of(c, IPC_LISTEN_ADMIN);
     for (uint32_t i = 0; i < c->app_count; i++) {
-        const struct manifest_app *a = c->apps[i].wanted;
+        const struct manifest_app *a = c->apps[i]->wanted;
         local |= a->chain.len == 0;
-        if (https && a->http20_enabled && !a->push_off && has_h2c(&c->apps[i]) &&
-            main_url(c, &c->apps[i], url, sizeof url))
+        if (https && a->http20_enabled && !a->push_off && has_h2c(c->apps[i]) &&
+            main_url(c, c->apps[i], url, sizeof url))
             buf_printf(b, "  See a push arrive:   nghttp -nv --no-verify-peer %s\n", url);
     }
     if (https && local && c->hello.ca_file[0])
@@ -214,8 +220,8 @@ static void greet(struct control *c)
     loop_timer_clear(&c->greet);
     buf_init(&b, loop_pool(c->loop));
     for (uint32_t i = 0; i < c->app_count; i++)
-        if (app_is_failing(&c->apps[i]) && !c->apps[i].failure_told)
-            add_failure(&b, &c->apps[i]);
+        if (app_is_failing(c->apps[i]) && !c->apps[i]->failure_told)
+            add_failure(&b, c->apps[i]);
     buf_printf(&b, "\n  Portico is up.\n\n");
     add_apps(c, &b);
     buf_printf(&b, "\n");
@@ -233,7 +239,7 @@ static bool all_settled(const struct control *c)
 {
     bool wants_url = c->listener_count != 0;
     for (uint32_t i = 0; i < c->app_count; i++)
-        if (!is_settled(&c->apps[i]) || (app_is_failing(&c->apps[i]) && !c->apps[i].failure_told))
+        if (!is_settled(c->apps[i]) || (app_is_failing(c->apps[i]) && !c->apps[i]->failure_told))
             return false;
     return wants_url && c->is_committed;
 }
@@ -242,7 +248,7 @@ static void on_tell(struct loop_timer *t)
 {
     struct control_app *app = CONTAINER_OF(t, struct control_app, tell);
     struct control *c = app->control;
-    if (!app_is_failing(app) || app->failure_told)
+    if ((!app_is_failing(app) && !app_change_is_failing(app)) || app->failure_told)
         return;
     struct buf b;
     buf_init(&b, loop_pool(c->loop));
@@ -257,21 +263,24 @@ void greeting_init(struct control *c)
 {
     loop_timer_init(&c->greet, on_greet);
     loop_timer_set(c->loop, &c->greet, loop_now_us(c->loop) + GREET_MS * 1000);
-    for (uint32_t i = 0; i < c->app_count; i++)
-        loop_timer_init(&c->apps[i].tell, on_tell);
+}
+
+void greeting_app_init(struct control_app *app)
+{
+    loop_timer_init(&app->tell, on_tell);
 }
 
 void greeting_update(struct control *c, struct control_app *app)
 {
-    if (app_is_failing(app)) {
-        app->ready_told = false;
+    if (app_is_failing(app) || app_change_is_failing(app)) {
+        app->ready_told &= !app_is_failing(app);
         if (!app->failure_told && app->tell.due_us == 0)
             loop_timer_set(c->loop, &app->tell, loop_now_us(c->loop) + TELL_MS * 1000);
     }
-    if (app_ready_count(app) == app->instance_count) {
+    if (app_ready_count(app) >= app->wanted_count) {
         bool news = c->greeted && !c->is_resumed && !app->ready_told;
         char url[384];
-        app->failure_told = false;
+        app->failure_told &= app_change_is_failing(app);
         if (news && main_url(c, app, url, sizeof url)) {
             struct buf b;
             buf_init(&b, loop_pool(c->loop));

@@ -28,77 +28,222 @@ const char *route_protocol_name(enum route_protocol p)
     return p == ROUTE_H2C ? "h2c" : "http/1.1";
 }
 
-uint32_t app_ready_count(const struct control_app *app)
+static bool serves(const struct control_instance *in)
+{
+    return in->is_ready && in->last.state != IPC_DRAINING;
+}
+
+static uint32_t ready_count(const struct control_app *app, uint64_t version)
 {
     uint32_t n = 0;
     for (uint32_t i = 0; i < app->instance_count; i++)
-        n += app->instances[i].is_ready && app->instances[i].last.state != IPC_DRAINING;
+        n += serves(app->instances[i]) && app->instances[i]->last.version == version;
     return n;
+}
+
+uint32_t app_ready_count(const struct control_app *app)
+{
+    return ready_count(app, app->serving);
+}
+
+/* It has no use of its own and keeps ending, or cannot start at all. */
+static bool is_failing(const struct control_instance *in)
+{
+    bool no_command = in->was_ended && (in->ended.exit_code == EXIT_NOT_EXECUTABLE ||
+                                        in->ended.exit_code == EXIT_NOT_FOUND);
+    return in->is_late || in->last.failures >= FAILING_AFTER || (in->last.failures && no_command);
 }
 
 bool app_is_failing(const struct control_app *app)
 {
+    bool failing = false;
     if (app_ready_count(app))
         return false;
+    for (uint32_t i = 0; i < app->instance_count; i++)
+        failing |= is_failing(app->instances[i]);
+    return failing;
+}
+
+uint64_t app_current_version(const struct control_app *app)
+{
+    for (uint32_t i = 0; i < app->instance_count; i++)
+        if (app->instances[i]->last.is_current)
+            return app->instances[i]->last.version;
+    return app->serving;
+}
+
+bool app_change_is_failing(const struct control_app *app)
+{
+    uint64_t version = app_current_version(app);
+    bool failing = false;
+    for (uint32_t i = 0; version != app->serving && i < app->instance_count; i++)
+        failing |= app->instances[i]->last.version == version && is_failing(app->instances[i]);
+    return failing;
+}
+
+void app_choose_serving(struct control_app *app)
+{
+    uint64_t current = app_current_version(app), before = app->serving, other = 0;
+    uint32_t others_ready = 0, ready = ready_count(app, current);
+    bool others_run = false;
     for (uint32_t i = 0; i < app->instance_count; i++) {
-        const struct control_instance *in = &app->instances[i];
-        bool no_command = in->was_ended && (in->ended.exit_code == EXIT_NOT_EXECUTABLE ||
-                                            in->ended.exit_code == EXIT_NOT_FOUND);
-        if (in->is_late || in->last.failures >= FAILING_AFTER || (in->last.failures && no_command))
-            return true;
+        const struct control_instance *in = app->instances[i];
+        if (in->is_upstream || in->last.version == current || in->last.state == IPC_DRAINING)
+            continue;
+        others_run = true;
+        others_ready += serves(in);
+        if (other != before)
+            other = in->last.version;
     }
-    return false;
+    if (app->wanted->command.len == 0) {
+        app->serving = 0;
+        return;
+    }
+    if (!others_run || before == current || ready >= app->wanted_count || (ready && !others_ready))
+        app->serving = current;
+    else
+        app->serving = other;
+    if (app->serving == current && others_run && app->retired != current) {
+        struct ipc_retire *m = control_scratch(IPC_RETIRE);
+        ipc_text(m->app, sizeof m->app, app->wanted->name);
+        m->version = app->retired = current;
+        control_send(app->control, IPC_RETIRE, m, -1);
+        log_event(LOG_INFO, "app.changed",
+                  "app=%s version=%lu ready=%u text=\"the new instances "
+                  "have the routes, the old ones end\"",
+                  m->app, current, ready);
+        app->change_told = false;
+    }
 }
 
-static void set_upstream(struct control_instance *in, struct slice address)
+static struct control_instance *instance_new(struct control_app *app, uint32_t index)
 {
-    in->is_upstream = in->is_ready = true;
-    in->last.state = IPC_READY;
-    in->address = address;
-    in->protocol = in->app->wanted->proxy_flag == ROUTE_PROXY_ALL ? ROUTE_H2C : ROUTE_H1;
+    struct control_instance **grown =
+        realloc(app->instances, (app->instance_count + 1) * sizeof(*grown));
+    struct control_instance *in = grown ? calloc(1, sizeof *in) : NULL;
+    if (grown)
+        app->instances = grown;
+    if (!in)
+        return NULL;
+    uint32_t at = app->instance_count++;
+    for (; at && grown[at - 1]->index > index; at--)
+        grown[at] = grown[at - 1];
+    grown[at] = in;
+    in->app = app;
+    in->index = index;
+    return in;
 }
 
-int instances_init(struct control *c)
+static void instance_free(struct control_instance *in)
 {
-    c->app_count = c->manifest->app_count;
-    c->apps = calloc(c->app_count, sizeof *c->apps);
-    if (!c->apps) {
-        c->app_count = 0;
-        return ERR_NOMEM;
-    }
-    for (uint32_t i = 0; i < c->app_count; i++) {
-        struct control_app *app = &c->apps[i];
-        const struct manifest_app *wanted = &c->manifest->apps[i];
-        uint32_t count = wanted->command.len ? wanted->instances : wanted->upstreams.count;
-        app->control = c;
-        app->wanted = wanted;
-        app->slot = i;
-        app->instances = calloc(count, sizeof *app->instances);
-        if (!app->instances)
+    struct control_app *app = in->app;
+    uint32_t at = 0;
+    while (app->instances[at] != in)
+        at++;
+    app->instance_count--;
+    for (; at < app->instance_count; at++)
+        app->instances[at] = app->instances[at + 1];
+    probe_stop(&in->probe);
+    free(in->output);
+    free(in);
+}
+
+/* The addresses of a manifest that goes are not kept. */
+static int set_upstreams(struct control_app *app)
+{
+    const struct manifest_app *wanted = app->wanted;
+    for (uint32_t i = app->instance_count; i-- > 0;)
+        if (app->instances[i]->is_upstream)
+            instance_free(app->instances[i]);
+    for (uint32_t i = 0; wanted->command.len == 0 && i < wanted->upstreams.count; i++) {
+        struct control_instance *in = instance_new(app, i);
+        if (!in)
             return ERR_NOMEM;
-        app->instance_count = count;
-        for (uint32_t j = 0; j < count; j++) {
-            app->instances[j].app = app;
-            app->instances[j].index = j;
-            if (wanted->command.len == 0)
-                set_upstream(&app->instances[j], wanted->upstreams.at[j]);
-        }
+        in->is_upstream = in->is_ready = true;
+        in->last.state = IPC_READY;
+        in->address = wanted->upstreams.at[i];
+        in->protocol = wanted->proxy_flag == ROUTE_PROXY_ALL ? ROUTE_H2C : ROUTE_H1;
     }
     return 0;
 }
 
-void instances_fini(struct control *c)
+static void app_free(struct control_app *app)
 {
-    for (uint32_t i = 0; i < c->app_count; i++) {
-        struct control_app *app = &c->apps[i];
-        for (uint32_t j = 0; j < app->instance_count; j++) {
-            probe_stop(&app->instances[j].probe);
-            free(app->instances[j].output);
-        }
-        if (app->tell.on_due)
-            loop_timer_clear(&app->tell);
-        free(app->instances);
+    while (app->instance_count)
+        instance_free(app->instances[app->instance_count - 1]);
+    loop_timer_clear(&app->tell);
+    free(app->instances);
+    free(app);
+}
+
+struct control_app *app_find(struct control *c, struct slice name)
+{
+    for (uint32_t i = 0; i < c->app_count; i++)
+        if (slice_eq(c->apps[i]->wanted->name, name))
+            return c->apps[i];
+    return NULL;
+}
+
+static bool is_named(void *user, struct slice name)
+{
+    const struct manifest *m = user;
+    for (uint32_t i = 0; i < m->app_count; i++)
+        if (slice_eq(m->apps[i].name, name))
+            return true;
+    return false;
+}
+
+int apps_apply(struct control *c, struct manifest *m)
+{
+    struct control_app **apps = calloc(m->app_count, sizeof(*apps));
+    int err = apps ? 0 : ERR_NOMEM;
+    for (uint32_t i = 0; err == 0 && i < m->app_count; i++)
+        if (!app_find(c, m->apps[i].name) && !(apps[i] = calloc(1, sizeof *apps[i])))
+            err = ERR_NOMEM;
+    if (err) {
+        for (uint32_t i = 0; apps && i < m->app_count; i++)
+            free(apps[i]);
+        free(apps);
+        return err;
     }
+    for (uint32_t i = 0; i < c->app_count; i++)
+        c->apps[i]->is_leaving = true;
+    for (uint32_t i = 0; i < m->app_count; i++) {
+        const struct manifest_app *wanted = &m->apps[i];
+        bool reused;
+        if (apps[i]) {
+            apps[i]->control = c;
+            apps[i]->slot =
+                slot_find(c->slots, CONTROL_SITE_SLOTS, wanted->name, is_named, m, &reused);
+            if (reused)
+                slot_clear(c, apps[i]->slot);
+            greeting_app_init(apps[i]);
+        } else {
+            apps[i] = app_find(c, wanted->name);
+        }
+        apps[i]->is_leaving = false;
+    }
+    for (uint32_t i = 0; i < c->app_count; i++)
+        if (c->apps[i]->is_leaving)
+            app_free(c->apps[i]);
+    free(c->apps);
+    c->apps = apps;
+    c->app_count = m->app_count;
+    for (uint32_t i = 0; i < m->app_count; i++) {
+        apps[i]->wanted = &m->apps[i];
+        apps[i]->wanted_count =
+            m->apps[i].command.len ? m->apps[i].instances : m->apps[i].upstreams.count;
+        if (set_upstreams(apps[i]) != 0)
+            err = ERR_NOMEM;
+        app_choose_serving(apps[i]);
+    }
+    return err;
+}
+
+void apps_fini(struct control *c)
+{
+    for (uint32_t i = 0; i < c->app_count; i++)
+        app_free(c->apps[i]);
     free(c->apps);
     c->apps = NULL;
     c->app_count = 0;
@@ -190,15 +335,11 @@ static void start_probe(struct control_instance *in)
                 &port, &h2_port, on_finding);
 }
 
-static struct control_instance *find(struct control *c, const char *app, uint32_t index)
+static struct control_instance *find(const struct control_app *app, uint32_t index)
 {
-    for (uint32_t i = 0; i < c->app_count; i++)
-        if (slice_eq(c->apps[i].wanted->name, slice_str(app))) {
-            struct control_app *a = &c->apps[i];
-            return index < a->instance_count && !a->instances[index].is_upstream
-                       ? &a->instances[index]
-                       : NULL;
-        }
+    for (uint32_t i = 0; i < app->instance_count; i++)
+        if (app->instances[i]->index == index && !app->instances[i]->is_upstream)
+            return app->instances[i];
     return NULL;
 }
 
@@ -216,17 +357,30 @@ static void note_end(struct control_instance *in)
 
 void instance_told(struct control *c, const struct ipc_instance *i)
 {
-    struct control_instance *in = find(c, i->app, i->index);
-    if (!in) /* of a manifest that was in force before */
+    struct control_app *app = app_find(c, slice_str(i->app));
+    struct control_instance *in = app ? find(app, i->index) : NULL;
+    c->seen = i->sequence;
+    if (i->is_gone) {
+        if (in)
+            instance_free(in);
+        snapshot_wanted(c);
         return;
-    bool was_ready = in->is_ready;
+    }
+    if (!in && app)
+        in = instance_new(app, i->index);
+    if (!in) { /* of a manifest that was in force before: it ends when routes know that */
+        snapshot_wanted(c);
+        return;
+    }
+    bool was_ready = in->is_ready, is_moved = in->last.version && in->last.version != i->version;
     uint32_t old_state = in->last.state;
     if (i->generation != in->last.generation) {
         probe_stop(&in->probe);
         in->is_ready = in->is_late = false;
     }
     in->last = *i;
-    in->is_told = true;
+    if (app->serving == 0)
+        app_choose_serving(app);
     switch ((enum ipc_instance_state)i->state) {
     case IPC_STARTING:
     case IPC_READY:
@@ -248,14 +402,15 @@ void instance_told(struct control *c, const struct ipc_instance *i)
         break;
     }
     if (was_ready != in->is_ready || (old_state == IPC_DRAINING) != (i->state == IPC_DRAINING) ||
-        c->hold.due_us)
+        i->state == IPC_DRAINING || is_moved || c->hold.due_us)
         snapshot_wanted(c);
     greeting_update(c, in->app);
 }
 
 void instance_output(struct control *c, const struct ipc_output *o)
 {
-    struct control_instance *in = find(c, o->app, o->index);
+    const struct control_app *app = app_find(c, slice_str(o->app));
+    struct control_instance *in = app ? find(app, o->index) : NULL;
     if (!in)
         return;
     char *text = strdup(o->text);

@@ -96,8 +96,8 @@ static int per_app(const struct control *c, struct buf *out, const struct row *r
     int err = head(out, r->name, r->type, r->help);
     for (uint32_t i = 0; err == 0 && i < c->app_count; i++)
         err = buf_printf(out, "portico_%s{app=\"%.*s\"} %" PRIu64 "\n", r->name,
-                         SLICE_FMT(c->apps[i].wanted->name),
-                         site_sum(c->stats, c->apps[i].slot, r->at));
+                         SLICE_FMT(c->apps[i]->wanted->name),
+                         site_sum(c->stats, c->apps[i]->slot, r->at));
     return err;
 }
 
@@ -108,8 +108,8 @@ static int per_app_and_label(const struct control *c, struct buf *out, const str
         for (unsigned j = 0; err == 0 && j < g->count; j++)
             err = buf_printf(
                 out, "portico_%s{app=\"%.*s\",%s=\"%s\"} %" PRIu64 "\n", g->name,
-                SLICE_FMT(c->apps[i].wanted->name), g->label, g->value(j),
-                site_sum(c->stats, c->apps[i].slot, g->at + j * sizeof(_Atomic uint64_t)));
+                SLICE_FMT(c->apps[i]->wanted->name), g->label, g->value(j),
+                site_sum(c->stats, c->apps[i]->slot, g->at + j * sizeof(_Atomic uint64_t)));
     return err;
 }
 
@@ -118,8 +118,8 @@ static int durations(const struct control *c, struct buf *out)
     int err = head(out, "request_duration_seconds", "histogram",
                    "From the request head to the end of the response.");
     for (uint32_t i = 0; err == 0 && i < c->app_count; i++) {
-        struct slice app = c->apps[i].wanted->name;
-        uint32_t slot = c->apps[i].slot;
+        struct slice app = c->apps[i]->wanted->name;
+        uint32_t slot = c->apps[i]->slot;
         uint64_t below = 0;
         for (unsigned b = 0; err == 0 && b <= HISTOGRAM_BUCKETS; b++) {
             below += site_sum(c->stats, slot,
@@ -169,20 +169,20 @@ static int instances(const struct control *c, struct buf *out)
     int err = head(out, "instances", "gauge", "Instances by state.");
     for (uint32_t i = 0; i < c->app_count; i++)
         for (unsigned state = 0; err == 0 && state <= IPC_BACKOFF; state++) {
-            const struct control_app *app = &c->apps[i];
+            const struct control_app *app = c->apps[i];
             unsigned n = 0;
             for (uint32_t j = 0; j < app->instance_count; j++)
-                n += app->instances[j].last.state == state;
+                n += app->instances[j]->last.state == state;
             err = buf_printf(out, "portico_instances{app=\"%.*s\",state=\"%s\"} %u\n",
                              SLICE_FMT(app->wanted->name), instance_state_name(state), n);
         }
     if (err == 0)
         err = head(out, "instance_restarts_total", "counter", "Starts after the first.");
     for (uint32_t i = 0; i < c->app_count; i++)
-        for (uint32_t j = 0; err == 0 && j < c->apps[i].instance_count; j++)
+        for (uint32_t j = 0; err == 0 && j < c->apps[i]->instance_count; j++)
             err = buf_printf(out, "portico_instance_restarts_total{app=\"%.*s\",index=\"%u\"} %u\n",
-                             SLICE_FMT(c->apps[i].wanted->name), j,
-                             c->apps[i].instances[j].last.restarts);
+                             SLICE_FMT(c->apps[i]->wanted->name), j,
+                             c->apps[i]->instances[j]->last.restarts);
     return err;
 }
 

@@ -14,7 +14,7 @@ static uint32_t site_flags(const struct control_app *app)
            (a->websockets_enabled ? ROUTE_WEBSOCKETS : 0u) | (a->command.len ? ROUTE_MANAGED : 0u) |
            (app_is_failing(app) ? ROUTE_FAILING : 0u) | (a->https_only ? ROUTE_HTTPS_ONLY : 0u) |
            (a->push_off ? ROUTE_PUSH_OFF : 0u) | (a->xff_port ? ROUTE_XFF_PORT : 0u) |
-           (app->slot == 0 ? ROUTE_DEFAULT : 0u);
+           (app == app->control->apps[0] ? ROUTE_DEFAULT : 0u);
 }
 
 static enum route_instance_state state_of(const struct control_instance *in)
@@ -48,11 +48,15 @@ static int add_site(struct route_builder *b, const struct control_app *app, uint
     int err = route_builder_site(b, a->name, &site);
     for (uint32_t i = 0; err == 0 && i < a->hosts.count; i++)
         err = route_builder_host(b, a->hosts.at[i]);
-    for (uint32_t i = 0; err == 0 && i < app->instance_count; i++) {
-        const struct control_instance *in = &app->instances[i];
+    for (uint32_t i = 0, n = 0; err == 0 && i < app->instance_count; i++) {
+        const struct control_instance *in = app->instances[i];
         char id[IPC_NAME_OCTETS + 16];
         if (in->address.len == 0)
             continue; /* it has never been found: there is nothing that could be said of it */
+        if (!in->is_upstream && in->last.version != app->serving)
+            continue; /* not yet, or not any more */
+        if (++n > ROUTE_MAX_INSTANCES)
+            break;
         snprintf(id, sizeof id, "%.*s/%u", SLICE_FMT(a->name), in->index);
         err = route_builder_instance(b, slice_str(id), in->address, in->address_h2, state_of(in),
                                      in->protocol);
@@ -67,7 +71,7 @@ static int build(struct control *c, uint64_t revision, void **octets_out, size_t
         return ERR_NOMEM;
     int err = 0;
     for (uint32_t i = 0; err == 0 && i < c->app_count; i++)
-        err = add_site(b, &c->apps[i], c->manifest->loops);
+        err = add_site(b, c->apps[i], c->manifest->loops);
     for (uint32_t i = 0; err == 0 && i < c->manifest->trusted_proxies.count; i++)
         err = route_builder_trusted_proxy(b, &c->manifest->trusted_proxies.at[i]);
     *octets_out = err ? NULL : route_builder_finish(b, len_out);
@@ -90,10 +94,11 @@ static bool must_hold(const struct control *c)
     if (c->hold.due_us == 0)
         return false;
     for (uint32_t i = 0; i < c->app_count; i++)
-        for (uint32_t j = 0; j < c->apps[i].instance_count; j++) {
-            const struct control_instance *in = &c->apps[i].instances[j];
-            if (!in->is_upstream && !in->is_told)
-                return true;
+        if (c->apps[i]->instance_count < c->apps[i]->wanted_count)
+            return true; /* monitor has not spoken of them yet */
+    for (uint32_t i = 0; i < c->app_count; i++)
+        for (uint32_t j = 0; j < c->apps[i]->instance_count; j++) {
+            const struct control_instance *in = c->apps[i]->instances[j];
             if (in->last.state == IPC_READY && !in->is_ready && probe_is_running(&in->probe))
                 return true;
         }
@@ -108,8 +113,11 @@ void snapshot_task(struct loop_task *t)
     if (!c->publish_wanted || !c->is_committed || must_hold(c))
         return;
     c->publish_wanted = false;
+    for (uint32_t i = 0; i < c->app_count; i++)
+        app_choose_serving(c->apps[i]);
     struct ipc_snapshot *m = control_scratch(IPC_SNAPSHOT);
     m->revision = ++c->revision;
+    m->seen = c->seen;
     int err = build(c, m->revision, &octets, &len);
     int fd = err ? err : ipc_sealed_memfd("portico-routes", octets, len);
     free(octets);

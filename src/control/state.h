@@ -12,6 +12,8 @@
 
 #define CONTROL_MAGIC         0x4c525443u /* "CTRL" */
 #define CONTROL_MAX_LISTENERS 48
+/* Fixed, so that apps may come without a new memory for the counters; unused ones cost nothing. */
+#define CONTROL_SITE_SLOTS 1024u
 
 struct control_app;
 struct admin;
@@ -19,9 +21,9 @@ struct admin;
 struct control_instance {
     struct control_app *app;
     uint32_t index;
-    struct ipc_instance last;  /* monitor's latest word; generation 0: none yet */
-    bool is_ready;             /* in this generation: found and put into the routes */
-    bool is_upstream, is_told; /* told: monitor has spoken of it */
+    struct ipc_instance last; /* monitor's latest word; generation 0: none yet */
+    bool is_ready;            /* in this generation: found and put into the routes */
+    bool is_upstream;
     struct probe probe;
     struct slice address; /* of the routes: lies in address_text, or in the manifest */
     struct slice address_h2;
@@ -41,10 +43,14 @@ struct control_app {
     struct control *control;
     const struct manifest_app *wanted;
     uint32_t slot;
-    struct control_instance *instances;
+    uint32_t wanted_count;               /* instances; by the manifest, or by `portico scale` */
+    struct control_instance **instances; /* of all versions, by index */
     uint32_t instance_count;
+    uint64_t serving;       /* the version that has the routes; 0: none yet */
+    uint64_t retired;       /* up to this version monitor was told that it has them */
     struct loop_timer tell; /* a failure is told a little later, when its output has come, too */
-    bool failure_told, ready_told;
+    bool failure_told, ready_told, change_told;
+    bool is_leaving; /* of a reload under way: the new manifest does not name it */
 };
 
 struct control_listener {
@@ -72,9 +78,12 @@ struct control {
     bool is_resumed; /* an earlier control had committed; its instances may still serve */
     struct control_listener listeners[CONTROL_MAX_LISTENERS];
     uint32_t listener_count;
-    struct control_app *apps;
+    struct control_app **apps;
     uint32_t app_count;
-    struct stats_header *stats; /* NULL: none yet */
+    char (*slots)[STATS_NAME_OCTETS]; /* names of the apps that the counters' slots belong to */
+    uint64_t seen;                    /* sequence of monitor's last word about an instance */
+    uint64_t in_force;                /* revision of the routes that edge uses */
+    struct stats_header *stats;       /* NULL: none yet */
     size_t stats_octets;
     uint64_t revision;
     struct loop_task publish;
@@ -102,9 +111,28 @@ void wanted_send(struct control *c);
 void snapshot_wanted(struct control *c);
 void snapshot_task(struct loop_task *t);
 
+/* reload.c: the manifest again; errors are told, and then nothing has changed.
+ * fd  borrowed, -1: error says why there is none */
+void reload(struct control *c, int fd, int error);
+/* Zero the counters of a slot that another app takes over.  Harmless without counters. */
+void slot_clear(struct control *c, uint32_t slot);
+/* The slot of an app's name: the one it has; a fresh one; else one whose app is not named any more.
+ * names  the table, count entries; in_use(user, name) tells whether an app of that name is named
+ * return  its index; name is written there, and *reused_out tells whether another app had it */
+uint32_t slot_find(char (*names)[STATS_NAME_OCTETS], uint32_t count, struct slice name,
+                   bool (*in_use)(void *user, struct slice name), void *user, bool *reused_out);
+
 /* instance.c */
-int instances_init(struct control *c);
-void instances_fini(struct control *c);
+/* c->apps as c->manifest has them: those of the same name stay, with their instances.
+ * return  0 or ERR_NOMEM (then nothing has changed) */
+int apps_apply(struct control *c, struct manifest *m);
+void apps_fini(struct control *c);
+/* Which of its versions has the routes; tells monitor when that changed. */
+void app_choose_serving(struct control_app *app);
+uint64_t app_current_version(const struct control_app *app);
+/* New instances were started in place of those that serve, and keep failing. */
+bool app_change_is_failing(const struct control_app *app);
+struct control_app *app_find(struct control *c, struct slice name); /* NULL: none */
 void instance_told(struct control *c, const struct ipc_instance *i);
 void instance_output(struct control *c, const struct ipc_output *o);
 uint32_t app_ready_count(const struct control_app *app);
@@ -113,6 +141,7 @@ bool app_is_failing(const struct control_app *app);
 
 /* greeting.c: lines for the person at the terminal. */
 void greeting_init(struct control *c);
+void greeting_app_init(struct control_app *app);
 /* Something about app changed. */
 void greeting_update(struct control *c, struct control_app *app);
 /* "https://gallery.localhost:8443/" of the app's first host; false: no listener for it yet */

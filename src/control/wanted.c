@@ -45,15 +45,16 @@ static void send_certificate(struct control *c, const struct control_app *app)
     control_send(c, IPC_CERTIFICATE, m, -1);
 }
 
-static void send_app(struct control *c, const struct manifest_app *a)
+static void send_app(struct control *c, const struct control_app *app)
 {
+    const struct manifest_app *a = app->wanted;
     if (a->command.len == 0)
         return;
     struct ipc_app *m = control_scratch(IPC_APP);
     TEXT(m->name, a->name);
     TEXT(m->directory, a->directory);
     TEXT(m->command, a->command);
-    m->instances = a->instances;
+    m->instances = app->wanted_count;
     m->h2_only_port = a->proxy_flag == ROUTE_PROXY_GRPC;
     cut(m->where, sizeof m->where, a->where);
     control_send(c, IPC_APP, m, -1);
@@ -69,13 +70,13 @@ void wanted_send(struct control *c)
     send_listens(c);
     /* Without a TLS listener nobody would see a certificate. */
     for (uint32_t i = 0; c->manifest->listens[IPC_LISTEN_HTTPS].count && i < c->app_count; i++)
-        send_certificate(c, &c->apps[i]);
+        send_certificate(c, c->apps[i]);
     for (uint32_t i = 0; i < c->app_count; i++)
-        send_app(c, c->apps[i].wanted);
+        send_app(c, c->apps[i]);
     struct ipc_commit *m = control_scratch(IPC_COMMIT);
     m->revision = ++c->revision;
     m->loops = c->manifest->loops;
-    m->site_slots = c->app_count;
+    m->site_slots = CONTROL_SITE_SLOTS;
     m->counters_octets = (uint32_t)stats_octets(m->loops * IPC_COUNTER_COPIES, m->site_slots);
     TEXT(m->access_log, c->manifest->access_log);
     control_send(c, IPC_COMMIT, m, -1);

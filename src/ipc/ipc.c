@@ -35,6 +35,8 @@ static const struct {
     X(ENV, ipc_env, text)                      \
     X(COMMIT, ipc_commit, access_log)          \
     X(INSTANCE_READY, ipc_instance_ready, app) \
+    X(ROLL, ipc_roll, app)                     \
+    X(RETIRE, ipc_retire, app)                 \
     X(HELLO, ipc_hello, data)                  \
     X(HELLO, ipc_hello, ca_file)               \
     X(LISTENING, ipc_listening, address)       \

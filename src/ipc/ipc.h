@@ -16,7 +16,12 @@
  * needs no locked instruction; each edge writes copies of its own and control adds them up. */
 #define IPC_COUNTER_COPIES 4
 
-enum ipc_listen_kind { IPC_LISTEN_HTTPS, IPC_LISTEN_HTTP, IPC_LISTEN_ADMIN };
+enum ipc_listen_kind {
+    IPC_LISTEN_HTTPS,
+    IPC_LISTEN_HTTP,
+    IPC_LISTEN_ADMIN,
+    IPC_LISTEN_LOCAL /* admin.sock of the data directory: monitor's own, nobody asks for it */
+};
 
 /* control -> monitor */
 struct ipc_listen { /* one address to listen at; before the first commit */
@@ -52,6 +57,14 @@ struct ipc_commit { /* the wanted state is complete: apps not named since the la
 };
 struct ipc_snapshot { /* with one descriptor: the sealed memfd */
     uint64_t revision;
+    uint64_t seen; /* sequence of the last ipc_instance that it knows of */
+};
+struct ipc_roll { /* start new instances of the app beside those there are */
+    char app[IPC_NAME_OCTETS];
+};
+struct ipc_retire { /* this version of the app has the routes: the others may end */
+    char app[IPC_NAME_OCTETS];
+    uint64_t version;
 };
 struct ipc_instance_ready { /* control's probe succeeded: resets the back-off */
     char app[IPC_NAME_OCTETS];
@@ -61,10 +74,16 @@ struct ipc_stop { /* end everything: drain, stop workers, exit with this code */
     uint32_t exit_code;
 };
 
+/* both ways; control asks with it, monitor answers (or begins, at SIGHUP) with the manifest */
+struct ipc_reload {
+    int32_t error; /* errno, when it comes without a descriptor */
+};
+
 /* monitor -> control */
 struct ipc_hello { /* first: with the counters' memfd if there is one already (a restart) */
     uint32_t restarted;
     uint32_t as_root;              /* 1: workers have users of their own */
+    uint32_t owner;                /* the user that started Portico */
     char data[IPC_PATH_OCTETS];    /* the data directory, absolute */
     char ca_file[IPC_PATH_OCTETS]; /* the local authority's certificate */
 };
@@ -84,8 +103,12 @@ enum ipc_instance_state {
     IPC_BACKOFF,
 };
 struct ipc_instance {
+    uint64_t sequence; /* counts these messages */
     char app[IPC_NAME_OCTETS];
-    uint32_t index;
+    uint32_t index;      /* the number of its slot: fixed, while the instance is wanted */
+    uint64_t version;    /* of the app: a change of its words is a new one */
+    uint32_t is_current; /* 1: of the latest version */
+    uint32_t is_gone;    /* 1: the slot is no more */
     uint32_t generation; /* counts starts */
     uint32_t state;      /* enum ipc_instance_state */
     int32_t pid;         /* also the id of its process group; 0: none */
@@ -97,6 +120,9 @@ struct ipc_instance {
     uint64_t ran_ms;
     uint32_t restarts, failures; /* failures in a row: exits before READY or just after */
     uint32_t retry_in_ms;        /* BACKOFF: when it is started again */
+};
+struct ipc_in_force { /* edge routes by this snapshot */
+    uint64_t revision;
 };
 struct ipc_output { /* the last lines of an instance that failed */
     char app[IPC_NAME_OCTETS];
@@ -151,6 +177,10 @@ struct ipc_edge_drained {
     X(SNAPSHOT, ipc_snapshot, 1, 1)                 \
     X(INSTANCE_READY, ipc_instance_ready, 0, 0)     \
     X(STOP, ipc_stop, 0, 0)                         \
+    X(ROLL, ipc_roll, 0, 0)                         \
+    X(RETIRE, ipc_retire, 0, 0)                     \
+    X(RELOAD, ipc_reload, 0, 1)                     \
+    X(IN_FORCE, ipc_in_force, 0, 0)                 \
     X(HELLO, ipc_hello, 0, 1)                       \
     X(LISTENING, ipc_listening, 0, 1)               \
     X(COMMITTED, ipc_committed, 1, 1)               \

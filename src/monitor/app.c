@@ -169,9 +169,8 @@ static void on_prepared(struct child *c, int code, int signal)
             close(fd);
     }
     output_end(&a->preparing_output);
-    a->is_prepared = code == 0 && !a->discard_copy;
-    bool failed = code != 0 && !a->discard_copy;
-    a->discard_copy = false;
+    a->is_prepared = code == 0;
+    bool failed = code != 0;
     if (a->monitor->stop != STOP_NOT) {
         monitor_stop_step(a->monitor);
         return;
@@ -270,7 +269,11 @@ int app_prepare(struct app *a, char *error_out, size_t cap)
     if (r < 0)
         return r;
     if (a->monitor->as_root) {
-        if (!FILES_FMT(a->directory, "%s/apps/%s/site", a->monitor->data, a->wanted.name)) {
+        char number[16] = "";
+        if (a->site)
+            snprintf(number, sizeof number, ".%u", a->site);
+        if (!FILES_FMT(a->directory, "%s/apps/%s/site%s", a->monitor->data, a->wanted.name,
+                       number)) {
             snprintf(error_out, cap, "the data directory's name is too long");
             return ERR_SYS;
         }

@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -55,11 +56,13 @@ static int open_pair(const struct monitor *m, struct certificate *c, int fds[2])
                 error == EINVAL ? "not a file" : strerror(error));
         return ERR_SYS;
     }
-    int64_t mtime_ns = (int64_t)st[0].st_mtim.tv_sec * 1000000000 + st[0].st_mtim.tv_nsec;
-    if (c->ino != st[0].st_ino || c->mtime_ns != mtime_ns)
-        c->is_new = true;
-    c->ino = st[0].st_ino;
-    c->mtime_ns = mtime_ns;
+    for (int i = 0; i < 2; i++) {
+        int64_t mtime_ns = (int64_t)st[i].st_mtim.tv_sec * 1000000000 + st[i].st_mtim.tv_nsec;
+        if (c->ino[i] != st[i].st_ino || c->mtime_ns[i] != mtime_ns)
+            c->is_new = true;
+        c->ino[i] = st[i].st_ino;
+        c->mtime_ns[i] = mtime_ns;
+    }
     return 0;
 }
 
@@ -102,6 +105,10 @@ static void ready(struct monitor *m)
         return;
     }
     m->certificates_ready = true;
+    if (!first && m->snapshot_fd >= 0) { /* it was held back, or names what came anew */
+        struct ipc_snapshot b = {.revision = m->snapshot_revision};
+        edges_send(m, IPC_SNAPSHOT, &b, &m->snapshot_fd, 1);
+    }
     if (first) {
         workers_start(m);
         edge_start(m);
@@ -222,8 +229,8 @@ int cert_apply(struct monitor *m, struct wanted *w)
         if (old < m->certificate_count &&
             wanted_certificate_eq(&m->certificates[old].wanted, &to[i].wanted)) {
             to[i].is_new = m->certificates[old].is_new;
-            to[i].ino = m->certificates[old].ino;
-            to[i].mtime_ns = m->certificates[old].mtime_ns;
+            memcpy(to[i].ino, m->certificates[old].ino, sizeof to[i].ino);
+            memcpy(to[i].mtime_ns, m->certificates[old].mtime_ns, sizeof to[i].mtime_ns);
         } else {
             changed = true;
         }
@@ -235,6 +242,8 @@ int cert_apply(struct monitor *m, struct wanted *w)
     m->certificate_count = count;
     if (changed || !m->certificates_ready)
         run_authority(m);
+    else if (!m->authority.pid)
+        ready(m); /* files of others may have been replaced */
     return 0;
 }
 

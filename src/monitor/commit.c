@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A commit of control's: what it wants is complete. */
 #include "monitor/state.h"
+#include "monitor/files.h"
 #include "base/err.h"
 #include "base/log.h"
 
@@ -8,7 +9,9 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 int commit_open_access_log(const struct monitor *m)
@@ -76,6 +79,29 @@ static int make_counters(struct monitor *m, const struct ipc_commit *c)
     return 0;
 }
 
+/* For `portico status` and its like: who connects is known by the kernel's word.
+ * return  -1 when there is none: told, and everything else goes on */
+static int open_admin_socket(const struct monitor *m)
+{
+    struct sockaddr_un a = {.sun_family = AF_UNIX};
+    int fd = -1;
+    bool fits = FILES_FMT(a.sun_path, "%s/admin.sock", m->data);
+    if (fits) {
+        unlink(a.sun_path);
+        fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+        mode_t before = umask(0177);
+        bool ok = fd >= 0 && bind(fd, (struct sockaddr *)&a, sizeof a) == 0 && listen(fd, 64) == 0;
+        umask(before);
+        if (ok)
+            return fd;
+    }
+    log_event(LOG_WARN, "monitor.admin", "socket=\"%s/admin.sock\" error=\"%s\"", m->data,
+              fits ? strerror(errno) : "the name is too long for a socket; use a shorter --data");
+    if (fd >= 0)
+        close(fd);
+    return -1;
+}
+
 /* What is held for life is made once.  A compromised control must not be able to have more files
  * opened or ports bound by us later, so these settings are taken from the first commit only. */
 static int first(struct monitor *m, const struct ipc_commit *c)
@@ -93,6 +119,7 @@ static int first(struct monitor *m, const struct ipc_commit *c)
         fprintf(stderr, "portico: cannot make the counters: %s\n", strerror(errno));
         return ERR_SYS;
     }
+    m->admin_fd = open_admin_socket(m);
     m->is_committed = true;
     return 0;
 }
@@ -125,6 +152,10 @@ static bool later(struct monitor *m, const struct ipc_commit *c)
 
 static void tell_control(struct monitor *m, const struct ipc_commit *c)
 {
+    if (m->admin_fd >= 0) {
+        struct ipc_listening b = {.kind = IPC_LISTEN_LOCAL, .address = "admin.sock"};
+        channel_send(&m->control.channel, IPC_LISTENING, &b, &m->admin_fd, 1);
+    }
     for (uint32_t i = 0; i < m->listener_count; i++) {
         const struct listener *l = &m->listeners[i];
         struct ipc_listening b = {.kind = l->kind};
@@ -162,6 +193,8 @@ int commit_apply(struct monitor *m, const struct ipc_commit *c, char *error_out,
     tell_control(m, c);
     m->control_synced = true;
     workers_announce(m);
+    if (m->reload_wanted)
+        control_reload(m);
     workers_start(m);
     edge_start(m);
     return 0;

@@ -90,6 +90,27 @@ static uint32_t free_copy(const struct monitor *m)
     return copy;
 }
 
+/* An instance may end when no edge routes to it any more, one that drains neither. */
+static void on_revision(struct role *r, uint64_t revision)
+{
+    struct monitor *m = r->monitor;
+    struct ipc_in_force b = {.revision = revision};
+    uint64_t least = UINT64_MAX;
+    log_event(LOG_DEBUG, "edge.up", "pid=%d revision=%llu", (int)r->child.pid,
+              (unsigned long long)revision);
+    if (m->sent[revision % MONITOR_SENT].revision == revision)
+        r->seen = m->sent[revision % MONITOR_SENT].seen;
+    LIST_FOR(node, &m->edges)
+    {
+        const struct role *each = role_of(node);
+        if (each->child.pid && (each->is_up || each == r) && each->seen < least)
+            least = each->seen;
+    }
+    workers_in_force(m, least);
+    if (r == m->edge && m->control_synced)
+        channel_send(&m->control.channel, IPC_IN_FORCE, &b, NULL, 0);
+}
+
 static void on_up(struct role *r)
 {
     struct monitor *m = r->monitor;
@@ -124,8 +145,7 @@ static void on_message(struct channel *c, struct ipc_message *b, int error)
     }
     switch (b->type) {
     case IPC_EDGE_UP:
-        log_event(LOG_DEBUG, "edge.up", "revision=%llu",
-                  (unsigned long long)b->body.EDGE_UP.revision);
+        on_revision(r, b->body.EDGE_UP.revision);
         on_up(r);
         break;
     case IPC_EDGE_DRAINED:
@@ -157,6 +177,7 @@ static void on_exit_(struct child *child, int code, int signal)
     role_log_exit(r, code, signal);
     bool was_up = r->is_up;
     r->is_up = false;
+    r->seen = 0;
     if (r != m->edge) {
         struct ipc_edge_copy_free b = {.copy = r->copy};
         bool was_told = r->is_told;

@@ -73,6 +73,10 @@ static void on_signal(struct watch *w, uint32_t events)
     case SIGUSR2:
         upgrade_begin(m);
         break;
+    case SIGHUP:
+        log_event(LOG_INFO, "monitor.reload", "manifest=\"%s\"", m->manifest);
+        control_reload(m);
+        break;
     default:
         on_stop_signal(m, (int)info.ssi_signo);
         break;
@@ -242,6 +246,7 @@ static void init(struct monitor *m, const struct monitor_options *options)
     m->options = options;
     m->as_root = geteuid() == 0;
     m->notify_fd = m->lock_fd = m->counters_fd = m->snapshot_fd = m->access_fd = -1;
+    m->admin_fd = -1;
     m->signal_watch.fd = -1;
     list_init(&m->apps);
     map_init(&m->apps_by_name);
@@ -361,7 +366,10 @@ static void fini(struct monitor *m)
         rmdir(run);
     if (m->users.path[0])
         users_close(&m->users);
-    const int fds[] = {m->counters_fd, m->snapshot_fd, m->access_fd, m->signal_watch.fd};
+    if (m->admin_fd >= 0 && FILES_FMT(run, "%s/admin.sock", m->data))
+        unlink(run);
+    const int fds[] = {m->counters_fd, m->snapshot_fd, m->access_fd, m->admin_fd,
+                       m->signal_watch.fd};
     watch_remove(&m->poller, &m->signal_watch);
     for (size_t i = 0; i < sizeof fds / sizeof fds[0]; i++)
         if (fds[i] >= 0)

@@ -163,8 +163,10 @@ static void certificates(struct walk *w, struct monitor *m)
     }
     for (uint32_t i = 0; i < n; i++) {
         certificate(w, &m->certificates[i].wanted);
-        NUMBER(w, m->certificates[i].ino);
-        NUMBER(w, m->certificates[i].mtime_ns);
+        for (int f = 0; f < 2; f++) {
+            NUMBER(w, m->certificates[i].ino[f]);
+            NUMBER(w, m->certificates[i].mtime_ns[f]);
+        }
     }
     FLAG(w, m->certificates_ready);
     FLAG(w, m->authority_again);
@@ -230,13 +232,17 @@ static void process(struct walk *w, struct process *p)
     descriptor(w, &p->fd);
 }
 
-static void instance(struct walk *w, struct app *a, uint32_t index)
+static void instance(struct walk *w, struct app *a, uint32_t place)
 {
-    struct instance *i = a->instances[index];
+    struct instance *i = a->instances[place];
+    uint32_t index = i ? i->index : 0;
     struct process p = {.fd = -1};
     uint64_t due_us = 0;
+    NUMBER(w, index);
+    if (index >= MONITOR_MAX_SLOTS)
+        fail(w, ERR_FORMAT);
     if (is_reading(w)) {
-        i = instance_new(a, index);
+        i = w->error ? NULL : instance_new(a, place, index);
         if (!i) {
             fail(w, ERR_NOMEM);
             return;
@@ -246,6 +252,7 @@ static void instance(struct walk *w, struct app *a, uint32_t index)
         due_us = i->timer.due_us;
     }
     FLAG(w, i->is_wanted);
+    FLAG(w, i->is_released);
     life(w, &i->life);
     process(w, &p);
     NUMBER(w, due_us);
@@ -264,11 +271,14 @@ static void instance(struct walk *w, struct app *a, uint32_t index)
 static void app(struct walk *w, struct monitor *m, struct app *a)
 {
     struct process p = {.fd = -1};
+    struct app *before = NULL;
+    uint64_t version = 0, is_current = 0;
     if (is_reading(w)) {
         struct wanted_app wanted;
         memset(&wanted, 0, sizeof wanted);
         wanted_app(w, &wanted);
         uint64_t uid = number(w, 0);
+        before = map_get(&m->apps_by_name, slice_str(wanted.name));
         a = w->error ? NULL : app_add(m, &wanted, (uid_t)uid);
         wanted_app_fini(&wanted);
         if (!a) {
@@ -279,10 +289,18 @@ static void app(struct walk *w, struct monitor *m, struct app *a)
         p = (struct process){a->preparing.pid, a->preparing_watch.fd};
         wanted_app(w, &a->wanted);
         number(w, a->uid);
+        version = a->version;
+        is_current = map_get(&m->apps_by_name, slice_str(a->wanted.name)) == a;
     }
+    NUMBER(w, version);
+    NUMBER(w, is_current);
+    NUMBER(w, a->site);
+    if (a->site >= MONITOR_MAX_VERSIONS)
+        fail(w, ERR_FORMAT);
+    if (is_reading(w))
+        app_resume_version(a, version, is_current ? NULL : before);
     FLAG(w, a->is_wanted);
     FLAG(w, a->is_prepared);
-    FLAG(w, a->discard_copy);
     ARRAY(w, a->directory);
     ARRAY(w, a->home);
     process(w, &p);
@@ -392,6 +410,9 @@ static void monitor(struct walk *w, struct monitor *m)
     descriptor(w, &m->counters_fd);
     descriptor(w, &m->snapshot_fd);
     descriptor(w, &m->access_fd);
+    descriptor(w, &m->admin_fd);
+    NUMBER(w, m->versions);
+    NUMBER(w, m->told);
     NUMBER(w, m->snapshot_revision);
     ARRAY(w, m->access_log);
     m->listener_count = count(w, m->listener_count, LISTEN_MAX_ADDRESSES);

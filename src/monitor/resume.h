@@ -9,7 +9,7 @@
 
 #include <stdbool.h>
 
-#define RESUME_VERSION 1u
+#define RESUME_VERSION 2u
 
 struct monitor;
 

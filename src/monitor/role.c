@@ -128,7 +128,11 @@ static void take_snapshot(struct monitor *m, const struct ipc_message *b)
     m->snapshot_fd = b->fds[0];
     m->snapshot_revision = b->body.SNAPSHOT.revision;
     m->awaits_control = false;
-    edges_send(m, IPC_SNAPSHOT, &b->body.SNAPSHOT, &m->snapshot_fd, 1);
+    m->sent[m->snapshot_revision % MONITOR_SENT].revision = m->snapshot_revision;
+    m->sent[m->snapshot_revision % MONITOR_SENT].seen = b->body.SNAPSHOT.seen;
+    /* While certificates are being made that it may name, cert.c sends it after them. */
+    if (!m->authority.pid || !m->certificates_ready)
+        edges_send(m, IPC_SNAPSHOT, &b->body.SNAPSHOT, &m->snapshot_fd, 1);
     edge_start(m);
 }
 
@@ -165,6 +169,16 @@ static void on_control_message(struct channel *c, struct ipc_message *b, int err
         return;
     case IPC_INSTANCE_READY:
         worker_probed(m, &b->body.INSTANCE_READY);
+        break;
+    case IPC_ROLL:
+        if (m->control_synced)
+            workers_roll(m, b->body.ROLL.app);
+        break;
+    case IPC_RETIRE:
+        workers_retire(m, &b->body.RETIRE);
+        break;
+    case IPC_RELOAD:
+        control_reload(m);
         break;
     case IPC_STOP:
         monitor_stop(m, (int)(b->body.STOP.exit_code & 0xff));
@@ -209,6 +223,22 @@ static void on_control_exit(struct child *child, int code, int signal)
     role_respawn_later(r);
 }
 
+void control_reload(struct monitor *m)
+{
+    struct ipc_reload b = {0};
+    if (m->stop != STOP_NOT)
+        return;
+    m->reload_wanted = !m->control_synced;
+    if (m->reload_wanted)
+        return;
+    /* By path: an editor puts a new file in the place of the old one. */
+    int fd = open(m->manifest, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    b.error = fd < 0 ? errno : 0;
+    channel_send(&m->control.channel, IPC_RELOAD, &b, &fd, fd >= 0);
+    if (fd >= 0)
+        close(fd);
+}
+
 static void on_control_timer(struct timer *t)
 {
     control_start(LIST_ENTRY(t, struct role, timer)->monitor);
@@ -244,6 +274,7 @@ void control_start(struct monitor *m)
     memset(&hello, 0, sizeof hello);
     hello.restarted = r->deaths > 0 || m->is_committed;
     hello.as_root = m->as_root;
+    hello.owner = geteuid();
     memcpy(hello.data, m->data, sizeof hello.data);
     if (!FILES_FMT(hello.ca_file, "%s/tls/ca.crt", m->data))
         hello.ca_file[0] = 0;

@@ -20,7 +20,11 @@
 
 #define MONITOR_DRAIN_MS     10000u /* edge may finish exchanges at the end */
 #define MONITOR_TERM_MS      5000u  /* from SIGTERM to SIGKILL, a worker */
-#define MONITOR_GRACE_MS     500u   /* from DRAINING to SIGTERM: until routes avoid it */
+#define MONITOR_ROUTES_MS    10000u /* from DRAINING to SIGTERM at most, if no routes avoid it */
+#define MONITOR_GRACE_MS     500u   /* from then to SIGTERM: requests under way may end */
+#define MONITOR_SENT         64u    /* snapshots whose acknowledgement may be under way */
+#define MONITOR_MAX_VERSIONS 8u     /* of an app, that run or end at a time */
+#define MONITOR_MAX_SLOTS    1024u  /* numbers of an app's slots */
 #define MONITOR_ROLE_TERM_MS 2000u  /* the same for control */
 #define MONITOR_EARLY_DEATHS 3u     /* of control before its first commit */
 /* The old edge of an upgrade: WebSockets and long downloads have so long to end. */
@@ -39,8 +43,11 @@ struct environment {
 
 struct instance {
     struct app *app;
-    uint32_t index;
+    uint32_t place; /* in its app's instances */
+    uint32_t index; /* the number of its slot, unique among all versions of the app */
     bool is_wanted;
+    bool is_released; /* DRAINING: the routes in force avoid it */
+    uint64_t told;    /* DRAINING: the sequence in which control heard of it */
     struct life life;
     struct child child;
     struct timer timer; /* BACKOFF: when it is due; DRAINING: the next signal */
@@ -53,20 +60,24 @@ struct instance {
     uint64_t ran_ms;
 };
 
+/* One version of an app: what runs with the same words.  While a change is rolled out there are
+ * two: the old one serves until control says, by RETIRE, that the new one has the routes. */
 struct app {
     struct list node;
     struct monitor *monitor;
     struct wanted_app wanted;
     bool is_wanted;
+    bool is_named; /* by the commit that is being applied */
+    uint64_t version;
+    uint32_t site; /* number of its copy of the files */
     uid_t uid;
     bool is_prepared;       /* its directories are as wanted */
-    bool discard_copy;      /* something else is wanted since the copy began */
     struct child preparing; /* copies the files, as root */
     struct watch preparing_watch;
     struct output preparing_output;
     char directory[IPC_PATH_OCTETS]; /* where workers run */
     char home[IPC_PATH_OCTETS];
-    struct instance *instances[WANTED_MAX_INSTANCES]; /* NULL: no such slot */
+    struct instance *instances[WANTED_MAX_INSTANCES]; /* by place; NULL: none */
 };
 
 struct role {
@@ -82,14 +93,15 @@ struct role {
     /* edge */
     struct list node; /* in monitor's edges */
     bool is_up;       /* it serves */
+    uint64_t seen;    /* what the routes that it has in force know of */
     uint32_t copy;    /* of the counters */
 };
 
 struct certificate {
     struct wanted_certificate wanted;
-    bool is_new; /* edge does not have it */
-    uint64_t ino;
-    int64_t mtime_ns;
+    bool is_new;     /* edge does not have it */
+    uint64_t ino[2]; /* of chain and key, as edge got them */
+    int64_t mtime_ns[2];
 };
 
 enum stop_phase { STOP_NOT, STOP_EDGE, STOP_WORKERS, STOP_CONTROL, STOP_DONE };
@@ -135,8 +147,16 @@ struct monitor {
     bool authority_again;
     struct timer certificate_timer;
 
-    struct list apps;
-    struct map apps_by_name;
+    struct list apps;        /* all versions */
+    struct map apps_by_name; /* the current ones */
+    uint64_t versions;       /* given out so far */
+    uint64_t told;           /* sequence of the last message about an instance */
+    struct {
+        uint64_t revision, seen;
+    } sent[MONITOR_SENT];     /* snapshots that edge got, by revision */
+    uint64_t in_force_seen;   /* what the routes of every edge know of */
+    bool reload_wanted;       /* SIGHUP came while control could not be told */
+    int admin_fd;             /* admin.sock; -1: none */
     uint8_t ports[65536 / 8]; /* a bit for each port promised to a slot */
 
     /* upgrade.c, notify.c */
@@ -166,6 +186,8 @@ void role_end(struct role *r, const char *why);
 void role_close_fds(const struct ipc_message *b);
 void control_init(struct monitor *m);
 void control_start(struct monitor *m);
+/* Hand the manifest to control, to be read again; later, when control is not ready for it. */
+void control_reload(struct monitor *m);
 /* Those of monitor's own environment that its roles may see. */
 void role_environment(struct environment *out);
 
@@ -205,6 +227,12 @@ int workers_apply(struct monitor *m, struct wanted *w);
 void workers_start(struct monitor *m);
 void workers_announce(struct monitor *m);
 void worker_probed(struct monitor *m, const struct ipc_instance_ready *r);
+/* Start new instances of an app beside those there are. */
+void workers_roll(struct monitor *m, const char *name);
+/* This version of the app has the routes: the others end. */
+void workers_retire(struct monitor *m, const struct ipc_retire *r);
+/* Routes are in force that know of everything told up to seen. */
+void workers_in_force(struct monitor *m, uint64_t seen);
 /* At the end: tell all to end.  now: kill them. */
 void workers_stop(struct monitor *m, bool now);
 bool workers_are_gone(const struct monitor *m);
@@ -218,8 +246,10 @@ void worker_failed(struct instance *i, const char *why);
 
 /* For a monitor that takes over.  w and what it has are taken over when it succeeds. */
 struct app *app_add(struct monitor *m, struct wanted_app *w, uid_t uid);
+/* was_current: the current version is that one, not a; NULL: it is a. */
+void app_resume_version(struct app *a, uint64_t version, struct app *was_current);
 /* A slot without ports. */
-struct instance *instance_new(struct app *a, uint32_t index);
+struct instance *instance_new(struct app *a, uint32_t place, uint32_t index);
 /* Its fields are set: go on with its process (0: none), its pipe (-1: none) and its timer. */
 int instance_resume(struct instance *i, pid_t pid, int fd, uint64_t due_us);
 int app_resume_preparing(struct app *a, pid_t pid, int fd);

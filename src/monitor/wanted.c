@@ -234,6 +234,27 @@ int wanted_check_commit(struct wanted *w, const struct ipc_commit *c, char *erro
     return 0;
 }
 
+int wanted_app_copy(struct wanted_app *to, const struct wanted_app *from)
+{
+    *to = (struct wanted_app){
+        .directory = strdup(from->directory),
+        .command = strdup(from->command),
+        .where = strdup(from->where),
+        .env = calloc(from->env_count + 1, sizeof *to->env),
+        .instances = from->instances,
+        .h2_only_port = from->h2_only_port,
+    };
+    memcpy(to->name, from->name, sizeof to->name);
+    bool is_short = !to->directory || !to->command || !to->where || !to->env;
+    while (!is_short && to->env_count < from->env_count) {
+        to->env[to->env_count] = strdup(from->env[to->env_count]);
+        is_short = !to->env[to->env_count++];
+    }
+    if (is_short)
+        wanted_app_fini(to);
+    return is_short ? ERR_NOMEM : 0;
+}
+
 bool wanted_app_eq(const struct wanted_app *a, const struct wanted_app *b)
 {
     if (strcmp(a->name, b->name) != 0 || strcmp(a->directory, b->directory) != 0 ||

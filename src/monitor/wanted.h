@@ -55,6 +55,8 @@ int wanted_check_commit(struct wanted *w, const struct ipc_commit *c, char *erro
 
 void wanted_app_fini(struct wanted_app *a);
 void wanted_certificate_fini(struct wanted_certificate *c);
+/* return  0 or ERR_NOMEM */
+int wanted_app_copy(struct wanted_app *to, const struct wanted_app *from);
 /* The same work with the same words?  The number of instances does not count. */
 bool wanted_app_eq(const struct wanted_app *a, const struct wanted_app *b);
 bool wanted_certificate_eq(const struct wanted_certificate *a, const struct wanted_certificate *b);

@@ -19,16 +19,26 @@
 
 /* Telling control. */
 
-static void announce(const struct instance *i)
+static bool is_current(const struct app *a)
+{
+    return a->is_wanted && map_get(&a->monitor->apps_by_name, slice_str(a->wanted.name)) == a;
+}
+
+static void tell(struct instance *i, bool is_gone)
 {
     struct monitor *m = i->app->monitor;
-    if (!m->control_synced)
+    i->told = UINT64_MAX;
+    if (!m->control_synced && !is_gone) /* at its commit it hears of all there are then */
         return;
     struct ipc_instance b;
     uint64_t now_us = clock_mono_us();
     memset(&b, 0, sizeof b);
+    i->told = b.sequence = ++m->told;
     memcpy(b.app, i->app->wanted.name, sizeof b.app);
     b.index = i->index;
+    b.version = i->app->version;
+    b.is_current = is_current(i->app);
+    b.is_gone = is_gone;
     b.generation = i->life.generation;
     b.state = i->life.state;
     b.pid = i->child.pid;
@@ -44,6 +54,11 @@ static void announce(const struct instance *i)
     if (i->life.state == IPC_BACKOFF && i->life.due_us > now_us)
         b.retry_in_ms = (uint32_t)((i->life.due_us - now_us) / 1000u);
     channel_send(&m->control.channel, IPC_INSTANCE, &b, NULL, 0);
+}
+
+static void announce(struct instance *i)
+{
+    tell(i, false);
 }
 
 static void announce_output(const struct instance *i)
@@ -97,7 +112,20 @@ static uint16_t take_port(struct monitor *m)
 static void on_exit_(struct child *c, int code, int signal);
 static void on_timer(struct timer *t);
 
-struct instance *instance_new(struct app *a, uint32_t index)
+/* An instance of any version of the app; NULL: the slot is free. */
+static struct instance *find_slot(const struct monitor *m, const char *name, uint32_t index)
+{
+    LIST_FOR(node, &m->apps)
+    {
+        const struct app *a = LIST_ENTRY(node, struct app, node);
+        for (uint32_t n = 0; strcmp(a->wanted.name, name) == 0 && n < WANTED_MAX_INSTANCES; n++)
+            if (a->instances[n] && a->instances[n]->index == index)
+                return a->instances[n];
+    }
+    return NULL;
+}
+
+struct instance *instance_new(struct app *a, uint32_t place, uint32_t index)
 {
     struct monitor *m = a->monitor;
     char path[IPC_PATH_OCTETS];
@@ -110,8 +138,10 @@ struct instance *instance_new(struct app *a, uint32_t index)
         return NULL;
     }
     i->app = a;
+    i->place = place;
     i->index = index;
     i->is_wanted = true;
+    i->told = UINT64_MAX;
     life_init(&i->life);
     i->child.on_exit = on_exit_;
     timer_init(&i->timer, on_timer);
@@ -120,13 +150,16 @@ struct instance *instance_new(struct app *a, uint32_t index)
     /* One too long for sockaddr_un stays empty; worker_step tells. */
     if (!FILES_FMT(i->socket, "%s/run/%s/%u.sock", m->data, a->wanted.name, index))
         memset(i->socket, 0, sizeof i->socket);
-    a->instances[index] = i;
+    a->instances[place] = i;
     return i;
 }
 
-static struct instance *slot_new(struct app *a, uint32_t index)
+static struct instance *slot_new(struct app *a, uint32_t place)
 {
-    struct instance *i = instance_new(a, index);
+    uint32_t index = 0;
+    while (index < MONITOR_MAX_SLOTS && find_slot(a->monitor, a->wanted.name, index))
+        index++;
+    struct instance *i = index < MONITOR_MAX_SLOTS ? instance_new(a, place, index) : NULL;
     if (!i)
         return NULL;
     i->port = take_port(a->monitor);
@@ -147,6 +180,7 @@ static void slot_free(struct instance *i)
 {
     struct monitor *m = i->app->monitor;
     ASSERT(i->child.pid == 0);
+    tell(i, true);
     timer_cancel(&i->timer);
     close_output(i);
     output_fini(&i->output);
@@ -154,8 +188,38 @@ static void slot_free(struct instance *i)
     promise_port(m, i->port_h2, false);
     if (i->socket[0])
         unlink(i->socket);
-    i->app->instances[i->index] = NULL;
+    i->app->instances[i->place] = NULL;
     free(i);
+}
+
+/* The current version, if the app is wanted. */
+static struct app *current(const struct monitor *m, const char *name)
+{
+    struct app *a = map_get(&m->apps_by_name, slice_str(name));
+    return a && a->is_wanted ? a : NULL;
+}
+
+/* The versions of an app, one after the other; NULL: the first, and the end. */
+static struct app *version_after(const struct monitor *m, const char *name, const struct app *after)
+{
+    bool found = !after;
+    LIST_FOR(node, &m->apps)
+    {
+        struct app *a = LIST_ENTRY(node, struct app, node);
+        if (found && strcmp(a->wanted.name, name) == 0)
+            return a;
+        found = found || a == after;
+    }
+    return NULL;
+}
+
+static int make_current(struct app *a)
+{
+    struct monitor *m = a->monitor;
+    int r = map_put(&m->apps_by_name, slice_str(a->wanted.name), a);
+    if (r == 0)
+        a->version = ++m->versions;
+    return r;
 }
 
 struct app *app_add(struct monitor *m, struct wanted_app *w, uid_t uid)
@@ -166,11 +230,12 @@ struct app *app_add(struct monitor *m, struct wanted_app *w, uid_t uid)
     a->monitor = m;
     a->wanted = *w; /* taken over, once nothing can fail */
     a->uid = uid;
-    if (map_put(&m->apps_by_name, slice_str(a->wanted.name), a) < 0) {
+    if (make_current(a) < 0) {
         free(a);
         return NULL;
     }
     memset(w, 0, sizeof *w);
+    a->is_wanted = true;
     app_init_preparing(a);
     list_add_tail(&m->apps, &a->node);
     return a;
@@ -178,20 +243,31 @@ struct app *app_add(struct monitor *m, struct wanted_app *w, uid_t uid)
 
 static struct app *app_new(struct monitor *m, struct wanted_app *w)
 {
+    uint32_t count = 0, used = 0;
+    for (struct app *v = NULL; (v = version_after(m, w->name, v)); count++)
+        used |= 1u << v->site;
     uid_t uid = m->as_root ? users_get(&m->users, w->name) : getuid();
-    return m->as_root && uid == 0 ? NULL : app_add(m, w, uid);
+    if (count >= MONITOR_MAX_VERSIONS || (m->as_root && uid == 0))
+        return NULL;
+    struct app *a = app_add(m, w, uid);
+    while (a && used & 1u << a->site)
+        a->site++;
+    return a;
 }
 
 static void app_free(struct app *a)
 {
+    struct monitor *m = a->monitor;
     char run[IPC_PATH_OCTETS];
     for (uint32_t n = 0; n < WANTED_MAX_INSTANCES; n++)
         if (a->instances[n])
             slot_free(a->instances[n]);
-    if (FILES_FMT(run, "%s/run/%s", a->monitor->data, a->wanted.name))
-        rmdir(run);
-    map_del(&a->monitor->apps_by_name, slice_str(a->wanted.name));
     list_remove(&a->node);
+    if (map_get(&m->apps_by_name, slice_str(a->wanted.name)) == a)
+        map_del(&m->apps_by_name, slice_str(a->wanted.name));
+    if (!version_after(m, a->wanted.name, NULL) &&
+        FILES_FMT(run, "%s/run/%s", m->data, a->wanted.name))
+        rmdir(run);
     output_fini(&a->preparing_output);
     wanted_app_fini(&a->wanted);
     free(a);
@@ -398,6 +474,7 @@ static bool drain(struct instance *i, uint32_t grace_ms)
         return false;
     }
     if (!ends || grace_ms == 0) {
+        i->is_released = grace_ms == 0;
         i->next_signal = SIGTERM;
         timer_arm(&m->poller, &i->timer, clock_mono_us() + grace_ms * UINT64_C(1000));
     }
@@ -417,6 +494,11 @@ static void on_timer(struct timer *t)
     }
     if (i->life.state != IPC_DRAINING)
         return;
+    if (i->next_signal == SIGTERM && !i->is_released)
+        log_event(LOG_WARN, "worker.routed",
+                  "app=%s instance=%u text=\"no routes without it came into force in %u ms; it is "
+                  "told to end\"",
+                  i->app->wanted.name, i->index, MONITOR_ROUTES_MS);
     if (i->next_signal == SIGKILL)
         log_event(LOG_WARN, "worker.kill", "app=%s instance=%u pid=%d", i->app->wanted.name,
                   i->index, (int)i->child.pid);
@@ -427,8 +509,7 @@ static void on_timer(struct timer *t)
 
 void worker_probed(struct monitor *m, const struct ipc_instance_ready *r)
 {
-    const struct app *a = map_get(&m->apps_by_name, slice_str(r->app));
-    struct instance *i = a && r->index < WANTED_MAX_INSTANCES ? a->instances[r->index] : NULL;
+    struct instance *i = find_slot(m, r->app, r->index);
     /* One of an earlier process, or of a slot that went meanwhile, says nothing. */
     if (!i || i->life.generation != r->generation)
         return;
@@ -436,7 +517,7 @@ void worker_probed(struct monitor *m, const struct ipc_instance_ready *r)
     change(i, LIFE_PROBED);
     if (i->life.state == IPC_READY && !was_ready)
         log_event(LOG_INFO, "worker.ready", "app=%s instance=%u generation=%u after_ms=%llu",
-                  a->wanted.name, i->index, i->life.generation,
+                  r->app, i->index, i->life.generation,
                   (unsigned long long)(i->life.ready_us - i->life.started_us) / 1000u);
 }
 
@@ -460,40 +541,36 @@ static void unwant(struct instance *i)
     if (!i->is_wanted)
         return;
     i->is_wanted = false;
-    if (!drain(i, MONITOR_GRACE_MS))
+    if (!drain(i, MONITOR_ROUTES_MS))
         slot_free(i);
 }
 
-/* The app's words changed: every instance ends, and comes back with the new ones. */
-static void replace_words(struct app *a, struct wanted_app *w)
+/* This version is not wanted any more; it may be freed. */
+static void drop(struct app *a)
 {
-    struct wanted_app old = a->wanted;
-    a->wanted = *w;
-    memset(w, 0, sizeof *w);
-    wanted_app_fini(&old);
-    a->is_prepared = false;
-    a->discard_copy = a->preparing.pid != 0;
-    for (uint32_t n = 0; n < WANTED_MAX_INSTANCES; n++) {
-        struct instance *i = a->instances[n];
-        if (!i)
-            continue;
-        if (a->wanted.h2_only_port && !i->port_h2)
-            i->port_h2 = take_port(a->monitor);
-        if (i->child.pid)
-            drain(i, MONITOR_GRACE_MS);
-    }
+    a->is_wanted = false;
+    for (uint32_t n = 0; n < WANTED_MAX_INSTANCES; n++)
+        if (a->instances[n])
+            unwant(a->instances[n]);
+    app_free_if_gone(a);
 }
 
-static int apply_one(struct monitor *m, struct wanted_app *w)
+/* After a was made current in place of old.  The old one goes on serving until RETIRE, unless it
+ * never came to serve: then one before it does. */
+static void supersede(struct app *old, struct app *a)
 {
-    struct app *a = map_get(&m->apps_by_name, slice_str(w->name));
-    uint32_t instances = w->instances;
-    if (!a && !(a = app_new(m, w)))
-        return ERR_SYS;
-    if (w->name[0] && !wanted_app_eq(&a->wanted, w))
-        replace_words(a, w);
+    log_event(LOG_INFO, "app.change", "app=%s version=%llu before=%llu", a->wanted.name,
+              (unsigned long long)a->version, (unsigned long long)old->version);
+    for (struct app *v = NULL; (v = version_after(a->monitor, a->wanted.name, v));)
+        if (v != old && v != a && v->is_wanted) {
+            drop(old);
+            return;
+        }
+}
+
+static int scale(struct app *a, uint32_t instances)
+{
     a->wanted.instances = instances;
-    a->is_wanted = true;
     for (uint32_t n = 0; n < WANTED_MAX_INSTANCES; n++) {
         if (a->instances[n] && n >= instances)
             unwant(a->instances[n]);
@@ -505,11 +582,48 @@ static int apply_one(struct monitor *m, struct wanted_app *w)
     return 0;
 }
 
+/* A version that still serves and has these words: a change was taken back. */
+static struct app *find_words(const struct monitor *m, const struct wanted_app *w)
+{
+    for (struct app *v = NULL; (v = version_after(m, w->name, v));)
+        if (v->is_wanted && wanted_app_eq(&v->wanted, w))
+            return v;
+    return NULL;
+}
+
+static int apply_one(struct monitor *m, struct wanted_app *w)
+{
+    char name[IPC_NAME_OCTETS];
+    uint32_t instances = w->instances;
+    memcpy(name, w->name, sizeof name);
+    struct app *old = current(m, name), *a = old;
+    for (struct app *v = NULL; (v = version_after(m, name, v));)
+        v->is_named = true;
+    if (!old) {
+        a = app_new(m, w);
+    } else if (!wanted_app_eq(&old->wanted, w)) {
+        a = find_words(m, w);
+        if (a) {
+            if (make_current(a) < 0)
+                return ERR_NOMEM;
+            log_event(LOG_INFO, "app.change", "app=%s version=%llu back=true", name,
+                      (unsigned long long)a->version);
+            drop(old);
+        } else if ((a = app_new(m, w))) {
+            supersede(old, a);
+        }
+    }
+    if (!a)
+        return ERR_LIMIT;
+    a->is_named = true;
+    return scale(a, instances);
+}
+
 int workers_apply(struct monitor *m, struct wanted *w)
 {
     LIST_FOR(node, &m->apps)
     {
-        LIST_ENTRY(node, struct app, node)->is_wanted = false;
+        LIST_ENTRY(node, struct app, node)->is_named = false;
     }
     for (uint32_t n = 0; n < w->app_count; n++) {
         /* wanted_app_fini() of what was taken over finds nothing */
@@ -525,14 +639,52 @@ int workers_apply(struct monitor *m, struct wanted *w)
     LIST_FOR(node, &m->apps)
     {
         struct app *a = LIST_ENTRY(node, struct app, node);
-        if (a->is_wanted)
-            continue;
-        for (uint32_t n = 0; n < WANTED_MAX_INSTANCES; n++)
-            if (a->instances[n])
-                unwant(a->instances[n]);
-        app_free_if_gone(a);
+        if (!a->is_named && a->is_wanted)
+            drop(a);
     }
     return 0;
+}
+
+static void announce_versions(struct monitor *m, const char *name)
+{
+    for (struct app *v = NULL; (v = version_after(m, name, v));)
+        for (uint32_t n = 0; n < WANTED_MAX_INSTANCES; n++)
+            if (v->instances[n])
+                announce(v->instances[n]);
+}
+
+void workers_roll(struct monitor *m, const char *name)
+{
+    struct app *old = current(m, name), *a = NULL;
+    struct wanted_app words;
+    if (!old)
+        return;
+    if (wanted_app_copy(&words, &old->wanted) == 0) {
+        a = app_new(m, &words);
+        wanted_app_fini(&words);
+    }
+    if (!a || scale(a, old->wanted.instances) < 0) {
+        log_event(LOG_ERROR, "app.refused", "app=%s error=\"%s\"", name, err_text(ERR_LIMIT));
+        if (!a)
+            return;
+    }
+    supersede(old, a);
+    announce_versions(m, name);
+    for (uint32_t n = 0; n < WANTED_MAX_INSTANCES; n++)
+        if (a->instances[n])
+            worker_step(a->instances[n]);
+}
+
+void workers_retire(struct monitor *m, const struct ipc_retire *r)
+{
+    const struct app *a = current(m, r->app);
+    if (!a || a->version != r->version)
+        return;
+    for (struct app *v = version_after(m, r->app, NULL), *next; v; v = next) {
+        next = version_after(m, r->app, v);
+        if (v != a && v->is_wanted)
+            drop(v);
+    }
 }
 
 /* The body may free the app's instance, not another app. */
@@ -552,14 +704,31 @@ void workers_start(struct monitor *m)
     for_each(m, worker_step);
 }
 
-static void announce_one(struct instance *i)
-{
-    announce(i);
-}
-
 void workers_announce(struct monitor *m)
 {
-    for_each(m, announce_one);
+    for_each(m, announce);
+}
+
+void app_resume_version(struct app *a, uint64_t version, struct app *was_current)
+{
+    a->version = version;
+    if (was_current)
+        map_put(&a->monitor->apps_by_name, slice_str(was_current->wanted.name), was_current);
+}
+
+static void release(struct instance *i)
+{
+    struct monitor *m = i->app->monitor;
+    if (i->life.state != IPC_DRAINING || i->is_released || i->told > m->in_force_seen)
+        return;
+    i->is_released = true;
+    timer_arm(&m->poller, &i->timer, clock_mono_us() + MONITOR_GRACE_MS * UINT64_C(1000));
+}
+
+void workers_in_force(struct monitor *m, uint64_t seen)
+{
+    m->in_force_seen = seen;
+    for_each(m, release);
 }
 
 static void stop_one(struct instance *i)

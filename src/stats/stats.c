@@ -5,7 +5,8 @@
 size_t stats_octets(uint32_t loops, uint32_t site_slots)
 {
     return 64 + (size_t)loops * sizeof(struct stats_loop) +
-           (size_t)loops * site_slots * sizeof(struct stats_site);
+           (size_t)loops * site_slots * sizeof(struct stats_site) +
+           (size_t)site_slots * STATS_NAME_OCTETS;
 }
 
 void stats_init(void *memory, uint32_t loops, uint32_t site_slots)
@@ -47,7 +48,17 @@ void stats_forget(struct stats_header *h, uint32_t loop)
     atomic_store(&l->connections_open, 0);
     atomic_store(&l->worker_connections_open, 0);
     for (uint32_t i = 0; i < h->site_slots; i++) {
+        if (!stats_name(h, i)[0]) /* never used: its pages stay untouched */
+            continue;
         atomic_store(&stats_site(h, loop, i)->requests_open, 0);
         atomic_store(&stats_site(h, loop, i)->requests_waiting, 0);
     }
+}
+
+char *stats_name(struct stats_header *h, uint32_t slot)
+{
+    ASSERT(slot < h->site_slots);
+    return (char *)h + stats_octets(h->loops, 0) +
+           (size_t)h->loops * h->site_slots * sizeof(struct stats_site) +
+           (size_t)slot * STATS_NAME_OCTETS;
 }

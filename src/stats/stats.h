@@ -3,17 +3,19 @@
  * monitor holds, so that counts survive the death of either).
  *
  * Layout: struct stats_header, then one struct stats_loop a loop, then for each loop one struct
- * stats_site a site slot.  Each struct has one writing thread; every count is atomic by itself.
- * Gauges of a loop that died are set to 0 by stats_forget, called by
- * whoever takes its place or is told of its end. */
+ * stats_site a site slot, then the name of each slot's app, which control writes, so that an app
+ * keeps its slot over reloads and over the death of control.  Each struct has one writing thread;
+ * every count is atomic by itself. Gauges of a loop that died are set to 0 by stats_forget, called
+ * by whoever takes its place or is told of its end. */
 #ifndef STATS_STATS_H
 #define STATS_STATS_H
 
 #include "base/histogram.h"
 #include "push/ledger.h"
 
-#define STATS_MAGIC     0x31545350u /* "PST1" */
-#define STATS_MAX_LOOPS 256         /* of all copies together */
+#define STATS_MAGIC       0x31545350u /* "PST1" */
+#define STATS_MAX_LOOPS   256         /* of all copies together */
+#define STATS_NAME_OCTETS 64          /* of an app's name, with NUL */
 
 /* symbol, metric name after "portico_", type, help */
 #define STATS_LOOP_TABLE(X)                                                                        \
@@ -106,5 +108,6 @@ struct stats_loop *stats_loop(struct stats_header *h, uint32_t loop);
 void stats_forget(struct stats_header *h, uint32_t loop);
 /* slot < site_slots */
 struct stats_site *stats_site(struct stats_header *h, uint32_t loop, uint32_t slot);
+char *stats_name(struct stats_header *h, uint32_t slot);
 
 #endif

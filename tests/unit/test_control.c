@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Control as a process of its own, with this test in monitor's place and real sockets for workers.
  */
+#include "control/state.h"
 #include "control/admin.h"
 #include "control/control.h"
 #include "control/owner.h"
@@ -81,7 +82,7 @@ static void hello(struct bench *b, bool restarted)
     struct ipc_hello h = {.restarted = restarted};
     snprintf(h.data, sizeof h.data, "%s", dir);
     snprintf(h.ca_file, sizeof h.ca_file, "%s/ca.crt", dir);
-    int fd = restarted ? ipc_shared_memfd("counters", stats_octets(2 * IPC_COUNTER_COPIES, 2)) : -1;
+    int fd = restarted ? ipc_shared_memfd("counters", stats_octets(2 * IPC_COUNTER_COPIES, CONTROL_SITE_SLOTS)) : -1;
     assert_int_equal(ipc_send(b->channel, IPC_HELLO, &h, &fd, fd >= 0), 0);
     if (fd >= 0)
         close(fd);
@@ -231,7 +232,10 @@ static int tcp_socket(uint32_t *port)
 
 static void tell(struct bench *b, struct ipc_instance *i, enum ipc_instance_state state)
 {
+    static uint64_t sequence;
     i->state = state;
+    i->version = i->is_current = 1;
+    i->sequence = ++sequence;
     assert_int_equal(ipc_send(b->channel, IPC_INSTANCE, i, NULL, 0), 0);
 }
 
@@ -311,10 +315,10 @@ static void commit(struct bench *b, bool restarted)
     assert_string_equal(b->m.body.ENV.text, "A=b");
     expect(b, IPC_COMMIT);
     assert_int_equal(b->m.body.COMMIT.loops, 2);
-    assert_int_equal(b->m.body.COMMIT.site_slots, 2);
+    assert_int_equal(b->m.body.COMMIT.site_slots, CONTROL_SITE_SLOTS);
     assert_string_equal(b->m.body.COMMIT.access_log, "off");
     uint32_t octets = b->m.body.COMMIT.counters_octets;
-    assert_int_equal(octets, stats_octets(2 * IPC_COUNTER_COPIES, 2));
+    assert_int_equal(octets, stats_octets(2 * IPC_COUNTER_COPIES, CONTROL_SITE_SLOTS));
     committed(b, octets);
 }
 

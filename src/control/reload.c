@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The manifest is read again while everything runs. */
+#include "control/admin.h"
+#include "control/state.h"
+#include "base/err.h"
+#include "base/log.h"
+#include "base/panic.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+void slot_clear(struct control *c, uint32_t slot)
+{
+    for (uint32_t i = 0; c->stats && i < c->stats->loops; i++)
+        memset(stats_site(c->stats, i, slot), 0, sizeof(struct stats_site));
+}
+
+uint32_t slot_find(char (*names)[STATS_NAME_OCTETS], uint32_t count, struct slice name,
+                   bool (*in_use)(void *user, struct slice name), void *user, bool *reused_out)
+{
+    uint32_t fresh = count, old = count;
+    *reused_out = false;
+    for (uint32_t i = 0; i < count; i++) {
+        struct slice have = slice_str(names[i]);
+        if (slice_eq(have, name))
+            return i;
+        if (!have.len && fresh == count)
+            fresh = i;
+        else if (have.len && old == count && !in_use(user, have))
+            old = i;
+    }
+    *reused_out = fresh == count;
+    fresh = *reused_out ? old : fresh;
+    ASSERT(fresh < count); /* there are more slots than a manifest may name apps */
+    ASSERT(ipc_text(names[fresh], STATS_NAME_OCTETS, name));
+    return fresh;
+}
+
+/* What monitor holds for life cannot change under it. */
+static bool listens_eq(const struct manifest_listens *a, const struct manifest_listens *b)
+{
+    if (a->count != b->count)
+        return false;
+    for (uint32_t i = 0; i < a->count; i++) {
+        bool found = false;
+        for (uint32_t j = 0; j < b->count; j++)
+            found |= slice_eq(a->at[i].address, b->at[j].address);
+        if (!found)
+            return false;
+    }
+    return true;
+}
+
+static void check_fixed(const struct manifest *old, struct manifest *m)
+{
+    static const char *const keys[] = {"listen.https", "listen.http", "listen.admin"};
+    const char *changed[5];
+    unsigned count = 0;
+    for (unsigned kind = 0; kind < 3; kind++)
+        if (!listens_eq(&old->listens[kind], &m->listens[kind]))
+            changed[count++] = keys[kind];
+    if (old->loops != m->loops)
+        changed[count++] = "loops";
+    if (!slice_eq(old->access_log, m->access_log))
+        changed[count++] = "accessLog";
+    for (unsigned i = 0; i < count; i++)
+        fault_at_value(&m->faults, NULL,
+                       "%s: cannot change while Portico runs: stop it and start it again, or set "
+                       "it back",
+                       changed[i]);
+}
+
+static bool list_eq(const struct manifest_text_list *a, const struct manifest_text_list *b)
+{
+    for (uint32_t i = 0; a->count == b->count && i < a->count; i++)
+        if (!slice_eq(a->at[i], b->at[i]))
+            return false;
+    return a->count == b->count;
+}
+
+/* Monitor starts new instances when these differ. */
+static bool words_eq(const struct manifest_app *a, const struct manifest_app *b)
+{
+    return slice_eq(a->command, b->command) && slice_eq(a->directory, b->directory) &&
+           list_eq(&a->env, &b->env) &&
+           (a->proxy_flag == ROUTE_PROXY_GRPC) == (b->proxy_flag == ROUTE_PROXY_GRPC);
+}
+
+static void refuse(struct control *c, struct manifest *m)
+{
+    log_event(LOG_ERROR, "control.reload", "error=\"not valid; nothing was changed\" faults=%u",
+              m ? m->faults.count : 0);
+    if (m)
+        faults_print(&m->faults, STDERR_FILENO);
+    admin_reload_done(c->admin, m ? &m->faults : NULL);
+    manifest_free(m);
+}
+
+/* What a worker speaks is found out when it starts: another flag needs new instances. */
+static void roll_flags(struct control *c, const struct manifest *old)
+{
+    for (uint32_t i = 0; i < c->app_count; i++) {
+        const struct manifest_app *a = c->apps[i]->wanted;
+        for (uint32_t j = 0; a->command.len && j < old->app_count; j++)
+            if (slice_eq(old->apps[j].name, a->name) && words_eq(&old->apps[j], a) &&
+                old->apps[j].proxy_flag != a->proxy_flag) {
+                struct ipc_roll *m = control_scratch(IPC_ROLL);
+                ipc_text(m->app, sizeof m->app, a->name);
+                control_send(c, IPC_ROLL, m, -1);
+            }
+    }
+}
+
+void reload(struct control *c, int fd, int error)
+{
+    struct manifest *old = c->manifest;
+    if (fd < 0) {
+        log_event(LOG_ERROR, "control.reload",
+                  "file=\"%s\" error=\"%s\" text=\"nothing was "
+                  "changed\"",
+                  c->manifest_path, strerror(error));
+        admin_reload_failed(c->admin, strerror(error));
+        return;
+    }
+    struct manifest *m = manifest_load(c->manifest_path, fd, c->hello.as_root != 0);
+    if (m && m->faults.count == 0)
+        check_fixed(old, m);
+    if (!m || m->faults.count) {
+        refuse(c, m);
+        return;
+    }
+    uint32_t before = c->app_count, kept = 0;
+    for (uint32_t i = 0; i < m->app_count; i++)
+        kept += app_find(c, m->apps[i].name) != NULL;
+    if (apps_apply(c, m) != 0) {
+        refuse(c, NULL);
+        manifest_free(m);
+        return;
+    }
+    c->manifest = m;
+    wanted_send(c);
+    roll_flags(c, old);
+    snapshot_wanted(c);
+    for (uint32_t i = 0; i < c->app_count; i++)
+        c->apps[i]->failure_told = false;
+    manifest_free(old);
+    log_event(LOG_INFO, "control.reload", "apps=%u added=%u removed=%u revision=%lu", m->app_count,
+              m->app_count - kept, before - kept, c->revision);
+    admin_reload_done(c->admin, NULL);
+}
