@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli/cli.h"
+#include "cli/operate.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,6 +16,11 @@ struct verb {
 static int run_up(int argc, char **argv, const struct cli_actions *actions);
 static int run_upgrade(int argc, char **argv, const struct cli_actions *actions);
 static int run_static(int argc, char **argv, const struct cli_actions *actions);
+static int run_status(int argc, char **argv, const struct cli_actions *actions);
+static int run_reload(int argc, char **argv, const struct cli_actions *actions);
+static int run_restart(int argc, char **argv, const struct cli_actions *actions);
+static int run_scale(int argc, char **argv, const struct cli_actions *actions);
+static int run_logs(int argc, char **argv, const struct cli_actions *actions);
 static int run_help(int argc, char **argv, const struct cli_actions *actions);
 static int run_version(int argc, char **argv, const struct cli_actions *actions);
 static int run_role(int argc, char **argv, const struct cli_actions *actions);
@@ -31,8 +37,59 @@ static const struct verb verbs[] = {
                    "  --check          only validate the manifest\n"
                    "\n"
                    "Ctrl-C drains and ends everything that was started; a second one at once.\n"
-                   "SIGUSR1 reopens log files. SIGUSR2 is what `portico upgrade` sends.\n",
+                   "SIGHUP is `portico reload`. SIGUSR1 reopens log files. SIGUSR2 is what "
+                   "`portico upgrade` sends.\n",
         .run = run_up,
+    },
+    {
+        .name = "status",
+        .help = "show the apps and their instances",
+        .usage = "portico status [APP] [-o json] [--data DIR]",
+        .details = "  --data DIR       the data directory of the portico that runs\n"
+                   "  -o json          all that is known, for programs\n",
+        .run = run_status,
+    },
+    {
+        .name = "reload",
+        .help = "read the manifest again, and change what it says",
+        .usage = "portico reload [--data DIR]",
+        .details =
+            "  --data DIR       the data directory of the portico that runs\n"
+            "\n"
+            "Apps that are as before are not disturbed. Where command, directory, env or\n"
+            "http20ProxyFlag changed, new instances start beside the old ones, which end when all\n"
+            "of the new ones are ready and have the routes. A manifest with a fault changes\n"
+            "nothing: the faults are told and the exit status is 2. listen, loops and accessLog\n"
+            "cannot change while Portico runs. SIGHUP does the same.\n",
+        .run = run_reload,
+    },
+    {
+        .name = "restart",
+        .help = "replace the instances of an app by new ones, without a pause",
+        .usage = "portico restart APP [--data DIR]",
+        .details =
+            "  --data DIR       the data directory of the portico that runs\n"
+            "\n"
+            "New instances start beside the old ones, as root with a new copy of the app's\n"
+            "directory; the old ones end when the new ones have the routes. This waits until\n"
+            "then. When the new ones do not start, the old ones go on and the exit status is\n"
+            "1.\n",
+        .run = run_restart,
+    },
+    {
+        .name = "scale",
+        .help = "run another number of instances of an app, until the next reload",
+        .usage = "portico scale APP N [--data DIR]",
+        .details = "  --data DIR       the data directory of the portico that runs\n",
+        .run = run_scale,
+    },
+    {
+        .name = "logs",
+        .help = "show what an app's instances wrote",
+        .usage = "portico logs [APP] [-f] [--data DIR]",
+        .details = "  --data DIR       the data directory of the portico that runs\n"
+                   "  -f               go on with what they write\n",
+        .run = run_logs,
     },
     {
         .name = "upgrade",
@@ -196,6 +253,87 @@ static int run_static(int argc, char **argv, const struct cli_actions *actions)
     if (!s.directory)
         return refuse("static", "an argument is missing:", "DIR");
     return actions->serve_static(&s);
+}
+
+/* What the verbs that talk to a running Portico take. */
+struct operands {
+    const char *data, *output;
+    bool follow, help;
+    const char *at[2];
+    int count;
+};
+
+/* most: how many operands there may be.  return  0, or the exit code: told */
+static int take_operands(int argc, char **argv, int least, int most, struct operands *o)
+{
+    *o = (struct operands){0};
+    for (int i = 1; i < argc; i++) {
+        const char *option = argv[i];
+        int taken = take_value(argc, argv, &i, "--data", &o->data);
+        if (taken == 0 && strcmp(argv[0], "status") == 0)
+            taken = take_value(argc, argv, &i, "-o", &o->output);
+        if (taken < 0)
+            return refuse(argv[0], "a value is missing after", option);
+        if (taken)
+            continue;
+        if (strcmp(option, "--help") == 0)
+            o->help = true;
+        else if (strcmp(option, "-f") == 0 && strcmp(argv[0], "logs") == 0)
+            o->follow = true;
+        else if (option[0] == '-' || o->count == most)
+            return refuse(argv[0], option[0] == '-' ? "unknown option" : "unexpected argument",
+                          option);
+        else
+            o->at[o->count++] = option;
+    }
+    if (o->help)
+        return 0;
+    if (o->output && strcmp(o->output, "json") != 0)
+        return refuse(argv[0], "the only other form is json, not", o->output);
+    return o->count < least ? refuse(argv[0], "an argument is missing:", o->count ? "N" : "APP")
+                            : 0;
+}
+
+static int help_of(char **argv, const struct cli_actions *actions)
+{
+    return run_help(2, (char *[]){(char *)"help", argv[0], NULL}, actions);
+}
+
+static int run_status(int argc, char **argv, const struct cli_actions *actions)
+{
+    struct operands o;
+    int code = take_operands(argc, argv, 0, 1, &o);
+    return code     ? code
+           : o.help ? help_of(argv, actions)
+                    : operate_status(o.data, o.at[0], o.output);
+}
+
+static int run_reload(int argc, char **argv, const struct cli_actions *actions)
+{
+    struct operands o;
+    int code = take_operands(argc, argv, 0, 0, &o);
+    return code ? code : o.help ? help_of(argv, actions) : operate_reload(o.data);
+}
+
+static int run_restart(int argc, char **argv, const struct cli_actions *actions)
+{
+    struct operands o;
+    int code = take_operands(argc, argv, 1, 1, &o);
+    return code ? code : o.help ? help_of(argv, actions) : operate_restart(o.data, o.at[0]);
+}
+
+static int run_scale(int argc, char **argv, const struct cli_actions *actions)
+{
+    struct operands o;
+    int code = take_operands(argc, argv, 2, 2, &o);
+    return code ? code : o.help ? help_of(argv, actions) : operate_scale(o.data, o.at[0], o.at[1]);
+}
+
+static int run_logs(int argc, char **argv, const struct cli_actions *actions)
+{
+    struct operands o;
+    int code = take_operands(argc, argv, 0, 1, &o);
+    return code ? code : o.help ? help_of(argv, actions) : operate_logs(o.data, o.at[0], o.follow);
 }
 
 static int run_help(int argc, char **argv, const struct cli_actions *actions)

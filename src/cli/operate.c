@@ -1,0 +1,269 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The verbs that talk to a Portico that runs: status, reload, restart, scale. */
+#include "cli/operate.h"
+#include "cli/ask.h"
+#include "base/err.h"
+
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define WAIT_US     100000u
+#define MAX_COLUMNS 8
+
+static const char *string(const json_t *o, const char *key)
+{
+    const char *s = json_string_value(json_object_get(o, key));
+    return s ? s : "-";
+}
+
+/* Says what the answer says is wrong.  return  the exit code */
+static int complain(const struct ask_answer *a)
+{
+    json_t *j = json_loadb(a->body, a->len, 0, NULL);
+    const json_t *error = json_object_get(j, "error"), *line;
+    size_t i;
+    json_array_foreach(json_object_get(error, "faults"), i, line)
+        fprintf(stderr, "%s\n", json_string_value(line));
+    fprintf(stderr, "portico: %s\n",
+            error ? string(error, "message") : "the answer cannot be understood");
+    json_decref(j);
+    return a->status == 422 || a->status == 404 || a->status == 400 ? 2 : 1;
+}
+
+/* json_out: given, of a 2xx answer.  return  0, or the exit code: told */
+static int ask_json(const char *data, const char *method, const char *path, const char *body,
+                    json_t **json_out)
+{
+    struct ask_answer a;
+    int code = ask_portico(data, method, path, body, &a);
+    if (code)
+        return code;
+    if (a.status / 100 != 2) {
+        code = complain(&a);
+    } else if (!(*json_out = json_loadb(a.body, a.len, 0, NULL))) {
+        fprintf(stderr, "portico: the answer cannot be understood\n");
+        code = 1;
+    }
+    free(a.body);
+    return code;
+}
+
+/* ---- tables ---- */
+
+struct table {
+    char *cells[4096][MAX_COLUMNS];
+    size_t rows, columns;
+};
+
+static void add_row(struct table *t, const char *const *cells)
+{
+    if (t->rows == sizeof t->cells / sizeof t->cells[0])
+        return;
+    for (size_t i = 0; i < t->columns; i++)
+        t->cells[t->rows][i] = strdup(cells[i]);
+    t->rows++;
+}
+
+static void print_table(struct table *t)
+{
+    size_t width[MAX_COLUMNS] = {0};
+    for (size_t r = 0; r < t->rows; r++)
+        for (size_t c = 0; c < t->columns; c++)
+            if (t->cells[r][c] && strlen(t->cells[r][c]) > width[c])
+                width[c] = strlen(t->cells[r][c]);
+    for (size_t r = 0; r < t->rows; r++)
+        for (size_t c = 0; c < t->columns; c++) {
+            const char *text = t->cells[r][c] ? t->cells[r][c] : "";
+            if (c + 1 < t->columns)
+                printf("%-*s  ", (int)width[c], text);
+            else
+                printf("%s\n", text);
+            free(t->cells[r][c]);
+        }
+}
+
+/* ---- status ---- */
+
+static const char *state_of(const json_t *app)
+{
+    const json_t *change = json_object_get(app, "change");
+    if (json_is_true(json_object_get(app, "failing")))
+        return "does not start";
+    if (json_is_object(change))
+        return json_is_true(json_object_get(change, "failing")) ? "change fails" : "changing";
+    return json_is_true(json_object_get(app, "healthy")) ? "ready" : "starting";
+}
+
+static void print_apps(const json_t *apps)
+{
+    static const char *const head[] = {"APP", "STATE", "READY", "RESTARTS", "ADDRESS"};
+    static struct table t;
+    size_t i, k;
+    const json_t *app, *in;
+    t = (struct table){.columns = 5};
+    add_row(&t, head);
+    json_array_foreach(apps, i, app)
+    {
+        char ready[32], restarts[32];
+        json_int_t routed = 0, again = 0;
+        json_array_foreach(json_object_get(app, "instances"), k, in)
+        {
+            routed += json_is_true(json_object_get(in, "inRoutes"));
+            again += json_integer_value(json_object_get(in, "restarts"));
+        }
+        snprintf(ready, sizeof ready, "%lld/%lld", routed,
+                 json_integer_value(json_object_get(app, "instancesWanted")));
+        snprintf(restarts, sizeof restarts, "%lld", again);
+        const char *url = json_string_value(json_array_get(json_object_get(app, "urls"), 0));
+        add_row(&t, (const char *const[]){string(app, "name"), state_of(app), ready, restarts,
+                                          url ? url : "-"});
+    }
+    print_table(&t);
+}
+
+static void print_app(const json_t *app)
+{
+    static const char *const head[] = {"INSTANCE", "STATE",    "ROUTED",   "PID",
+                                       "PROTOCOL", "RESTARTS", "LAST EXIT"};
+    static struct table t;
+    size_t i;
+    const json_t *in, *url;
+    t = (struct table){.columns = 7};
+    printf("%s: %s\n", string(app, "name"), state_of(app));
+    json_array_foreach(json_object_get(app, "urls"), i, url)
+        printf("  %s\n", json_string_value(url));
+    if (json_is_string(json_object_get(app, "command")))
+        printf("  command    %s\n  directory  %s\n", string(app, "command"),
+               string(app, "directory"));
+    printf("\n");
+    add_row(&t, head);
+    json_array_foreach(json_object_get(app, "instances"), i, in)
+    {
+        char index[32], pid[32], restarts[32];
+        snprintf(index, sizeof index, "%lld", json_integer_value(json_object_get(in, "index")));
+        snprintf(pid, sizeof pid, "%lld", json_integer_value(json_object_get(in, "pid")));
+        snprintf(restarts, sizeof restarts, "%lld",
+                 json_integer_value(json_object_get(in, "restarts")));
+        bool sick = json_is_true(json_object_get(in, "unhealthy"));
+        add_row(&t,
+                (const char *const[]){index, sick ? "UNHEALTHY" : string(in, "state"),
+                                      json_is_true(json_object_get(in, "inRoutes")) ? "yes" : "no",
+                                      json_is_integer(json_object_get(in, "pid")) ? pid : "-",
+                                      string(in, "protocol"), restarts,
+                                      string(json_object_get(in, "lastExit"), "text")});
+    }
+    print_table(&t);
+}
+
+static int app_path(char *out, size_t cap, const char *app, const char *action)
+{
+    size_t n = strspn(app, "abcdefghijklmnopqrstuvwxyz0123456789-");
+    if (app[n] || n == 0 || n > 60) {
+        fprintf(stderr, "portico: no app can be named %s\n", app);
+        return 2;
+    }
+    snprintf(out, cap, "/apps/%s%s", app, action);
+    return 0;
+}
+
+int operate_status(const char *data, const char *app, bool as_json)
+{
+    char path[128] = "/apps";
+    json_t *j;
+    int code = app ? app_path(path, sizeof path, app, "") : 0;
+    if (code == 0)
+        code = ask_json(data, "GET", path, NULL, &j);
+    if (code)
+        return code;
+    if (as_json) {
+        json_dumpf(j, stdout, JSON_INDENT(2));
+        printf("\n");
+    } else if (app) {
+        print_app(j);
+    } else {
+        print_apps(json_object_get(j, "apps"));
+    }
+    json_decref(j);
+    return 0;
+}
+
+int operate_reload(const char *data)
+{
+    json_t *j;
+    int code = ask_json(data, "POST", "/reload", NULL, &j);
+    if (code)
+        return code;
+    printf("reloaded: %lld apps\n", json_integer_value(json_object_get(j, "apps")));
+    json_decref(j);
+    return 0;
+}
+
+/* return  0: what was asked for is in force; else the exit code: told */
+static int wait_for_change(const char *data, const char *path, const char *app, json_int_t before)
+{
+    for (;;) {
+        json_t *j;
+        int code = ask_json(data, "GET", path, NULL, &j);
+        if (code)
+            return code;
+        const json_t *change = json_object_get(j, "change"), *in;
+        bool failing = json_is_true(json_object_get(change, "failing")), done = true;
+        size_t i;
+        json_array_foreach(json_object_get(j, "instances"), i, in) done &=
+            json_integer_value(json_object_get(in, "version")) > before;
+        done &= !json_is_object(change);
+        json_decref(j);
+        if (failing) {
+            fprintf(stderr,
+                    "portico: the new instances of %s do not start; the old ones go on. "
+                    "`portico logs %s` says more\n",
+                    app, app);
+            return 1;
+        }
+        if (done)
+            return 0;
+        usleep(WAIT_US);
+    }
+}
+
+int operate_restart(const char *data, const char *app)
+{
+    char path[128];
+    json_t *j;
+    int code = app_path(path, sizeof path, app, "/restart");
+    if (code == 0)
+        code = ask_json(data, "POST", path, NULL, &j);
+    if (code)
+        return code;
+    json_int_t before = json_integer_value(json_object_get(j, "version"));
+    json_decref(j);
+    app_path(path, sizeof path, app, "");
+    code = wait_for_change(data, path, app, before);
+    if (code == 0)
+        printf("%s: new instances serve, the old ones have ended\n", app);
+    return code;
+}
+
+int operate_scale(const char *data, const char *app, const char *count)
+{
+    char path[128], body[64], *end;
+    json_t *j;
+    long n = strtol(count, &end, 10);
+    if (*end || end == count || n < 1 || n > 64) {
+        fprintf(stderr, "portico: the number of instances must be 1 to 64, not %s\n", count);
+        return 2;
+    }
+    snprintf(body, sizeof body, "{\"instances\": %ld}", n);
+    int code = app_path(path, sizeof path, app, "/scale");
+    if (code == 0)
+        code = ask_json(data, "POST", path, body, &j);
+    if (code)
+        return code;
+    json_decref(j);
+    printf("%s: %ld instance%s until the next reload; the manifest stays as it is\n", app, n,
+           n == 1 ? "" : "s");
+    return 0;
+}
