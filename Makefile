@@ -10,7 +10,9 @@ RELEASE := build
 CHECKED := build-asan
 NPM_APPS := $(dir $(wildcard examples/*/package-lock.json))
 
-.PHONY: help up build test soak clean packages-build packages-examples packages-test examples names
+PREFIX ?= /usr/local
+
+.PHONY: help up build test soak install clean packages-build packages-examples packages-test examples names
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 
@@ -19,6 +21,7 @@ help:
 	@echo 'make test    install what is missing, build with sanitizers, run all tests'
 	@echo 'make soak    SECONDS=60 of load while processes are killed; every octet is checked'
 	@echo 'make build   leave the program at build/portico'
+	@echo 'make install   to $$DESTDIR$$PREFIX: the program, man page, systemd unit, an example'
 	@echo 'make clean   remove what was built (the data directory stays)'
 
 up: build examples names
@@ -47,6 +50,11 @@ soak: packages-test build
 	@[ -e $(RELEASE)/tests/soak/soak_checker ] || \
 	    { meson setup --reconfigure $(RELEASE) && ninja -C $(RELEASE); }
 	@tests/soak/run.py --seconds $(SECONDS) --chaos $(CHAOS) $(SOAK)
+
+# PREFIX is kept by the build directory, as the unit names the program by it.
+install: build
+	@meson configure $(RELEASE) --prefix=$(abspath $(PREFIX))
+	@meson install -C $(RELEASE) $(if $(DESTDIR),--destdir $(abspath $(DESTDIR)))
 
 examples: packages-examples $(addsuffix node_modules/.package-lock.json,$(NPM_APPS))
 

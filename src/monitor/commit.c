@@ -110,6 +110,7 @@ static int first(struct monitor *m, const struct ipc_commit *c)
     memcpy(m->access_log, c->access_log, sizeof m->access_log);
     if (bind_all(m) < 0)
         return ERR_SYS;
+    listen_drop_handed();
     m->access_fd = commit_open_access_log(m);
     if (m->access_fd < -1) {
         fprintf(stderr, "portico: accessLog: cannot open %s: %s\n", m->access_log, strerror(errno));

@@ -2,9 +2,12 @@
 #include "monitor/listen.h"
 #include "base/err.h"
 #include "base/hash.h"
+#include "base/log.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -47,6 +50,79 @@ static int sys_error(char *error_out, size_t cap)
     return ERR_SYS;
 }
 
+#define HANDED_FIRST 3 /* sd_listen_fds(3) */
+#define HANDED_MAX   256
+
+static int handed[HANDED_MAX]; /* -1: taken */
+static unsigned handed_count;
+
+void listen_take_handed(void)
+{
+    const char *count = getenv("LISTEN_FDS"), *who = getenv("LISTEN_PID");
+    if (count && who && atol(who) == (long)getpid()) {
+        long n = atol(count);
+        for (int fd = HANDED_FIRST; n > 0 && n <= HANDED_MAX && fd < HANDED_FIRST + n; fd++)
+            if (fcntl(fd, F_SETFD, FD_CLOEXEC) == 0 &&
+                fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK) == 0)
+                handed[handed_count++] = fd;
+    }
+    unsetenv("LISTEN_FDS"); /* they are for nobody below us */
+    unsetenv("LISTEN_PID");
+    unsetenv("LISTEN_FDNAMES");
+}
+
+/* return  a socket handed to us that listens at this address; -1: none does */
+static int take_handed(const struct addr *wanted)
+{
+    char text[ADDR_TEXT_OCTETS], its[ADDR_TEXT_OCTETS];
+    addr_format(wanted, text, sizeof text);
+    for (unsigned i = 0; i < handed_count; i++) {
+        struct addr a = {.len = sizeof a.u};
+        int listens = 0;
+        socklen_t len = sizeof listens;
+        if (handed[i] < 0 || getsockname(handed[i], &a.u.sa, &a.len) < 0 ||
+            a.u.sa.sa_family != wanted->u.sa.sa_family ||
+            getsockopt(handed[i], SOL_SOCKET, SO_ACCEPTCONN, &listens, &len) < 0 || !listens)
+            continue;
+        addr_format(&a, its, sizeof its);
+        if (strcmp(text, its) == 0) {
+            int fd = handed[i];
+            handed[i] = -1;
+            return fd;
+        }
+    }
+    return -1;
+}
+
+void listen_drop_handed(void)
+{
+    for (unsigned i = 0; i < handed_count; i++)
+        if (handed[i] >= 0) {
+            log_event(LOG_WARN, "monitor.listen",
+                      "fd=%d text=\"a socket was handed over that no address of the manifest "
+                      "names\"",
+                      handed[i]);
+            close(handed[i]);
+        }
+    handed_count = 0;
+}
+
+/* One socket for every loop: whoever comes first accepts. */
+static int share(struct listener *l, int fd, uint32_t count, const struct addr *a)
+{
+    l->fds[l->count++] = fd;
+    while (l->count < count) {
+        int copy = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+        if (copy < 0) {
+            listener_close(l);
+            return ERR_SYS;
+        }
+        l->fds[l->count++] = copy;
+    }
+    addr_format(a, l->address, sizeof l->address);
+    return 0;
+}
+
 int listener_open(struct listener *l, uint32_t loops, char *error_out, size_t cap)
 {
     struct addr a;
@@ -55,9 +131,12 @@ int listener_open(struct listener *l, uint32_t loops, char *error_out, size_t ca
         snprintf(error_out, cap, "not an IP address with a port");
         return ERR_USAGE;
     }
+    uint32_t count = l->kind == IPC_LISTEN_ADMIN ? 1 : loops;
+    int given = take_handed(&a);
+    if (given >= 0)
+        return share(l, given, count, &a) < 0 ? sys_error(error_out, cap) : 0;
     if (addr_port(&a) != 0 && !nobody_listens(&a))
         return sys_error(error_out, cap);
-    uint32_t count = l->kind == IPC_LISTEN_ADMIN ? 1 : loops;
     for (uint32_t i = 0; i < count; i++) {
         int fd = open_bound(&a, true);
         if (fd < 0) {

@@ -18,6 +18,11 @@ struct listener {
     uint32_t count;
 };
 
+/* Socket activation: note the sockets that whoever started us has handed over (LISTEN_FDS).  To be
+ * called before any other descriptor is made; listener_open prefers them. */
+void listen_take_handed(void);
+/* All addresses are bound: those that nobody wanted are closed. */
+void listen_drop_handed(void);
 /* l->kind and l->wanted are set.
  * return  0, or ERR_USAGE or ERR_SYS: error_out says why */
 int listener_open(struct listener *l, uint32_t loops, char *error_out, size_t cap);

@@ -387,6 +387,7 @@ int monitor_main(const struct monitor_options *options)
     static struct monitor monitor; /* large; the one of this process */
     struct monitor *m = &monitor;
     fill_standard_fds();
+    listen_take_handed();
     init(m, options);
     upgrade_find_program(m);
     if (poller_init(&m->poller) < 0) {
