@@ -56,6 +56,8 @@ static json_t *instance(const struct control_instance *in)
                   in->is_ready && i->state != IPC_DRAINING && in->last.version == in->app->serving,
                   "address", text(in->address), "protocol",
                   in->is_ready ? json_string(route_protocol_name(in->protocol)) : json_null());
+    if (o)
+        json_object_set_new(o, "unhealthy", json_boolean(in->health.is_sick));
     if (!o || in->is_upstream)
         return o;
     json_object_set_new(o, "addressHttp20Only", text(in->address_h2));

@@ -144,6 +144,7 @@ static void instance_free(struct control_instance *in)
     for (; at < app->instance_count; at++)
         app->instances[at] = app->instances[at + 1];
     probe_stop(&in->probe);
+    health_stop(&in->health);
     free(in->output);
     free(in);
 }
@@ -236,6 +237,7 @@ int apps_apply(struct control *c, struct manifest *m)
         if (set_upstreams(apps[i]) != 0)
             err = ERR_NOMEM;
         app_choose_serving(apps[i]);
+        app_check_health(apps[i]);
     }
     return err;
 }
@@ -247,6 +249,58 @@ void apps_fini(struct control *c)
     free(c->apps);
     c->apps = NULL;
     c->app_count = 0;
+}
+
+bool instance_is_spared(const struct control_instance *in)
+{
+    for (uint32_t i = 0; i < in->app->instance_count; i++) {
+        const struct control_instance *other = in->app->instances[i];
+        if (other != in && serves(other) && !other->health.is_sick &&
+            (other->is_upstream || other->last.version == in->last.version))
+            return true;
+    }
+    return false;
+}
+
+static void on_health(struct health *h)
+{
+    struct control_instance *in = CONTAINER_OF(h, struct control_instance, health);
+    struct slice name = in->app->wanted->name;
+    log_event(h->is_sick ? LOG_WARN : LOG_INFO, h->is_sick ? "worker.unhealthy" : "worker.healthy",
+              "app=%.*s index=%u status=%u path=%.*s text=\"%s\"", SLICE_FMT(name), in->index,
+              h->status, SLICE_FMT(h->settings.path),
+              !h->is_sick              ? "it gets requests again"
+              : instance_is_spared(in) ? "it gets no requests until it answers well"
+                                       : "it gets requests still: there is no better one");
+    snapshot_wanted(in->app->control);
+}
+
+static void check_health(struct control_instance *in)
+{
+    const struct manifest_app *a = in->app->wanted;
+    struct addr address;
+    const struct health_settings s = {a->health_path, a->hosts.at[0], a->health_interval_ms,
+                                      a->health_failures};
+    bool was_sick = in->health.is_sick;
+    bool is_same = in->health.loop && in->health.settings.interval_ms == s.interval_ms &&
+                   in->health.settings.failures == s.failures &&
+                   slice_eq(in->health.settings.path, s.path);
+    if (is_same) { /* the words of the old manifest go with it */
+        in->health.settings = s;
+        return;
+    }
+    health_stop(&in->health);
+    if (was_sick)
+        snapshot_wanted(in->app->control);
+    if (s.path.len && in->is_ready && addr_parse(in->address, &address) == 0)
+        health_start(&in->health, in->app->control->loop, &address, in->protocol == ROUTE_H2C, &s,
+                     on_health);
+}
+
+void app_check_health(struct control_app *app)
+{
+    for (uint32_t i = 0; i < app->instance_count; i++)
+        check_health(app->instances[i]);
 }
 
 static void on_found(struct control_instance *in)
@@ -285,6 +339,8 @@ static void on_found(struct control_instance *in)
         m->generation = in->last.generation;
         control_send(c, IPC_INSTANCE_READY, m, -1);
     }
+    health_stop(&in->health);
+    check_health(in);
     snapshot_wanted(c);
 }
 
@@ -401,6 +457,8 @@ void instance_told(struct control *c, const struct ipc_instance *i)
         probe_stop(&in->probe);
         break;
     }
+    if (!serves(in))
+        health_stop(&in->health);
     if (was_ready != in->is_ready || (old_state == IPC_DRAINING) != (i->state == IPC_DRAINING) ||
         i->state == IPC_DRAINING || is_moved || c->hold.due_us)
         snapshot_wanted(c);

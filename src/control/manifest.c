@@ -26,6 +26,7 @@ READER(read_hosts);
 READER(read_upstreams);
 READER(read_env);
 READER(read_directory);
+READER(read_health_path);
 READER(read_pem);
 READER(read_certificate);
 READER(read_apps);
@@ -64,6 +65,15 @@ static const struct key limit_keys[] = {
     {0},
 };
 
+static const struct key health_keys[] = {
+    {"interval", value_duration, APP(health_interval_ms), DURATION " (100ms to 1h)",
+     .initial = "60s", .least = 100, .most = 3600000},
+    {"failures", value_number, APP(health_failures),
+     "failed checks in a row after which an instance gets no requests", .initial = "3", .least = 1,
+     .most = 100},
+    {0},
+};
+
 static const struct key tls_keys[] = {
     {"minVersion", value_word, APP(min_tls_version), "\"1.2\" or \"1.3\"", .initial = "1.2",
      .words = tls_words},
@@ -97,6 +107,8 @@ static const struct key app_keys[] = {
     {"forwardedFor", value_word, APP(xff_port), .initial = "ip", .words = forwarded_words},
     {"timeouts", value_section, 0, .keys = timeout_keys},
     {"limits", value_section, 0, .keys = limit_keys},
+    {"healthCheckPath", read_health_path, APP(health_path), .allowed = "a path like /health"},
+    {"healthCheck", value_section, 0, .keys = health_keys},
     {"tls", value_section, 0, .keys = tls_keys},
     {"env", read_env, APP(env), "a map of names to texts", .most = MAX_ENV},
     {"certificate", read_certificate, 0, .keys = certificate_keys},
@@ -332,6 +344,19 @@ READER(read_directory)
         return is_hidden(m, errno) ||
                fault_at_value(&m->faults, n, "the directory %s: %s", s->p, strerror(errno));
     return S_ISDIR(st.st_mode) || fault_at_value(&m->faults, n, "%s is not a directory", s->p);
+}
+
+READER(read_health_path)
+{
+    struct slice *s = field(to, k);
+    bool good = n->kind == TREE_TEXT && n->text.len && n->text.len < 1024 && n->text.p[0] == '/';
+    for (size_t i = 0; good && i < n->text.len; i++)
+        good = (unsigned char)n->text.p[i] > 0x20 && (unsigned char)n->text.p[i] < 0x7f &&
+               n->text.p[i] != '#';
+    if (!good)
+        return value_fault(m, n, k->allowed);
+    *s = n->text;
+    return true;
 }
 
 READER(read_pem)

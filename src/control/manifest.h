@@ -46,6 +46,8 @@ struct manifest_app {
     uint32_t request_timeout_ms, idle_timeout_ms;
     uint32_t concurrency, queue;
     uint64_t body_limit_octets;
+    struct slice health_path; /* len 0: no health checks */
+    uint32_t health_interval_ms, health_failures;
     struct slice chain, key; /* chain.len 0: from the local authority */
     struct slice certificate_where;
 };

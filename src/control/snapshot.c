@@ -21,6 +21,8 @@ static enum route_instance_state state_of(const struct control_instance *in)
 {
     if (in->last.state == IPC_DRAINING)
         return ROUTE_DRAINING;
+    if (in->health.is_sick && instance_is_spared(in))
+        return ROUTE_STARTING;
     return in->is_ready ? ROUTE_READY : ROUTE_STARTING;
 }
 

@@ -3,6 +3,7 @@
 #ifndef CONTROL_STATE_H
 #define CONTROL_STATE_H
 
+#include "control/health.h"
 #include "control/manifest.h"
 #include "control/probe.h"
 #include "ipc/ipc.h"
@@ -25,6 +26,7 @@ struct control_instance {
     bool is_ready;            /* in this generation: found and put into the routes */
     bool is_upstream;
     struct probe probe;
+    struct health health; /* runs while it is READY and the app has a healthCheckPath */
     struct slice address; /* of the routes: lies in address_text, or in the manifest */
     struct slice address_h2;
     char address_text[IPC_PATH_OCTETS + 8], address_h2_text[ADDR_TEXT_OCTETS];
@@ -128,6 +130,10 @@ uint32_t slot_find(char (*names)[STATS_NAME_OCTETS], uint32_t count, struct slic
 int apps_apply(struct control *c, struct manifest *m);
 void apps_fini(struct control *c);
 /* Which of its versions has the routes; tells monitor when that changed. */
+/* Another instance of the app's serves and answers its health checks well. */
+bool instance_is_spared(const struct control_instance *in);
+/* (Re)start the health checks of the instances as the manifest says now. */
+void app_check_health(struct control_app *app);
 void app_choose_serving(struct control_app *app);
 uint64_t app_current_version(const struct control_app *app);
 /* New instances were started in place of those that serve, and keep failing. */

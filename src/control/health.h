@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Asks an instance from time to time for a path, in the protocol that it speaks: 2xx and 3xx are
+ * well, all else and silence are not.  It knows loop and engines, nothing of manifests or routes.
+ */
+#ifndef CONTROL_HEALTH_H
+#define CONTROL_HEALTH_H
+
+#include "base/addr.h"
+#include "net/loop.h"
+#include "net/stream.h"
+
+#include <stdbool.h>
+
+#define HEALTH_LIMIT_MS 10000u /* for an answer, if the interval is not shorter */
+
+struct h1_conn;
+struct h2_conn;
+struct health;
+/* is_sick has changed.  Never called from within health_start or health_stop. */
+typedef void (*health_fn)(struct health *h);
+
+struct health_settings {
+    struct slice path, authority; /* kept by who starts it */
+    uint32_t interval_ms, failures;
+};
+
+struct health {
+    struct loop *loop; /* NULL: not started */
+    struct health_settings settings;
+    struct addr address;
+    bool is_h2c;
+    health_fn on_change;
+    struct loop_timer timer; /* the next question, or the limit for an answer */
+    struct loop_task end;    /* of a question, outside of the engines' callbacks */
+    struct stream stream;
+    struct h1_conn *h1;
+    struct h2_conn *h2;
+    bool is_asking, is_good;
+    unsigned status;   /* of the last answer; 0: there was none */
+    uint32_t failures; /* in a row */
+    bool is_sick;
+};
+
+void health_start(struct health *h, struct loop *loop, const struct addr *address, bool is_h2c,
+                  const struct health_settings *settings, health_fn on_change);
+/* Also when it was never started (zeroed). */
+void health_stop(struct health *h);
+
+#endif
