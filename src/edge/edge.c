@@ -43,7 +43,7 @@ struct edge {
     struct routes *routes;
     struct pending_listener *listeners;
     uint32_t listener_count;
-    struct mailbox *drained_box;
+    struct mailbox *drained_box, *routed_box;
     struct loop_timer rotate;
     bool serving;
     int exit_code;
@@ -116,7 +116,6 @@ static void take_snapshot(uint64_t revision, int fd)
 {
     const void *base;
     size_t len;
-    struct ipc_edge_up up = {.revision = revision};
     int err = ipc_map_sealed(fd, sizeof(struct route_header), &base, &len);
     if (err < 0) {
         log_event(LOG_ERROR, "edge.snapshot", "revision=%llu error=\"%s\"",
@@ -137,8 +136,6 @@ static void take_snapshot(uint64_t revision, int fd)
         if (mailbox_post(edge.shards[i].mailbox, SHARD_ROUTES, r) < 0)
             routes_unref(r);
     }
-    if (edge.serving)
-        ipc_send(edge.channel, IPC_EDGE_UP, &up, NULL, 0);
 }
 
 static void *shard_thread(void *arg)
@@ -159,6 +156,28 @@ static void stop_all(int exit_code)
 static void shard_drained(struct shard *s)
 {
     mailbox_post(edge.drained_box, s->index, NULL);
+}
+
+/* Runs on a shard's loop: the last one to take the routes puts them in force. */
+static void shard_routed(struct routes *r)
+{
+    if (atomic_fetch_add(&r->takers, 1) + 1 < edge.loops)
+        return;
+    routes_ref(r);
+    if (mailbox_post(edge.routed_box, 0, r) < 0)
+        routes_unref(r);
+}
+
+/* Runs on the first shard's loop. */
+static void on_routed_mail(void *user, unsigned type, void *message)
+{
+    struct routes *r = message;
+    struct ipc_edge_up up = {.revision = r->revision};
+    (void)user;
+    (void)type;
+    if (edge.serving)
+        ipc_send(edge.channel, IPC_EDGE_UP, &up, NULL, 0);
+    routes_unref(r);
 }
 
 /* Runs on the first shard's loop. */
@@ -223,10 +242,12 @@ static int configure(const struct ipc_message *m)
         if (err < 0)
             return err;
         edge.shards[i].on_drained = shard_drained;
+        edge.shards[i].on_routes = shard_routed;
         edge.loops++;
     }
     edge.drained_box = mailbox_new(edge.shards[0].loop, on_drained_mail, NULL);
-    return edge.drained_box ? 0 : ERR_NOMEM;
+    edge.routed_box = mailbox_new(edge.shards[0].loop, on_routed_mail, NULL);
+    return edge.drained_box && edge.routed_box ? 0 : ERR_NOMEM;
 }
 
 static int keep_listener(const struct ipc_message *m)
@@ -382,6 +403,7 @@ int edge_main(int channel)
     for (uint32_t i = 1; i < edge.started; i++)
         pthread_join(edge.threads[i], NULL);
     mailbox_free(edge.drained_box);
+    mailbox_free(edge.routed_box);
     loop_timer_clear(&edge.rotate);
     for (uint32_t i = 0; i < edge.loops; i++)
         shard_fini(&edge.shards[i]);

@@ -11,6 +11,7 @@
 
 struct routes {
     atomic_uint refs;
+    atomic_uint takers; /* shards that route by it */
     struct route route;
     const void *base; /* mapped */
     size_t len;

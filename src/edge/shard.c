@@ -122,6 +122,8 @@ static void take_routes(struct shard *s, struct routes *r)
     routes_unref(s->routes);
     s->routes = r;
     s->sites = sites;
+    if (s->on_routes)
+        s->on_routes(r);
     waiting_retry(s);
 }
 

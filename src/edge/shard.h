@@ -71,6 +71,7 @@ struct shard {
     uint64_t drain_until_us;
     uint32_t open_exchanges;
     void (*on_drained)(struct shard *s); /* called on the shard's loop, once */
+    void (*on_routes)(struct routes *r); /* it routes by r from now on */
 };
 
 struct shard_drain {
