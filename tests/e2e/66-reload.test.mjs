@@ -2,7 +2,6 @@
 // The manifest changes while everything runs: SIGHUP, `portico reload`, rolling changes.
 import assert from 'node:assert/strict';
 import fs from 'node:fs';
-import path from 'node:path';
 import http from 'node:http';
 import { PORTICO, Portico, check, isAlive, run, until, worker } from './lib.mjs';
 
