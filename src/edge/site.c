@@ -21,7 +21,9 @@ static void uncopy(struct pool *pool, struct slice s)
 }
 
 /* The backend of an instance: found by id, address and protocol, so that it outlives snapshots. */
-static struct backend *backend_get(struct shard *s, struct slice id, struct slice address, bool h2)
+/* no_memory_out  set when that is why there is none; otherwise the address is at fault */
+static struct backend *backend_get(struct shard *s, struct slice id, struct slice address, bool h2,
+                                   bool *no_memory_out)
 {
     char text[2 * ADDR_TEXT_OCTETS + 8];
     size_t len = 0;
@@ -41,8 +43,10 @@ static struct backend *backend_get(struct shard *s, struct slice id, struct slic
         return b;
     }
     b = pool_zget(s->pool, sizeof *b);
-    if (!b)
+    if (!b) {
+        *no_memory_out = true;
         return NULL;
+    }
     b->magic = BACKEND_MAGIC;
     b->shard = s;
     b->address = addr;
@@ -56,6 +60,7 @@ static struct backend *backend_get(struct shard *s, struct slice id, struct slic
     if (!b->key.p || map_put(&s->backends, b->key, b) < 0) {
         uncopy(s->pool, b->key);
         pool_put(s->pool, b, sizeof *b);
+        *no_memory_out = true;
         return NULL;
     }
     return b;
@@ -86,6 +91,7 @@ struct site *site_new(struct shard *s, const struct routes *r, const struct rout
         pool_zget(s->pool, sizeof *site + route->instance_count * sizeof site->instances[0]);
     if (!site)
         return NULL;
+    bool short_ = false;
     site->shard = s;
     site->refs = 1;
     site->route = *route;
@@ -109,10 +115,14 @@ struct site *site_new(struct shard *s, const struct routes *r, const struct rout
         }
         if (ri->state != ROUTE_READY)
             continue;
-        site->instances[i].backend =
-            backend_get(s, id, route_text(&r->route, ri->address), ri->protocol == ROUTE_H2C);
+        site->instances[i].backend = backend_get(s, id, route_text(&r->route, ri->address),
+                                                 ri->protocol == ROUTE_H2C, &short_);
         if (h2.len)
-            site->instances[i].backend_h2 = backend_get(s, id, h2, true);
+            site->instances[i].backend_h2 = backend_get(s, id, h2, true, &short_);
+    }
+    if (short_) { /* it would be without an instance until the next snapshot */
+        site_unref(site);
+        return NULL;
     }
     return site;
 }

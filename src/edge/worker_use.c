@@ -157,11 +157,15 @@ int worker_attach(struct exchange *x)
         }
         if (err == ERR_NOMEM)
             return err;
+        skip |= 1ull << i;
+        if (err == ERR_SYS) { /* our descriptors are used up: no fault of the instance's */
+            full = true;
+            continue;
+        }
         if (err != ERR_LIMIT) {
             backend_failed(at[i]);
             err = ERR_NOTFOUND;
         }
-        skip |= 1ull << i;
         x->tried |= 1ull << i;
     }
 }
