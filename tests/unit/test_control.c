@@ -82,7 +82,9 @@ static void hello(struct bench *b, bool restarted)
     struct ipc_hello h = {.restarted = restarted};
     snprintf(h.data, sizeof h.data, "%s", dir);
     snprintf(h.ca_file, sizeof h.ca_file, "%s/ca.crt", dir);
-    int fd = restarted ? ipc_shared_memfd("counters", stats_octets(2 * IPC_COUNTER_COPIES, CONTROL_SITE_SLOTS)) : -1;
+    int fd = restarted ? ipc_shared_memfd("counters",
+                                          stats_octets(2 * IPC_COUNTER_COPIES, CONTROL_SITE_SLOTS))
+                       : -1;
     assert_int_equal(ipc_send(b->channel, IPC_HELLO, &h, &fd, fd >= 0), 0);
     if (fd >= 0)
         close(fd);
@@ -628,9 +630,37 @@ static int teardown(void **state)
     return 0;
 }
 
+static bool is_one_of(void *user, struct slice name)
+{
+    for (const char **n = user; *n; n++)
+        if (slice_eq(slice_str(*n), name))
+            return true;
+    return false;
+}
+
+/* An app keeps its slot; the slot of one that is gone is the last resort. */
+static void test_slots(void **state)
+{
+    char names[3][STATS_NAME_OCTETS] = {"", "", ""};
+    const char *abc[] = {"a", "b", "c", NULL}, *acd[] = {"a", "c", "d", NULL};
+    bool reused;
+    (void)state;
+    assert_int_equal(slot_find(names, 3, SLICE("a"), is_one_of, abc, &reused), 0);
+    assert_int_equal(slot_find(names, 3, SLICE("b"), is_one_of, abc, &reused), 1);
+    assert_int_equal(slot_find(names, 3, SLICE("a"), is_one_of, abc, &reused), 0);
+    assert_false(reused);
+    assert_int_equal(slot_find(names, 3, SLICE("c"), is_one_of, acd, &reused), 2);
+    assert_false(reused);
+    assert_int_equal(slot_find(names, 3, SLICE("d"), is_one_of, acd, &reused), 1);
+    assert_true(reused);
+    assert_string_equal(names[1], "d");
+    assert_int_equal(slot_find(names, 3, SLICE("c"), is_one_of, acd, &reused), 2);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_slots),
         cmocka_unit_test(test_hosts_of_the_operator),
         cmocka_unit_test(test_proc_net_tcp),
         cmocka_unit_test(test_bad_manifest),
