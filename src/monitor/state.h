@@ -21,7 +21,7 @@
 #define MONITOR_DRAIN_MS     10000u /* edge may finish exchanges at the end */
 #define MONITOR_TERM_MS      5000u  /* from SIGTERM to SIGKILL, a worker */
 #define MONITOR_ROUTES_MS    10000u /* from DRAINING to SIGTERM at most, if no routes avoid it */
-#define MONITOR_GRACE_MS     500u   /* from then to SIGTERM: requests under way may end */
+#define MONITOR_GRACE_MS     2000u  /* from then to SIGTERM: requests under way may end */
 #define MONITOR_SENT         64u    /* snapshots whose acknowledgement may be under way */
 #define MONITOR_MAX_VERSIONS 8u     /* of an app, that run or end at a time */
 #define MONITOR_MAX_SLOTS    1024u  /* numbers of an app's slots */
