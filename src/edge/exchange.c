@@ -326,8 +326,8 @@ static bool admit(struct exchange *x)
     stats_add(&site->stats->requests_open, 1);
     if (site->retry_milli < SITE_RETRY_MAX_MILLI)
         site->retry_milli += SITE_RETRY_SHARE_MILLI;
-    bool is_memo = site == c->memo_site &&
-                   slice_eq(r->authority, slice_of(c->memo_authority, c->memo_len));
+    bool is_memo =
+        site == c->memo_site && slice_eq(r->authority, slice_of(c->memo_authority, c->memo_len));
     if (c->https && !(is_memo && c->memo_fits) && !tls_fits(c, site, r->authority)) {
         stats_add(&x->shard->stats->misdirected, 1);
         exchange_fail(x, FAULT_MISDIRECTED);
@@ -366,6 +366,8 @@ static enum exchange_fault fault_of(const struct exchange *x, int err)
         return FAULT_MEMORY;
     case ERR_LIMIT:
         return FAULT_OVERLOAD;
+    case ERR_SYS:
+        return FAULT_DESCRIPTORS;
     case ERR_FIELDS_TOO_LARGE:
     case ERR_USAGE:
         return FAULT_BAD_REQUEST;
@@ -380,7 +382,7 @@ static bool may_wait(const struct exchange *x, enum exchange_fault fault)
     unsigned flags = x->site->route.flags;
     if (x->pushed)
         return false;
-    if (fault == FAULT_OVERLOAD)
+    if (fault == FAULT_OVERLOAD || fault == FAULT_DESCRIPTORS)
         return true;
     return (fault == FAULT_CONNECT || fault == FAULT_NO_INSTANCE) && (flags & ROUTE_MANAGED) &&
            !(flags & ROUTE_FAILING);

@@ -36,6 +36,7 @@ struct site;
     X(TIMEOUT, 504, "worker-timeout", "The app's worker did not answer in time.")                  \
     X(OVERLOAD, 503, "overload", "Too many requests are under way to this app.")                   \
     X(MEMORY, 503, "memory", "The front end is out of memory.")                                    \
+    X(DESCRIPTORS, 503, "descriptors", "The front end has no descriptor left for a connection.")   \
     X(UNKNOWN_HOST, 404, "unknown-host", "No app is served under this host name.")                 \
     X(TOO_LARGE, 413, "content-too-large", "The request's content is larger than the app allows.") \
     X(MISDIRECTED, 421, "misdirected",                                                             \

@@ -136,7 +136,7 @@ int worker_attach(struct exchange *x)
     uint32_t load[ROUTE_MAX_INSTANCES];
     uint32_t count = site->count;
     uint64_t bad;
-    bool full;
+    bool full, short_ = false;
     int err = ERR_NOTFOUND;
     uint64_t skip = survey(x, at, load, count, &bad, &full);
     enum worker_class klass = site->route.flags & ROUTE_PUSH_OFF ? WORKER_NO_PUSH : WORKER_PUSH;
@@ -145,7 +145,7 @@ int worker_attach(struct exchange *x)
         if (i < 0) /* never leave out the last one */
             i = route_least(load, count, site->next, skip);
         if (i < 0)
-            return full ? ERR_LIMIT : err;
+            return full ? ERR_LIMIT : short_ ? ERR_SYS : err;
         struct worker *w = at[i]->h2 ? take_h2(at[i], klass, &err) : take_h1(at[i], x, &err);
         if (w) {
             err = worker_join(x, w);
@@ -159,7 +159,7 @@ int worker_attach(struct exchange *x)
             return err;
         skip |= 1ull << i;
         if (err == ERR_SYS) { /* our descriptors are used up: no fault of the instance's */
-            full = true;
+            short_ = true;
             continue;
         }
         if (err != ERR_LIMIT) {
