@@ -73,20 +73,23 @@ void edges_drain(struct monitor *m, uint32_t limit_ms)
     }
 }
 
+static bool copy_is_taken(const struct monitor *m, uint32_t copy)
+{
+    LIST_FOR(node, &m->edges)
+    {
+        const struct role *r = role_of(node);
+        if (r->child.pid && r->copy == copy)
+            return true;
+    }
+    return false;
+}
+
 /* return  IPC_COUNTER_COPIES when each is written to by somebody */
 static uint32_t free_copy(const struct monitor *m)
 {
     uint32_t copy = 0;
-    for (; copy < IPC_COUNTER_COPIES; copy++) {
-        bool is_taken = false;
-        LIST_FOR(node, &m->edges)
-        {
-            const struct role *r = role_of(node);
-            is_taken |= r->child.pid && r->copy == copy;
-        }
-        if (!is_taken)
-            break;
-    }
+    while (copy < IPC_COUNTER_COPIES && copy_is_taken(m, copy))
+        copy++;
     return copy;
 }
 
@@ -288,6 +291,12 @@ void edge_start(struct monitor *m)
                                      .access_log = m->access_fd >= 0,
                                      .copy = r->copy};
     channel_send(&r->channel, IPC_EDGE_CONFIG, &config, &m->counters_fd, 1);
+    /* A killed edge may have left gauges in a copy that its successor does not write to. */
+    for (uint32_t copy = 0; copy < IPC_COUNTER_COPIES; copy++) {
+        struct ipc_edge_copy_free b = {.copy = copy};
+        if (!copy_is_taken(m, copy))
+            channel_send(&r->channel, IPC_EDGE_COPY_FREE, &b, NULL, 0);
+    }
     for (uint32_t i = 0; i < m->listener_count; i++) {
         const struct listener *l = &m->listeners[i];
         struct ipc_edge_listener b = {.kind = l->kind};
