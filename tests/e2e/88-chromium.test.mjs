@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+// What only a browser can show: an early hint is acted on before the response is there and its
+// resource used once; a WebSocket goes over HTTP/1.1 and over HTTP/2.
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { createHash, X509Certificate } from 'node:crypto';
+import path from 'node:path';
+import test from 'node:test';
+import tls from 'node:tls';
+import { Portico, check, hasProgram, scratch, until, worker } from './lib.mjs';
+
+const skip = !hasProgram('chromium') && 'chromium is not installed';
+let p;
+
+check('starts', async () => {
+  p = await Portico.start({
+    apps: {
+      two: worker('page', 'two.localhost'),
+      one: worker('page', 'one.localhost', { http20Enabled: false }),
+    },
+  });
+}, 60);
+
+async function spkiHash(host) {
+  const socket = tls.connect({ port: p.ports.https, host: '127.0.0.1', servername: host, ca: p.ca });
+  await new Promise((resolve, reject) => socket.once('secureConnect', resolve).once('error', reject));
+  const { raw } = socket.getPeerCertificate();
+  socket.destroy();
+  return createHash('sha256').update(new X509Certificate(raw).publicKey.export({ type: 'spki', format: 'der' })).digest('base64');
+}
+
+/** Opens a page and gives the report that it sent, and what the worker was asked for. */
+async function visit(host, where) {
+  const browser = spawn('chromium', [
+    '--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
+    '--disable-component-update', '--disable-sync', '--disable-dev-shm-usage', '--remote-debugging-port=0',
+    '--host-resolver-rules=MAP *.localhost 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE 127.0.0.1',
+    `--ignore-certificate-errors-spki-list=${await spkiHash(host)}`, `--user-data-dir=${scratch()}`,
+    `https://${p.authority(host)}${where}`,
+  ], { stdio: 'ignore', detached: true });
+  const exited = new Promise((resolve) => browser.on('close', resolve));
+  try {
+    let result;
+    await until(`${host}${where} reports`, async () => {
+      result = JSON.parse((await p.h1(host, '/result')).body);
+      return result.reports.length > 0;
+    }, 60);
+    return { ...result, report: result.reports.at(-1) };
+  } finally {
+    process.kill(-browser.pid, 'SIGKILL');
+    await exited;
+  }
+}
+
+const lines = (host) => p.access.filter((line) => line.startsWith('{')).map((line) => JSON.parse(line))
+  .filter((line) => line.host === p.authority(host));
+
+test('HTTP/2: an early hint is acted on before the response, and used once; WebSocket by extended CONNECT', { timeout: 90_000, skip }, async () => {
+  const { report, asked } = await visit('two.localhost', '/hint');
+  assert.equal(report.protocol, 'h2');
+  assert.equal(report.initiator, 'early-hints');
+  assert.ok(report.interim, 'firstInterimResponseStart is set');
+  assert.equal(report.colour, 'rgb(1, 2, 3)');
+  assert.equal(asked.filter((where) => where === '/hinted.css').length, 1, 'fetched once');
+  assert.equal(report.echo, 'hello from the page');
+  assert.equal(report.close, 1000);
+  const socket = lines('two.localhost').find((line) => line.path === '/echo');
+  assert.equal(socket?.protocol, 'h2');
+  assert.equal(socket.method, 'CONNECT');
+});
+
+test('HTTP/1.1: no 103, and WebSocket by Upgrade', { timeout: 90_000, skip }, async () => {
+  const { report, asked } = await visit('one.localhost', '/plain');
+  assert.equal(report.protocol, 'http/1.1');
+  assert.notEqual(report.initiator, 'early-hints');
+  assert.equal(report.colour, 'rgb(1, 2, 3)');
+  assert.equal(asked.filter((where) => where === '/hinted.css').length, 1);
+  assert.equal(report.echo, 'hello from the page');
+  assert.equal(report.close, 1000);
+  const socket = lines('one.localhost').find((line) => line.path === '/echo');
+  assert.equal(socket?.protocol, 'http/1.1');
+  assert.equal(socket.status, 101);
+});
+
+check('ends clean', () => p.stop());
