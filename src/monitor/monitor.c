@@ -252,6 +252,7 @@ static void init(struct monitor *m, const struct monitor_options *options)
     map_init(&m->apps_by_name);
     wanted_init(&m->wanted);
     timer_init(&m->stop_timer, on_stop_timer);
+    timer_init(&m->watchdog_timer, NULL); /* armed, with its function, by notify_init */
     control_init(m);
     upgrade_init(m);
     list_init(&m->edges);
