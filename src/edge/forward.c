@@ -88,8 +88,7 @@ static int add_forwarding(struct exchange *x, struct fields *f)
     if (c->https) {
         struct slice version = tls_version(c->stream.tls) == TLS_1_3 ? SLICE("1.3") : SLICE("1.2");
         err |= fields_add_token(f, a, TOKEN_X_FORWARDED_TLSVERSION, version);
-        if (x->site->arr_ssl.len)
-            err |= fields_add_token(f, a, TOKEN_X_ARR_SSL, x->site->arr_ssl);
+        err |= fields_add_token(f, a, TOKEN_X_ARR_SSL, tls_describe(c->stream.tls));
     }
     return err ? ERR_NOMEM : 0;
 }

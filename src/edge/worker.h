@@ -86,7 +86,6 @@ struct site {
     struct slice name;
     struct route_site route; /* a copy of the numbers; texts are not valid */
     struct slice default_host;
-    struct slice arr_ssl; /* X-ARR-SSL: key bits, secret bits, issuer, subject */
     struct stats_site *stats;
     uint32_t next;        /* where to begin among equally loaded instances */
     uint32_t retry_milli; /* retries that may be made, in thousandths */

@@ -74,6 +74,9 @@ const char *tls_version_text(const struct tls_conn *t); /* "TLSv1.3" */
 /* The name that the client sent, lower case; empty without SNI.  Lives as long as t. */
 struct slice tls_server_name(const struct tls_conn *t);
 struct tls_identity *tls_conn_identity(const struct tls_conn *t); /* the one chosen */
+/* "256|128|CN=issuer|CN=subject": bits of the certificate's key and of the cipher, and the names,
+ * in printable ASCII.  Lives as long as the connection's identity. */
+struct slice tls_describe(const struct tls_conn *t);
 /* Why ERR_TLS: a short text for counters and the log, such as "wrong version number". */
 const char *tls_reason(const struct tls_conn *t);
 

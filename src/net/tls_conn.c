@@ -310,6 +310,12 @@ const char *tls_version_text(const struct tls_conn *t)
     return tls_version(t) == TLS_1_3 ? "TLSv1.3" : "TLSv1.2";
 }
 
+struct slice tls_describe(const struct tls_conn *t)
+{
+    const struct tls_identity *id = tls_conn_identity(t);
+    return slice_str(id ? id->described[SSL_get_cipher_bits(t->ssl, NULL) > 128] : "");
+}
+
 struct slice tls_server_name(const struct tls_conn *t)
 {
     return slice_of(t->name ? t->name : "", t->name_len);

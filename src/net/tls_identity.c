@@ -116,6 +116,39 @@ static const char *read_names(struct tls_identity *id)
     return ok ? NULL : "out of memory";
 }
 
+static void print_name(BIO *out, const X509_NAME *name)
+{
+    X509_NAME_print_ex(out, name, 0, XN_FLAG_RFC2253 & ~(unsigned long)ASN1_STRFLGS_UTF8_CONVERT);
+}
+
+/* What tls_describe gives, made once.  return  NULL, or why not */
+static const char *describe(struct tls_identity *id)
+{
+    X509 *leaf = SSL_CTX_get0_certificate(id->ctx);
+    EVP_PKEY *key = leaf ? X509_get0_pubkey(leaf) : NULL;
+    for (size_t i = 0; i < 2; i++) {
+        BIO *out = BIO_new(BIO_s_mem());
+        char *text;
+        if (!out)
+            return "out of memory";
+        BIO_printf(out, "%d|%d|", key ? EVP_PKEY_get_bits(key) : 0, i == 0 ? 128 : 256);
+        if (leaf)
+            print_name(out, X509_get_issuer_name(leaf));
+        BIO_write(out, "|", 1);
+        if (leaf)
+            print_name(out, X509_get_subject_name(leaf));
+        long len = BIO_get_mem_data(out, &text);
+        id->described[i] = len > 0 ? strndup(text, (size_t)len) : NULL;
+        BIO_free(out);
+        if (!id->described[i])
+            return "out of memory";
+        for (char *p = id->described[i]; *p; p++) /* it becomes a field's value */
+            if ((unsigned char)*p < 0x20 || (unsigned char)*p >= 0x7f)
+                *p = '?';
+    }
+    return NULL;
+}
+
 struct tls_identity *tls_identity_new(struct slice chain, struct slice key, const char **why_out)
 {
     const char *why = NULL;
@@ -135,6 +168,8 @@ struct tls_identity *tls_identity_new(struct slice chain, struct slice key, cons
         why = use_key(id->ctx, key);
     if (!why)
         why = read_names(id);
+    if (!why)
+        why = describe(id);
     if (!why)
         return id;
     if (id)
@@ -159,6 +194,8 @@ void tls_identity_unref(struct tls_identity *id)
         free(id->names[i]);
     free(id->names);
     free(id->ips);
+    free(id->described[0]);
+    free(id->described[1]);
     free(id);
 }
 

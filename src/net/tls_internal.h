@@ -27,6 +27,7 @@ struct tls_identity {
     size_t name_count;
     struct tls_san_ip *ips;
     size_t ip_count;
+    char *described[2]; /* tls_describe, for 128 and 256 bits of cipher */
 };
 
 #define TLS_TICKET_NAME_OCTETS 16

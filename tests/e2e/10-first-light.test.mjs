@@ -183,6 +183,7 @@ check('what the front end says of a client is its own word', async () => {
       assert.equal(headers['client-ip'], `127.0.0.1:${headers['x-client-port']}`);
       assert.equal(headers['x-original-url'], '/echo?a=b');
       assert.equal(headers['x-forwarded-tlsversion'], '1.3');
+      assert.match(headers['x-arr-ssl'], /^256\|(128|256)\|CN=Portico local authority\|CN=/);
       assert.match(headers['x-arr-log-id'], /^[0-9a-f-]{16,}$/);
       assert.equal(headers[':authority'] ?? headers.host, p.authority(host));
       assert.doesNotMatch(text.toString().replace(/"path":"[^"]*"/, ''), /6\.6\.6\.6|forged|evil|gopher/);
