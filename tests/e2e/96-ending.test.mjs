@@ -3,7 +3,7 @@
 // still, heads without end.
 import assert from 'node:assert/strict';
 import net from 'node:net';
-import { Portico, check, fetch2, residentKib, until, worker } from './lib.mjs';
+import { Portico, check, fetch2, residentKib, run, until, worker } from './lib.mjs';
 import * as h2 from './workers/frames.mjs';
 
 const { TYPE } = h2;
@@ -56,13 +56,24 @@ check('a worker cannot fill the memory with heads that the client does not read'
   assert.ok(grown < 65536, `${grown} KiB`);
 }, 30);
 
+// By Python: when octets and a reset come together, Node's client reports a plain end.
+const READ_TO_THE_END = `
+import socket, sys
+s = socket.create_connection(('127.0.0.1', int(sys.argv[1])))
+s.sendall(b'GET /cut HTTP/1.0\\r\\nHost: cut.localhost\\r\\n\\r\\n')
+try:
+    while s.recv(65536):
+        pass
+    print('end')
+except ConnectionResetError:
+    print('reset')
+`;
+
 check('content until the close that is cut ends with a reset: HTTP/1.0 sees no other sign', async () => {
-  const socket = net.connect(p.ports.http, '127.0.0.1');
-  let got = '', error;
-  socket.setEncoding('latin1').on('data', (part) => (got += part)).on('error', (e) => (error = e));
-  socket.write('GET /cut HTTP/1.0\r\nHost: cut.localhost\r\n\r\n');
-  await closed(socket);
-  assert.equal(error?.code, 'ECONNRESET', got);
+  for (let i = 0; i < 20; i++) {
+    const { stdout } = await run('python3', ['-c', READ_TO_THE_END, String(p.ports.http)]);
+    assert.equal(stdout.trim(), 'reset');
+  }
 });
 
 check('clients that stand still hold a worker no longer than the time limit', async () => {
