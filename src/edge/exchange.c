@@ -600,6 +600,8 @@ void exchange_response_head(struct exchange *x, const struct http_head *in, bool
     x->head_sent = true;
     x->head_us = shard_now_us(x->shard);
     x->response_ended = end;
+    x->response_length =
+        response_has_content(x->request->method, in->status) ? in->content_length : 0;
     if (client_send_head(x, &out, end) < 0) {
         x->response_ended = false;
         exchange_fail(x, FAULT_MALFORMED);
@@ -677,12 +679,27 @@ static bool may_retry(const struct exchange *x, enum exchange_fault fault, bool 
     return (x->retries < EXCHANGE_RETRIES && method_is_idempotent(x->request->method));
 }
 
+/* Nothing is missing but the sign of the end: an HTTP/2 worker that died between its last octet and
+ * END_STREAM.  The client has all that Content-Length told it to expect, and over HTTP/1.1 may have
+ * sent its next request already: to cut here would lose that one. */
+static bool is_whole(const struct exchange *x)
+{
+    return x->head_sent && !x->switched && x->response_length >= 0 &&
+           x->body_out == (uint64_t)x->response_length;
+}
+
 void exchange_worker_failed(struct exchange *x, enum exchange_fault fault, bool untouched,
                             bool fresh)
 {
     CHECK_MAGIC(x, EXCHANGE_MAGIC);
     if (x->response_ended)
         return; /* of a tunnel, too: what it sent is on its way, and it wants no more */
+    if (is_whole(x)) {
+        x->response_ended = true;
+        if (client_send_body(x, SLICE(""), true) < 0)
+            client_cut(x, H2_INTERNAL_ERROR);
+        return;
+    }
     if (!may_retry(x, fault, untouched) || (!untouched && !take_retry(x->site))) {
         exchange_fail(x, x->head_sent ? FAULT_CUT : fault);
         return;

@@ -86,6 +86,7 @@ struct exchange {
     uint64_t wait_until_us; /* 0: it has not waited */
     char id[32];
     uint64_t body_in, body_out;       /* octets from and to the client */
+    int64_t response_length;          /* content that the response's head promised; -1: not told */
     uint64_t body_sent, moved_before; /* octets that left towards the client; see on_due */
     uint64_t forwarded;               /* request body octets handed to a worker */
     uint64_t tried;                   /* instances that failed, as bits */
