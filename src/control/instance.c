@@ -8,7 +8,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* So many exits in a row before READY: the app does not start. */
+/* So many exits in a row before READY: the app does not start.  One that comes up and is killed at
+ * once, be it ten times, may be waited for: the fault need not be its own. */
 #define FAILING_AFTER 3u
 /* The shell's status for a command that is not executable or not found. */
 #define EXIT_NOT_EXECUTABLE 126
@@ -51,7 +52,8 @@ static bool is_failing(const struct control_instance *in)
 {
     bool no_command = in->was_ended && (in->ended.exit_code == EXIT_NOT_EXECUTABLE ||
                                         in->ended.exit_code == EXIT_NOT_FOUND);
-    return in->is_late || in->last.failures >= FAILING_AFTER || (in->last.failures && no_command);
+    return in->is_late || in->last.never_ready >= FAILING_AFTER ||
+           (in->last.failures && no_command);
 }
 
 bool app_is_failing(const struct control_app *app)

@@ -119,6 +119,7 @@ struct ipc_instance {
     int32_t exit_signal;
     uint64_t ran_ms;
     uint32_t restarts, failures; /* failures in a row: exits before READY or just after */
+    uint32_t never_ready;        /* in a row: exits before READY */
     uint32_t retry_in_ms;        /* BACKOFF: when it is started again */
 };
 struct ipc_in_force { /* edge routes by this snapshot */

@@ -66,12 +66,12 @@ int life_next(enum ipc_instance_state state, enum life_event event)
     return (int)next[state][event] - 1;
 }
 
-uint32_t life_delay_ms(uint32_t failures)
+uint32_t life_delay_ms(const struct life *l)
 {
-    if (failures == 0)
+    uint32_t delay = l->was_ready ? LIFE_AGAIN_DELAY_MS : LIFE_FIRST_DELAY_MS;
+    if (l->failures == 0)
         return 0;
-    uint32_t delay = LIFE_FIRST_DELAY_MS;
-    while (--failures && delay < LIFE_MAX_DELAY_MS)
+    for (uint32_t i = 1; i < l->failures && delay < LIFE_MAX_DELAY_MS; i++)
         delay *= 2;
     return delay < LIFE_MAX_DELAY_MS ? delay : LIFE_MAX_DELAY_MS;
 }
@@ -104,6 +104,7 @@ bool life_event(struct life *l, enum life_event event, uint64_t now_us)
             break;
         l->gone_us = now_us;
         l->failures++;
+        l->never_ready++;
         break;
     case LIFE_PROBED:
         if (was == IPC_STARTING) {
@@ -115,9 +116,10 @@ bool life_event(struct life *l, enum life_event event, uint64_t now_us)
         l->gone_us = now_us;
         /* What we ended ourselves is nobody's failure. */
         l->failures = was == IPC_DRAINING || !life_failed_to_start(l) ? 0 : l->failures + 1;
+        l->never_ready = was == IPC_DRAINING || l->was_ready ? 0 : l->never_ready + 1;
         break;
     case LIFE_WAIT:
-        l->due_us = now_us + life_delay_ms(l->failures) * UINT64_C(1000);
+        l->due_us = now_us + life_delay_ms(l) * UINT64_C(1000);
         break;
     case LIFE_STOP:
     case LIFE_DUE:

@@ -7,6 +7,8 @@
 #include "ipc/ipc.h"
 
 #define LIFE_FIRST_DELAY_MS 1000u
+/* Of one that did serve: a kill from outside must not cost its app a second. */
+#define LIFE_AGAIN_DELAY_MS 100u
 #define LIFE_MAX_DELAY_MS   30000u
 /* An exit so soon after READY counts as a failure to start. */
 #define LIFE_SOON_MS 1000u
@@ -26,10 +28,11 @@ enum life_event {
 
 struct life {
     enum ipc_instance_state state;
-    uint32_t generation; /* counts starts, failed ones too */
-    uint32_t restarts;   /* starts after the first */
-    uint32_t failures;   /* in a row: exits before READY or soon after it */
-    bool was_ready;      /* in this generation */
+    uint32_t generation;  /* counts starts, failed ones too */
+    uint32_t restarts;    /* starts after the first */
+    uint32_t failures;    /* in a row: exits before READY or soon after it */
+    uint32_t never_ready; /* in a row: exits before READY */
+    bool was_ready;       /* in this generation */
     uint64_t started_us, ready_us, gone_us, due_us;
 };
 
@@ -41,8 +44,9 @@ int life_next(enum ipc_instance_state state, enum life_event event);
 bool life_event(struct life *l, enum life_event event, uint64_t now_us);
 /* After LIFE_GONE or LIFE_FAILED: did this generation fail to start? */
 bool life_failed_to_start(const struct life *l);
-/* 0 after none, then 1 s, doubling to 30 s. */
-uint32_t life_delay_ms(uint32_t failures);
+/* After LIFE_GONE or LIFE_FAILED: 0 after no failure, then 1 s, doubling to 30 s; from 100 ms when
+ * it had been READY. */
+uint32_t life_delay_ms(const struct life *l);
 const char *life_state_name(unsigned state);
 
 /* A role of our own (edge, control) is missed by everyone: at once, 100 ms, then 1 s.

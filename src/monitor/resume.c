@@ -201,6 +201,7 @@ static void life(struct walk *w, struct life *l)
     NUMBER(w, l->generation);
     NUMBER(w, l->restarts);
     NUMBER(w, l->failures);
+    NUMBER(w, l->never_ready);
     FLAG(w, l->was_ready);
     NUMBER(w, l->started_us);
     NUMBER(w, l->ready_us);

@@ -51,6 +51,7 @@ static void tell(struct instance *i, bool is_gone)
     b.ran_ms = i->ran_ms;
     b.restarts = i->life.restarts;
     b.failures = i->life.failures;
+    b.never_ready = i->life.never_ready;
     if (i->life.state == IPC_BACKOFF && i->life.due_us > now_us)
         b.retry_in_ms = (uint32_t)((i->life.due_us - now_us) / 1000u);
     channel_send(&m->control.channel, IPC_INSTANCE, &b, NULL, 0);
@@ -325,7 +326,7 @@ static void after_exit(struct instance *i)
     }
     announce(i);
     log_event(LOG_WARN, "worker.backoff", "app=%s instance=%u failures=%u retry_in_ms=%u",
-              a->wanted.name, i->index, i->life.failures, life_delay_ms(i->life.failures));
+              a->wanted.name, i->index, i->life.failures, life_delay_ms(&i->life));
     timer_arm(&m->poller, &i->timer, i->life.due_us);
 }
 

@@ -15,6 +15,7 @@ check('starts', async () => {
     apps: {
       one: worker('h1', 'one.localhost', { instances: 2 }),
       two: worker('h2c', 'two.localhost', { instances: 2 }),
+      lone: worker('h1', 'lone.localhost'),
       stubborn: worker('stubborn', 'stubborn.localhost'),
     },
   });
@@ -31,6 +32,16 @@ check('a worker that exits is started again, at the same address', async () => {
   await p.line(/worker\.exit\b.*app=one\b/);
   for (let i = 0; i < 10; i++) assert.equal((await p.h1('one.localhost', '/whoami')).status, 200);
 });
+
+check('one that comes up and is killed, again and again, is waited for', async () => {
+  for (let round = 0; round < 4; round++) {
+    const before = await until('it is ready', async () => (await readyPids('lone'))[0]);
+    process.kill(before, 'SIGKILL');
+    await until('its end is known', async () => (await p.states()).lone[0].pid !== before);
+    const { status, body } = await p.h1('lone.localhost', '/whoami');
+    assert.equal(status, 200, `round ${round}: ${body}`);
+  }
+}, 60);
 
 check('a worker that is killed in the middle of requests loses only its own', async () => {
   const [victim] = await readyPids('two');

@@ -46,8 +46,11 @@ static void test_delays(void **state)
     static const uint32_t expected[] = {0, 1000, 2000, 4000, 8000, 16000, 30000, 30000};
     (void)state;
     for (uint32_t i = 0; i < ARRAY_LEN(expected); i++)
-        assert_int_equal(life_delay_ms(i), expected[i]);
-    assert_int_equal(life_delay_ms(UINT32_MAX), 30000);
+        assert_int_equal(life_delay_ms(&(struct life){.failures = i}), expected[i]);
+    assert_int_equal(life_delay_ms(&(struct life){.failures = UINT32_MAX}), 30000);
+    assert_int_equal(life_delay_ms(&(struct life){.failures = 1, .was_ready = true}), 100);
+    assert_int_equal(life_delay_ms(&(struct life){.failures = UINT32_MAX, .was_ready = true}),
+                     30000);
     assert_int_equal(life_role_delay_ms(0), 0);
     assert_int_equal(life_role_delay_ms(1), 0);
     assert_int_equal(life_role_delay_ms(2), 100);
@@ -79,12 +82,14 @@ static void test_healthy_run_restarts_at_once(void **state)
 
 static void test_failures_back_off(void **state)
 {
-    static const uint32_t delays_s[] = {1, 2, 4, 8, 16, 30, 30};
+    /* The second and the fifth have been READY for an instant. */
+    static const uint32_t delays_ms[] = {1000, 200, 4000, 8000, 1600, 30000, 30000};
+    static const uint32_t never_ready[] = {1, 0, 1, 2, 0, 1, 2};
     struct life l;
     uint64_t now = SECOND;
     (void)state;
     life_init(&l);
-    for (size_t i = 0; i < ARRAY_LEN(delays_s); i++) {
+    for (size_t i = 0; i < ARRAY_LEN(delays_ms); i++) {
         if (i % 3 == 2) { /* no process could be made */
             life_event(&l, LIFE_FAILED, now);
         } else {
@@ -95,8 +100,9 @@ static void test_failures_back_off(void **state)
         }
         assert_true(life_failed_to_start(&l));
         assert_int_equal(l.failures, i + 1);
+        assert_int_equal(l.never_ready, never_ready[i]);
         life_event(&l, LIFE_WAIT, now);
-        assert_int_equal(l.due_us - now, delays_s[i] * SECOND);
+        assert_int_equal(l.due_us - now, delays_ms[i] * (SECOND / 1000));
         life_event(&l, LIFE_DUE, now = l.due_us);
     }
     /* One that ran well ends the series. */
@@ -104,6 +110,7 @@ static void test_failures_back_off(void **state)
     life_event(&l, LIFE_PROBED, now);
     life_event(&l, LIFE_GONE, now + SECOND);
     assert_int_equal(l.failures, 0);
+    assert_int_equal(l.never_ready, 0);
 }
 
 static void test_told_to_end_is_no_failure(void **state)
