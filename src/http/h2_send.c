@@ -9,7 +9,7 @@ uint8_t *h2_send_frame(struct h2_conn *c, enum h2_frame_type type, unsigned flag
 {
     uint8_t *p = (uint8_t *)buf_reserve(&c->control, H2_FRAME_HEAD_OCTETS + payload_octets);
     if (!p) {
-        h2_conn_fail(c, ERR_NOMEM, H2_INTERNAL_ERROR, "memory");
+        h2_conn_fail(c, H2_BLAME_MEMORY);
         return NULL;
     }
     h2_frame_head_write(p, payload_octets, type, flags, id);
@@ -73,7 +73,7 @@ int h2_send_section(struct h2_conn *c, uint32_t id, uint32_t promised_id,
     if (err == 0)
         return 0;
     c->control.end = c->control.start + start; /* half a frame must not leave */
-    return h2_conn_fail(c, err, H2_INTERNAL_ERROR, "memory");
+    return h2_conn_fail(c, H2_BLAME_MEMORY);
 }
 
 static bool sends(const struct h2_stream *s)
@@ -293,7 +293,7 @@ static size_t write_crumb(struct h2_conn *c, struct h2_stream *s, uint8_t *out, 
     size_t n = write_data(s, frame, sizeof frame, true);
     size_t at = buf_len(&c->control); /* what write_data queued comes after it */
     if (!buf_reserve(&c->control, n)) {
-        h2_conn_fail(c, ERR_NOMEM, H2_INTERNAL_ERROR, "memory");
+        h2_conn_fail(c, H2_BLAME_MEMORY);
         return 0;
     }
     memmove(buf_at(&c->control) + n, buf_at(&c->control), at);
