@@ -9,10 +9,7 @@
 
 #define CLIENT_MAGIC 0x434c4e54u
 
-/* From accept to the end of the TLS handshake, and from there to a request's whole head. */
-#define CLIENT_HANDSHAKE_US 10000000u
-#define CLIENT_HEAD_US      15000000u
-#define CLIENT_IDLE_US      60000000u /* until a request has named an app with a setting of its own */
+#define CLIENT_IDLE_US 60000000u /* until a request has named an app with a setting of its own */
 /* After the last octet of ours, so long for the peer to take it and close. */
 /* Of a draining edge that is patient: how long a request may be on its way. */
 #define CLIENT_PATIENCE_US 5000000u
@@ -49,6 +46,8 @@ struct client {
     char peer_host[46];
     uint8_t peer_host_len;
     bool https, established, paused, dead;
+    bool in_addresses; /* among its address's connections */
+    bool asked;   /* a request has come */
     bool leaving; /* HTTP/2: GOAWAY was queued, what comes is still served */
     bool closing; /* what comes is dropped */
     bool cut;     /* after what there is of a response it ends in the middle of it */
