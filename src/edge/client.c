@@ -384,6 +384,15 @@ size_t client_queued(const struct exchange *x)
     return x->cs ? h2_stream_queued(x->cs) : h1_conn_queued(x->client->http.h1);
 }
 
+/* A hundred streams that are not read would else have a hundred times as much wait. */
+size_t client_queue_high(const struct exchange *x)
+{
+    const struct client *c = x->client;
+    return x->cs && h2_conn_queued(c->http.h2) > shard_limits(x->shard)->h2_unsent
+               ? QUEUE_TIGHT_OCTETS
+               : QUEUE_HIGH_OCTETS;
+}
+
 void client_consumed(struct exchange *x, size_t octets)
 {
     struct client *c = x->client;

@@ -33,9 +33,9 @@ static void write_hex(char *to, uint64_t v)
 /* The worker has shown life, or is about to be asked. */
 static void touch(struct exchange *x)
 {
-    if (x->site && x->site->route.request_timeout_ms)
-        loop_timer_set(x->shard->loop, &x->timer,
-                       shard_now_us(x->shard) + x->site->route.request_timeout_ms * 1000ull);
+    uint64_t patience_us =
+        x->site ? x->site->route.request_timeout_ms * 1000ull : x->client->idle_us;
+    loop_timer_set(x->shard->loop, &x->timer, shard_now_us(x->shard) + patience_us);
 }
 
 static void on_due(struct loop_timer *t)
@@ -62,7 +62,8 @@ static void on_due(struct loop_timer *t)
         return;
     }
     if (x->response_ended) {
-        x->fault = FAULT_STALLED;
+        if (x->fault == FAULT_NONE)
+            x->fault = FAULT_STALLED;
         client_cut(x, H2_CANCEL);
         return;
     }
@@ -191,6 +192,8 @@ static void answer(struct exchange *x, unsigned status, struct slice location, s
         x->body_out += text.len;
         client_send_body(x, text, true);
     }
+    if (!x->ended)
+        touch(x); /* it may be that the client takes nothing */
 }
 
 void exchange_fail(struct exchange *x, enum fault fault)

@@ -28,6 +28,8 @@ struct site;
 /* A response or request body waiting beyond HIGH stops its source, which goes on below LOW. */
 #define QUEUE_HIGH_OCTETS (256u << 10)
 #define QUEUE_LOW_OCTETS  (64u << 10)
+/* The same of a response on a client's connection that has very much waiting; LOW is a quarter. */
+#define QUEUE_TIGHT_OCTETS (16u << 10)
 
 struct edge_listener {
     struct loop_source source;

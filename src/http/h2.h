@@ -65,8 +65,8 @@ struct h2_bucket {
 struct h2_budget {
     struct h2_bucket resets;   /* RST_STREAM received, and streams that the peer makes us reset
                                   (Rapid Reset, MadeYouReset) */
-    struct h2_bucket settings; /* SETTINGS and GOAWAY received */
-    struct h2_bucket pings;    /* PING received without ACK */
+    struct h2_bucket settings; /* SETTINGS and GOAWAY received, and needless acknowledgements */
+    struct h2_bucket pings;    /* PING received, and acknowledgements of none of ours */
     struct h2_bucket empty;    /* DATA without octets or END_STREAM, empty CONTINUATION */
     struct h2_bucket priority; /* PRIORITY, PRIORITY_UPDATE and unknown frames */
     struct h2_bucket window;   /* WINDOW_UPDATE beyond a share of the DATA that was sent */
@@ -161,6 +161,7 @@ bool h2_conn_is_over(const struct h2_conn *c);
 /* Why a connection ended; NONE while it is well. */
 enum h2_blame h2_conn_blame(const struct h2_conn *c);
 size_t h2_conn_streams(const struct h2_conn *c); /* open streams, both sides' */
+size_t h2_conn_queued(const struct h2_conn *c);  /* body octets of all streams, not yet drawn */
 
 /* What the peer's SETTINGS say now.  Before they came: RFC 9113's initial values. */
 bool h2_conn_peer_settings_seen(const struct h2_conn *c);

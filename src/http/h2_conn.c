@@ -264,10 +264,10 @@ int h2_on_settings(struct h2_conn *c, const struct h2_frame *f)
     if (f->flags & H2_FLAG_ACK) {
         if (f->len)
             return h2_conn_fail(c, H2_BLAME_FRAME_SIZE);
-        if (!c->settings_acked) {
-            h2_window_settings_acked(c);
-            hpack_decoder_set_max(c->decoder, c->settings.decoder_table_octets);
-        }
+        if (c->settings_acked) /* of nothing: we send SETTINGS once */
+            return h2_conn_charge(c, H2_BUDGET_settings);
+        h2_window_settings_acked(c);
+        hpack_decoder_set_max(c->decoder, c->settings.decoder_table_octets);
         c->settings_acked = true;
         return 0;
     }
@@ -292,11 +292,11 @@ int h2_on_settings(struct h2_conn *c, const struct h2_frame *f)
 int h2_on_ping(struct h2_conn *c, const struct h2_frame *f)
 {
     if (f->flags & H2_FLAG_ACK) {
-        if (c->going == H2_GOING_SOON && memcmp(f->payload, shutdown_ping, 8) == 0) {
-            c->going = H2_GOING;
-            c->goaway_last = last_taken(c);
-            send_goaway(c, c->goaway_last, H2_NO_ERROR);
-        }
+        if (c->going != H2_GOING_SOON || memcmp(f->payload, shutdown_ping, 8) != 0)
+            return h2_conn_charge(c, H2_BUDGET_pings); /* of nothing that we sent */
+        c->going = H2_GOING;
+        c->goaway_last = last_taken(c);
+        send_goaway(c, c->goaway_last, H2_NO_ERROR);
         return c->error;
     }
     int err = h2_conn_charge(c, H2_BUDGET_pings);
@@ -381,6 +381,11 @@ enum h2_blame h2_conn_blame(const struct h2_conn *c)
 size_t h2_conn_streams(const struct h2_conn *c)
 {
     return c->table_count;
+}
+
+size_t h2_conn_queued(const struct h2_conn *c)
+{
+    return c->queued;
 }
 
 void *h2_conn_user(const struct h2_conn *c)

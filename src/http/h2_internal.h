@@ -178,6 +178,7 @@ struct h2_conn {
     uint32_t last_peer_id; /* highest that the peer opened or promised */
     uint32_t goaway_last;  /* highest of the peer's that we still take */
     uint32_t peer_goaway_last;
+    size_t queued; /* body octets of all streams, not yet drawn */
     uint8_t role;  /* enum h2_role */
     uint8_t going; /* enum h2_going: our GOAWAY */
     uint8_t busy;  /* calls of feed or output under way: streams are freed later */

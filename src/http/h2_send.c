@@ -195,6 +195,8 @@ int h2_stream_body(struct h2_stream *s, struct slice octets, struct chunk *chunk
     if (!s->head_sent && !s->held)
         return ERR_USAGE;
     int err = chain_add(&s->body, octets, chunk);
+    if (err == 0)
+        s->conn->queued += octets.len;
     if (err < 0)
         return err;
     if (end)
@@ -258,6 +260,7 @@ static size_t write_data(struct h2_stream *s, uint8_t *out, size_t cap, bool mus
     bool end = len == queued && s->sending == H2_SEND_END;
     h2_frame_head_write(out, (uint32_t)len, H2_FRAME_DATA, end ? H2_FLAG_END_STREAM : 0, s->id);
     chain_take(&s->body, out + H2_FRAME_HEAD_OCTETS, len);
+    c->queued -= len;
     c->send_window -= (int64_t)len;
     s->send_window -= (int64_t)len;
     if (c->window_earned < H2_WINDOW_EARNED_MAX)

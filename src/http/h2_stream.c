@@ -249,6 +249,7 @@ static void forget(struct h2_stream *s)
     table_remove(c, s);
     list_remove(&s->all);
     list_remove(&s->due);
+    s->conn->queued -= s->body.octets;
     chain_fini(&s->body);
     list_add_tail(&c->gone, &s->due);
 }

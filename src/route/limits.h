@@ -44,6 +44,9 @@ struct limit_rate {
       "Content on its way on one connection: a round trip of 80 ms at 100 Mbit/s.")                \
     X(OCTETS, h2_queued, http2Queued, 1048576, 0, 65536, 67108864,                                 \
       "Answers to SETTINGS, PING and the like that wait because the client does not read.")        \
+    X(OCTETS, h2_unsent, http2Unsent, 1048576, 0, 65536, 268435456,                                \
+      "Content of responses that waits for the client on one connection. Beyond it each response " \
+      "has only 16 KiB and what one read brings (64 KiB) waiting; from an h2c worker, 64 KiB.")    \
     X(RATE, h2_resets, http2Resets, 500, 50, 1, 1000000,                                           \
       "Streams that the client resets or makes us reset. A page that is left cancels a hundred "   \
       "at once, some times over.")                                                                 \
