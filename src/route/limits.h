@@ -17,8 +17,7 @@ struct limit_rate {
 #define LIMIT_TABLE(X)                                                                             \
     X(COUNT, connections_per_address, connectionsPerAddress, 4096, 0, 0, 10000000,                 \
       "Connections open at once from one IPv4 address or IPv6 /64, over all loops; 0: no limit. "  \
-      "Trusted proxies are not counted. Enough for a large office or carrier behind one address, " \
-      "a tenth of what one address could open.")                                                   \
+      "Trusted proxies are not counted. Enough for a large office behind one address.")            \
     X(MS, handshake_ms, handshake, 10000, 0, 100, 600000,                                          \
       "From accept to the end of the TLS handshake: three round trips over the worst link, and "   \
       "some loss.")                                                                                \
