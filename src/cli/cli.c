@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli/cli.h"
+#include "cli/limits.h"
 #include "cli/operate.h"
 
 #include <stdio.h>
@@ -341,6 +342,10 @@ static int run_help(int argc, char **argv, const struct cli_actions *actions)
     (void)actions;
     if (argc > 2)
         return refuse("help", "unexpected argument", argv[2]);
+    if (argc == 2 && strcmp(argv[1], "limits") == 0) {
+        limits_print();
+        return 0;
+    }
     if (argc == 2) {
         const struct verb *v = find(argv[1]);
         if (!v || !v->help)
@@ -353,7 +358,7 @@ static int run_help(int argc, char **argv, const struct cli_actions *actions)
     for (size_t i = 0; i < VERB_COUNT; i++)
         if (verbs[i].help)
             printf("  %-8s %s\n", verbs[i].name, verbs[i].help);
-    printf("\n`portico help VERB` says more.\n");
+    printf("\n`portico help VERB` says more; `portico help limits` lists limits and refusals.\n");
     return 0;
 }
 

@@ -147,8 +147,16 @@ static void h2_goaway(void *user, uint32_t last_stream_id, uint32_t code)
     (void)user, (void)last_stream_id, (void)code;
 }
 
-static const struct h2_events h2_table = {h2_head,    h2_octets, h2_trailers,      h2_sent,
-                                          h2_promise, h2_close,  h2_settings_came, h2_goaway};
+static const struct h2_events h2_table = {
+    .on_head = h2_head,
+    .on_body = h2_octets,
+    .on_trailers = h2_trailers,
+    .on_sent = h2_sent,
+    .on_promise = h2_promise,
+    .on_close = h2_close,
+    .on_settings = h2_settings_came,
+    .on_goaway = h2_goaway,
+};
 
 /* ---- the connection ---- */
 

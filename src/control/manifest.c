@@ -65,6 +65,26 @@ static const struct key limit_keys[] = {
     {0},
 };
 
+#define SIZE               "a size in octets, or with KiB or MiB, like 64KiB"
+#define LIMIT(symbol)      offsetof(struct manifest, limits.symbol)
+#define RANGE(least, most) " (" #least " to " #most ")"
+#define COUNT(a, b, l, m)  value_number, .initial = #a
+#define OCTETS(a, b, l, m) value_octets, .initial = #a, .allowed = SIZE RANGE(l, m)
+#define MS(a, b, l, m)     value_duration, .initial = #a "ms", .allowed = DURATION RANGE(l##ms, m##ms)
+#define RATE(a, b, l, m)             \
+    value_rate,                      \
+        .initial = #a " + " #b "/s", \
+        .allowed = "so many at once and so many a second, like 500 + 50/s, each" RANGE(l, m)
+
+static const struct key front_keys[] = {
+#define X(kind, symbol, key, first, second, least_, most_, reason) \
+    {#key, .at = LIMIT(symbol), .least = least_, .most = most_,    \
+     .read = kind(first, second, least_, most_)},
+    LIMIT_TABLE(X)
+#undef X
+        {0},
+};
+
 static const struct key health_keys[] = {
     {"interval", value_duration, APP(health_interval_ms), DURATION " (100ms to 1h)",
      .initial = "60s", .least = 100, .most = 3600000},
@@ -132,6 +152,7 @@ static const struct key top_keys[] = {
     {"accessLog", read_access_log, TOP(access_log), "off, stdout or a file", .initial = "stdout"},
     {"trustedProxies", read_prefixes, TOP(trusted_proxies),
      "addresses or networks like 10.0.0.0/8 or ::1, or a list of them", .most = 256},
+    {"limits", value_section, 0, "a map of limits", .keys = front_keys},
     {"apps", read_apps, 0, "a map of names to apps", .required = true},
     {0},
 };

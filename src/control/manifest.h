@@ -6,6 +6,7 @@
 
 #include "control/tree.h"
 #include "base/addr.h"
+#include "route/limits.h"
 
 #define MANIFEST_MAX_APPS 1000
 
@@ -62,6 +63,7 @@ struct manifest {
     uint32_t loops;
     struct slice access_log; /* "off", "stdout" or an absolute path */
     struct manifest_prefixes trusted_proxies;
+    struct limits limits;
     struct manifest_app *apps;
     uint32_t app_count;
 };

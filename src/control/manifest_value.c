@@ -220,6 +220,33 @@ bool value_size(struct manifest *m, const struct tree_node *n, const struct key 
     return value_fault(m, n, k->allowed);
 }
 
+bool value_octets(struct manifest *m, const struct tree_node *n, const struct key *k, void *to)
+{
+    struct key wide = *k;
+    uint64_t octets;
+    wide.at = 0;
+    if (!value_size(m, n, &wide, &octets))
+        return false;
+    *(uint32_t *)field(to, k) = (uint32_t)octets; /* k->most fits */
+    return true;
+}
+
+bool value_rate(struct manifest *m, const struct tree_node *n, const struct key *k, void *to)
+{
+    static const struct unit per_second[] = {{"/s", 1}, {NULL, 0}};
+    struct limit_rate *rate = field(to, k);
+    const char *plus = n->kind == TREE_TEXT ? memmem(n->text.p, n->text.len, " + ", 3) : NULL;
+    uint64_t burst, more;
+    if (plus && slice_u64(slice_of(n->text.p, (size_t)(plus - n->text.p)), &burst) &&
+        with_unit(slice_of(plus + 3, n->text.len - (size_t)(plus + 3 - n->text.p)), per_second,
+                  &more) &&
+        burst >= k->least && burst <= k->most && more >= k->least && more <= k->most) {
+        *rate = (struct limit_rate){(uint32_t)burst, (uint32_t)more};
+        return true;
+    }
+    return value_fault(m, n, k->allowed);
+}
+
 /* k->most: its greatest length */
 bool value_text(struct manifest *m, const struct tree_node *n, const struct key *k, void *to)
 {

@@ -37,6 +37,10 @@ bool value_word(struct manifest *m, const struct tree_node *n, const struct key 
 bool value_number(struct manifest *m, const struct tree_node *n, const struct key *k, void *to);
 bool value_duration(struct manifest *m, const struct tree_node *n, const struct key *k, void *to);
 bool value_size(struct manifest *m, const struct tree_node *n, const struct key *k, void *to);
+/* 32 bits of octets. */
+bool value_octets(struct manifest *m, const struct tree_node *n, const struct key *k, void *to);
+/* "500 + 50/s" */
+bool value_rate(struct manifest *m, const struct tree_node *n, const struct key *k, void *to);
 bool value_text(struct manifest *m, const struct tree_node *n, const struct key *k, void *to);
 
 /* The elements of a list, where one text alone counts as a list of it and nothing as an empty one.

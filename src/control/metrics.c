@@ -60,7 +60,33 @@ static const char *fate_name(unsigned i)
     return push_fate_name((enum push_fate)i);
 }
 
-static const struct group ledger_groups[] = {
+static const char *refusal_name(unsigned i)
+{
+    return refusal_row((enum refusal)i)->name;
+}
+
+static const char *blame_name(unsigned i)
+{
+    return h2_blame_row((enum h2_blame)i)->name;
+}
+
+static const char *fault_name(unsigned i)
+{
+    return fault_row((enum fault)i)->name;
+}
+
+static const struct group loop_groups[] = {
+    {"refusals_total", "reason", "Client connections, or what came on them, refused.",
+     offsetof(struct stats_loop, refusals), REFUSAL_COUNT, refusal_name},
+    {"http2_refusals_total", "reason", "HTTP/2 of clients refused: connections and streams.",
+     offsetof(struct stats_loop, h2_refusals), H2_BLAME_COUNT, blame_name},
+    {"worker_http2_refusals_total", "reason", "HTTP/2 of workers refused.",
+     offsetof(struct stats_loop, worker_h2_refusals), H2_BLAME_COUNT, blame_name},
+};
+
+static const struct group site_groups[] = {
+    {"faults_total", "reason", "Requests that did not end well, by reason.",
+     offsetof(struct stats_site, faults), FAULT_COUNT, fault_name},
     {"push_promises_total", "source", "Promises, by where they came from.", LEDGER(promises),
      PUSH_SOURCE_COUNT, source_name},
     {"push_decisions_total", "reason", "Promises, by the reason of what was decided.",
@@ -113,6 +139,15 @@ static int per_app_and_label(const struct control *c, struct buf *out, const str
     return err;
 }
 
+static int per_label(const struct control *c, struct buf *out, const struct group *g)
+{
+    int err = head(out, g->name, "counter", g->help);
+    for (unsigned j = 0; err == 0 && j < g->count; j++)
+        err = buf_printf(out, "portico_%s{%s=\"%s\"} %" PRIu64 "\n", g->name, g->label, g->value(j),
+                         loop_sum(c->stats, g->at + j * sizeof(_Atomic uint64_t)));
+    return err;
+}
+
 static int durations(const struct control *c, struct buf *out)
 {
     int err = head(out, "request_duration_seconds", "histogram",
@@ -157,8 +192,10 @@ static int counters(const struct control *c, struct buf *out)
         err = per_app(c, out, &site_rows[i]);
     if (err == 0)
         err = durations(c, out);
-    for (size_t i = 0; err == 0 && i < ARRAY_LEN(ledger_groups); i++)
-        err = per_app_and_label(c, out, &ledger_groups[i]);
+    for (size_t i = 0; err == 0 && i < ARRAY_LEN(loop_groups); i++)
+        err = per_label(c, out, &loop_groups[i]);
+    for (size_t i = 0; err == 0 && i < ARRAY_LEN(site_groups); i++)
+        err = per_app_and_label(c, out, &site_groups[i]);
     for (size_t i = 0; err == 0 && i < ARRAY_LEN(ledger_rows); i++)
         err = per_app(c, out, &ledger_rows[i]);
     return err;

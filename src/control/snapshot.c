@@ -76,6 +76,8 @@ static int build(struct control *c, uint64_t revision, void **octets_out, size_t
         err = add_site(b, c->apps[i], c->manifest->loops);
     for (uint32_t i = 0; err == 0 && i < c->manifest->trusted_proxies.count; i++)
         err = route_builder_trusted_proxy(b, &c->manifest->trusted_proxies.at[i]);
+    if (err == 0)
+        err = route_builder_limits(b, &c->manifest->limits);
     *octets_out = err ? NULL : route_builder_finish(b, len_out);
     if (err == 0 && !*octets_out)
         err = ERR_NOMEM;

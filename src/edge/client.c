@@ -24,6 +24,40 @@ void client_wants_flush(struct client *c)
         loop_flush(c->shard->loop, &c->flush);
 }
 
+/* ---- refusals ---- */
+
+static void count_refusal(struct client *c, enum refusal r)
+{
+    stats_add(&c->shard->stats->refusals[r], 1);
+    shard_note_refusal(c->shard, &c->peer, refusal_row(r)->name);
+}
+
+static void count_tls_failure(struct client *c)
+{
+    static const enum refusal by_failure[] = {
+        [TLS_FAILED_HANDSHAKE] = REFUSAL_TLS_HANDSHAKE,
+        [TLS_FAILED_RECORD] = REFUSAL_TLS_RECORD,
+        [TLS_FAILED_KEY_UPDATES] = REFUSAL_TLS_KEY_UPDATES,
+    };
+    count_refusal(c, by_failure[tls_failure(c->stream.tls)]);
+}
+
+static enum refusal refusal_of_h1(int err)
+{
+    switch (err) {
+    case ERR_BAD_VERSION:
+        return REFUSAL_H1_VERSION;
+    case ERR_BAD_CODING:
+        return REFUSAL_H1_CODING;
+    case ERR_URI_TOO_LONG:
+        return REFUSAL_H1_TARGET;
+    case ERR_FIELDS_TOO_LARGE:
+        return REFUSAL_H1_FIELDS;
+    default:
+        return REFUSAL_H1_MESSAGE;
+    }
+}
+
 /* ---- time ---- */
 
 static void arm(struct client *c, uint64_t in_us)
@@ -34,9 +68,9 @@ static void arm(struct client *c, uint64_t in_us)
 /* No exchange is under way: how long the client may be silent. */
 static void arm_idle(struct client *c)
 {
-    arm(c, c->closing || c->leaving   ? CLIENT_LINGER_US
-           : c->shard->draining ? CLIENT_PATIENCE_US
-                                : c->idle_us);
+    arm(c, c->closing || c->leaving ? CLIENT_LINGER_US
+           : c->shard->draining     ? CLIENT_PATIENCE_US
+                                    : c->idle_us);
 }
 
 static void on_due(struct loop_timer *t)
@@ -44,6 +78,7 @@ static void on_due(struct loop_timer *t)
     struct client *c = CONTAINER_OF(t, struct client, timer);
     CHECK_MAGIC(c, CLIENT_MAGIC);
     if (!c->established || (!c->http.h1 && !c->http.h2)) {
+        count_refusal(c, c->established ? REFUSAL_SILENT : REFUSAL_TLS_SLOW);
         client_kill(c);
     } else if (c->open) {
         arm(c, c->idle_us); /* exchanges have clocks of their own */
@@ -51,6 +86,7 @@ static void on_due(struct loop_timer *t)
         client_kill(c);
     } else if (c->http.h1 && h1_conn_request_begun(c->http.h1)) {
         struct http_head head = {.status = 408, .content_length = 0};
+        count_refusal(c, REFUSAL_H1_SLOW);
         h1_conn_eof(c->http.h1);
         if (h1_conn_can_respond(c->http.h1))
             h1_conn_send_head(c->http.h1, &head, true, true);
@@ -58,6 +94,8 @@ static void on_due(struct loop_timer *t)
         client_wants_flush(c);
         arm_idle(c);
     } else {
+        if (!c->asked)
+            count_refusal(c, REFUSAL_SILENT);
         client_shutdown(c);
     }
 }
@@ -102,6 +140,8 @@ void client_kill(struct client *c)
     loop_task_cancel(&c->read);
     loop_timer_clear(&c->timer);
     list_remove(&c->node);
+    if (c->in_addresses)
+        addresses_leave(c->shard->addresses, &c->peer);
     stats_sub(&c->shard->stats->connections_open, 1);
     loop_reap(c->shard->loop, &c->reap);
 }
@@ -141,6 +181,7 @@ void client_leave(struct client *c)
 static void h1_on_head(void *user, const struct http_head *head, bool end)
 {
     struct client *c = user;
+    c->asked = true;
     /* The engine does not know TLS: the scheme is the connection's. */
     ((struct http_head *)(uintptr_t)head)->scheme = c->https ? SLICE("https") : SLICE("http");
     exchange_begin(c, NULL, h1_conn_arena(c->http.h1), head, end);
@@ -203,6 +244,7 @@ static const struct h1_events h1_events = {
 static void h2_on_head(void *user, struct h2_stream *s, const struct http_head *head, bool end)
 {
     struct client *c = user;
+    c->asked = true;
     /* The scheme is what the connection is, whatever :scheme claims: it decides redirects and what
      * the worker is told.  RFC 9113 8.3.1 */
     ((struct http_head *)(uintptr_t)head)->scheme = c->https ? SLICE("https") : SLICE("http");
@@ -256,6 +298,13 @@ static void h2_on_goaway(void *user, uint32_t last_stream_id, uint32_t code)
     client_wants_flush(user); /* it closes when the last stream has ended */
 }
 
+static void h2_on_refuse(void *user, enum h2_blame blame)
+{
+    struct client *c = user;
+    stats_add(&c->shard->stats->h2_refusals[blame], 1);
+    shard_note_refusal(c->shard, &c->peer, h2_blame_row(blame)->name);
+}
+
 static const struct h2_events h2_events = {
     .on_head = h2_on_head,
     .on_body = h2_on_body,
@@ -265,6 +314,7 @@ static const struct h2_events h2_events = {
     .on_close = h2_on_close,
     .on_settings = h2_on_settings,
     .on_goaway = h2_on_goaway,
+    .on_refuse = h2_on_refuse,
 };
 
 /* ---- what exchanges send ---- */
@@ -332,6 +382,15 @@ size_t client_queued(const struct exchange *x)
     if (x->ended)
         return 0;
     return x->cs ? h2_stream_queued(x->cs) : h1_conn_queued(x->client->http.h1);
+}
+
+/* A hundred streams that are not read would else have a hundred times as much wait. */
+size_t client_queue_high(const struct exchange *x)
+{
+    const struct client *c = x->client;
+    return x->cs && h2_conn_queued(c->http.h2) > shard_limits(x->shard)->h2_unsent
+               ? QUEUE_TIGHT_OCTETS
+               : QUEUE_HIGH_OCTETS;
 }
 
 void client_consumed(struct exchange *x, size_t octets)
@@ -403,6 +462,7 @@ static void refuse(struct client *c, int err)
         arm_idle(c);
         return;
     }
+    count_refusal(c, refusal_of_h1(err));
     if (c->current) {
         client_kill(c); /* the request's content is what could not be read */
         return;
@@ -432,17 +492,17 @@ static bool start_engine(struct client *c, bool h2)
     struct shard *s = c->shard;
     if (h2) {
         struct h2_settings set;
-        h2_settings_default(&set, H2_SERVER);
+        engine_h2_settings(&set, shard_limits(s));
         c->http.h2 = h2_conn_new(H2_SERVER, &set, &h2_events, c, s->pool, shard_now_us(s));
         stats_add(&s->stats->connections_h2, 1);
     } else {
         struct h1_limits limits;
-        h1_limits_default(&limits);
+        engine_h1_limits(&limits, shard_limits(s));
         c->http.h1 = h1_conn_new(H1_SERVER, &limits, &h1_events, c, s->pool);
     }
     if (!c->http.h1 && !c->http.h2)
         return false;
-    arm(c, CLIENT_HEAD_US);
+    arm(c, shard_limits(s)->request_head_ms * 1000ull);
     if (s->draining)
         client_leave(c);
     return !c->dead;
@@ -530,6 +590,8 @@ static void read_some(struct client *c)
                 c->paused = true;
                 return;
             }
+            if (n == ERR_TLS)
+                count_tls_failure(c);
             client_kill(c);
             return;
         }
@@ -544,10 +606,13 @@ static void read_some(struct client *c)
             bool first = c->http.h1 && !c->https && err != ERR_URI_TOO_LONG &&
                          c->stream.octets_in == (uint64_t)n;
             if ((err == ERR_NOMEM && !c->http.h2 && !c->http.h1) ||
-                (first && !is_request_line(slice_of(s->rx->octets, (size_t)n))))
+                (first && !is_request_line(slice_of(s->rx->octets, (size_t)n)))) {
+                if (first)
+                    count_refusal(c, REFUSAL_NOT_HTTP);
                 client_kill(c);
-            else
+            } else {
                 refuse(c, err);
+            }
             return;
         }
         if (engine_has_output(&c->http))
@@ -588,10 +653,40 @@ static const struct stream_events stream_events = {
     .on_connected = NULL,
 };
 
+/* One more connection of this address, where that is counted.  return  whether it is taken */
+static bool enter_address(struct client *c)
+{
+    struct shard *s = c->shard;
+    uint32_t limit = shard_limits(s)->connections_per_address;
+    if (!s->addresses || !limit || (s->routes && route_trusts(&s->routes->route, &c->peer)))
+        return true;
+    int err = addresses_enter(s->addresses, &c->peer, limit);
+    if (err == ERR_LIMIT)
+        count_refusal(c, REFUSAL_ADDRESS_CONNECTIONS);
+    c->in_addresses = err == 0;
+    return c->in_addresses;
+}
+
+/* A stream over the socket, with TLS where the listener has it. */
+static int open_stream(struct client *c, int fd)
+{
+    struct shard *s = c->shard;
+    struct tls_conn *tls = NULL;
+    if (c->https) {
+        c->tls_routes = s->routes ? routes_ref(s->routes) : NULL;
+        tls = tls_accept(s->tls, s->pool, routes_choose, &c->tls_routes);
+        if (!tls)
+            return ERR_NOMEM;
+    }
+    int err = stream_open(&c->stream, s->loop, fd, tls, &stream_events);
+    if (err < 0 && tls)
+        tls_conn_free(tls);
+    return err;
+}
+
 void client_accept(struct shard *s, int fd, const struct addr *peer, bool https)
 {
     struct client *c = pool_zget(s->pool, sizeof *c);
-    struct tls_conn *tls = NULL;
     if (!c) {
         close(fd);
         return;
@@ -610,13 +705,9 @@ void client_accept(struct shard *s, int fd, const struct addr *peer, bool https)
     loop_task_init(&c->reap, reap);
     loop_timer_init(&c->timer, on_due);
     push_seen_init(&c->seen);
-    if (https) {
-        c->tls_routes = s->routes ? routes_ref(s->routes) : NULL;
-        tls = tls_accept(s->tls, s->pool, routes_choose, &c->tls_routes);
-    }
-    if ((https && !tls) || stream_open(&c->stream, s->loop, fd, tls, &stream_events) < 0) {
-        if (tls)
-            tls_conn_free(tls);
+    if (!enter_address(c) || open_stream(c, fd) < 0) {
+        if (c->in_addresses)
+            addresses_leave(s->addresses, peer);
         routes_unref(c->tls_routes);
         close(fd);
         pool_put(s->pool, c, sizeof *c);
@@ -627,5 +718,5 @@ void client_accept(struct shard *s, int fd, const struct addr *peer, bool https)
     stats_add(&s->stats->connections, 1);
     stats_add(&s->stats->connections_open, 1);
     c->established = !https;
-    arm(c, https ? CLIENT_HANDSHAKE_US : CLIENT_HEAD_US);
+    arm(c, (https ? shard_limits(s)->handshake_ms : shard_limits(s)->request_head_ms) * 1000ull);
 }

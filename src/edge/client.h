@@ -9,10 +9,7 @@
 
 #define CLIENT_MAGIC 0x434c4e54u
 
-/* From accept to the end of the TLS handshake, and from there to a request's whole head. */
-#define CLIENT_HANDSHAKE_US 10000000u
-#define CLIENT_HEAD_US      15000000u
-#define CLIENT_IDLE_US      60000000u /* until a request has named an app with a setting of its own */
+#define CLIENT_IDLE_US 60000000u /* until a request has named an app with a setting of its own */
 /* After the last octet of ours, so long for the peer to take it and close. */
 /* Of a draining edge that is patient: how long a request may be on its way. */
 #define CLIENT_PATIENCE_US 5000000u
@@ -49,6 +46,8 @@ struct client {
     char peer_host[46];
     uint8_t peer_host_len;
     bool https, established, paused, dead;
+    bool in_addresses; /* among its address's connections */
+    bool asked;   /* a request has come */
     bool leaving; /* HTTP/2: GOAWAY was queued, what comes is still served */
     bool closing; /* what comes is dropped */
     bool cut;     /* after what there is of a response it ends in the middle of it */
@@ -73,6 +72,8 @@ int client_send_trailers(struct exchange *x, const struct fields *trailers);
 /* End the response so that the client sees that it was cut. */
 void client_cut(struct exchange *x, enum h2_code code);
 size_t client_queued(const struct exchange *x);
+/* How much of its response may wait before its worker is told to pause. */
+size_t client_queue_high(const struct exchange *x);
 /* Request octets went on to the worker: the client may send more. */
 void client_consumed(struct exchange *x, size_t octets);
 static inline bool client_is_h2(const struct client *c)

@@ -38,6 +38,7 @@ struct edge {
     struct stats_header *counters;
     struct tls_server *tls;
     struct access_log *log;
+    struct addresses *addresses;
     struct tls_identity **identities;
     uint32_t identity_count;
     struct routes *routes;
@@ -233,14 +234,16 @@ static int configure(const struct ipc_message *m)
     if (!edge.counters || edge.counters->loops != c->loops * IPC_COUNTER_COPIES)
         return ERR_FORMAT;
     edge.tls = tls_server_new();
+    edge.addresses = addresses_new();
     edge.shards = calloc(c->loops, sizeof *edge.shards);
     edge.threads = calloc(c->loops, sizeof *edge.threads);
-    if (!edge.tls || !edge.shards || !edge.threads)
+    if (!edge.tls || !edge.addresses || !edge.shards || !edge.threads)
         return ERR_NOMEM;
     for (uint32_t i = 0; i < c->loops; i++) {
         err = shard_init(&edge.shards[i], i, c->copy * c->loops + i, edge.tls, edge.counters, NULL);
         if (err < 0)
             return err;
+        edge.shards[i].addresses = edge.addresses;
         edge.shards[i].on_drained = shard_drained;
         edge.shards[i].on_routes = shard_routed;
         edge.loops++;
@@ -407,6 +410,7 @@ int edge_main(int channel)
     loop_timer_clear(&edge.rotate);
     for (uint32_t i = 0; i < edge.loops; i++)
         shard_fini(&edge.shards[i]);
+    addresses_free(edge.addresses);
     access_log_free(edge.log);
     routes_unref(edge.routes);
     for (uint32_t i = 0; i < edge.identity_count; i++)

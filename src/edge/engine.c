@@ -1,6 +1,37 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "edge/engine.h"
 
+void engine_h1_limits(struct h1_limits *out, const struct limits *l)
+{
+    h1_limits_default(out);
+    out->start_line_octets = l->request_line;
+    out->field_section_octets = l->field_section;
+    out->chunk_line_octets = l->chunk_line;
+}
+
+static struct h2_bucket bucket(struct limit_rate r)
+{
+    return (struct h2_bucket){.burst = r.burst, .per_second = r.per_second};
+}
+
+void engine_h2_settings(struct h2_settings *out, const struct limits *l)
+{
+    h2_settings_default(out, H2_SERVER);
+    out->max_concurrent_streams = l->h2_streams;
+    out->stream_window = l->h2_stream_window;
+    out->conn_window = l->h2_conn_window;
+    out->max_field_section_octets = l->field_section;
+    out->max_queued_octets = l->h2_queued;
+    out->budget = (struct h2_budget){
+        .resets = bucket(l->h2_resets),
+        .settings = bucket(l->h2_settings),
+        .pings = bucket(l->h2_pings),
+        .empty = bucket(l->h2_empty),
+        .priority = bucket(l->h2_priority),
+        .window = bucket(l->h2_window),
+    };
+}
+
 void engine_free(struct engine *e)
 {
     if (e->h1)

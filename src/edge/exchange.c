@@ -17,31 +17,6 @@
 /* Most 1xx heads before a final one; an HTTP/1.1 engine allows as many. */
 #define EXCHANGE_INFORMATIONAL 16
 
-static const struct {
-    unsigned status;
-    const char *code, *text;
-} faults[FAULT_COUNT] = {
-#define X(name, status_, code_, text_) \
-    [FAULT_##name] = {.status = status_, .code = code_, .text = text_},
-    EXCHANGE_FAULT_TABLE(X)
-#undef X
-};
-
-const char *fault_code(enum exchange_fault f)
-{
-    return faults[f].code;
-}
-
-const char *fault_text(enum exchange_fault f)
-{
-    return faults[f].text;
-}
-
-unsigned fault_status(enum exchange_fault f)
-{
-    return faults[f].status;
-}
-
 struct slice exchange_id(struct exchange *x)
 {
     return slice_of(x->id, sizeof x->id);
@@ -58,9 +33,9 @@ static void write_hex(char *to, uint64_t v)
 /* The worker has shown life, or is about to be asked. */
 static void touch(struct exchange *x)
 {
-    if (x->site && x->site->route.request_timeout_ms)
-        loop_timer_set(x->shard->loop, &x->timer,
-                       shard_now_us(x->shard) + x->site->route.request_timeout_ms * 1000ull);
+    uint64_t patience_us =
+        x->site ? x->site->route.request_timeout_ms * 1000ull : x->client->idle_us;
+    loop_timer_set(x->shard->loop, &x->timer, shard_now_us(x->shard) + patience_us);
 }
 
 static void on_due(struct loop_timer *t)
@@ -69,7 +44,7 @@ static void on_due(struct loop_timer *t)
     CHECK_MAGIC(x, EXCHANGE_MAGIC);
     if (x->waiting) {
         waiting_leave(x);
-        exchange_fail(x, (enum exchange_fault)x->wait_why);
+        exchange_fail(x, (enum fault)x->wait_why);
         return;
     }
     /* While the client is the slow one, the worker's time stands still; but a client that takes and
@@ -87,7 +62,8 @@ static void on_due(struct loop_timer *t)
         return;
     }
     if (x->response_ended) {
-        x->fault = FAULT_STALLED;
+        if (x->fault == FAULT_NONE)
+            x->fault = FAULT_STALLED;
         client_cut(x, H2_CANCEL);
         return;
     }
@@ -145,6 +121,8 @@ static void count_response(struct exchange *x)
         stats_add(by_class[k], 1);
     stats_add(&st->octets_in, x->body_in);
     stats_add(&st->octets_out, x->body_out);
+    if (x->fault != FAULT_NONE)
+        stats_add(&st->faults[x->fault], 1);
     stats_sub(&st->requests_open, 1);
     histogram_add(&st->duration, shard_now_us(x->shard) - x->started_us);
 }
@@ -214,16 +192,18 @@ static void answer(struct exchange *x, unsigned status, struct slice location, s
         x->body_out += text.len;
         client_send_body(x, text, true);
     }
+    if (!x->ended)
+        touch(x); /* it may be that the client takes nothing */
 }
 
-void exchange_fail(struct exchange *x, enum exchange_fault fault)
+void exchange_fail(struct exchange *x, enum fault fault)
 {
-    unsigned status = fault_status(fault);
+    const struct fault_row *row = fault_row(fault);
     CHECK_MAGIC(x, EXCHANGE_MAGIC);
     if (x->fault == FAULT_NONE)
         x->fault = (uint8_t)fault;
     worker_cancel(x);
-    if (x->site && status >= 502)
+    if (x->site && row->status >= 502)
         stats_add(&x->site->stats->failures, 1);
     if (x->response_ended && !x->switched)
         return;
@@ -241,9 +221,9 @@ void exchange_fail(struct exchange *x, enum exchange_fault fault)
     }
     struct slice app = x->site ? x->site->name : SLICE("-");
     struct slice id = exchange_id(x);
-    answer(x, status, SLICE(""),
-           arena_printf(x->arena, "%u %s\n\n%s\n\napp: %.*s\nrequest: %.*s\n", status,
-                        status_phrase(status), fault_text(fault), SLICE_FMT(app), SLICE_FMT(id)));
+    answer(x, row->status, SLICE(""),
+           arena_printf(x->arena, "%u %s\n\n%s\n\napp: %.*s\nrequest: %.*s\n", row->status,
+                        status_phrase(row->status), row->text, SLICE_FMT(app), SLICE_FMT(id)));
 }
 
 /* ---- routing ---- */
@@ -347,7 +327,7 @@ static bool admit(struct exchange *x)
         exchange_fail(x, FAULT_TOO_LARGE);
         return false;
     }
-    enum exchange_fault refused = tunnel_admit(x);
+    enum fault refused = tunnel_admit(x);
     if (refused != FAULT_NONE) {
         exchange_fail(x, refused);
         return false;
@@ -357,7 +337,7 @@ static bool admit(struct exchange *x)
     return true;
 }
 
-static enum exchange_fault fault_of(const struct exchange *x, int err)
+static enum fault fault_of(const struct exchange *x, int err)
 {
     switch (err) {
     case ERR_NOTFOUND:
@@ -377,7 +357,7 @@ static enum exchange_fault fault_of(const struct exchange *x, int err)
 }
 
 /* Whether it may help to wait: for room, or for a worker that is being started. */
-static bool may_wait(const struct exchange *x, enum exchange_fault fault)
+static bool may_wait(const struct exchange *x, enum fault fault)
 {
     unsigned flags = x->site->route.flags;
     if (x->pushed)
@@ -397,7 +377,7 @@ static void attach(struct exchange *x)
             exchange_worker_ready(x);
         return;
     }
-    enum exchange_fault fault = fault_of(x, err);
+    enum fault fault = fault_of(x, err);
     if (!may_wait(x, fault) || !waiting_enter(x, fault))
         exchange_fail(x, fault);
 }
@@ -668,7 +648,7 @@ static bool take_retry(struct site *site)
 
 /* Never a second delivery of what is not safe: only when the worker did not act on it, or may act
  * twice; and only while all of the content is still here.  RFC 9110 9.2.2, RFC 9113 8.7 */
-static bool may_retry(const struct exchange *x, enum exchange_fault fault, bool untouched)
+static bool may_retry(const struct exchange *x, enum fault fault, bool untouched)
 {
     if (x->head_sent || x->pushed || x->forwarded || x->client->dead)
         return false;
@@ -688,8 +668,7 @@ static bool is_whole(const struct exchange *x)
            x->body_out == (uint64_t)x->response_length;
 }
 
-void exchange_worker_failed(struct exchange *x, enum exchange_fault fault, bool untouched,
-                            bool fresh)
+void exchange_worker_failed(struct exchange *x, enum fault fault, bool untouched, bool fresh)
 {
     CHECK_MAGIC(x, EXCHANGE_MAGIC);
     if (x->response_ended)

@@ -24,45 +24,6 @@ struct worker;
 struct backend;
 struct site;
 
-/* Why the front end answered by itself or cut a response: for the log, the page and the counters.
- */
-#define EXCHANGE_FAULT_TABLE(X)                                                                    \
-    X(NONE, 0, "", "")                                                                             \
-    X(NO_INSTANCE, 503, "no-instance", "No instance of the app is ready.")                         \
-    X(CONNECT, 502, "connect", "The app's worker did not accept the connection.")                  \
-    X(CLOSED, 502, "worker-closed", "The app's worker closed the connection before answering.")    \
-    X(MALFORMED, 502, "worker-malformed", "The app's worker sent a malformed answer.")             \
-    X(RESET, 502, "worker-reset", "The app's worker reset the request.")                           \
-    X(TIMEOUT, 504, "worker-timeout", "The app's worker did not answer in time.")                  \
-    X(OVERLOAD, 503, "overload", "Too many requests are under way to this app.")                   \
-    X(MEMORY, 503, "memory", "The front end is out of memory.")                                    \
-    X(DESCRIPTORS, 503, "descriptors", "The front end has no descriptor left for a connection.")   \
-    X(UNKNOWN_HOST, 404, "unknown-host", "No app is served under this host name.")                 \
-    X(TOO_LARGE, 413, "content-too-large", "The request's content is larger than the app allows.") \
-    X(MISDIRECTED, 421, "misdirected",                                                             \
-      "This connection's TLS settings do not fit this host: open a new one.")                      \
-    X(BAD_REQUEST, 400, "bad-request", "The request is malformed.")                                \
-    X(HTTPS_ONLY, 308, "https-only", "This app is served over HTTPS only.")                        \
-    X(CONNECT_METHOD, 501, "connect-method", "CONNECT is not served here.")                        \
-    X(WEBSOCKET_VERSION, 400, "websocket-version",                                                 \
-      "The request asks for a version of WebSocket other than 13.")                                \
-    X(WEBSOCKETS_OFF, 403, "websockets-off",                                                       \
-      "WebSockets are switched off for this app (webSocketsEnabled).")                             \
-    X(NO_EXTENDED_CONNECT, 502, "no-extended-connect",                                             \
-      "The app's worker speaks HTTP/2 without SETTINGS_ENABLE_CONNECT_PROTOCOL (RFC 8441), so it " \
-      "cannot take a WebSocket.")                                                                  \
-    X(NOT_SWITCHED, 502, "not-switched", "The app's worker did not switch to WebSocket.")          \
-    X(STALLED, 408, "client-stalled", "The client neither sent nor took anything for too long.")   \
-    X(CUT, 502, "cut", "The app's worker ended before its answer did.")                            \
-    X(CLIENT, 0, "client-gone", "The client gave up.")
-
-enum exchange_fault {
-#define X(name, status, code, text) FAULT_##name,
-    EXCHANGE_FAULT_TABLE(X)
-#undef X
-        FAULT_COUNT
-};
-
 struct exchange {
     uint32_t magic;
     struct shard *shard;
@@ -93,7 +54,7 @@ struct exchange {
     uint32_t reset_code;              /* the worker's RST_STREAM, 0: none */
     struct slice ws_key;              /* Sec-WebSocket-Key that an HTTP/1.1 worker got */
     uint16_t status;
-    uint8_t fault; /* enum exchange_fault */
+    uint8_t fault; /* enum fault */
     uint8_t retries;
     uint8_t refusals;      /* by workers that did not act on it */
     uint8_t informational; /* 1xx heads that came */
@@ -105,7 +66,7 @@ struct exchange {
     bool tunnel;           /* asks for a switch of protocols */
     bool switched;         /* and got it: octets pass as they are */
     bool waiting;          /* in the shard's waiting room */
-    uint8_t wait_why;      /* enum exchange_fault: what it fails with when time is up */
+    uint8_t wait_why;      /* enum fault: what it fails with when time is up */
     bool ended;
     uint16_t promises;
 };
@@ -140,17 +101,13 @@ void exchange_worker_ready(struct exchange *x);
 void exchange_worker_done(struct exchange *x);
 /* It has failed; it is detached.  untouched: the worker did not act on the request (RFC 9110 9.2.2,
  * RFC 9113 8.7); fresh: the connection was new. */
-void exchange_worker_failed(struct exchange *x, enum exchange_fault fault, bool untouched,
-                            bool fresh);
+void exchange_worker_failed(struct exchange *x, enum fault fault, bool untouched, bool fresh);
 
 /* It has left the waiting room: look for an instance among those that are there now. */
 void exchange_attach_again(struct exchange *x);
 /* Answer by ourselves, if no head was sent; else cut the response. */
-void exchange_fail(struct exchange *x, enum exchange_fault fault);
+void exchange_fail(struct exchange *x, enum fault fault);
 /* The request id: 32 hexadecimal digits, which live as long as x. */
 struct slice exchange_id(struct exchange *x);
-const char *fault_code(enum exchange_fault f);
-const char *fault_text(enum exchange_fault f);
-unsigned fault_status(enum exchange_fault f);
 
 #endif

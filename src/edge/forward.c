@@ -20,15 +20,6 @@ static bool named_by_connection(const struct fields *f, const struct field *conn
 
 /* ---- requests ---- */
 
-static bool peer_is_trusted(const struct exchange *x)
-{
-    const struct route *r = &x->shard->routes->route;
-    for (uint32_t i = 0; i < r->header->trusted_proxy_count; i++)
-        if (addr_prefix_has(&r->trusted_proxies[i], &x->client->peer))
-            return true;
-    return false;
-}
-
 /* "192.0.2.1", or with the port where the app wants it so. */
 static struct slice client_text(const struct exchange *x, bool with_port)
 {
@@ -59,7 +50,7 @@ static int add_forwarding(struct exchange *x, struct fields *f)
 {
     struct client *c = x->client;
     struct arena *a = x->arena;
-    bool trusted = x->shard->routes->route.header->trusted_proxy_count && peer_is_trusted(x);
+    bool trusted = route_trusts(&x->shard->routes->route, &x->client->peer);
     struct slice proto = x->request->scheme, said = {"", 0};
     if (trusted)
         said = fields_value(&x->request->fields, TOKEN_X_FORWARDED_PROTO);

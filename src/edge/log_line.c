@@ -88,7 +88,7 @@ void log_line_write(struct exchange *x)
     if (x->retries)
         add_number(b, ",\"retries\":", x->retries);
     if (x->fault)
-        add_text(b, ",\"fault\":", slice_str(fault_code((enum exchange_fault)x->fault)));
+        add_text(b, ",\"fault\":", slice_str(fault_row((enum fault)x->fault)->name));
     add(b, SLICE(",\"id\":\""));
     add(b, exchange_id(x));
     add(b, SLICE("\"}\n"));

@@ -68,5 +68,6 @@ int routes_choose(void *user, struct slice server_name, struct tls_choice *out)
     out->identity = routes_identity(r, site);
     out->min_version = site->min_tls_version == TLS_1_3 ? TLS_1_3 : TLS_1_2;
     out->h2 = (site->flags & ROUTE_HTTP20) != 0;
+    out->key_updates = r->route.header->limits.key_updates;
     return out->identity ? 0 : ERR_NOTFOUND;
 }

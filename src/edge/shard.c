@@ -135,6 +135,26 @@ struct site *shard_site(struct shard *s, const struct route_site *route)
     return s->sites[i];
 }
 
+/* ---- refusals ---- */
+
+void shard_note_refusal(struct shard *s, const struct addr *peer, const char *what)
+{
+    s->refused.count++;
+    s->refused.what = what;
+    s->refused.peer = *peer;
+}
+
+static void tell_refusals(struct shard *s)
+{
+    char peer[ADDR_TEXT_OCTETS];
+    if (!s->refused.count)
+        return;
+    addr_format_host(&s->refused.peer, peer, sizeof peer);
+    log_event(LOG_INFO, "client.refused", "count=%u last=%s peer=%s", s->refused.count,
+              s->refused.what, peer);
+    s->refused.count = 0;
+}
+
 /* ---- time ---- */
 
 static void on_tick(struct loop_timer *t)
@@ -153,6 +173,7 @@ static void on_tick(struct loop_timer *t)
     if (s->index == 0 && s->log)
         stats_add(&s->stats->log_dropped, access_log_lost(s->log));
     backends_tick(s);
+    tell_refusals(s);
     if (s->draining && now > s->drain_until_us)
         LIST_FOR(node, &s->clients)
         {

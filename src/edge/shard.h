@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A shard is one loop's world: its listeners, clients, worker connections and counters.  Shards
- * share nothing but the immutable routes, the TLS server with its ticket keys, and the log writer.
- */
+ * share nothing but the immutable routes, the TLS server with its ticket keys, the count of
+ * connections by address, and the log writer. */
 #ifndef EDGE_SHARD_H
 #define EDGE_SHARD_H
 
@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/map.h"
 #include "edge/access_log.h"
+#include "edge/addresses.h"
 #include "edge/routes.h"
 #include "net/loop.h"
 #include "net/stream.h"
@@ -27,6 +28,8 @@ struct site;
 /* A response or request body waiting beyond HIGH stops its source, which goes on below LOW. */
 #define QUEUE_HIGH_OCTETS (256u << 10)
 #define QUEUE_LOW_OCTETS  (64u << 10)
+/* The same of a response on a client's connection that has very much waiting; LOW is a quarter. */
+#define QUEUE_TIGHT_OCTETS (16u << 10)
 
 struct edge_listener {
     struct loop_source source;
@@ -57,6 +60,12 @@ struct shard {
     struct stats_header *counters;
     struct stats_loop *stats;
     struct access_log *log;
+    struct addresses *addresses; /* of the process; NULL: connections are not counted */
+    struct {                     /* since the last tick, for one line in the log */
+        uint32_t count;
+        const char *what;
+        struct addr peer;
+    } refused;
     struct buf log_lines; /* of this turn */
     struct loop_task log_flush;
     struct hash_key seen_key;
@@ -95,6 +104,13 @@ void shard_fini(struct shard *s);
 int shard_listen(struct shard *s, int fd, bool https, uint16_t port);
 /* The runtime of a site of the routes in force.  return  NULL when memory is out */
 struct site *shard_site(struct shard *s, const struct route_site *route);
+/* The limits in force. */
+static inline const struct limits *shard_limits(const struct shard *s)
+{
+    return s->routes ? &s->routes->route.header->limits : &limits_default;
+}
+/* A client was refused something; what: a constant text. */
+void shard_note_refusal(struct shard *s, const struct addr *peer, const char *what);
 /* After octets in s->rx were handed out: makes sure that nobody else looks at it. */
 int shard_refresh_rx(struct shard *s);
 /* The chunk that octets lie in, when they lie in s->rx; else NULL. */

@@ -59,7 +59,7 @@ static bool has_key(const struct fields *f)
     return memchr("AQgw", key.p[21], 4) && key.p[22] == '=' && key.p[23] == '=';
 }
 
-enum exchange_fault tunnel_admit(struct exchange *x)
+enum fault tunnel_admit(struct exchange *x)
 {
     const struct http_head *r = x->request;
     bool connect = slice_eq(r->method, SLICE("CONNECT"));

@@ -10,7 +10,7 @@
 /* Whether the request asks for a tunnel that is passed on: then x->tunnel is set.  An Upgrade to
  * something else is ignored, as RFC 9110 7.8 allows.
  * return  FAULT_NONE, or why it is refused */
-enum exchange_fault tunnel_admit(struct exchange *x);
+enum fault tunnel_admit(struct exchange *x);
 /* Turn x->forward into the form that the worker's version has.  return 0 or ERR_NOMEM */
 int tunnel_forward(struct exchange *x, bool h2);
 /* The worker answered a tunnel's request: true when the protocols are switched (x->switched, the

@@ -20,7 +20,7 @@ void waiting_init(struct shard *s)
     loop_task_init(&s->waiting_room, on_room);
 }
 
-bool waiting_enter(struct exchange *x, enum exchange_fault why)
+bool waiting_enter(struct exchange *x, enum fault why)
 {
     struct shard *s = x->shard;
     uint64_t now = shard_now_us(s);

@@ -12,7 +12,7 @@
 
 /* x waits; why is what it fails with when time is up.
  * return  false: the room is full, or x has waited long enough */
-bool waiting_enter(struct exchange *x, enum exchange_fault why);
+bool waiting_enter(struct exchange *x, enum fault why);
 /* x leaves, however it goes on. */
 void waiting_leave(struct exchange *x);
 /* Try those who wait, in order: after a new snapshot, when an instance has room again, at times. */

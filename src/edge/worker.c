@@ -84,7 +84,7 @@ void worker_detach(struct exchange *x)
 }
 
 /* The connection is lost: every exchange on it is told. */
-static void worker_fail(struct worker *w, enum exchange_fault fault)
+static void worker_fail(struct worker *w, enum fault fault)
 {
     if (w->dead)
         return;
@@ -180,7 +180,7 @@ static void h1_on_done(void *user, bool reusable)
         b->h1_idle_count++;
         w->used_us = shard_now_us(w->shard);
     } else if (w->leaving || (x && x->switched)) {
-        worker_let_finish(w); /* the engine has given its last octets, the socket may not have taken them */
+        worker_let_finish(w); /* the engine has given its last octets, perhaps not the socket */
     } else {
         worker_kill(w);
     }
@@ -299,6 +299,12 @@ static void h2_on_goaway(void *user, uint32_t last_stream_id, uint32_t code)
     worker_wants_flush(w);
 }
 
+static void h2_on_refuse(void *user, enum h2_blame blame)
+{
+    const struct worker *w = user;
+    stats_add(&w->shard->stats->worker_h2_refusals[blame], 1);
+}
+
 static const struct h2_events h2_events = {
     .on_head = h2_on_head,
     .on_body = h2_on_body,
@@ -308,6 +314,7 @@ static const struct h2_events h2_events = {
     .on_close = h2_on_close,
     .on_settings = h2_on_settings,
     .on_goaway = h2_on_goaway,
+    .on_refuse = h2_on_refuse,
 };
 
 /* ---- the socket ---- */

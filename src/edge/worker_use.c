@@ -288,10 +288,10 @@ void worker_consumed(struct exchange *x, size_t octets)
         }
         return;
     }
-    size_t queued = client_queued(x);
-    if (!w->paused && queued >= QUEUE_HIGH_OCTETS) {
+    size_t queued = client_queued(x), high = client_queue_high(x);
+    if (!w->paused && queued >= high) {
         w->paused = true;
-    } else if (w->paused && queued < QUEUE_LOW_OCTETS) {
+    } else if (w->paused && queued < high / 4) {
         w->paused = false;
         loop_again(w->shard->loop, &w->read);
     }

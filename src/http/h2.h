@@ -19,6 +19,7 @@
 
 #include "base/arena.h"
 #include "base/chain.h"
+#include "http/h2_blame.h"
 #include "http/head.h"
 #include "http/priority.h"
 
@@ -64,8 +65,8 @@ struct h2_bucket {
 struct h2_budget {
     struct h2_bucket resets;   /* RST_STREAM received, and streams that the peer makes us reset
                                   (Rapid Reset, MadeYouReset) */
-    struct h2_bucket settings; /* SETTINGS and GOAWAY received */
-    struct h2_bucket pings;    /* PING received without ACK */
+    struct h2_bucket settings; /* SETTINGS and GOAWAY received, and needless acknowledgements */
+    struct h2_bucket pings;    /* PING received, and acknowledgements of none of ours */
     struct h2_bucket empty;    /* DATA without octets or END_STREAM, empty CONTINUATION */
     struct h2_bucket priority; /* PRIORITY, PRIORITY_UPDATE and unknown frames */
     struct h2_bucket window;   /* WINDOW_UPDATE beyond a share of the DATA that was sent */
@@ -120,6 +121,9 @@ struct h2_events {
     /* GOAWAY came: no new streams; those above last_stream_id have been closed with
      * h2_stream_unprocessed true. */
     void (*on_goaway)(void *user, uint32_t last_stream_id, uint32_t code);
+    /* The peer was refused something, and why; what follows from it is told by the calls above.
+     * For counting: it may call nothing. */
+    void (*on_refuse)(void *user, enum h2_blame blame);
 };
 
 /* events: borrowed for the connection's life (a constant table).  pool: kept until h2_conn_free.
@@ -154,10 +158,10 @@ void h2_conn_abort(struct h2_conn *c, enum h2_code code);
 bool h2_conn_is_idle(const struct h2_conn *c);
 /* Fatal error, or shut down by either side and idle: drain the output, then free. */
 bool h2_conn_is_over(const struct h2_conn *c);
-/* Why a connection ended, for counters and the log: a constant string such as
- * "budget.resets" or "hpack.table_update"; NULL while it is well. */
-const char *h2_conn_blame(const struct h2_conn *c);
+/* Why a connection ended; NONE while it is well. */
+enum h2_blame h2_conn_blame(const struct h2_conn *c);
 size_t h2_conn_streams(const struct h2_conn *c); /* open streams, both sides' */
+size_t h2_conn_queued(const struct h2_conn *c);  /* body octets of all streams, not yet drawn */
 
 /* What the peer's SETTINGS say now.  Before they came: RFC 9113's initial values. */
 bool h2_conn_peer_settings_seen(const struct h2_conn *c);

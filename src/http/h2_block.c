@@ -22,7 +22,7 @@ static int head_failed(struct h2_conn *c, struct h2_stream *s, int err)
     if (c->error)
         return c->error;
     return h2_stream_fail(s,
-                          err == ERR_FIELDS_TOO_LARGE ? H2_ENHANCE_YOUR_CALM : H2_PROTOCOL_ERROR);
+                          err == ERR_FIELDS_TOO_LARGE ? H2_BLAME_FIELDS_LARGE : H2_BLAME_MESSAGE);
 }
 
 /* RFC 6585 5: a client learns more from a status than from a reset. */
@@ -35,7 +35,9 @@ static int answer_431(struct h2_stream *s, bool end)
     else
         s->forgiving = true;
     h2_send_section(c, s->id, 0, &head, &head.fields, true);
-    int err = end ? h2_conn_charge(c, H2_BUDGET_resets) : h2_id_fail(c, s->id, H2_NO_ERROR);
+    if (!end)
+        h2_send_reset(c, s->id, H2_NO_ERROR);
+    int err = h2_charge_refusal(c, H2_BLAME_FIELDS_LARGE);
     h2_stream_close(s, H2_NO_ERROR);
     return err;
 }
@@ -67,7 +69,7 @@ static int open_request(struct h2_conn *c, struct slice block)
     }
     struct h2_stream *s = h2_stream_new(c, id, false);
     if (!s)
-        return h2_conn_fail(c, ERR_NOMEM, H2_INTERNAL_ERROR, "memory");
+        return h2_conn_fail(c, H2_BLAME_MEMORY);
     h2_stream_step(s, H2_EV_RECV_HEADERS);
     struct h2_head_reader r = {.arena = &s->arena,
                                .section = H2_SECTION_REQUEST,
@@ -78,7 +80,7 @@ static int open_request(struct h2_conn *c, struct slice block)
     if (err < 0)
         return head_failed(c, s, err);
     if (c->block.self_dependent)
-        return h2_stream_fail(s, H2_PROTOCOL_ERROR);
+        return h2_stream_fail(s, H2_BLAME_STREAM_PRIORITY_SELF);
     set_request_priority(c, s, r.priority);
     s->head_seen = true;
     s->tunnel = slice_eq(r.head->method, SLICE("CONNECT"));
@@ -98,8 +100,12 @@ static int take_trailers(struct h2_conn *c, struct h2_stream *s, struct slice bl
     if (err < 0)
         return head_failed(c, s, err);
     /* RFC 9113 8.1: a section that does not end the message is no trailer section. */
-    if (!c->block.end_stream || s->content_left > 0 || c->block.self_dependent)
-        return h2_stream_fail(s, H2_PROTOCOL_ERROR);
+    if (!c->block.end_stream)
+        return h2_stream_fail(s, H2_BLAME_MESSAGE_ORDER);
+    if (s->content_left > 0)
+        return h2_stream_fail(s, H2_BLAME_MESSAGE_LENGTH);
+    if (c->block.self_dependent)
+        return h2_stream_fail(s, H2_BLAME_STREAM_PRIORITY_SELF);
     h2_stream_step_end(s, H2_EV_RECV_END);
     if (c->events->on_trailers)
         c->events->on_trailers(c->user, s, &r.head->fields);
@@ -116,7 +122,7 @@ static int take_response(struct h2_conn *c, struct h2_stream *s, struct slice bl
         return head_failed(c, s, err);
     if (r.head->status < 200) {
         if (++s->informational > H2_INFORMATIONAL_MAX)
-            return h2_stream_fail(s, H2_ENHANCE_YOUR_CALM);
+            return h2_stream_fail(s, H2_BLAME_INFORMATIONAL);
     } else {
         bool none = s->to_head || r.head->status == 204 || r.head->status == 304;
         s->head_seen = true;
@@ -126,7 +132,7 @@ static int take_response(struct h2_conn *c, struct h2_stream *s, struct slice bl
         else if (!(s->tunnel && r.head->status < 300))
             s->content_left = r.head->content_length;
         if (end && s->content_left > 0)
-            return h2_stream_fail(s, H2_PROTOCOL_ERROR);
+            return h2_stream_fail(s, H2_BLAME_MESSAGE_LENGTH);
     }
     if (end)
         h2_stream_step_end(s, H2_EV_RECV_END);
@@ -161,7 +167,7 @@ static int promise_complete(struct h2_conn *c, struct slice block)
     }
     struct h2_stream *s = h2_stream_new(c, promised_id, false);
     if (!s)
-        return h2_conn_fail(c, ERR_NOMEM, H2_INTERNAL_ERROR, "memory");
+        return h2_conn_fail(c, H2_BLAME_MEMORY);
     h2_stream_step(s, H2_EV_RECV_PROMISE);
     s->promised = true;
     s->sending = H2_SEND_DONE;
@@ -197,25 +203,25 @@ static int block_begin(struct h2_conn *c, const struct h2_frame *f, struct slice
     if (f->flags & H2_FLAG_END_HEADERS)
         return block_complete(c, part);
     if (buf_add(&c->block.octets, part.p, part.len) < 0)
-        return h2_conn_fail(c, ERR_NOMEM, H2_INTERNAL_ERROR, "memory");
+        return h2_conn_fail(c, H2_BLAME_MEMORY);
     return 0;
 }
 
 int h2_on_continuation(struct h2_conn *c, const struct h2_frame *f)
 {
     if (!c->block.stream_id)
-        return h2_conn_fail(c, ERR_H2_CONN, H2_PROTOCOL_ERROR, "frame.continuation");
+        return h2_conn_fail(c, H2_BLAME_FRAME_CONTINUATION);
     size_t octets = buf_len(&c->block.octets) + f->len;
     if (++c->block.frames > H2_BLOCK_FRAMES_MAX ||
         octets > (size_t)c->settings.max_field_section_octets + H2_BLOCK_SLACK_OCTETS)
-        return h2_conn_fail(c, ERR_H2_CONN, H2_ENHANCE_YOUR_CALM, "block.size");
+        return h2_conn_fail(c, H2_BLAME_BLOCK_SIZE);
     if (f->len == 0) {
         int err = h2_conn_charge(c, H2_BUDGET_empty);
         if (err < 0)
             return err;
     }
     if (buf_add(&c->block.octets, f->payload, f->len) < 0)
-        return h2_conn_fail(c, ERR_NOMEM, H2_INTERNAL_ERROR, "memory");
+        return h2_conn_fail(c, H2_BLAME_MEMORY);
     if (!(f->flags & H2_FLAG_END_HEADERS))
         return 0;
     int err = block_complete(c, buf_slice(&c->block.octets));
@@ -240,10 +246,10 @@ int h2_on_headers(struct h2_conn *c, const struct h2_frame *f)
     struct slice part;
     bool self_dependent = false;
     if (!cut_padding(f, &part))
-        return h2_conn_fail(c, ERR_H2_CONN, H2_PROTOCOL_ERROR, "frame.padding");
+        return h2_conn_fail(c, H2_BLAME_FRAME_PADDING);
     if (f->flags & H2_FLAG_PRIORITY) { /* RFC 9113 5.3.2: ignored, but it has a format */
         if (part.len < 5)
-            return h2_conn_fail(c, ERR_H2_CONN, H2_FRAME_SIZE_ERROR, "frame.size");
+            return h2_conn_fail(c, H2_BLAME_FRAME_SIZE);
         self_dependent = (h2_get_u32((const uint8_t *)part.p) & 0x7fffffff) == f->stream_id;
         part.p += 5;
         part.len -= 5;
@@ -255,16 +261,16 @@ int h2_on_push_promise(struct h2_conn *c, const struct h2_frame *f)
 {
     struct slice part;
     if (c->role == H2_SERVER || !c->settings.enable_push)
-        return h2_conn_fail(c, ERR_H2_CONN, H2_PROTOCOL_ERROR, "promise.not_enabled");
+        return h2_conn_fail(c, H2_BLAME_PROMISE_NOT_ENABLED);
     if (!cut_padding(f, &part))
-        return h2_conn_fail(c, ERR_H2_CONN, H2_PROTOCOL_ERROR, "frame.padding");
+        return h2_conn_fail(c, H2_BLAME_FRAME_PADDING);
     if (part.len < 4)
-        return h2_conn_fail(c, ERR_H2_CONN, H2_FRAME_SIZE_ERROR, "frame.size");
+        return h2_conn_fail(c, H2_BLAME_FRAME_SIZE);
     uint32_t promised_id = h2_get_u32((const uint8_t *)part.p) & 0x7fffffff;
     part.p += 4;
     part.len -= 4;
     if ((promised_id & 1) || promised_id <= c->last_peer_id)
-        return h2_conn_fail(c, ERR_H2_CONN, H2_PROTOCOL_ERROR, "promise.id");
+        return h2_conn_fail(c, H2_BLAME_PROMISE_ID);
     /* RFC 9113 6.6: the parent is one that we opened, and the peer has not ended.  One that we have
      * reset may still get promises that were under way. */
     struct h2_stream *parent = h2_stream_find(c, f->stream_id);
@@ -272,6 +278,6 @@ int h2_on_push_promise(struct h2_conn *c, const struct h2_frame *f)
     if (!h2_id_is_local(c, f->stream_id) || (!parent && h2_id_is_idle(c, f->stream_id)) ||
         (parent && parent->state != H2_OPEN && parent->state != H2_HALF_LOCAL) ||
         (!parent && !h2_id_is_forgiven(c, f->stream_id, &known)))
-        return h2_conn_fail(c, ERR_H2_CONN, H2_PROTOCOL_ERROR, "promise.parent");
+        return h2_conn_fail(c, H2_BLAME_PROMISE_PARENT);
     return block_begin(c, f, part, promised_id, false);
 }

@@ -46,12 +46,15 @@ bool h2_budgets_take(struct h2_budgets *b, const struct h2_budget *sizes, enum h
     return true;
 }
 
-const char *h2_budget_blame(enum h2_budget_kind kind)
+enum h2_blame h2_budget_blame(enum h2_budget_kind kind)
 {
-    static const char *const blame[H2_BUDGETS] = {
-#define X(name) [H2_BUDGET_##name] = "budget." #name,
-        H2_BUDGET_TABLE(X)
-#undef X
+    static const enum h2_blame blame[H2_BUDGETS] = {
+        [H2_BUDGET_resets] = H2_BLAME_BUDGET_RESETS,
+        [H2_BUDGET_settings] = H2_BLAME_BUDGET_SETTINGS,
+        [H2_BUDGET_pings] = H2_BLAME_BUDGET_PINGS,
+        [H2_BUDGET_empty] = H2_BLAME_BUDGET_EMPTY,
+        [H2_BUDGET_priority] = H2_BLAME_BUDGET_PRIORITY,
+        [H2_BUDGET_window] = H2_BLAME_BUDGET_WINDOW,
     };
     ASSERT(kind < H2_BUDGETS);
     return blame[kind];
@@ -61,5 +64,5 @@ int h2_conn_charge(struct h2_conn *c, enum h2_budget_kind kind)
 {
     if (h2_budgets_take(&c->budgets, &c->settings.budget, kind, c->now_us))
         return 0;
-    return h2_conn_fail(c, ERR_H2_CONN, H2_ENHANCE_YOUR_CALM, h2_budget_blame(kind));
+    return h2_conn_fail(c, h2_budget_blame(kind));
 }

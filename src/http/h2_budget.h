@@ -30,7 +30,6 @@ void h2_budgets_init(struct h2_budgets *b, const struct h2_budget *sizes, uint64
 /* return  false when there is no token left */
 bool h2_budgets_take(struct h2_budgets *b, const struct h2_budget *sizes, enum h2_budget_kind kind,
                      uint64_t now_us);
-/* "budget.resets" */
-const char *h2_budget_blame(enum h2_budget_kind kind);
+enum h2_blame h2_budget_blame(enum h2_budget_kind kind);
 
 #endif

@@ -62,7 +62,7 @@ static void send_preface(struct h2_conn *c)
     };
     uint32_t count = 0;
     if (c->role == H2_CLIENT && buf_add(&c->control, H2_PREFACE, H2_PREFACE_OCTETS) < 0)
-        h2_conn_fail(c, ERR_NOMEM, H2_INTERNAL_ERROR, "memory");
+        h2_conn_fail(c, H2_BLAME_MEMORY);
     for (size_t i = 0; i < ARRAY_LEN(rows); i++)
         count += rows[i].send;
     uint8_t *p = h2_send_frame(c, H2_FRAME_SETTINGS, 0, 0, count * 6);
@@ -163,15 +163,25 @@ static uint32_t last_taken(const struct h2_conn *c)
     return c->last_peer_id < c->goaway_last ? c->last_peer_id : c->goaway_last;
 }
 
-int h2_conn_fail(struct h2_conn *c, int err, enum h2_code code, const char *blame)
+static int end_conn(struct h2_conn *c, int err, enum h2_blame blame, uint32_t code)
 {
     if (c->error)
         return c->error;
     c->error = err;
     c->code = code;
-    c->blame = blame;
-    send_goaway(c, last_taken(c), code);
+    c->blame = (uint8_t)blame;
+    send_goaway(c, last_taken(c), (enum h2_code)code);
+    if (c->events->on_refuse)
+        c->events->on_refuse(c->user, blame);
     return err;
+}
+
+int h2_conn_fail(struct h2_conn *c, enum h2_blame blame)
+{
+    int err = blame == H2_BLAME_MEMORY  ? ERR_NOMEM
+              : blame == H2_BLAME_HPACK ? ERR_HPACK
+                                        : ERR_H2_CONN;
+    return end_conn(c, err, blame, h2_blame_row(blame)->code);
 }
 
 /* A callback may close any stream, so look from the start each time. */
@@ -223,7 +233,7 @@ static int apply_setting(struct h2_conn *c, uint16_t id, uint32_t value, uint32_
         return 0;
     case H2_SETTING_INITIAL_WINDOW_SIZE:
         if (value > H2_WINDOW_MAX)
-            return h2_conn_fail(c, ERR_H2_CONN, H2_FLOW_CONTROL_ERROR, "settings.window");
+            return h2_conn_fail(c, H2_BLAME_SETTINGS_WINDOW);
         *window = value;
         return 0;
     case H2_SETTING_MAX_FRAME_SIZE:
@@ -245,7 +255,7 @@ static int apply_setting(struct h2_conn *c, uint16_t id, uint32_t value, uint32_
               */
         return 0;
     }
-    return h2_conn_fail(c, ERR_H2_CONN, H2_PROTOCOL_ERROR, "settings.value");
+    return h2_conn_fail(c, H2_BLAME_SETTINGS_VALUE);
 }
 
 /* RFC 9113 6.5 */
@@ -253,16 +263,16 @@ int h2_on_settings(struct h2_conn *c, const struct h2_frame *f)
 {
     if (f->flags & H2_FLAG_ACK) {
         if (f->len)
-            return h2_conn_fail(c, ERR_H2_CONN, H2_FRAME_SIZE_ERROR, "frame.size");
-        if (!c->settings_acked) {
-            h2_window_settings_acked(c);
-            hpack_decoder_set_max(c->decoder, c->settings.decoder_table_octets);
-        }
+            return h2_conn_fail(c, H2_BLAME_FRAME_SIZE);
+        if (c->settings_acked) /* of nothing: we send SETTINGS once */
+            return h2_conn_charge(c, H2_BUDGET_settings);
+        h2_window_settings_acked(c);
+        hpack_decoder_set_max(c->decoder, c->settings.decoder_table_octets);
         c->settings_acked = true;
         return 0;
     }
     if (f->len % 6)
-        return h2_conn_fail(c, ERR_H2_CONN, H2_FRAME_SIZE_ERROR, "frame.size");
+        return h2_conn_fail(c, H2_BLAME_FRAME_SIZE);
     int err = h2_conn_charge(c, H2_BUDGET_settings);
     uint32_t window = c->peer.initial_window;
     for (uint32_t at = 0; err == 0 && at < f->len; at += 6)
@@ -282,11 +292,11 @@ int h2_on_settings(struct h2_conn *c, const struct h2_frame *f)
 int h2_on_ping(struct h2_conn *c, const struct h2_frame *f)
 {
     if (f->flags & H2_FLAG_ACK) {
-        if (c->going == H2_GOING_SOON && memcmp(f->payload, shutdown_ping, 8) == 0) {
-            c->going = H2_GOING;
-            c->goaway_last = last_taken(c);
-            send_goaway(c, c->goaway_last, H2_NO_ERROR);
-        }
+        if (c->going != H2_GOING_SOON || memcmp(f->payload, shutdown_ping, 8) != 0)
+            return h2_conn_charge(c, H2_BUDGET_pings); /* of nothing that we sent */
+        c->going = H2_GOING;
+        c->goaway_last = last_taken(c);
+        send_goaway(c, c->goaway_last, H2_NO_ERROR);
         return c->error;
     }
     int err = h2_conn_charge(c, H2_BUDGET_pings);
@@ -304,7 +314,7 @@ int h2_on_goaway(struct h2_conn *c, const struct h2_frame *f)
     uint32_t last_id = h2_get_u32(f->payload) & 0x7fffffff;
     uint32_t code = h2_get_u32(f->payload + 4);
     if (last_id > c->peer_goaway_last)
-        return h2_conn_fail(c, ERR_H2_CONN, H2_PROTOCOL_ERROR, "goaway.grew");
+        return h2_conn_fail(c, H2_BLAME_GOAWAY_GREW);
     int err = h2_conn_charge(c, H2_BUDGET_settings);
     if (err < 0)
         return err;
@@ -342,7 +352,7 @@ void h2_conn_shutdown(struct h2_conn *c)
 
 void h2_conn_abort(struct h2_conn *c, enum h2_code code)
 {
-    h2_conn_fail(c, ERR_CLOSED, code, "abort");
+    end_conn(c, ERR_CLOSED, H2_BLAME_ABORT, code);
     if (!c->busy) {
         c->busy++;
         h2_conn_settle(c);
@@ -363,14 +373,19 @@ bool h2_conn_is_over(const struct h2_conn *c)
     return c->error || h2_conn_is_idle(c);
 }
 
-const char *h2_conn_blame(const struct h2_conn *c)
+enum h2_blame h2_conn_blame(const struct h2_conn *c)
 {
-    return c->blame;
+    return (enum h2_blame)c->blame;
 }
 
 size_t h2_conn_streams(const struct h2_conn *c)
 {
     return c->table_count;
+}
+
+size_t h2_conn_queued(const struct h2_conn *c)
+{
+    return c->queued;
 }
 
 void *h2_conn_user(const struct h2_conn *c)

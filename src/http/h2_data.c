@@ -8,7 +8,7 @@
 static int conn_received(struct h2_conn *c, uint32_t octets)
 {
     if (octets > c->recv_window)
-        return h2_conn_fail(c, ERR_H2_CONN, H2_FLOW_CONTROL_ERROR, "flow.conn");
+        return h2_conn_fail(c, H2_BLAME_FLOW_CONN);
     c->recv_window -= octets;
     c->recv_unreturned += octets;
     if (c->recv_unreturned >= c->settings.conn_window / 2) {
@@ -56,12 +56,12 @@ int h2_data_begin(struct h2_conn *c, const struct h2_frame *f, uint32_t padding_
     if (!s || !receives(s))
         return h2_frame_misplaced(c, s, f->stream_id, H2_EV_RECV_DATA);
     if (!s->head_seen)
-        return h2_stream_fail(s, H2_PROTOCOL_ERROR);
+        return h2_stream_fail(s, H2_BLAME_MESSAGE_ORDER);
     if (f->len > s->recv_window)
-        return h2_stream_fail(s, H2_FLOW_CONTROL_ERROR);
+        return h2_stream_fail(s, H2_BLAME_STREAM_FLOW);
     if (s->content_left >= 0) { /* RFC 9113 8.1.1 */
         if (content > s->content_left || (end && content != s->content_left))
-            return h2_stream_fail(s, H2_PROTOCOL_ERROR);
+            return h2_stream_fail(s, H2_BLAME_MESSAGE_LENGTH);
         s->content_left -= content;
     }
     s->recv_window -= f->len;
@@ -103,9 +103,9 @@ int h2_on_window_update(struct h2_conn *c, const struct h2_frame *f)
         return err;
     if (f->stream_id == 0) {
         if (add == 0)
-            return h2_conn_fail(c, ERR_H2_CONN, H2_PROTOCOL_ERROR, "flow.zero");
+            return h2_conn_fail(c, H2_BLAME_FLOW_ZERO);
         if (c->send_window + add > H2_WINDOW_MAX)
-            return h2_conn_fail(c, ERR_H2_CONN, H2_FLOW_CONTROL_ERROR, "flow.overflow");
+            return h2_conn_fail(c, H2_BLAME_FLOW_OVERFLOW);
         c->send_window += add;
         return 0;
     }
@@ -113,9 +113,9 @@ int h2_on_window_update(struct h2_conn *c, const struct h2_frame *f)
     if (!s || h2_state_next((enum h2_state)s->state, H2_EV_RECV_WINDOW) == H2_ILLEGAL)
         return h2_frame_misplaced(c, s, f->stream_id, H2_EV_RECV_WINDOW);
     if (add == 0)
-        return h2_stream_fail(s, H2_PROTOCOL_ERROR);
+        return h2_stream_fail(s, H2_BLAME_STREAM_FLOW_ZERO);
     if (s->send_window + add > H2_WINDOW_MAX)
-        return h2_stream_fail(s, H2_FLOW_CONTROL_ERROR);
+        return h2_stream_fail(s, H2_BLAME_STREAM_FLOW_OVERFLOW);
     s->send_window += add;
     h2_send_update(s);
     return 0;
@@ -132,7 +132,7 @@ int h2_window_set_initial(struct h2_conn *c, uint32_t octets)
         struct h2_stream *s = LIST_ENTRY(node, struct h2_stream, all);
         s->send_window += delta;
         if (s->send_window > H2_WINDOW_MAX)
-            return h2_conn_fail(c, ERR_H2_CONN, H2_FLOW_CONTROL_ERROR, "flow.overflow");
+            return h2_conn_fail(c, H2_BLAME_FLOW_OVERFLOW);
         h2_send_update(s);
     }
     return 0;

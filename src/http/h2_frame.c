@@ -66,21 +66,21 @@ int h2_frame_misplaced(struct h2_conn *c, struct h2_stream *s, uint32_t id, enum
 {
     if (s) { /* RFC 9113 5.1 */
         if (s->state == H2_HALF_REMOTE)
-            return h2_stream_fail(s, H2_STREAM_CLOSED);
-        return h2_conn_fail(c, ERR_H2_CONN, H2_PROTOCOL_ERROR, "stream.reserved");
+            return h2_stream_fail(s, H2_BLAME_STREAM_LATE);
+        return h2_conn_fail(c, H2_BLAME_STREAM_RESERVED);
     }
     if (h2_id_is_idle(c, id))
-        return h2_conn_fail(c, ERR_H2_CONN, H2_PROTOCOL_ERROR, "stream.idle");
+        return h2_conn_fail(c, H2_BLAME_STREAM_IDLE);
     if (event == H2_EV_RECV_RESET || event == H2_EV_RECV_WINDOW)
         return 0; /* sent before our END_STREAM or RST_STREAM arrived */
     bool known, forgiven = h2_id_is_forgiven(c, id, &known);
     if (event == H2_EV_RECV_HEADERS && !known && c->role == H2_SERVER)
-        return h2_conn_fail(c, ERR_H2_CONN, H2_PROTOCOL_ERROR, "stream.id_order");
+        return h2_conn_fail(c, H2_BLAME_STREAM_ID_ORDER);
     if (forgiven)
         return 0;
     if (event == H2_EV_RECV_HEADERS)
-        return h2_conn_fail(c, ERR_H2_CONN, H2_STREAM_CLOSED, "stream.closed");
-    return h2_id_fail(c, id, H2_STREAM_CLOSED);
+        return h2_conn_fail(c, H2_BLAME_STREAM_CLOSED);
+    return h2_id_fail(c, id, H2_BLAME_STREAM_LATE);
 }
 
 /* RFC 9113 5.3.2, 6.3: the scheme is deprecated and the frame ignored, its format is not. */
@@ -89,9 +89,9 @@ static int on_priority(struct h2_conn *c, const struct h2_frame *f)
     if ((h2_get_u32(f->payload) & 0x7fffffff) == f->stream_id) {
         struct h2_stream *s = h2_stream_find(c, f->stream_id);
         if (s)
-            return h2_stream_fail(s, H2_PROTOCOL_ERROR);
+            return h2_stream_fail(s, H2_BLAME_STREAM_PRIORITY_SELF);
         if (h2_id_is_idle(c, f->stream_id))
-            return h2_conn_fail(c, ERR_H2_CONN, H2_PROTOCOL_ERROR, "priority.self");
+            return h2_conn_fail(c, H2_BLAME_PRIORITY_SELF);
     }
     return h2_conn_charge(c, H2_BUDGET_priority);
 }
@@ -130,11 +130,11 @@ static int on_priority_update(struct h2_conn *c, const struct h2_frame *f)
 {
     uint32_t id = h2_get_u32(f->payload) & 0x7fffffff;
     if (c->role == H2_CLIENT || id == 0)
-        return h2_conn_fail(c, ERR_H2_CONN, H2_PROTOCOL_ERROR, "priority_update.stream");
+        return h2_conn_fail(c, H2_BLAME_PRIORITY_UPDATE_STREAM);
     struct h2_stream *s = h2_stream_find(c, id);
     bool idle = !s && h2_id_is_idle(c, id);
     if (idle && h2_id_is_local(c, id))
-        return h2_conn_fail(c, ERR_H2_CONN, H2_PROTOCOL_ERROR, "priority_update.stream");
+        return h2_conn_fail(c, H2_BLAME_PRIORITY_UPDATE_STREAM);
     int err = h2_conn_charge(c, H2_BUDGET_priority);
     if (err < 0)
         return err;
@@ -159,26 +159,26 @@ static int on_priority_update(struct h2_conn *c, const struct h2_frame *f)
 static int check_head(struct h2_conn *c, const struct h2_frame *f, const struct frame_rule *rule)
 {
     if (f->len > c->settings.max_frame_octets)
-        return h2_conn_fail(c, ERR_H2_CONN, H2_FRAME_SIZE_ERROR, "frame.size");
+        return h2_conn_fail(c, H2_BLAME_FRAME_SIZE);
     if (!c->first_frame_seen && (f->type != H2_FRAME_SETTINGS || (f->flags & H2_FLAG_ACK)))
-        return h2_conn_fail(c, ERR_H2_CONN, H2_PROTOCOL_ERROR, "preface.settings");
+        return h2_conn_fail(c, H2_BLAME_PREFACE_SETTINGS);
     c->first_frame_seen = true;
     if (c->block.stream_id &&
         (f->type != H2_FRAME_CONTINUATION || f->stream_id != c->block.stream_id))
-        return h2_conn_fail(c, ERR_H2_CONN, H2_PROTOCOL_ERROR, "frame.continuation");
+        return h2_conn_fail(c, H2_BLAME_FRAME_CONTINUATION);
     if (!rule)
         return h2_conn_charge(c, H2_BUDGET_priority);
     if (!(rule->where & (f->stream_id ? ON_STREAM : ON_CONN)))
-        return h2_conn_fail(c, ERR_H2_CONN, H2_PROTOCOL_ERROR, "frame.stream_id");
+        return h2_conn_fail(c, H2_BLAME_FRAME_STREAM_ID);
     if (rule->block && f->len > c->settings.max_field_section_octets + H2_BLOCK_SLACK_OCTETS)
-        return h2_conn_fail(c, ERR_H2_CONN, H2_ENHANCE_YOUR_CALM, "block.size");
+        return h2_conn_fail(c, H2_BLAME_BLOCK_SIZE);
     if (f->len >= rule->min && f->len <= rule->max)
         return 0;
     if (!rule->on_stream_only || h2_id_is_idle(c, f->stream_id))
-        return h2_conn_fail(c, ERR_H2_CONN, H2_FRAME_SIZE_ERROR, "frame.size");
+        return h2_conn_fail(c, H2_BLAME_FRAME_SIZE);
     struct h2_stream *s = h2_stream_find(c, f->stream_id);
-    int err = s ? h2_stream_fail(s, H2_FRAME_SIZE_ERROR)
-                : h2_id_fail(c, f->stream_id, H2_FRAME_SIZE_ERROR);
+    int err = s ? h2_stream_fail(s, H2_BLAME_STREAM_FRAME_SIZE)
+                : h2_id_fail(c, f->stream_id, H2_BLAME_STREAM_FRAME_SIZE);
     return err < 0 ? err : ERR_H2_STREAM;
 }
 
@@ -204,7 +204,7 @@ static int data_head(struct h2_conn *c, uint32_t padding_octets)
     bool deliver, padded = f->flags & H2_FLAG_PADDED;
     uint32_t rest = f->len - padded;
     if (padding_octets > rest)
-        return h2_conn_fail(c, ERR_H2_CONN, H2_PROTOCOL_ERROR, "frame.padding");
+        return h2_conn_fail(c, H2_BLAME_FRAME_PADDING);
     int err = h2_data_begin(c, f, padded + padding_octets, &deliver);
     if (err < 0)
         return err;
@@ -229,7 +229,7 @@ static size_t read_preface(struct h2_conn *c, const uint8_t *in, size_t len)
     if (n > len)
         n = len;
     if (memcmp(H2_PREFACE + r->have, in, n) != 0)
-        h2_conn_fail(c, ERR_H2_CONN, H2_PROTOCOL_ERROR, "preface");
+        h2_conn_fail(c, H2_BLAME_PREFACE);
     r->have = (uint8_t)(r->have + n);
     if (r->have == H2_PREFACE_OCTETS)
         next_frame(r);
@@ -265,7 +265,7 @@ static size_t read_head(struct h2_conn *c, const uint8_t *in, size_t len)
         if (!(f->flags & H2_FLAG_PADDED))
             data_head(c, 0);
         else if (f->len == 0)
-            h2_conn_fail(c, ERR_H2_CONN, H2_FRAME_SIZE_ERROR, "frame.size");
+            h2_conn_fail(c, H2_BLAME_FRAME_SIZE);
         else
             r->what = H2_READ_PADDING;
     } else if (len - taken >= f->len) {
@@ -285,7 +285,7 @@ static size_t read_payload(struct h2_conn *c, const uint8_t *in, size_t len)
     if (n > len)
         n = len;
     if (buf_add(&r->payload, in, n) < 0) {
-        h2_conn_fail(c, ERR_NOMEM, H2_INTERNAL_ERROR, "memory");
+        h2_conn_fail(c, H2_BLAME_MEMORY);
         return n;
     }
     if (buf_len(&r->payload) == r->frame.len) {
@@ -348,7 +348,7 @@ int h2_conn_feed(struct h2_conn *c, const void *in, size_t len, uint64_t now_us)
     while (at < end && !c->error) {
         at += read_some(c, at, (size_t)(end - at));
         if (buf_len(&c->control) > c->settings.max_queued_octets)
-            h2_conn_fail(c, ERR_H2_CONN, H2_ENHANCE_YOUR_CALM, "queue");
+            h2_conn_fail(c, H2_BLAME_QUEUE);
         h2_conn_settle(c);
     }
     h2_conn_settle_early(c);

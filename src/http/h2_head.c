@@ -224,9 +224,9 @@ int h2_head_read(struct h2_conn *c, struct h2_head_reader *r, struct slice block
     if (err == 0)
         err = finish(r, end);
     if (err == ERR_HPACK)
-        h2_conn_fail(c, err, H2_COMPRESSION_ERROR, "hpack");
+        h2_conn_fail(c, H2_BLAME_HPACK);
     if (err == ERR_NOMEM)
-        h2_conn_fail(c, err, H2_INTERNAL_ERROR, "memory");
+        h2_conn_fail(c, H2_BLAME_MEMORY);
     return err;
 }
 

@@ -178,21 +178,22 @@ struct h2_conn {
     uint32_t last_peer_id; /* highest that the peer opened or promised */
     uint32_t goaway_last;  /* highest of the peer's that we still take */
     uint32_t peer_goaway_last;
+    size_t queued; /* body octets of all streams, not yet drawn */
     uint8_t role;  /* enum h2_role */
     uint8_t going; /* enum h2_going: our GOAWAY */
     uint8_t busy;  /* calls of feed or output under way: streams are freed later */
+    uint8_t blame; /* enum h2_blame, with error */
     bool settling : 1;
     bool settings_acked : 1;
     bool first_frame_seen : 1;
     bool peer_going : 1;
     int error;     /* ERR_*: the connection is over */
     uint32_t code; /* the GOAWAY's */
-    const char *blame;
 };
 
 /* h2_conn.c.  End the connection: GOAWAY is queued, the streams are closed by the next settle.
- * blame: a constant string.  return  err */
-int h2_conn_fail(struct h2_conn *c, int err, enum h2_code code, const char *blame);
+ * return  the error that feed returns */
+int h2_conn_fail(struct h2_conn *c, enum h2_blame blame);
 /* Do what is due: on_close of what has ended, responses that were held back, freeing. */
 void h2_conn_settle(struct h2_conn *c);
 /* The same, and stop requests whose response is complete: RST_STREAM(NO_ERROR), RFC 9113 8.1.  Not
@@ -236,9 +237,11 @@ void h2_stream_step_end(struct h2_stream *s, enum h2_event event);
 void h2_stream_close(struct h2_stream *s, uint32_t code);
 /* The peer's fault on one stream (RFC 9113 5.4.2): RST_STREAM, on_close.
  * return  0, or ERR_H2_CONN when the budget for resets is used up */
-int h2_stream_fail(struct h2_stream *s, enum h2_code code);
+int h2_stream_fail(struct h2_stream *s, enum h2_blame blame);
 /* The same for an id that has no stream. */
-int h2_id_fail(struct h2_conn *c, uint32_t id, enum h2_code code);
+int h2_id_fail(struct h2_conn *c, uint32_t id, enum h2_blame blame);
+/* Count a refusal of one stream, and charge the peer for it.  return  as h2_stream_fail */
+int h2_charge_refusal(struct h2_conn *c, enum h2_blame blame);
 /* A stream that is not taken up: RST_STREAM(REFUSED_STREAM), frames that follow it are ignored. */
 int h2_refuse(struct h2_conn *c, uint32_t id);
 /* Frames on the closed stream id are to be ignored (forgiving), or are errors. */

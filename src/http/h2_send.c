@@ -9,7 +9,7 @@ uint8_t *h2_send_frame(struct h2_conn *c, enum h2_frame_type type, unsigned flag
 {
     uint8_t *p = (uint8_t *)buf_reserve(&c->control, H2_FRAME_HEAD_OCTETS + payload_octets);
     if (!p) {
-        h2_conn_fail(c, ERR_NOMEM, H2_INTERNAL_ERROR, "memory");
+        h2_conn_fail(c, H2_BLAME_MEMORY);
         return NULL;
     }
     h2_frame_head_write(p, payload_octets, type, flags, id);
@@ -73,7 +73,7 @@ int h2_send_section(struct h2_conn *c, uint32_t id, uint32_t promised_id,
     if (err == 0)
         return 0;
     c->control.end = c->control.start + start; /* half a frame must not leave */
-    return h2_conn_fail(c, err, H2_INTERNAL_ERROR, "memory");
+    return h2_conn_fail(c, H2_BLAME_MEMORY);
 }
 
 static bool sends(const struct h2_stream *s)
@@ -195,6 +195,8 @@ int h2_stream_body(struct h2_stream *s, struct slice octets, struct chunk *chunk
     if (!s->head_sent && !s->held)
         return ERR_USAGE;
     int err = chain_add(&s->body, octets, chunk);
+    if (err == 0)
+        s->conn->queued += octets.len;
     if (err < 0)
         return err;
     if (end)
@@ -258,6 +260,7 @@ static size_t write_data(struct h2_stream *s, uint8_t *out, size_t cap, bool mus
     bool end = len == queued && s->sending == H2_SEND_END;
     h2_frame_head_write(out, (uint32_t)len, H2_FRAME_DATA, end ? H2_FLAG_END_STREAM : 0, s->id);
     chain_take(&s->body, out + H2_FRAME_HEAD_OCTETS, len);
+    c->queued -= len;
     c->send_window -= (int64_t)len;
     s->send_window -= (int64_t)len;
     if (c->window_earned < H2_WINDOW_EARNED_MAX)
@@ -293,7 +296,7 @@ static size_t write_crumb(struct h2_conn *c, struct h2_stream *s, uint8_t *out, 
     size_t n = write_data(s, frame, sizeof frame, true);
     size_t at = buf_len(&c->control); /* what write_data queued comes after it */
     if (!buf_reserve(&c->control, n)) {
-        h2_conn_fail(c, ERR_NOMEM, H2_INTERNAL_ERROR, "memory");
+        h2_conn_fail(c, H2_BLAME_MEMORY);
         return 0;
     }
     memmove(buf_at(&c->control) + n, buf_at(&c->control), at);

@@ -249,6 +249,7 @@ static void forget(struct h2_stream *s)
     table_remove(c, s);
     list_remove(&s->all);
     list_remove(&s->due);
+    s->conn->queued -= s->body.octets;
     chain_fini(&s->body);
     list_add_tail(&c->gone, &s->due);
 }
@@ -278,26 +279,35 @@ void h2_stream_close(struct h2_stream *s, uint32_t code)
         forget(s);
 }
 
-int h2_id_fail(struct h2_conn *c, uint32_t id, enum h2_code code)
+int h2_charge_refusal(struct h2_conn *c, enum h2_blame blame)
 {
-    h2_send_reset(c, id, code);
+    if (c->events->on_refuse)
+        c->events->on_refuse(c->user, blame);
     return h2_conn_charge(c, H2_BUDGET_resets);
+}
+
+int h2_id_fail(struct h2_conn *c, uint32_t id, enum h2_blame blame)
+{
+    h2_send_reset(c, id, (enum h2_code)h2_blame_row(blame)->code);
+    return h2_charge_refusal(c, blame);
 }
 
 int h2_refuse(struct h2_conn *c, uint32_t id)
 {
     h2_id_remember(c, id, true);
-    h2_send_reset(c, id, H2_REFUSED_STREAM);
     /* A worker that promises more than we take is generous rather than hostile. */
-    return c->role == H2_SERVER ? h2_conn_charge(c, H2_BUDGET_resets) : c->error;
+    if (c->role == H2_SERVER)
+        return h2_id_fail(c, id, H2_BLAME_STREAMS);
+    h2_send_reset(c, id, H2_REFUSED_STREAM);
+    return c->error;
 }
 
-int h2_stream_fail(struct h2_stream *s, enum h2_code code)
+int h2_stream_fail(struct h2_stream *s, enum h2_blame blame)
 {
     struct h2_conn *c = s->conn;
     s->forgiving = true;
-    int err = h2_id_fail(c, s->id, code);
-    h2_stream_close(s, code);
+    int err = h2_id_fail(c, s->id, blame);
+    h2_stream_close(s, h2_blame_row(blame)->code);
     return err;
 }
 

@@ -27,7 +27,8 @@ bool tls_identity_covers(const struct tls_identity *id, struct slice host);
 struct tls_choice {
     struct tls_identity *identity; /* borrowed during the call */
     enum tls_version min_version;
-    bool h2; /* offer "h2" by ALPN, before "http/1.1" */
+    bool h2;              /* offer "h2" by ALPN, before "http/1.1" */
+    uint32_t key_updates; /* most KeyUpdates and requests to renegotiate; 0: any number */
 };
 
 /* server_name: lower case, empty without SNI; return 0, or a negative code to refuse
@@ -77,6 +78,13 @@ struct tls_identity *tls_conn_identity(const struct tls_conn *t); /* the one cho
 /* "256|128|CN=issuer|CN=subject": bits of the certificate's key and of the cipher, and the names,
  * in printable ASCII.  Lives as long as the connection's identity. */
 struct slice tls_describe(const struct tls_conn *t);
+enum tls_failure {
+    TLS_FAILED_HANDSHAKE,
+    TLS_FAILED_RECORD, /* after the handshake */
+    TLS_FAILED_KEY_UPDATES,
+};
+/* After ERR_TLS. */
+enum tls_failure tls_failure(const struct tls_conn *t);
 /* Why ERR_TLS: a short text for counters and the log, such as "wrong version number". */
 const char *tls_reason(const struct tls_conn *t);
 

@@ -166,10 +166,22 @@ int tls_conn_on_hello(struct tls_conn *t, int *alert_out)
         return refuse(t, "unrecognized name", SSL_AD_UNRECOGNIZED_NAME, alert_out);
     t->identity = tls_identity_ref(choice.identity);
     t->h2_allowed = choice.h2;
+    t->key_updates_max = choice.key_updates;
     if (SSL_set_SSL_CTX(t->ssl, choice.identity->ctx) != choice.identity->ctx ||
         SSL_set_min_proto_version(t->ssl, (int)choice.min_version) != 1 || !bind_session(t))
         return refuse(t, "out of memory", SSL_AD_INTERNAL_ERROR, alert_out);
     return 0;
+}
+
+/* Both cost us keys or an answer, and the peer next to nothing: TLS 1.3's KeyUpdate, the only
+ * message that a client may send after the handshake (RFC 8446 4.6.3), and TLS 1.2's wish to
+ * renegotiate, which is refused by an alert. */
+void tls_conn_on_state(struct tls_conn *t, int where, int alert)
+{
+    bool renegotiates = where == SSL_CB_WRITE_ALERT && (alert & 0xff) == SSL_AD_NO_RENEGOTIATION;
+    bool updates = where == SSL_CB_ACCEPT_LOOP && SSL_get_state(t->ssl) == TLS_ST_SR_KEY_UPDATE;
+    if (t->established && (renegotiates || updates))
+        t->key_updates++;
 }
 
 static void fail(struct tls_conn *t)
@@ -194,6 +206,12 @@ static ssize_t step(struct tls_conn *t, char *out, size_t cap)
     } else {
         r = SSL_do_handshake(t->ssl);
         t->established = r == 1;
+    }
+    if (t->key_updates_max && t->key_updates > t->key_updates_max) {
+        t->refused = true;
+        t->reason = "too many key updates";
+        fail(t);
+        return ERR_TLS;
     }
     if (r == 1)
         return (ssize_t)got;
@@ -324,6 +342,13 @@ struct slice tls_server_name(const struct tls_conn *t)
 struct tls_identity *tls_conn_identity(const struct tls_conn *t)
 {
     return t->identity;
+}
+
+enum tls_failure tls_failure(const struct tls_conn *t)
+{
+    if (t->key_updates_max && t->key_updates > t->key_updates_max)
+        return TLS_FAILED_KEY_UPDATES;
+    return t->established ? TLS_FAILED_RECORD : TLS_FAILED_HANDSHAKE;
 }
 
 const char *tls_reason(const struct tls_conn *t)

@@ -67,6 +67,7 @@ struct tls_conn {
     char *name;
     size_t name_len;
     const char *reason;
+    uint32_t key_updates, key_updates_max;
     bool established, h2_allowed, h2;
     bool pending;     /* plaintext waits inside, or an end that was not told yet */
     bool peer_closed; /* close_notify was received */
@@ -76,6 +77,8 @@ struct tls_conn {
 /* A context with our versions, suites, groups and ALPN, but without certificate and tickets: for
  * what a connection takes from its present context rather than from the one it was made of. */
 SSL_CTX *tls_context_new(void);
+/* The library's state changed, or it sends an alert. */
+void tls_conn_on_state(struct tls_conn *t, int where, int alert);
 int tls_conn_on_hello(struct tls_conn *t, int *alert_out);
 /* The connection whose call is in progress. */
 struct tls_conn *tls_conn_of(SSL *ssl);

@@ -25,6 +25,7 @@ struct route_builder {
     struct table sites, instances, texts, trusted_proxies;
     struct route_host *hosts;
     uint32_t host_count, host_cap; /* cap: a power of two, at least twice the count */
+    struct limits limits;
 };
 
 /* return  0 or ERR_NOMEM */
@@ -76,6 +77,7 @@ struct route_builder *route_builder_new(uint64_t revision)
     b->seed = (uint32_t)random.k[0];
     b->host_cap = HOSTS_FIRST;
     b->revision = revision;
+    b->limits = limits_default;
     return b;
 }
 
@@ -222,6 +224,14 @@ int route_builder_trusted_proxy(struct route_builder *b, const struct addr_prefi
     return 0;
 }
 
+int route_builder_limits(struct route_builder *b, const struct limits *limits)
+{
+    if (!limits_valid(limits))
+        return ERR_USAGE;
+    b->limits = *limits;
+    return 0;
+}
+
 /* return  where it goes; *total grows by its octets, rounded up to 8 */
 static uint32_t place(uint32_t *total, size_t octets)
 {
@@ -260,14 +270,15 @@ void *route_builder_finish(struct route_builder *b, size_t *len_out)
     size_t instances = b->instances.count * sizeof(struct route_instance);
     size_t hosts = b->host_cap * sizeof(struct route_host);
     size_t proxies = b->trusted_proxies.count * sizeof(struct addr_prefix);
-    struct route_header h = {
-        .magic = ROUTE_MAGIC,
-        .version = ROUTE_VERSION,
-        .revision = b->revision,
-        .sites = place(&total, sites),
-        .site_count = b->sites.count,
-        .hash_seed = b->seed,
-    };
+    struct route_header h;
+    memset(&h, 0, sizeof h); /* padding, too */
+    h.magic = ROUTE_MAGIC;
+    h.version = ROUTE_VERSION;
+    h.revision = b->revision;
+    h.hash_seed = b->seed;
+    h.limits = b->limits;
+    h.sites = place(&total, sites);
+    h.site_count = b->sites.count;
     h.instances = place(&total, instances);
     h.instance_count = b->instances.count;
     h.hosts = place(&total, hosts);

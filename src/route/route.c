@@ -104,7 +104,7 @@ int route_open(struct route *r, const void *base, size_t len)
     if (!base || (uintptr_t)base % 8 != 0 || len < sizeof *h)
         return ERR_FORMAT;
     if (h->magic != ROUTE_MAGIC || h->version != ROUTE_VERSION || h->total_octets > len ||
-        h->total_octets < sizeof *h || !sections_fit(h))
+        h->total_octets < sizeof *h || !sections_fit(h) || !limits_valid(&h->limits))
         return ERR_FORMAT;
     const char *octets = base;
     struct route view = {
@@ -185,4 +185,12 @@ int route_least(const uint32_t *load, uint32_t count, uint32_t start, uint64_t s
             best = (int)i;
     }
     return best;
+}
+
+bool route_trusts(const struct route *r, const struct addr *a)
+{
+    for (uint32_t i = 0; i < r->header->trusted_proxy_count; i++)
+        if (addr_prefix_has(&r->trusted_proxies[i], a))
+            return true;
+    return false;
 }

@@ -10,9 +10,10 @@
 
 #include "base/addr.h"
 #include "base/slice.h"
+#include "route/limits.h"
 
 #define ROUTE_MAGIC   0x31525450u /* "PTR1" */
-#define ROUTE_VERSION 1u
+#define ROUTE_VERSION 2u
 
 #define ROUTE_MAX_INSTANCES   64  /* of a site: they fit into one word of bits */
 #define ROUTE_MAX_HOST_OCTETS 253 /* RFC 1035 2.3.4, without the dot at the end */
@@ -23,14 +24,14 @@ struct route_text {
 };
 
 enum route_flag {
-    ROUTE_HTTP20 = 1,     /* http20Enabled: HTTP/2 to the client */
-    ROUTE_HTTPS_ONLY = 2, /* plain requests are redirected */
-    ROUTE_PUSH_OFF = 4,   /* push: off or deny: workers see push disabled */
-    ROUTE_XFF_PORT = 8,   /* X-Forwarded-For as ip:port, as the hosted service writes it */
-    ROUTE_MANAGED = 64,     /* its workers are started for it: worth waiting for */
-    ROUTE_FAILING = 128,    /* they keep failing: not worth waiting for */
-    ROUTE_WEBSOCKETS = 32,  /* webSocketsEnabled */
-    ROUTE_DEFAULT = 16,   /* the site whose certificate answers a client without SNI */
+    ROUTE_HTTP20 = 1,      /* http20Enabled: HTTP/2 to the client */
+    ROUTE_HTTPS_ONLY = 2,  /* plain requests are redirected */
+    ROUTE_PUSH_OFF = 4,    /* push: off or deny: workers see push disabled */
+    ROUTE_XFF_PORT = 8,    /* X-Forwarded-For as ip:port, as the hosted service writes it */
+    ROUTE_MANAGED = 64,    /* its workers are started for it: worth waiting for */
+    ROUTE_FAILING = 128,   /* they keep failing: not worth waiting for */
+    ROUTE_WEBSOCKETS = 32, /* webSocketsEnabled */
+    ROUTE_DEFAULT = 16,    /* the site whose certificate answers a client without SNI */
 };
 
 enum route_proxy_flag { ROUTE_PROXY_H1 = 0, ROUTE_PROXY_ALL = 1, ROUTE_PROXY_GRPC = 2 };
@@ -80,6 +81,7 @@ struct route_header {
     uint32_t texts, texts_octets;
     uint32_t hash_seed;
     uint32_t trusted_proxies, trusted_proxy_count; /* offset of struct addr_prefix[], count */
+    struct limits limits;
 };
 
 /* A checked view; it owns nothing. */
@@ -105,6 +107,9 @@ const struct route_site *route_find(const struct route *r, struct slice host);
 /* The site flagged ROUTE_DEFAULT, or the first; NULL without sites. */
 const struct route_site *route_default(const struct route *r);
 
+/* Whether a is one of the trusted proxies. */
+bool route_trusts(const struct route *r, const struct addr *a);
+
 /* Least requests in flight, pure.  load[i]: of the i-th candidate; start: where to begin among
  * equals (a counter of the caller's).  skip: bit i set means do not take it.
  * return  its index, or -1 when none is left */
@@ -125,6 +130,8 @@ int route_builder_instance(struct route_builder *b, struct slice id, struct slic
                            struct slice address_h2, enum route_instance_state state,
                            enum route_protocol protocol);
 int route_builder_trusted_proxy(struct route_builder *b, const struct addr_prefix *p);
+/* Others than limits_default.  return 0, or ERR_USAGE: one is out of its range */
+int route_builder_limits(struct route_builder *b, const struct limits *limits);
 /* return  the octets (given: free()), or NULL when memory is out */
 void *route_builder_finish(struct route_builder *b, size_t *len_out);
 

@@ -12,6 +12,7 @@
 
 #include "base/histogram.h"
 #include "push/ledger.h"
+#include "stats/refusal.h"
 
 #define STATS_MAGIC       0x31545350u /* "PST1" */
 #define STATS_MAX_LOOPS   256         /* of all copies together */
@@ -66,12 +67,16 @@ struct stats_loop {
 #define X(symbol, name, type, help) _Atomic uint64_t symbol;
     STATS_LOOP_TABLE(X)
 #undef X
+    _Atomic uint64_t refusals[REFUSAL_COUNT];
+    _Atomic uint64_t h2_refusals[H2_BLAME_COUNT];        /* of clients */
+    _Atomic uint64_t worker_h2_refusals[H2_BLAME_COUNT]; /* of workers */
 };
 
 struct stats_site {
 #define X(symbol, name, type, help) _Atomic uint64_t symbol;
     STATS_SITE_TABLE(X)
 #undef X
+    _Atomic uint64_t faults[FAULT_COUNT];
     struct histogram duration; /* request head complete to response complete */
     struct push_ledger push;
 };

@@ -709,8 +709,8 @@ static void run(const struct row *row, enum h2_role role, bool cut)
     if (!slice_eq(buf_slice(&t.text), slice_str(row->out)))
         fail_msg("%s%s:\n     %.*s\nnot: %s\n(%s)", row->name, cut ? ", cut" : "",
                  SLICE_FMT(buf_slice(&t.text)), row->out,
-                 h2_conn_blame(t.conn) ? h2_conn_blame(t.conn) : "no blame");
-    assert_int_equal(h2_conn_blame(t.conn) == NULL, t.conn->error == 0);
+                 h2_blame_row(h2_conn_blame(t.conn))->name);
+    assert_int_equal(h2_conn_blame(t.conn) == H2_BLAME_NONE, t.conn->error == 0);
     h2_conn_free(t.conn);
     buf_fini(&in);
     buf_fini(&t.text);

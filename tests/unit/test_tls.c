@@ -6,6 +6,7 @@
 #include <cmocka.h>
 
 #include "base/err.h"
+#include "net/tls_internal.h"
 #include "tls_fixture.h"
 
 #include <stdlib.h>
@@ -461,6 +462,48 @@ static void test_key_update(void **state)
     pair_close(&p);
 }
 
+/* What a client may ask of us for nothing, at the limit and once more: with octets between, and many
+ * in one flight. */
+static void test_key_update_limit(void **state)
+{
+    for (int flight = 0; flight < 2; flight++) {
+        struct pair p;
+        choice_a.key_updates = 5;
+        pair_open(&p, &(struct client_wish){.version = TLS1_3_VERSION, .name = "a.test"}, NULL);
+        pump(&p);
+        for (unsigned i = 0; i < 5; i++) {
+            assert_int_equal(SSL_key_update(p.client, SSL_KEY_UPDATE_REQUESTED), 1);
+            if (flight)
+                assert_int_equal(SSL_do_handshake(p.client), 1);
+            else
+                client_says(&p, "x", 1);
+        }
+        client_says(&p, "y", 1);
+        assert_int_equal(buf_len(&p.got), flight ? 1 : 6);
+        assert_int_equal(p.err, 0);
+        assert_int_equal(SSL_key_update(p.client, SSL_KEY_UPDATE_NOT_REQUESTED), 1);
+        client_says(&p, "z", 1);
+        assert_int_equal(p.err, ERR_TLS);
+        assert_int_equal(tls_failure(p.conn), TLS_FAILED_KEY_UPDATES);
+        assert_int_equal(buf_len(&p.got), flight ? 1 : 6);
+        pair_close(&p);
+    }
+    choice_a.key_updates = 0;
+}
+
+static void test_renegotiation_is_counted(void **state)
+{
+    struct pair p;
+    pair_open(&p, &(struct client_wish){.version = TLS1_2_VERSION, .name = "a.test"}, NULL);
+    pump(&p);
+    assert_int_equal(SSL_renegotiate(p.client), 1);
+    SSL_do_handshake(p.client); /* a ClientHello leaves */
+    pump(&p);
+    assert_int_equal(p.client_alert, SSL_AD_NO_RENEGOTIATION); /* this client then gives up */
+    assert_int_equal(p.conn->key_updates, 1);
+    pair_close(&p);
+}
+
 static void test_close(void **state)
 {
     static const int versions[] = {TLS1_2_VERSION, TLS1_3_VERSION};
@@ -614,6 +657,8 @@ int main(void)
         cmocka_unit_test(test_refused_names), cmocka_unit_test(test_not_tls),
         cmocka_unit_test(test_resumption),    cmocka_unit_test(test_octet_by_octet),
         cmocka_unit_test(test_large),         cmocka_unit_test(test_key_update),
+        cmocka_unit_test(test_key_update_limit),
+        cmocka_unit_test(test_renegotiation_is_counted),
         cmocka_unit_test(test_close),         cmocka_unit_test(test_broken_record),
         cmocka_unit_test(test_covers),        cmocka_unit_test(test_bad_identities),
         cmocka_unit_test(test_out_of_memory),

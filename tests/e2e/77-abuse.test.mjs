@@ -1,0 +1,311 @@
+// SPDX-License-Identifier: Apache-2.0
+// Abuse has a price for the abuser: each attack ends with the refusal that the tables name, the
+// counter of its reason rises, few of its requests reach a worker, memory stays where it was, and
+// another client is served meanwhile.
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import http from 'node:http';
+import http2 from 'node:http2';
+import net from 'node:net';
+import tls from 'node:tls';
+import { Portico, check, residentKib, until } from './lib.mjs';
+import { Raw, attacks } from './attacks.mjs';
+import * as h2 from './workers/frames.mjs';
+
+const GROWTH_KIB = 48 << 10; // with AddressSanitizer's share
+// A burst, what refills during the attack, and what was open when the connection ended.
+const REACHED_MOST = 500 + 300;
+
+let p;
+const reached = new Map(); // path -> requests
+const servers = [], sessions = new Set();
+const listen = (server) => {
+  servers.push(server);
+  return new Promise((resolve) => server.listen(0, '127.0.0.1', () => resolve(server)));
+};
+const large = Buffer.alloc(1 << 20, 'l');
+
+function answer(request, response) {
+  reached.set(request.url, (reached.get(request.url) ?? 0) + 1);
+  request.resume();
+  request.on('error', () => {});
+  response.on('error', () => {});
+  if (request.url === '/never') return;
+  if (request.url === '/wait') request.on('end', () => response.end('all of it'));
+  else response.end(request.url === '/large' ? large : 'ok');
+}
+
+check('starts', async () => {
+  const one = await listen(http.createServer(answer));
+  // Node ends a session with more than maxSessionMemory MB unsent, whoever the slow reader is.
+  const two = await listen(http2.createServer({ maxSessionMemory: 1000 }, answer));
+  two.on('session', (session) => {
+    sessions.add(session);
+    session.on('error', () => {});
+  });
+  const at = (server) => [`tcp://127.0.0.1:${server.address().port}`];
+  p = await Portico.start({
+    loops: 1,
+    limits: { requestHead: '1s', handshake: '1s', connectionsPerAddress: 40 },
+    apps: {
+      one: { upstreams: at(one), hosts: ['one.localhost'], timeouts: { request: '2s', idle: '2s' } },
+      two: { upstreams: at(two), hosts: ['two.localhost'], http20ProxyFlag: 1, timeouts: { request: '2s', idle: '2s' } },
+    },
+  });
+  for (const host of ['one', 'two']) {
+    await until(`${host} is served`, async () => (await p.h1(`${host}.localhost`, '/', { kind: 'http' })).status === 200);
+  }
+  await until('edge is known', () => p.role('edge'));
+}, 60);
+
+const total = (metric, reasons) => Promise.all(reasons.split('|').map((reason) => p.metric(metric, { reason })))
+  .then((all) => all.reduce((a, b) => a + b, 0));
+
+/** The attack, and another client who is served meanwhile. */
+async function withBystander(during) {
+  let done = false;
+  const attack = during.finally(() => {
+    done = true;
+  });
+  do {
+    assert.equal((await p.h1('one.localhost', '/bystander', { kind: 'http' })).status, 200);
+  } while (!done);
+  return attack;
+}
+
+for (const app of ['one', 'two']) {
+  const names = attacks({ port: 0, authority: '' }).map(({ name }) => name);
+  for (const [i, name] of names.entries()) {
+    check(`${name} (${app})`, async () => {
+      const path = `/attack/${app}/${i}`;
+      const attack = attacks({ port: p.ports.http, authority: p.authority(`${app}.localhost`, 'http'), path })[i];
+      const pid = p.role('edge'), memory = residentKib(pid);
+      const before = attack.reason && await total('portico_http2_refusals_total', attack.reason);
+      const raw = await withBystander(attack.run());
+      if (attack.survives) {
+        assert.equal(raw.goaway, undefined);
+        assert.ok(raw.frames.some((f) => f.type === h2.TYPE.HEADERS), 'no answer');
+      } else {
+        if (!attack.deaf) assert.equal(raw.goaway?.code, attack.code, `GOAWAY with another code; resets: ${raw.resets().slice(0, 5)}`);
+        await until('the reason is counted', async () => await total('portico_http2_refusals_total', attack.reason) > before);
+      }
+      const got = reached.get(path) ?? 0;
+      assert.ok(got <= (attack.reached ? REACHED_MOST : 0), `${got} requests reached a worker`);
+      assert.equal(p.role('edge'), pid);
+      assert.ok(residentKib(pid) - memory < GROWTH_KIB, `edge grew by ${residentKib(pid) - memory} KiB`);
+    });
+  }
+}
+
+// ---- windows: what a client does not take is not collected for it without bound ----
+
+/** Streams that ask for a megabyte each and take it as `take` says, on `conns` connections. */
+async function slowReaders(host, conns, streams, first, take = () => {}) {
+  const raws = await Promise.all(Array.from({ length: conns }, () => Raw.open(p.ports.http, { first })));
+  const authority = p.authority(`${host}.localhost`, 'http');
+  for (const raw of raws) {
+    take(raw);
+    for (let i = 0; i < streams; i++) await raw.send(h2.head(2 * i + 1, h2.request(authority, '/large'), true));
+  }
+  return raws;
+}
+
+for (const host of ['one', 'two']) {
+  check(`a hundred streams that take nothing, four times, end when time is up (${host})`, async () => {
+    const pid = p.role('edge'), memory = residentKib(pid);
+    const before = await p.metric('portico_faults_total', { app: host, reason: 'client-stalled' });
+    const raws = await slowReaders(host, 4, 100, h2.settings({ 4: 0 }));
+    await until('all have begun', async () => raws.every((raw) => raw.frames.filter((f) => f.type === h2.TYPE.HEADERS).length === 100));
+    assert.equal((await p.h1(`${host}.localhost`, '/', { kind: 'http' })).status, 200);
+    const peak = residentKib(pid) - memory;
+    await until('all have ended', async () => (await p.metric('portico_faults_total', { app: host, reason: 'client-stalled' })) - before >= 400, 30);
+    for (const raw of raws) {
+      await raw.until(() => raw.resets().length >= 100);
+      raw.end();
+    }
+    assert.ok(peak < 400 * (16 + 64) + 4 * 1024 + GROWTH_KIB, `edge grew by ${peak} KiB`);
+  }, 60);
+
+  check(`an answer of our own that is not taken ends, too (${host})`, async () => {
+    const before = await p.metric('portico_faults_total', { app: host, reason: 'worker-timeout' });
+    const raw = await Raw.open(p.ports.http, { first: h2.settings({ 4: 0 }) });
+    await raw.send(h2.head(1, h2.request(p.authority(`${host}.localhost`, 'http'), '/never'), true));
+    await raw.until(() => raw.resets().length);
+    assert.ok(raw.frames.some((f) => f.type === h2.TYPE.HEADERS), 'the 504');
+    await until('it is counted', async () => await p.metric('portico_faults_total', { app: host, reason: 'worker-timeout' }) > before);
+    raw.end();
+  });
+
+  check(`an octet at a time (${host})`, async () => {
+    const pid = p.role('edge'), memory = residentKib(pid);
+    let octets = 0;
+    const [raw] = await slowReaders(host, 1, 50, h2.settings({ 4: 1 }), (one) => {
+      one.onFrame = (f) => {
+        if (f.type !== h2.TYPE.DATA) return;
+        octets += f.payload.length;
+        if (octets < 3000) one.send(h2.windowUpdate(f.id, 1));
+      };
+    });
+    await raw.until(() => octets >= 3000 || raw.goaway);
+    assert.equal(raw.goaway, undefined, 'who takes little at a time is slow, not hostile');
+    raw.end();
+    assert.ok(residentKib(pid) - memory < 50 * 256 + GROWTH_KIB);
+    await until('they are gone', async () => (await p.metric('portico_requests_open', { app: host })) === 0);
+  });
+}
+
+// ---- slow and silent clients ----
+
+const refusals = (reason) => p.metric('portico_refusals_total', { reason });
+const heard = (socket) => new Promise((resolve) => {
+  let text = '';
+  socket.on('data', (part) => {
+    text += part.toString('latin1');
+  });
+  socket.on('error', () => {});
+  socket.on('close', () => resolve(text));
+});
+
+async function refused(reason, open) {
+  const before = await refusals(reason);
+  const text = await open();
+  await until(`${reason} is counted`, async () => await refusals(reason) > before);
+  return text;
+}
+
+const connect = (kind = 'http') => net.connect(p.ports[kind], '127.0.0.1');
+
+/** An octet of `text` each 50 ms, for as long as it is taken. */
+function dribble(socket, text) {
+  const octets = Buffer.from(text, 'latin1');
+  let at = 0;
+  const timer = setInterval(() => socket.writable && socket.write(octets.subarray(at % octets.length, (at++ % octets.length) + 1)), 50);
+  socket.on('close', () => clearInterval(timer));
+  return heard(socket);
+}
+
+check('a head that comes octet by octet gets 408', async () => {
+  const text = await refused('http1.slow', () => dribble(connect(), `GET / HTTP/1.1\r\nHost: one.localhost\r\nX: ${'x'.repeat(5000)}`));
+  assert.match(text, /^HTTP\/1\.1 408 /);
+});
+
+check('nothing at all, half a preface, a whole preface: closed', async () => {
+  await refused('silent', () => heard(connect()));
+  await refused('silent', () => {
+    const socket = connect();
+    socket.write(h2.PREFACE.slice(0, 10));
+    return heard(socket);
+  });
+  await refused('silent', async () => {
+    const raw = await Raw.open(p.ports.http);
+    await raw.until(() => raw.closed);
+    assert.equal(raw.goaway.code, 0);
+  });
+});
+
+check('content that stops gets 408; nobody else waits for it', async () => {
+  const before = await p.metric('portico_faults_total', { app: 'one', reason: 'client-stalled' });
+  const sockets = Array.from({ length: 20 }, () => connect());
+  const texts = sockets.map(heard);
+  for (const socket of sockets) socket.write('POST /wait HTTP/1.1\r\nHost: one.localhost\r\nContent-Length: 1000\r\n\r\nsome');
+  assert.equal((await p.h1('one.localhost', '/', { kind: 'http' })).status, 200);
+  for (const text of await Promise.all(texts)) assert.match(text, /^HTTP\/1\.1 (200|408) /);
+  assert.ok(await p.metric('portico_faults_total', { app: 'one', reason: 'client-stalled' }) >= before);
+});
+
+check('what is not HTTP is closed without an answer', async () => {
+  assert.equal(await refused('not-http', () => {
+    const socket = connect();
+    socket.write('\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03 not for this port\r\n\r\n');
+    return heard(socket);
+  }), '');
+});
+
+for (const [reason, status, text] of [
+  ['http1.target', 414, `GET /${'x'.repeat(20000)} HTTP/1.1\r\nHost: one.localhost\r\n\r\n`],
+  ['http1.fields', 431, `GET / HTTP/1.1\r\nHost: one.localhost\r\n${'X-Filler: some text\r\n'.repeat(5000)}\r\n`],
+  ['http1.version', 505, 'GET / HTTP/3.7\r\nHost: one.localhost\r\n\r\n'],
+  ['http1.coding', 501, 'POST / HTTP/1.1\r\nHost: one.localhost\r\nTransfer-Encoding: gzip, chunked\r\n\r\n'],
+  ['http1.message', 400, 'GET / HTTP/1.1\r\nHost: one.localhost\r\nHost: two.localhost\r\n\r\n'],
+]) {
+  check(`${reason} gets ${status}`, async () => {
+    assert.match(await refused(reason, () => p.raw(text)), new RegExp(`^HTTP/1\\.1 ${status} `));
+  });
+}
+
+// ---- TLS ----
+
+check('a handshake that never ends is ended', async () => {
+  await refused('tls.slow', () => {
+    const socket = connect('https');
+    socket.write(Buffer.from('160301020001', 'hex'));
+    return heard(socket);
+  });
+  await refused('tls.slow', () => dribble(connect('https'), Buffer.from('16030102000100', 'hex').toString('latin1') + '\0'.repeat(500)));
+});
+
+check('what is not TLS gets an alert', async () => {
+  const text = await refused('tls.handshake', () => {
+    const socket = connect('https');
+    socket.write(Buffer.concat([Buffer.from('1603010020', 'hex'), Buffer.alloc(32, 0x55)]));
+    return heard(socket);
+  });
+  assert.equal(text.charCodeAt(0), 21, 'an alert record');
+});
+
+/** OpenSSL's own client takes "k" and "R" at the beginning of a line as commands. */
+async function sClient(args, commands) {
+  const child = spawn('openssl', ['s_client', '-connect', `127.0.0.1:${p.ports.https}`, '-servername', 'one.localhost', ...args], { stdio: ['pipe', 'pipe', 'pipe'] });
+  child.stdin.on('error', () => {});
+  const ended = new Promise((resolve) => child.on('close', resolve));
+  for await (const part of child.stdout) {
+    if (/Verify return code/.test(part.toString())) break;
+  }
+  child.stdout.resume();
+  child.stderr.on('data', () => child.stdin.write(commands)); // it has said that it did the one before
+  child.stdin.write(commands);
+  const timer = setTimeout(() => child.kill(), 15000);
+  await ended;
+  clearTimeout(timer);
+}
+
+check('a client that changes its keys without end is cut off', () => refused('tls.key-updates', () => sClient(['-tls1_3'], 'k\n')));
+
+check('a request in records of one octet each is served', async () => {
+  const socket = tls.connect({ port: p.ports.https, host: '127.0.0.1', servername: 'one.localhost', ca: p.ca });
+  await once(socket, 'secureConnect');
+  socket.setNoDelay(true);
+  for (const octet of Buffer.from('GET / HTTP/1.1\r\nHost: one.localhost\r\nConnection: close\r\n\r\n')) {
+    await new Promise((resolve) => socket.write(Buffer.from([octet]), resolve));
+  }
+  assert.match(await heard(socket), /^HTTP\/1\.1 200 /);
+});
+
+// ---- many connections ----
+
+check('one address has so many connections and no more; others come in when some have gone', async () => {
+  const sockets = [];
+  const before = await refusals('address.connections');
+  for (let i = 0; i < 60; i++) {
+    const socket = connect();
+    const text = heard(socket);
+    sockets.push({ socket, text });
+    await once(socket, 'connect');
+  }
+  await until('those beyond the limit are closed', async () => sockets.filter(({ socket }) => socket.readableEnded || socket.destroyed).length >= 20 ||
+    await Promise.resolve(false));
+  for (const { socket } of sockets) socket.destroy();
+  await until('it may come in again', async () => (await p.h1('one.localhost', '/', { kind: 'http' })).status === 200);
+  assert.ok(await refusals('address.connections') - before >= 20);
+  await p.line(/client\.refused count=\d+ last=\S+ peer=127\.0\.0\.1/);
+});
+
+check('stops', async () => {
+  await p.stop();
+  for (const server of servers) {
+    server.close();
+    server.closeAllConnections?.();
+  }
+  for (const session of sessions) session.destroy();
+});
