@@ -613,7 +613,7 @@ void exchange_response_body(struct exchange *x, struct slice octets, bool end)
     CHECK_MAGIC(x, EXCHANGE_MAGIC);
     if (x->response_ended)
         return;
-    if (x->switched)
+    if (!end)
         touch(x);
     x->body_out += octets.len;
     x->response_ended = end;
