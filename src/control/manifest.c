@@ -48,6 +48,11 @@ static const struct key timeout_keys[] = {
      .initial = "230s", .least = 100, .most = 86400000},
     {"idle", value_duration, APP(idle_timeout_ms), DURATION " (1s to 24h)", .initial = "60s",
      .least = 1000, .most = 86400000},
+    /* Long enough for an app that seldom has something to say and sends no pings; short enough that
+     * a peer that went without a word does not hold its memory and a worker's connection for ever.
+     */
+    {"tunnel", value_duration, APP(tunnel_timeout_ms), DURATION " (100ms to 24h)", .initial = "1h",
+     .least = 100, .most = 86400000},
     {0},
 };
 

@@ -43,6 +43,7 @@ static int add_site(struct route_builder *b, const struct control_app *app, uint
         .min_tls_version = a->min_tls_version,
         .request_timeout_ms = a->request_timeout_ms,
         .idle_timeout_ms = a->idle_timeout_ms,
+        .tunnel_timeout_ms = a->tunnel_timeout_ms,
         .concurrency = share(a->concurrency, loops),
         .queue = a->queue,
         .body_limit_octets = a->body_limit_octets,

@@ -55,12 +55,24 @@ static void write_hex(char *to, uint64_t v)
 
 /* ---- life ---- */
 
-/* The worker has shown life, or is about to be asked. */
+/* The worker has shown life, or is about to be asked; or octets have left a tunnel, either way. */
 static void touch(struct exchange *x)
 {
-    if (x->site && x->site->route.request_timeout_ms)
-        loop_timer_set(x->shard->loop, &x->timer,
-                       shard_now_us(x->shard) + x->site->route.request_timeout_ms * 1000ull);
+    if (!x->site)
+        return;
+    const struct route_site *r = &x->site->route;
+    uint32_t ms = x->switched ? r->tunnel_timeout_ms : r->request_timeout_ms;
+    if (ms)
+        loop_timer_set(x->shard->loop, &x->timer, shard_now_us(x->shard) + ms * 1000ull);
+}
+
+/* Cut, for an end would say that all was said: RST_STREAM, or a reset as RFC 9113 8.5 pairs them;
+ * and never a Close frame, which is the endpoints' to send (RFC 6455 7.1.5: the code is 1006). */
+static void end_idle_tunnel(struct exchange *x)
+{
+    x->fault = FAULT_TUNNEL_IDLE;
+    stats_add(&x->site->stats->tunnels_idle, 1);
+    client_cut(x, H2_CANCEL);
 }
 
 static void on_due(struct loop_timer *t)
@@ -70,6 +82,10 @@ static void on_due(struct loop_timer *t)
     if (x->waiting) {
         waiting_leave(x);
         exchange_fail(x, (enum exchange_fault)x->wait_why);
+        return;
+    }
+    if (x->switched) {
+        end_idle_tunnel(x);
         return;
     }
     /* While the client is the slow one, the worker's time stands still; but a client that takes and
@@ -560,8 +576,11 @@ void exchange_response_head(struct exchange *x, const struct http_head *in, bool
         return;
     if (x->backend)
         x->backend->failures = 0;
-    if (x->tunnel && tunnel_response(x, in))
+    if (x->tunnel && tunnel_response(x, in)) {
+        if (!x->ended)
+            touch(x);
         return;
+    }
     if (x->head_sent || x->ended)
         return;
     if (in->status == 101) {
@@ -644,6 +663,8 @@ void exchange_response_trailers(struct exchange *x, const struct fields *trailer
 void exchange_response_sent(struct exchange *x, size_t octets)
 {
     x->body_sent += octets;
+    if (x->switched)
+        touch(x);
     worker_consumed(x, octets);
 }
 

@@ -53,6 +53,7 @@ struct site;
       "cannot take a WebSocket.")                                                                  \
     X(NOT_SWITCHED, 502, "not-switched", "The app's worker did not switch to WebSocket.")          \
     X(STALLED, 408, "client-stalled", "The client neither sent nor took anything for too long.")   \
+    X(TUNNEL_IDLE, 0, "tunnel-idle", "Nothing passed through the tunnel for too long.")            \
     X(CUT, 502, "cut", "The app's worker ended before its answer did.")                            \
     X(CLIENT, 0, "client-gone", "The client gave up.")
 

@@ -113,6 +113,7 @@ int route_builder_site(struct route_builder *b, struct slice name, const struct 
     s->first_instance = b->instances.count;
     s->request_timeout_ms = site->request_timeout_ms;
     s->idle_timeout_ms = site->idle_timeout_ms;
+    s->tunnel_timeout_ms = site->tunnel_timeout_ms;
     s->concurrency = site->concurrency;
     s->queue = site->queue;
     s->body_limit_octets = site->body_limit_octets;

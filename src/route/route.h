@@ -12,7 +12,7 @@
 #include "base/slice.h"
 
 #define ROUTE_MAGIC   0x31525450u /* "PTR1" */
-#define ROUTE_VERSION 1u
+#define ROUTE_VERSION 2u
 
 #define ROUTE_MAX_INSTANCES   64  /* of a site: they fit into one word of bits */
 #define ROUTE_MAX_HOST_OCTETS 253 /* RFC 1035 2.3.4, without the dot at the end */
@@ -47,6 +47,7 @@ struct route_site {
     uint32_t request_timeout_ms; /* head of the request sent to head of the response, and idle
                                     inside a body */
     uint32_t idle_timeout_ms;    /* client connections without an exchange */
+    uint32_t tunnel_timeout_ms;  /* a tunnel in which no octet moves either way */
     uint32_t concurrency;        /* requests under way an instance and loop; 0: no limit */
     uint32_t queue;              /* requests that wait for an instance, a loop */
     uint64_t body_limit_octets;  /* of a request */

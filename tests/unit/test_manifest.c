@@ -70,7 +70,7 @@ static void test_everything(void **state)
                                "    push: off\n"
                                "    forwardedFor: ip:port\n"
                                "    tls: {minVersion: \"1.3\"}\n"
-                               "    timeouts: {request: 2m, idle: 1500ms}\n"
+                               "    timeouts: {request: 2m, idle: 1500ms, tunnel: 2h}\n"
                                "    limits: {body: 64KiB}\n"
                                "    env: {GREETING: hello, EMPTY: }\n"
                                "    certificate: {chain: x.pem, key: x.key}\n"
@@ -103,6 +103,7 @@ static void test_everything(void **state)
     assert_int_equal(a->min_tls_version, 0x0304);
     assert_int_equal(a->request_timeout_ms, 120000);
     assert_int_equal(a->idle_timeout_ms, 1500);
+    assert_int_equal(a->tunnel_timeout_ms, 7200000);
     assert_int_equal(a->body_limit_octets, 65536);
     assert_int_equal(a->env.count, 2);
     assert_text(a->env.at[0], "GREETING=hello");
@@ -130,6 +131,7 @@ static void test_defaults(void **state)
     assert_int_equal(a->min_tls_version, 0x0303);
     assert_int_equal(a->request_timeout_ms, 230000);
     assert_int_equal(a->idle_timeout_ms, 60000);
+    assert_int_equal(a->tunnel_timeout_ms, 3600000);
     assert_int_equal(a->body_limit_octets, 1u << 30);
     assert_int_equal(a->chain.len, 0);
     manifest_free(m);
@@ -207,6 +209,10 @@ static const struct bad bads[] = {
      "apps.a.timeouts.request: must be a durat"},
     {LISTEN APP "    timeouts: {idle: 1d}\n", 7, 22, "apps.a.timeouts.idle: must be a duration"},
     {LISTEN APP "    timeouts: {idle: 25h}\n", 7, 22, "apps.a.timeouts.idle: must be a duration"},
+    {LISTEN APP "    timeouts: {tunnel: 0s}\n", 7, 24,
+     "apps.a.timeouts.tunnel: must be a duration"},
+    {LISTEN APP "    timeouts: {tunel: 1h}\n", 7, 16,
+     "apps.a.timeouts.tunel: unknown key; did you mean \"tunnel\"?"},
     {LISTEN APP "    limits: {body: 1GB}\n", 7, 20, "apps.a.limits.body: must be a size in octets"},
     {LISTEN APP "    limits: {body: 99999999TiB}\n", 7, 20, "apps.a.limits.body: must be a size"},
     {LISTEN APP "    env: [A]\n", 7, 10, "apps.a.env: must be a map of names to texts, not a list"},

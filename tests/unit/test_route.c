@@ -12,8 +12,10 @@
 #include <stdlib.h>
 #include <time.h>
 
-static const struct route_site plain = {
-    .min_tls_version = 0x0303, .request_timeout_ms = 230000, .idle_timeout_ms = 60000};
+static const struct route_site plain = {.min_tls_version = 0x0303,
+                                        .request_timeout_ms = 230000,
+                                        .idle_timeout_ms = 60000,
+                                        .tunnel_timeout_ms = 1000};
 
 static void add_host(struct route_builder *b, const char *name, int want)
 {
@@ -128,6 +130,7 @@ static void keeps_what_was_given(void **state)
     assert_int_equal(r.sites[1].first_instance, 2);
     assert_int_equal(r.sites[1].instance_count, 1);
     assert_int_equal(r.sites[0].request_timeout_ms, 230000);
+    assert_int_equal(r.sites[0].tunnel_timeout_ms, 1000);
     assert_true(slice_eq(route_text(&r, r.instances[1].id), SLICE("one/1")));
     assert_true(slice_eq(route_text(&r, r.instances[1].address), SLICE("unix:/run/one")));
     assert_true(slice_eq(route_text(&r, r.instances[1].address_h2), SLICE("127.0.0.1:9001")));
