@@ -163,6 +163,33 @@ static int switch_client(struct exchange *x, const struct http_head *in)
     return err;
 }
 
+/* A tunnel may stand idle for hours, and then heads would be most of what it holds.  All that is
+ * still asked of the request is what the log line says and how a response is cut; that moves into a
+ * small block, and both heads go.  What no memory can be had for stays as it is. */
+static void let_heads_go(struct exchange *x)
+{
+    const struct http_head *r = x->request;
+    const char *query = r->path.len ? memchr(r->path.p, '?', r->path.len) : NULL;
+    struct slice path = slice_of(r->path.p, query ? (size_t)(query - r->path.p) : r->path.len);
+    struct arena small;
+    arena_init(&small, x->arena->pool);
+    if (arena_reserve(&small, sizeof *r + r->method.len + r->authority.len + path.len + 3 * 8) < 0)
+        return;
+    struct http_head *kept = arena_alloc(&small, sizeof *kept);
+    *kept = (struct http_head){.method = arena_dup(&small, r->method),
+                               .scheme = r->scheme, /* a constant: see client.c */
+                               .authority = arena_dup(&small, r->authority),
+                               .path = arena_dup(&small, path),
+                               .version_minor = r->version_minor,
+                               .content_length = -1};
+    x->request = kept;
+    x->forward = (struct http_head){.status = 0};
+    x->ws_key = SLICE("");
+    arena_fini(x->arena);
+    *x->arena = small;
+    arena_fini(x->ws ? h2_stream_arena(x->ws) : h1_conn_arena(x->worker->http.h1));
+}
+
 bool tunnel_response(struct exchange *x, const struct http_head *in)
 {
     bool switches = x->ws ? in->status >= 200 && in->status < 300 : in->status == 101;
@@ -190,6 +217,7 @@ bool tunnel_response(struct exchange *x, const struct http_head *in)
         exchange_fail(x, FAULT_MEMORY);
         return false;
     }
+    let_heads_go(x);
     exchange_worker_ready(x); /* octets that the client sent early */
     return true;
 }

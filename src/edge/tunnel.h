@@ -14,7 +14,7 @@ enum exchange_fault tunnel_admit(struct exchange *x);
 /* Turn x->forward into the form that the worker's version has.  return 0 or ERR_NOMEM */
 int tunnel_forward(struct exchange *x, bool h2);
 /* The worker answered a tunnel's request: true when the protocols are switched (x->switched, the
- * client has its head); false when it is an ordinary response, to be passed on as such, or when the
+ * client has its head; in, and all of x->request that the log does not tell, are gone); false when it is an ordinary response, to be passed on as such, or when the
  * exchange has failed (x->head_sent or x->ended). */
 bool tunnel_response(struct exchange *x, const struct http_head *in);
 

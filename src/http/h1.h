@@ -16,7 +16,8 @@
  *  - a body that was cut short is reported as such, never as complete.
  *
  * Lifetimes: what on_head and on_trailers hand out lies in the message's arena
- * (h1_conn_arena) and lives until on_done returns or h1_conn_free.
+ * (h1_conn_arena) and lives until on_done returns or h1_conn_free; after h1_conn_upgrade the caller
+ * may empty that arena, even from within on_head, if it needs the head no more.
  * Callbacks may call any function of this header except h1_conn_feed, h1_conn_eof, h1_conn_output
  * and h1_conn_free. */
 #ifndef HTTP_H1_H
