@@ -388,7 +388,7 @@ static enum exchange_fault fault_of(const struct exchange *x, int err)
     case ERR_USAGE:
         return FAULT_BAD_REQUEST;
     default:
-        return err == ERR_CLOSED && x->tunnel ? FAULT_NO_EXTENDED_CONNECT : FAULT_CONNECT;
+        return err == ERR_CLOSED && x->tunnel ? tunnel_refusal(x) : FAULT_CONNECT;
     }
 }
 
@@ -579,6 +579,8 @@ void exchange_response_head(struct exchange *x, const struct http_head *in, bool
     if (x->tunnel && tunnel_response(x, in)) {
         if (!x->ended)
             touch(x);
+        if (!x->ended && end)
+            exchange_response_body(x, SLICE(""), true);
         return;
     }
     if (x->head_sent || x->ended)

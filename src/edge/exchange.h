@@ -51,6 +51,9 @@ struct site;
     X(NO_EXTENDED_CONNECT, 502, "no-extended-connect",                                             \
       "The app's worker speaks HTTP/2 without SETTINGS_ENABLE_CONNECT_PROTOCOL (RFC 8441), so it " \
       "cannot take a WebSocket.")                                                                  \
+    X(NO_UPGRADE, 501, "no-upgrade",                                                               \
+      "The app's worker cannot take this protocol: an Upgrade is for one that speaks HTTP/1.1, "   \
+      "an extended CONNECT for one that speaks HTTP/2 with SETTINGS_ENABLE_CONNECT_PROTOCOL.")     \
     X(NOT_SWITCHED, 502, "not-switched", "The app's worker did not switch to WebSocket.")          \
     X(STALLED, 408, "client-stalled", "The client neither sent nor took anything for too long.")   \
     X(TUNNEL_IDLE, 0, "tunnel-idle", "Nothing passed through the tunnel for too long.")            \
@@ -104,6 +107,7 @@ struct exchange {
     bool response_ended;   /* END was passed to the client */
     bool pushed;           /* answers a promise */
     bool tunnel;           /* asks for a switch of protocols */
+    bool opaque;           /* to another one than WebSocket */
     bool switched;         /* and got it: octets pass as they are */
     bool waiting;          /* in the shard's waiting room */
     uint8_t wait_why;      /* enum exchange_fault: what it fails with when time is up */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "edge/worker_internal.h"
 #include "edge/push_vehicle.h"
+#include "edge/tunnel.h"
 #include "base/err.h"
 #include "base/panic.h"
 
@@ -180,7 +181,8 @@ static void h1_on_done(void *user, bool reusable)
         b->h1_idle_count++;
         w->used_us = shard_now_us(w->shard);
     } else if (w->leaving || (x && x->switched)) {
-        worker_let_finish(w); /* the engine has given its last octets, the socket may not have taken them */
+        worker_let_finish(
+            w); /* the engine has given its last octets, the socket may not have taken them */
     } else {
         worker_kill(w);
     }
@@ -286,7 +288,7 @@ static void h2_on_settings(void *user)
             continue;
         worker_detach(x);
         if (worker_join(x, w) < 0)
-            exchange_fail(x, FAULT_NO_EXTENDED_CONNECT);
+            exchange_fail(x, tunnel_refusal(x));
     }
 }
 
