@@ -1,8 +1,8 @@
 #!/usr/bin/env node
 // SPDX-License-Identifier: Apache-2.0
-// What an idle WebSocket costs edge: opens COUNT of them through a Portico of its own, with clients
-// over TLS by HTTP/1.1 (a connection each) and by HTTP/2 (100 streams a connection), to a worker that
-// speaks HTTP/1.1 and to one that speaks h2c, and prints edge's PSS a socket.
+// What an idle WebSocket costs edge: opens COUNT of them through a Portico of its own, with clients by
+// HTTP/1.1 (a connection each, over TLS and without) and by HTTP/2 over TLS (100 streams a
+// connection), to workers that speak HTTP/1.1 and h2c, and prints edge's PSS a socket.
 //
 //   bench/idle-sockets.mjs [COUNT]        PORTICO: the program, build/portico if unset
 //
@@ -49,9 +49,10 @@ const workers = {
   }),
 };
 
-function openH1(port) {
+function openH1(port, secure) {
   return new Promise((resolve, reject) => {
-    const socket = tls.connect({ port, host: '127.0.0.1', servername: HOST, rejectUnauthorized: false, ALPNProtocols: ['http/1.1'] }, () => {
+    const options = { port, host: '127.0.0.1', servername: HOST, rejectUnauthorized: false, ALPNProtocols: ['http/1.1'] };
+    const socket = (secure ? tls : net).connect(options, () => {
       const fields = { host: HOST, upgrade: 'websocket', connection: 'Upgrade', 'sec-websocket-key': randomBytes(16).toString('base64'), ...FIELDS };
       socket.write(`GET /socket?room=1 HTTP/1.1\r\n${Object.entries(fields).map(([n, v]) => `${n}: ${v}\r\n`).join('')}\r\n`);
     });
@@ -82,6 +83,9 @@ async function openH2(port, i) {
 /** {Pss, Private_Dirty, ...} of a process, in KiB. */
 const memoryOf = (pid) => Object.fromEntries([...fs.readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8').matchAll(/^(\w+):\s+(\d+) kB$/gm)].map(([, k, v]) => [k, Number(v)]));
 
+/** What the clients speak. */
+const names = { plain: 'HTTP/1.1 without TLS', h1: 'HTTP/1.1 over TLS', h2: 'HTTP/2 over TLS' };
+
 async function measure(client, worker) {
   const home = fs.mkdtempSync(path.join(os.tmpdir(), 'portico-idle-'));
   fs.chmodSync(home, 0o755);
@@ -94,7 +98,7 @@ async function measure(client, worker) {
     return server;
   }));
   fs.writeFileSync(path.join(home, 'p.yaml'), JSON.stringify({
-    listen: { https: '127.0.0.1:0' }, loops: 1, accessLog: 'off',
+    listen: { https: '127.0.0.1:0', http: '127.0.0.1:0' }, loops: 1, accessLog: 'off',
     apps: { idle: { upstreams: sockets.map((at) => `unix:${at}`), hosts: [HOST], http20ProxyFlag: worker === 'h2c' ? 1 : 0 } },
   }));
   const portico = spawn(PORTICO, ['up', '--manifest', path.join(home, 'p.yaml'), '--data', path.join(home, 'data')], { stdio: ['ignore', 'ignore', 'pipe'] });
@@ -107,23 +111,22 @@ async function measure(client, worker) {
     }
     return Number(pattern.exec(said)[1]);
   };
-  const port = await seen(/listen .*address=\S*:(\d+)/);
+  const ports = { https: await seen(/listen .*kind=https .*address=\S*:(\d+)/), http: await seen(/listen .*kind=http .*address=\S*:(\d+)/) };
   const pid = await seen(/role\.start role=edge .*pid=(\d+)/);
-  const open = (i) => (client === 'h1' ? openH1(port) : openH2(port, i));
+  const opens = { plain: () => openH1(ports.http, false), h1: () => openH1(ports.https, true), h2: (i) => openH2(ports.https, i) };
+  const open = opens[client];
   for (let close; !close;) { // not before the instances have been probed; the first ones warm up what all share
     sessions.length = 0;
     close = await open(0).catch(() => new Promise((resolve) => setTimeout(resolve, 50)));
     close?.();
   }
   sessions.length = 0;
-  await new Promise((resolve) => setTimeout(resolve, 200));
   const before = memoryOf(pid), closes = [];
   for (let i = 0; i < COUNT; i += AT_ONCE) {
     closes.push(...await Promise.all(Array.from({ length: Math.min(AT_ONCE, COUNT - i) }, (_, k) => open(i + k))));
   }
-  await new Promise((resolve) => setTimeout(resolve, 1500)); // what was freed goes back once a second
   const after = memoryOf(pid);
-  console.log(`client ${client} over TLS, worker ${worker.padEnd(3)}: ${((after.Pss - before.Pss) / COUNT).toFixed(1)} KiB of edge's PSS a socket (${before.Pss} -> ${after.Pss} KiB, ${COUNT} sockets)`);
+  console.log(`client ${names[client].padEnd(20)}, worker ${worker.padEnd(3)}: ${((after.Pss - before.Pss) / COUNT).toFixed(1)} KiB of edge's PSS a socket (${before.Pss} -> ${after.Pss} KiB, ${COUNT} sockets)`);
   portico.kill('SIGTERM');
   for (const close of closes) close();
   await once(portico, 'exit');
@@ -132,5 +135,5 @@ async function measure(client, worker) {
 }
 
 console.log(`${execFileSync(PORTICO, ['version'], { encoding: 'utf8' }).trim()}, Linux ${os.release()}`);
-for (const client of ['h1', 'h2']) for (const worker of ['h1', 'h2c']) await measure(client, worker);
+for (const client of ['plain', 'h1', 'h2']) for (const worker of ['h1', 'h2c']) await measure(client, worker);
 process.exit(0);
