@@ -11,8 +11,8 @@
 #include "edge/exchange.h"
 
 /* Whether the request asks for a tunnel that is passed on: then x->tunnel is set.  An Upgrade to
- * what the app does not list is ignored, as RFC 9110 7.8 allows. return  FAULT_NONE, or why it is
- * refused */
+ * what the app does not list is ignored, as RFC 9110 7.8 allows.
+ * return  FAULT_NONE, or why it is refused */
 enum exchange_fault tunnel_admit(struct exchange *x);
 /* Whether a worker of this version can carry it. */
 bool tunnel_fits(const struct exchange *x, bool h2);

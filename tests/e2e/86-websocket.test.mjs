@@ -359,6 +359,13 @@ for (const client of CLIENTS) {
       assert.equal(await p.metric('portico_tunnels_idle_total', { app: name }), idle + 1);
       assert.equal(await p.metric('portico_gateway_failures_total', { app: name }), failures);
     });
+    check(`${client} to ${name}: a client that takes nothing moves nothing`, async () => {
+      const at = p.access.length, ws = await connect(client, name, '/flood?n=64');
+      const line = JSON.parse(await p.line(new RegExp(`"app":"${name}".*"path":"/flood"`), { of: p.access, from: at }));
+      assert.equal(line.fault, 'tunnel-idle');
+      assert.ok(line.response_octets < 64 * MIB);
+      ws.destroy();
+    });
     check(`${client} to ${name}: one direction is enough to keep a tunnel`, async () => {
       const ws = (await connect(client, name, '/bye')).octets();
       assert.equal(String(await ws.rest()), 'bye'); // its side is over
