@@ -37,6 +37,8 @@ static void read_sites(const struct route *r)
     for (uint32_t i = 0; i < r->header->site_count; i++) {
         const struct route_site *s = &r->sites[i];
         read_text(r, s->name);
+        read_text(r, s->default_host);
+        read_text(r, s->upgrades);
         for (uint32_t k = 0; k < s->instance_count; k++) {
             const struct route_instance *n = &r->instances[s->first_instance + k];
             read_text(r, n->id);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/arena.h"
+#include "base/err.h"
 #include "base/panic.h"
 
 #include <stdarg.h>
@@ -30,6 +31,27 @@ static size_t rounded(size_t n)
     return n ? (n + 7) & ~(size_t)7 : 8;
 }
 
+static int add_block(struct arena *a, size_t size)
+{
+    size = pool_usable(size);
+    struct arena_block *b = pool_get(a->pool, size);
+    if (!b)
+        return ERR_NOMEM;
+    b->next = a->blocks;
+    b->size = size;
+    a->blocks = b;
+    a->at = (char *)(b + 1);
+    a->end = (char *)b + size;
+    return 0;
+}
+
+int arena_reserve(struct arena *a, size_t n)
+{
+    if (n > SIZE_MAX / 2)
+        return ERR_NOMEM;
+    return (size_t)(a->end - a->at) < n ? add_block(a, n + sizeof(struct arena_block)) : 0;
+}
+
 void *arena_alloc(struct arena *a, size_t n)
 {
     if (n > SIZE_MAX / 2)
@@ -37,18 +59,10 @@ void *arena_alloc(struct arena *a, size_t n)
     n = rounded(n);
     if ((size_t)(a->end - a->at) < n) {
         size_t size = a->blocks ? ARENA_NEXT_OCTETS : ARENA_FIRST_OCTETS;
-        struct arena_block *b;
-        if (size < n + sizeof *b)
-            size = n + sizeof *b;
-        size = pool_usable(size);
-        b = pool_get(a->pool, size);
-        if (!b)
+        if (size < n + sizeof(struct arena_block))
+            size = n + sizeof(struct arena_block);
+        if (add_block(a, size) < 0)
             return NULL;
-        b->next = a->blocks;
-        b->size = size;
-        a->blocks = b;
-        a->at = (char *)(b + 1);
-        a->end = (char *)b + size;
     }
     void *p = a->at;
     a->at += n;

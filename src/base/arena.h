@@ -21,7 +21,11 @@ struct arena {
 
 /* No memory is taken before the first allocation.  pool: kept until arena_fini. */
 void arena_init(struct arena *a, struct pool *pool);
+/* Also makes it empty and usable again. */
 void arena_fini(struct arena *a);
+/* A block for n octets now, for an arena that is to hold so much and no more: each allocation takes
+ * up to 7 octets more than it asks for.  return 0 or ERR_NOMEM */
+int arena_reserve(struct arena *a, size_t n);
 
 /* return  n octets, uninitialised, aligned to 8; NULL when memory is out */
 void *arena_alloc(struct arena *a, size_t n);

@@ -2,6 +2,7 @@
 /* The schema: every key of the manifest, with what is allowed and what it is when absent. */
 #include "control/manifest_value.h"
 #include "base/map.h"
+#include "http/rules.h"
 #include "ipc/ipc.h"
 #include "route/route.h"
 
@@ -25,6 +26,7 @@ READER(read_prefixes);
 READER(read_hosts);
 READER(read_upstreams);
 READER(read_env);
+READER(read_upgrades);
 READER(read_directory);
 READER(read_health_path);
 READER(read_pem);
@@ -48,6 +50,11 @@ static const struct key timeout_keys[] = {
      .initial = "230s", .least = 100, .most = 86400000},
     {"idle", value_duration, APP(idle_timeout_ms), DURATION " (1s to 24h)", .initial = "60s",
      .least = 1000, .most = 86400000},
+    /* Long enough for an app that seldom has something to say and sends no pings; short enough that
+     * a peer that went without a word does not hold its memory and a worker's connection for ever.
+     */
+    {"tunnel", value_duration, APP(tunnel_timeout_ms), DURATION " (100ms to 24h)", .initial = "1h",
+     .least = 100, .most = 86400000},
     {0},
 };
 
@@ -119,6 +126,8 @@ static const struct key app_keys[] = {
      .required = true, .least = 1, .most = MAX_HOSTS},
     {"http20Enabled", value_word, APP(http20_enabled), .initial = "true", .words = no_yes},
     {"webSocketsEnabled", value_word, APP(websockets_enabled), .initial = "true", .words = no_yes},
+    {"upgrades", read_upgrades, APP(upgrades), "protocols that pass as they are, like foo or foo/2",
+     .most = MANIFEST_MAX_UPGRADES},
     {"http20ProxyFlag", value_word, APP(proxy_flag),
      "0 (HTTP/1.1 to the worker), 1 (HTTP/2) or 2 (HTTP/2 for gRPC only)", .initial = "0",
      .words = flag_words},
@@ -296,6 +305,38 @@ READER(read_upstreams)
         if (!s.p)
             return fault_at_value(&m->faults, c, "out of memory");
         l->at[l->count++] = s;
+    }
+    return good;
+}
+
+/* NULL: a protocol that may pass opaque, or what is wrong with it. */
+static const char *upgrade_problem(struct slice s)
+{
+    if (slice_ieq(s, SLICE("websocket")))
+        return "stands under webSocketsEnabled";
+    /* It would be the client who chooses what a worker's library happens to know. */
+    if (slice_eq(s, SLICE("*")))
+        return "would be any protocol: each one is to be named";
+    if (s.len >= MANIFEST_UPGRADE_OCTETS)
+        return "is longer than 63 octets";
+    if (!rules_is_upgrade(s))
+        return "is no protocol's name, or would be HTTP or TLS that passes unseen";
+    return NULL;
+}
+
+READER(read_upgrades)
+{
+    struct manifest_text_list *l = field(to, k);
+    bool good = value_is_text_list(m, n, k);
+    if (!good || !(l->at = value_room(m, n, value_count(n), sizeof *l->at)))
+        return false;
+    for (const struct tree_node *c = value_first(n); c; c = value_next(n, c)) {
+        const char *problem = upgrade_problem(c->text);
+        if (problem)
+            good = fault_at_value(&m->faults, c, "\"%.80s\" %s; allowed: %s", c->text.p, problem,
+                                  k->allowed);
+        else
+            l->at[l->count++] = c->text;
     }
     return good;
 }

@@ -8,7 +8,9 @@
 #include "base/addr.h"
 #include "route/limits.h"
 
-#define MANIFEST_MAX_APPS 1000
+#define MANIFEST_MAX_APPS       1000
+#define MANIFEST_MAX_UPGRADES   16
+#define MANIFEST_UPGRADE_OCTETS 64 /* of one, with what separates it from the next */
 
 struct manifest_text_list {
     struct slice *at;
@@ -39,12 +41,13 @@ struct manifest_app {
     struct manifest_text_list hosts;
     struct manifest_text_list upstreams;
     struct manifest_text_list env; /* "NAME=value" */
-    uint32_t http20_enabled;       /* 0, 1 */
-    uint32_t websockets_enabled;   /* 0, 1 */
-    uint32_t proxy_flag;           /* enum route_proxy_flag */
+    struct manifest_text_list upgrades;
+    uint32_t http20_enabled;     /* 0, 1 */
+    uint32_t websockets_enabled; /* 0, 1 */
+    uint32_t proxy_flag;         /* enum route_proxy_flag */
     uint32_t https_only, push_off, xff_port;
     uint32_t min_tls_version; /* 0x0303, 0x0304 */
-    uint32_t request_timeout_ms, idle_timeout_ms;
+    uint32_t request_timeout_ms, idle_timeout_ms, tunnel_timeout_ms;
     uint32_t concurrency, queue;
     uint64_t body_limit_octets;
     struct slice health_path; /* len 0: no health checks */

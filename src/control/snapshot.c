@@ -32,6 +32,19 @@ static uint32_t share(uint32_t concurrency, uint32_t loops)
     return concurrency ? (concurrency + loops - 1) / loops : 0;
 }
 
+static int add_upgrades(struct route_builder *b, const struct manifest_text_list *l)
+{
+    char names[MANIFEST_MAX_UPGRADES * MANIFEST_UPGRADE_OCTETS];
+    size_t len = 0;
+    for (uint32_t i = 0; i < l->count; i++) {
+        if (i)
+            names[len++] = ',';
+        memcpy(names + len, l->at[i].p, l->at[i].len);
+        len += l->at[i].len;
+    }
+    return route_builder_upgrades(b, slice_of(names, len));
+}
+
 static int add_site(struct route_builder *b, const struct control_app *app, uint32_t loops)
 {
     const struct manifest_app *a = app->wanted;
@@ -43,11 +56,14 @@ static int add_site(struct route_builder *b, const struct control_app *app, uint
         .min_tls_version = a->min_tls_version,
         .request_timeout_ms = a->request_timeout_ms,
         .idle_timeout_ms = a->idle_timeout_ms,
+        .tunnel_timeout_ms = a->tunnel_timeout_ms,
         .concurrency = share(a->concurrency, loops),
         .queue = a->queue,
         .body_limit_octets = a->body_limit_octets,
     };
     int err = route_builder_site(b, a->name, &site);
+    if (err == 0)
+        err = add_upgrades(b, &a->upgrades);
     for (uint32_t i = 0; err == 0 && i < a->hosts.count; i++)
         err = route_builder_host(b, a->hosts.at[i]);
     for (uint32_t i = 0, n = 0; err == 0 && i < app->instance_count; i++) {

@@ -357,8 +357,9 @@ void client_cut(struct exchange *x, enum h2_code code)
     struct h2_stream *cs = x->cs;
     if (!cs) {
         /* Without the rest of its content an HTTP/1.1 response can only end so.  To HTTP/1.0, whose
-         * content may end with the connection, a FIN would say that it is complete. */
-        if (x->request->version_minor == 0) {
+         * content may end with the connection, a FIN would say that it is complete; and so it would
+         * in a tunnel that is given up. */
+        if (x->request->version_minor == 0 || x->fault == FAULT_TUNNEL_IDLE) {
             reset_on_close(c);
             client_kill(c);
             return;

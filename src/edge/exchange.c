@@ -30,12 +30,23 @@ static void write_hex(char *to, uint64_t v)
 
 /* ---- life ---- */
 
-/* The worker has shown life, or is about to be asked. */
+/* The worker has shown life, or is about to be asked; or octets have left a tunnel, either way. */
 static void touch(struct exchange *x)
 {
-    uint64_t patience_us =
-        x->site ? x->site->route.request_timeout_ms * 1000ull : x->client->idle_us;
+    const struct route_site *r = x->site ? &x->site->route : NULL;
+    uint64_t patience_us = !r            ? x->client->idle_us
+                           : x->switched ? r->tunnel_timeout_ms * 1000ull
+                                         : r->request_timeout_ms * 1000ull;
     loop_timer_set(x->shard->loop, &x->timer, shard_now_us(x->shard) + patience_us);
+}
+
+/* Cut, for an end would say that all was said: RST_STREAM, or a reset as RFC 9113 8.5 pairs them;
+ * and never a Close frame, which is the endpoints' to send (RFC 6455 7.1.5: the code is 1006). */
+static void end_idle_tunnel(struct exchange *x)
+{
+    x->fault = FAULT_TUNNEL_IDLE;
+    stats_add(&x->site->stats->tunnels_idle, 1);
+    client_cut(x, H2_CANCEL);
 }
 
 static void on_due(struct loop_timer *t)
@@ -45,6 +56,10 @@ static void on_due(struct loop_timer *t)
     if (x->waiting) {
         waiting_leave(x);
         exchange_fail(x, (enum fault)x->wait_why);
+        return;
+    }
+    if (x->switched) {
+        end_idle_tunnel(x);
         return;
     }
     /* While the client is the slow one, the worker's time stands still; but a client that takes and
@@ -352,7 +367,7 @@ static enum fault fault_of(const struct exchange *x, int err)
     case ERR_USAGE:
         return FAULT_BAD_REQUEST;
     default:
-        return err == ERR_CLOSED && x->tunnel ? FAULT_NO_EXTENDED_CONNECT : FAULT_CONNECT;
+        return err == ERR_CLOSED && x->tunnel ? tunnel_refusal(x) : FAULT_CONNECT;
     }
 }
 
@@ -540,8 +555,13 @@ void exchange_response_head(struct exchange *x, const struct http_head *in, bool
         return;
     if (x->backend)
         x->backend->failures = 0;
-    if (x->tunnel && tunnel_response(x, in))
+    if (x->tunnel && tunnel_response(x, in)) {
+        if (!x->ended)
+            touch(x);
+        if (!x->ended && end)
+            exchange_response_body(x, SLICE(""), true);
         return;
+    }
     if (x->head_sent || x->ended)
         return;
     if (in->status == 101) {
@@ -593,7 +613,7 @@ void exchange_response_body(struct exchange *x, struct slice octets, bool end)
     CHECK_MAGIC(x, EXCHANGE_MAGIC);
     if (x->response_ended)
         return;
-    if (x->switched)
+    if (!end)
         touch(x);
     x->body_out += octets.len;
     x->response_ended = end;
@@ -624,6 +644,8 @@ void exchange_response_trailers(struct exchange *x, const struct fields *trailer
 void exchange_response_sent(struct exchange *x, size_t octets)
 {
     x->body_sent += octets;
+    if (x->switched)
+        touch(x);
     worker_consumed(x, octets);
 }
 

@@ -64,6 +64,7 @@ struct exchange {
     bool response_ended;   /* END was passed to the client */
     bool pushed;           /* answers a promise */
     bool tunnel;           /* asks for a switch of protocols */
+    bool opaque;           /* to another one than WebSocket */
     bool switched;         /* and got it: octets pass as they are */
     bool waiting;          /* in the shard's waiting room */
     uint8_t wait_why;      /* enum fault: what it fails with when time is up */

@@ -100,7 +100,8 @@ struct site *site_new(struct shard *s, const struct routes *r, const struct rout
     site->stats = stats_site(s->counters, s->row, route->slot % s->counters->site_slots);
     site->name = copy(s->pool, route_text(&r->route, route->name));
     site->default_host = copy(s->pool, route_text(&r->route, route->default_host));
-    if (!site->name.p || !site->default_host.p) {
+    site->upgrades = copy(s->pool, route_text(&r->route, route->upgrades));
+    if (!site->name.p || !site->default_host.p || !site->upgrades.p) {
         site_unref(site);
         return NULL;
     }
@@ -139,6 +140,7 @@ void site_unref(struct site *site)
     }
     uncopy(pool, site->name);
     uncopy(pool, site->default_host);
+    uncopy(pool, site->upgrades);
     pool_put(pool, site, sizeof *site + site->count * sizeof site->instances[0]);
 }
 

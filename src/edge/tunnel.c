@@ -59,16 +59,9 @@ static bool has_key(const struct fields *f)
     return memchr("AQgw", key.p[21], 4) && key.p[22] == '=' && key.p[23] == '=';
 }
 
-enum fault tunnel_admit(struct exchange *x)
+static enum fault admit_websocket(const struct exchange *x)
 {
     const struct http_head *r = x->request;
-    bool connect = slice_eq(r->method, SLICE("CONNECT"));
-    if (!connect && !r->protocol.len)
-        return FAULT_NONE;
-    if (!slice_ieq(r->protocol, SLICE("websocket"))) {
-        /* A plain CONNECT would make an open proxy of us. */
-        return connect ? FAULT_CONNECT_METHOD : FAULT_NONE;
-    }
     if (!(x->site->route.flags & ROUTE_WEBSOCKETS))
         return FAULT_WEBSOCKETS_OFF;
     if (!x->cs && (!slice_eq(r->method, SLICE("GET")) || !has_key(&r->fields)))
@@ -76,10 +69,54 @@ enum fault tunnel_admit(struct exchange *x)
     if (count_field(&r->fields, TOKEN_SEC_WEBSOCKET_VERSION) != 1 ||
         !slice_eq(fields_value(&r->fields, TOKEN_SEC_WEBSOCKET_VERSION), SLICE("13")))
         return FAULT_WEBSOCKET_VERSION;
+    return FAULT_NONE;
+}
+
+/* RFC 9110 7.8: names are compared without case. */
+static bool is_listed(const struct site *site, struct slice protocol)
+{
+    struct slice rest = site->upgrades, name;
+    while (list_next(&rest, &name))
+        if (slice_ieq(name, protocol))
+            return true;
+    return false;
+}
+
+enum fault tunnel_admit(struct exchange *x)
+{
+    const struct http_head *r = x->request;
+    bool connect = slice_eq(r->method, SLICE("CONNECT"));
+    if (!connect && !r->protocol.len)
+        return FAULT_NONE;
+    if (slice_ieq(r->protocol, SLICE("websocket"))) {
+        enum fault fault = admit_websocket(x);
+        if (fault != FAULT_NONE)
+            return fault;
+    } else {
+        /* A CONNECT that is not an extended one would make an open proxy of us. */
+        if (!r->protocol.len || connect != (x->cs != NULL) || !is_listed(x->site, r->protocol))
+            return connect ? FAULT_CONNECT_METHOD : FAULT_NONE;
+        x->opaque = true;
+        /* If the answer is no switch, what the client has sent ahead in the other protocol must not
+         * be read as its next request: there is none on this connection.  (A WebSocket's client
+         * sends nothing ahead, and masks what it sends.) */
+        if (!x->cs)
+            h1_conn_shutdown(x->client->http.h1);
+    }
     x->tunnel = true;
     if (!x->cs)
         x->request_ended = false; /* what follows the switch belongs to it */
     return FAULT_NONE;
+}
+
+bool tunnel_fits(const struct exchange *x, bool h2)
+{
+    return !x->opaque || h2 == (x->cs != NULL);
+}
+
+enum fault tunnel_refusal(const struct exchange *x)
+{
+    return x->opaque ? FAULT_NO_UPGRADE : FAULT_NO_EXTENDED_CONNECT;
 }
 
 static void drop_field(struct fields *f, enum token token)
@@ -95,10 +132,14 @@ int tunnel_forward(struct exchange *x, bool h2)
 {
     struct http_head *out = &x->forward;
     struct slice key = fields_value(&x->request->fields, TOKEN_SEC_WEBSOCKET_KEY);
-    out->protocol = SLICE("websocket");
     out->content_length = -1;
-    drop_field(&out->fields, TOKEN_SEC_WEBSOCKET_KEY);
     drop_field(&out->fields, TOKEN_CONTENT_LENGTH);
+    if (x->opaque) {
+        out->protocol = x->request->protocol;
+        return 0;
+    }
+    out->protocol = SLICE("websocket");
+    drop_field(&out->fields, TOKEN_SEC_WEBSOCKET_KEY);
     if (h2) {
         out->method = SLICE("CONNECT");
         return 0;
@@ -121,10 +162,32 @@ static bool switch_worker(struct exchange *x, const struct http_head *in)
     char accept[WS_ACCEPT_OCTETS];
     if (x->ws)
         return true;
-    ws_accept(x->ws_key, accept);
-    return slice_eq(fields_value(&in->fields, TOKEN_SEC_WEBSOCKET_ACCEPT),
-                    slice_of(accept, sizeof accept)) &&
-           h1_conn_upgrade(x->worker->http.h1) == 0;
+    if (!slice_ieq(in->protocol, x->forward.protocol))
+        return false;
+    if (!x->opaque) {
+        ws_accept(x->ws_key, accept);
+        if (!slice_eq(fields_value(&in->fields, TOKEN_SEC_WEBSOCKET_ACCEPT),
+                      slice_of(accept, sizeof accept)))
+            return false;
+    }
+    return h1_conn_upgrade(x->worker->http.h1) == 0;
+}
+
+/* The answer to a WebSocket's handshake in the form of the client's version.  return 0 or ERR_NOMEM
+ */
+static int answer_handshake(struct exchange *x, struct http_head *out)
+{
+    drop_field(&out->fields, TOKEN_SEC_WEBSOCKET_ACCEPT);
+    out->status = x->cs ? 200 : 101;
+    if (x->cs)
+        return 0;
+    char *accept = arena_alloc(x->arena, WS_ACCEPT_OCTETS);
+    if (!accept)
+        return ERR_NOMEM;
+    ws_accept(fields_value(&x->request->fields, TOKEN_SEC_WEBSOCKET_KEY), accept);
+    out->protocol = SLICE("websocket");
+    return fields_add_token(&out->fields, x->arena, TOKEN_SEC_WEBSOCKET_ACCEPT,
+                            slice_of(accept, WS_ACCEPT_OCTETS));
 }
 
 /* Tell the client.  return 0 or an error */
@@ -136,22 +199,11 @@ static int switch_client(struct exchange *x, const struct http_head *in)
     if (err < 0)
         return err;
     out.content_length = -1;
-    drop_field(&out.fields, TOKEN_SEC_WEBSOCKET_ACCEPT);
     drop_field(&out.fields, TOKEN_CONTENT_LENGTH);
-    if (x->cs) {
-        out.status = 200;
-    } else {
-        char *accept = arena_alloc(x->arena, WS_ACCEPT_OCTETS);
-        if (!accept)
-            return ERR_NOMEM;
-        ws_accept(fields_value(&x->request->fields, TOKEN_SEC_WEBSOCKET_KEY), accept);
-        err = fields_add_token(&out.fields, x->arena, TOKEN_SEC_WEBSOCKET_ACCEPT,
-                               slice_of(accept, WS_ACCEPT_OCTETS));
-        if (err < 0)
-            return err;
-        out.status = 101;
-        out.protocol = SLICE("websocket");
-    }
+    if (x->opaque)
+        out.protocol = in->protocol;
+    else if ((err = answer_handshake(x, &out)) < 0)
+        return err;
     x->status = out.status;
     x->head_sent = true;
     x->head_us = shard_now_us(x->shard);
@@ -161,6 +213,33 @@ static int switch_client(struct exchange *x, const struct http_head *in)
     if (err == 0 && !x->cs)
         loop_again(c->shard->loop, &c->read); /* octets that came early wait inside the engine */
     return err;
+}
+
+/* A tunnel may stand idle for hours, and then heads would be most of what it holds.  All that is
+ * still asked of the request is what the log line says and how a response is cut; that moves into a
+ * small block, and both heads go.  What no memory can be had for stays as it is. */
+static void let_heads_go(struct exchange *x)
+{
+    const struct http_head *r = x->request;
+    const char *query = r->path.len ? memchr(r->path.p, '?', r->path.len) : NULL;
+    struct slice path = slice_of(r->path.p, query ? (size_t)(query - r->path.p) : r->path.len);
+    struct arena small;
+    arena_init(&small, x->arena->pool);
+    if (arena_reserve(&small, sizeof *r + r->method.len + r->authority.len + path.len + 3 * 8) < 0)
+        return;
+    struct http_head *kept = arena_alloc(&small, sizeof *kept);
+    *kept = (struct http_head){.method = arena_dup(&small, r->method),
+                               .scheme = r->scheme, /* a constant: see client.c */
+                               .authority = arena_dup(&small, r->authority),
+                               .path = arena_dup(&small, path),
+                               .version_minor = r->version_minor,
+                               .content_length = -1};
+    x->request = kept;
+    x->forward = (struct http_head){.status = 0};
+    x->ws_key = SLICE("");
+    arena_fini(x->arena);
+    *x->arena = small;
+    arena_fini(x->ws ? h2_stream_arena(x->ws) : h1_conn_arena(x->worker->http.h1));
 }
 
 bool tunnel_response(struct exchange *x, const struct http_head *in)
@@ -190,6 +269,7 @@ bool tunnel_response(struct exchange *x, const struct http_head *in)
         exchange_fail(x, FAULT_MEMORY);
         return false;
     }
+    let_heads_go(x);
     exchange_worker_ready(x); /* octets that the client sent early */
     return true;
 }

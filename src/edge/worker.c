@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "edge/worker_internal.h"
 #include "edge/push_vehicle.h"
+#include "edge/tunnel.h"
 #include "base/err.h"
 #include "base/panic.h"
 
@@ -286,7 +287,7 @@ static void h2_on_settings(void *user)
             continue;
         worker_detach(x);
         if (worker_join(x, w) < 0)
-            exchange_fail(x, FAULT_NO_EXTENDED_CONNECT);
+            exchange_fail(x, tunnel_refusal(x));
     }
 }
 

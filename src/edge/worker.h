@@ -86,6 +86,7 @@ struct site {
     struct slice name;
     struct route_site route; /* a copy of the numbers; texts are not valid */
     struct slice default_host;
+    struct slice upgrades; /* protocols that pass opaque, joined by "," */
     struct stats_site *stats;
     uint32_t next;        /* where to begin among equally loaded instances */
     uint32_t retry_milli; /* retries that may be made, in thousandths */
@@ -108,7 +109,8 @@ void site_unref(struct site *s); /* NULL allowed */
 
 /* Attach x to a connection to one of its site's instances and send x->forward; the body follows by
  * worker_send_body.
- * return  0, or ERR_NOTFOUND (no instance is left), ERR_LIMIT, ERR_NOMEM */
+ * return  0, or ERR_NOTFOUND (no instance is left), ERR_LIMIT, ERR_SYS, ERR_NOMEM, ERR_CLOSED (a
+ *         tunnel that this app's workers cannot take), or what the engine says of the head */
 int worker_attach(struct exchange *x);
 /* Join x to a promised stream that already exists. */
 void worker_attach_promised(struct exchange *x, struct worker *w, struct h2_stream *ws);

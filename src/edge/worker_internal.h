@@ -16,7 +16,7 @@ void worker_let_finish(struct worker *w);
 /* x and its worker part; the backend no longer counts x in flight. */
 void worker_detach(struct exchange *x);
 /* Send the request of x on w.
- * return  0, or ERR_CLOSED: a WebSocket that this worker cannot take, or what the engine says */
+ * return  0, or ERR_CLOSED: a tunnel that this worker cannot take, or what the engine says */
 int worker_join(struct exchange *x, struct worker *w);
 /* The instance leaves the rotation for a while. */
 void backend_failed(struct backend *b);

@@ -64,7 +64,7 @@ static void wait_for_settings(struct exchange *x, struct worker *w)
 }
 
 /* Sends the request head on w.
- * return  0, or ERR_CLOSED: a WebSocket that this worker cannot take, or what the engine says */
+ * return  0, or ERR_CLOSED: a tunnel that this worker cannot take, or what the engine says */
 int worker_join(struct exchange *x, struct worker *w)
 {
     bool h2 = w->http.h2 != NULL;
@@ -74,13 +74,14 @@ int worker_join(struct exchange *x, struct worker *w)
     }
     if (x->tunnel && h2 && !h2_conn_peer_connect_enabled(w->http.h2))
         return ERR_CLOSED;
-    bool end = x->request_ended && x->held.octets == 0 && x->held_trailers.count == 0;
+    /* A request that asks for the switch has no content; a tunnel's end comes after it. */
+    bool end =
+        x->tunnel ? !h2 : x->request_ended && x->held.octets == 0 && x->held_trailers.count == 0;
     int err = forward_request(x, h2);
     if (err == 0 && x->tunnel)
         err = tunnel_forward(x, h2);
     if (err < 0)
         return err;
-    end |= x->tunnel && !h2; /* the request that asks for the switch has no content */
     if (w->http.h2) {
         x->ws = h2_conn_request(w->http.h2, &x->forward, end, x, &err);
         if (!x->ws)
@@ -146,6 +147,8 @@ int worker_attach(struct exchange *x)
             i = route_least(load, count, site->next, skip);
         if (i < 0)
             return full ? ERR_LIMIT : short_ ? ERR_SYS : err;
+        if (!tunnel_fits(x, at[i]->h2))
+            return ERR_CLOSED;
         struct worker *w = at[i]->h2 ? take_h2(at[i], klass, &err) : take_h1(at[i], x, &err);
         if (w) {
             err = worker_join(x, w);

@@ -16,7 +16,8 @@
  *  - a body that was cut short is reported as such, never as complete.
  *
  * Lifetimes: what on_head and on_trailers hand out lies in the message's arena
- * (h1_conn_arena) and lives until on_done returns or h1_conn_free.
+ * (h1_conn_arena) and lives until on_done returns or h1_conn_free; after h1_conn_upgrade the caller
+ * may empty that arena, even from within on_head, if it needs the head no more.
  * Callbacks may call any function of this header except h1_conn_feed, h1_conn_eof, h1_conn_output
  * and h1_conn_free. */
 #ifndef HTTP_H1_H
@@ -105,7 +106,7 @@ int h1_conn_send_trailers(struct h1_conn *c, const struct fields *trailers);
  * as they are: h1_conn_send_body sends raw, on_tunnel receives; end closes the sending side, and
  * on_done comes when both sides have ended.
  *  - head->protocol is how Upgrade is said in both roles: a server's on_head has it when a request
- *    without content asks for one plain protocol ("websocket"; never "h2c"), h1_conn_send_head
+ *    without content asks for one protocol (rules_is_upgrade: never "h2c"), h1_conn_send_head
  * writes Upgrade from it (a request's end is then true).  Upgrade fields in head->fields are left
  * out like every hop-by-hop field.
  *  - server: after h1_conn_send_head of 101 (head->protocol set), or of 2xx to CONNECT; end false;

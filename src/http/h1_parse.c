@@ -262,14 +262,15 @@ static int note_connection(struct http_head *head, const struct names *names,
     if (options.count > H1_CONNECTION_OPTIONS)
         return ERR_BAD_MESSAGE;
     framing->keep = !options.close && (head->version_minor == 1 || options.keep_alive);
-    /* Upgrade may be ignored at will: it is, unless it is one plain name that could be passed on.
-     * "h2c" never is: a worker that takes it would leave us relaying requests that we cannot see.
+    /* Upgrade may be ignored at will: it is, unless it names one protocol that could be passed on,
+     * in a message without content, so that there is no doubt about where the other protocol
+     * begins.
      */
     if (options.upgrade && names_has(names, TOKEN_UPGRADE) &&
         !names_repeats(names, TOKEN_UPGRADE) && head->version_minor == 1 && !framing->coded &&
         head->content_length <= 0) {
         struct slice protocol = fields_value(&head->fields, TOKEN_UPGRADE);
-        if (rules_is_token(protocol) && !slice_ieq(protocol, SLICE("h2c")))
+        if (rules_is_upgrade(protocol))
             head->protocol = protocol;
     }
     return 0;

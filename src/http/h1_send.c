@@ -270,7 +270,7 @@ static int send_request(struct h1_conn *c, const struct http_head *head, bool en
         return ERR_USAGE;
     if (!rules_is_token(head->method) || !is_sendable_word(head->authority) ||
         !is_sendable_word(head->path) || (connect ? head->authority.len : head->path.len) == 0 ||
-        (head->protocol.len && !rules_is_token(head->protocol)))
+        (head->protocol.len && !rules_is_upgrade(head->protocol)))
         return ERR_USAGE;
     /* A switch of protocols begins where the request ends, so it has no content here. */
     if ((connect || head->protocol.len) && (!end || head->content_length > 0))
@@ -331,7 +331,7 @@ static int send_response(struct h1_conn *c, const struct http_head *head, bool e
     if (c->out != OUT_WAIT || head->status < 100 || head->status > 999)
         return ERR_USAGE;
     if (head->status == 101) {
-        if (!c->upgrade_asked || !rules_is_token(head->protocol))
+        if (!c->upgrade_asked || !rules_is_upgrade(head->protocol))
             return ERR_USAGE;
         return send_switch(c, head, end);
     }

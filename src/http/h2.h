@@ -208,7 +208,8 @@ void *h2_stream_user(const struct h2_stream *s);
 uint32_t h2_stream_id(const struct h2_stream *s);
 struct h2_conn *h2_stream_conn(const struct h2_stream *s);
 void *h2_conn_user(const struct h2_conn *c);
-/* Lives as long as the stream; the caller may allocate from it. */
+/* Lives as long as the stream, and so do heads, unless the caller empties it (of a tunnel, say, from
+ * within on_head at the earliest); the caller may allocate from it. */
 struct arena *h2_stream_arena(struct h2_stream *s);
 size_t h2_stream_queued(const struct h2_stream *s); /* body octets not yet drawn */
 bool h2_stream_is_promised(const struct h2_stream *s);

@@ -36,7 +36,7 @@ struct http_head {
     struct slice
         authority;     /* :authority or Host, without user information; lower case not promised */
     struct slice path; /* origin-form with query, or "*"; empty for CONNECT */
-    struct slice protocol;  /* :protocol of an extended CONNECT (RFC 8441), else empty */
+    struct slice protocol;  /* :protocol of an extended CONNECT (RFC 8441), or the one of Upgrade; else empty */
     uint16_t status;        /* of a response; 0 in a request */
     uint8_t version_minor;  /* HTTP/1.x: x; 0 in HTTP/2 */
     bool expect_continue;   /* the request has "Expect: 100-continue" */

@@ -64,6 +64,21 @@ bool rules_is_token(struct slice s)
     return s.len && all(s, TCHAR);
 }
 
+bool rules_is_upgrade(struct slice s)
+{
+    static const char *const refused[] = {"h2", "h2c", "h3", "http", "tls"};
+    const char *slash = s.len ? memchr(s.p, '/', s.len) : NULL;
+    struct slice name = slice_of(s.p, slash ? (size_t)(slash - s.p) : s.len), stem = name;
+    const char *dash = name.len ? memchr(name.p, '-', name.len) : NULL;
+    if (dash)
+        stem.len = (size_t)(dash - name.p);
+    for (size_t i = 0; i < sizeof refused / sizeof *refused; i++)
+        if (slice_ieq(stem, slice_str(refused[i])))
+            return false;
+    return rules_is_token(name) &&
+           (!slash || rules_is_token(slice_of(slash + 1, s.len - name.len - 1)));
+}
+
 bool rules_is_lower_token(struct slice s)
 {
     if (s.len == 0)

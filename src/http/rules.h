@@ -10,6 +10,11 @@
 bool rules_is_token(struct slice s);
 /* As rules_is_token, but no upper case: a field name in HTTP/2 (RFC 9113 8.2.1). */
 bool rules_is_lower_token(struct slice s);
+/* A protocol that an Upgrade may ask for by way of us: name ["/" version] (RFC 9110 7.8), but none
+ * by which the octets that follow would be HTTP or TLS again, whatever its draft or version ("h2c",
+ * "h2c-14", "HTTP/2.0", "TLS/1.2"): a worker that took it would get requests that nobody before it
+ * has looked at. */
+bool rules_is_upgrade(struct slice s);
 /* field-value of RFC 9110 5.5: no NUL, CR, LF or other control octet save HTAB, no white space at
  * the ends */
 bool rules_is_value(struct slice s);

@@ -115,6 +115,7 @@ int route_builder_site(struct route_builder *b, struct slice name, const struct 
     s->first_instance = b->instances.count;
     s->request_timeout_ms = site->request_timeout_ms;
     s->idle_timeout_ms = site->idle_timeout_ms;
+    s->tunnel_timeout_ms = site->tunnel_timeout_ms;
     s->concurrency = site->concurrency;
     s->queue = site->queue;
     s->body_limit_octets = site->body_limit_octets;
@@ -191,6 +192,17 @@ int route_builder_host(struct route_builder *b, struct slice name)
     return 0;
 }
 
+int route_builder_upgrades(struct route_builder *b, struct slice names)
+{
+    struct route_site *s = last_site(b);
+    if (!s || s->upgrades.len)
+        return ERR_USAGE;
+    if (table_reserve(&b->texts, 1, names.len) < 0)
+        return ERR_NOMEM;
+    s->upgrades = add_text(b, names);
+    return 0;
+}
+
 int route_builder_instance(struct route_builder *b, struct slice id, struct slice address,
                            struct slice address_h2, enum route_instance_state state,
                            enum route_protocol protocol)
@@ -252,7 +264,8 @@ static void move_texts(char *base, const struct route_header *h)
     struct route_instance *instances = (void *)(base + h->instances);
     struct route_host *hosts = (void *)(base + h->hosts);
     for (uint32_t i = 0; i < h->site_count; i++)
-        sites[i].name.at += h->texts, sites[i].default_host.at += h->texts;
+        sites[i].name.at += h->texts, sites[i].default_host.at += h->texts,
+            sites[i].upgrades.at += h->texts;
     for (uint32_t i = 0; i < h->instance_count; i++) {
         instances[i].id.at += h->texts;
         instances[i].address.at += h->texts;

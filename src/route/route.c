@@ -44,7 +44,7 @@ static bool sites_valid(const struct route *r)
     for (uint32_t i = 0; i < h->site_count; i++) {
         const struct route_site *s = &r->sites[i];
         if (!text_fits(h, s->name) || !text_fits(h, s->default_host) ||
-            s->first_instance > h->instance_count ||
+            !text_fits(h, s->upgrades) || s->first_instance > h->instance_count ||
             s->instance_count > h->instance_count - s->first_instance ||
             s->instance_count > ROUTE_MAX_INSTANCES || s->proxy_flag > ROUTE_PROXY_GRPC)
             return false;

@@ -39,6 +39,7 @@ enum route_proxy_flag { ROUTE_PROXY_H1 = 0, ROUTE_PROXY_ALL = 1, ROUTE_PROXY_GRP
 struct route_site {
     struct route_text name;
     struct route_text default_host; /* the first host that is not a wildcard, or empty */
+    struct route_text upgrades;     /* protocols that pass opaque: "foo,bar/1", or empty */
     uint32_t slot;            /* index of this site's counters: stable while the site exists */
     uint32_t flags;           /* enum route_flag */
     uint32_t proxy_flag;      /* enum route_proxy_flag */
@@ -48,6 +49,7 @@ struct route_site {
     uint32_t request_timeout_ms; /* head of the request sent to head of the response, and idle
                                     inside a body */
     uint32_t idle_timeout_ms;    /* client connections without an exchange */
+    uint32_t tunnel_timeout_ms;  /* a tunnel in which no octet moves either way */
     uint32_t concurrency;        /* requests under way an instance and loop; 0: no limit */
     uint32_t queue;              /* requests that wait for an instance, a loop */
     uint64_t body_limit_octets;  /* of a request */
@@ -126,6 +128,8 @@ void route_builder_free(struct route_builder *b);
  * A host that the site has already is no error; upper case in hosts becomes lower case. */
 int route_builder_site(struct route_builder *b, struct slice name, const struct route_site *site);
 int route_builder_host(struct route_builder *b, struct slice name);
+/* Names joined by ",": of the last site, once. */
+int route_builder_upgrades(struct route_builder *b, struct slice names);
 int route_builder_instance(struct route_builder *b, struct slice id, struct slice address,
                            struct slice address_h2, enum route_instance_state state,
                            enum route_protocol protocol);

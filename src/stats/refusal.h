@@ -63,9 +63,14 @@
     X(NO_EXTENDED_CONNECT, 502, "no-extended-connect", "",                                         \
       "The app's worker speaks HTTP/2 without SETTINGS_ENABLE_CONNECT_PROTOCOL (RFC 8441), so it " \
       "cannot take a WebSocket.")                                                                  \
+    X(NO_UPGRADE, 501, "no-upgrade", "apps.*.upgrades",                                            \
+      "The app's worker cannot take this protocol: an Upgrade is for one that speaks HTTP/1.1, "   \
+      "an extended CONNECT for one that speaks HTTP/2 with SETTINGS_ENABLE_CONNECT_PROTOCOL.")     \
     X(NOT_SWITCHED, 502, "not-switched", "", "The app's worker did not switch to WebSocket.")      \
     X(STALLED, 408, "client-stalled", "apps.*.timeouts.request",                                   \
       "The client neither sent nor took anything for too long.")                                   \
+    X(TUNNEL_IDLE, 0, "tunnel-idle", "apps.*.timeouts.tunnel",                                     \
+      "Nothing passed through the tunnel for too long.")                                           \
     X(CUT, 502, "cut", "", "The app's worker ended before its answer did.")                        \
     X(CLIENT, 0, "client-gone", "", "The client gave up.")
 

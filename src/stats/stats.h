@@ -59,6 +59,7 @@
     X(failures, "gateway_failures_total", "counter", "502, 503 and 504 made by the front end.") \
     X(aborted, "requests_aborted_total", "counter", "Exchanges that the client gave up.")       \
     X(truncated, "responses_truncated_total", "counter", "Responses cut short by the worker.")  \
+    X(tunnels_idle, "tunnels_idle_total", "counter", "Tunnels ended by timeouts.tunnel.")       \
     X(early_hints, "early_hints_total", "counter", "103 responses relayed.")                    \
     X(octets_in, "request_body_bytes_total", "counter", "Body octets from clients.")            \
     X(octets_out, "response_body_bytes_total", "counter", "Body octets to clients.")

@@ -33,6 +33,22 @@ function assertPage({ status, headers, body }, wanted, app) {
   assert.equal(headers['x-request-id'], id);
 }
 
+check('timeouts.request is for silence: what streams may last longer', async () => {
+  const whole = Array.from({ length: 6 }, (_, i) => `part ${i}\n`).join('');
+  for (const app of ['one', 'two']) {
+    const session = await p.h2(`${app}.localhost`);
+    const [one, two, silent] = await Promise.all([
+      p.h1(`${app}.localhost`, '/drip?n=6&ms=400'), fetch2(session, '/drip?n=6&ms=400'), fetch2(session, '/drip?n=6&ms=50&silent'),
+    ]);
+    assert.equal(String(one.body), whole);
+    assert.equal(String(two.body), whole);
+    assert.equal(two.rstCode, 0);
+    assert.equal(String(silent.body), whole);
+    assert.equal(silent.rstCode, 2); // INTERNAL_ERROR: cut
+    await close2(session);
+  }
+});
+
 check('unknown hosts get a 404 page', async () => {
   for (const host of ['nowhere.localhost', 'x.one.localhost', '127.0.0.1', '[::1]', 'localhost']) {
     assertPage(await p.h1('127.0.0.1', '/', { kind: 'http', headers: { host } }), 404);

@@ -23,8 +23,9 @@ check('starts', async () => {
       two: app('two.localhost', 'h2c'),
       plain: app('plain.localhost', 'h2c-plain'),
       off: app('off.localhost', 'h1', { webSocketsEnabled: false }),
-      brief: app('brief.localhost', 'h1', { timeouts: { request: '1s' } }),
-      brief2: app('brief2.localhost', 'h2c', { timeouts: { request: '1s' } }),
+      brief: app('brief.localhost', 'h1', { timeouts: { tunnel: '1s' } }),
+      brief2: app('brief2.localhost', 'h2c', { timeouts: { tunnel: '1s' } }),
+      swift: app('swift.localhost', 'h1', { timeouts: { request: '1s' } }),
       small: app('small.localhost', 'h1', { limits: { body: '1KiB' } }),
     },
   });
@@ -333,25 +334,59 @@ forAll('a worker that is killed: the client sees an end without a Close', async 
   });
 }, 60);
 
-check('idle limit: timeouts.request without an octet either way', async () => {
-  for (const client of CLIENTS) {
-    for (const name of ['brief', 'brief2']) {
-      const ws = (await connect(client, name, '/echo')).frames();
-      const began = Date.now();
-      for (let i = 0; i < 4; i++) { // kept alive beyond the limit by what passes
+for (const client of CLIENTS) {
+  for (const name of ['brief', 'brief2']) {
+    check(`${client} to ${name}: timeouts.tunnel cuts what moves no octet, and never by a Close`, async () => {
+      const idle = await p.metric('portico_tunnels_idle_total', { app: name });
+      const failures = await p.metric('portico_gateway_failures_total', { app: name });
+      const where = `/idle-${client.replace(' ', '-')}-${name}`, tag = mark();
+      const ws = (await connect(client, name, `${where}?tag=${tag}`)).frames();
+      for (let i = 0; i < 4; i++) { // beyond the limit by what passes
         await new Promise((resolve) => setTimeout(resolve, 400));
         ws.send(PING, 'alive');
         assert.equal((await ws.next()).opcode, PONG);
       }
-      assert.ok(Date.now() - began > 1500);
-      const idle = Date.now();
-      assert.equal(await ws.next().catch(() => null), null);
-      ws.stream.end();
+      const last = await ws.next().catch((error) => error);
+      if (client === 'h1 plain') assert.equal(last.code, 'ECONNRESET'); // not an end: that would say that all was said
+      else assert.ok(last === null || last instanceof Error, String(last));
       await ws.closed;
-      assert.ok(Date.now() - idle >= 900 && Date.now() - idle < 3000, `${client} ${name}: ${Date.now() - idle} ms`);
-    }
+      if (client.startsWith('h2')) assert.equal(ws.stream.rstCode, 8); // CANCEL
+      const line = JSON.parse(await p.line(new RegExp(`"path":"${where}"`), { of: p.access }));
+      assert.equal(line.app, name);
+      assert.equal(line.fault, 'tunnel-idle');
+      assert.equal(line.status, client.startsWith('h1') ? 101 : 200);
+      await p.line(new RegExp(`@${tag} closed`)); // the worker knows, too
+      assert.equal(await p.metric('portico_tunnels_idle_total', { app: name }), idle + 1);
+      assert.equal(await p.metric('portico_gateway_failures_total', { app: name }), failures);
+    });
+    check(`${client} to ${name}: a client that takes nothing moves nothing`, async () => {
+      const at = p.access.length, ws = await connect(client, name, '/flood?n=64');
+      const line = JSON.parse(await p.line(new RegExp(`"app":"${name}".*"path":"/flood"`), { of: p.access, from: at }));
+      assert.equal(line.fault, 'tunnel-idle');
+      assert.ok(line.response_octets < 64 * MIB);
+      ws.destroy();
+    });
+    check(`${client} to ${name}: one direction is enough to keep a tunnel`, async () => {
+      const ws = (await connect(client, name, '/bye')).octets();
+      assert.equal(String(await ws.rest()), 'bye'); // its side is over
+      for (let i = 0; i < 5; i++) {
+        await new Promise((resolve) => setTimeout(resolve, 400));
+        ws.stream.write('x');
+      }
+      ws.stream.end();
+      await p.line(new RegExp(`heard 5 ${sha256('xxxxx')}$`), { from: p.lines.length - 5 });
+      await ws.closed;
+    });
   }
-}, 90);
+  check(`${client}: timeouts.request ends with the handshake`, async () => {
+    const ws = (await connect(client, 'swift', '/echo')).frames();
+    await new Promise((resolve) => setTimeout(resolve, 1500));
+    ws.send(PING, 'still there');
+    assert.equal((await ws.next()).opcode, PONG);
+    await ws.close();
+    assert.equal((await connect(client, 'swift', '/never')).status, 504);
+  });
+}
 
 check('the access log has one line a WebSocket, with its octets', async () => {
   for (const [client, name] of PAIRS) {

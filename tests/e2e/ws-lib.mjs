@@ -119,16 +119,14 @@ function parseHead(text) {
   return { status: Number(first.split(' ')[1]), headers };
 }
 
-/** HTTP/1.1.  lines: the handshake's fields, to be overridden (undefined leaves one out); with: octets that go in the
- *  same write. */
-export async function open1({ port, host, ca, where = '/echo', headers = {}, method = 'GET', version = '1.1', key = newKey(), with: together = Buffer.alloc(0) }) {
+/** One HTTP/1.1 request, octet by octet as given, on a connection of its own; the answer's head, and a stream that goes
+ *  on with what follows it. */
+export async function ask1({ port, host, ca, octets }) {
   const options = { port, host: '127.0.0.1', allowHalfOpen: true };
   const socket = ca ? tls.connect({ ...options, ca, servername: host, ALPNProtocols: ['http/1.1'] }) : net.connect(options);
   await once(socket, ca ? 'secureConnect' : 'connect');
   socket.setNoDelay(true);
-  const fields = { Host: `${host}:${port}`, Upgrade: 'websocket', Connection: 'Upgrade', 'Sec-WebSocket-Key': key, 'Sec-WebSocket-Version': '13', ...headers };
-  const text = Object.entries(fields).filter(([, v]) => v !== undefined).flatMap(([name, v]) => [v].flat().map((one) => `${name}: ${one}\r\n`)).join('');
-  socket.write(Buffer.concat([Buffer.from(`${method} ${where} HTTP/${version}\r\n${text}\r\n`, 'latin1'), together]));
+  socket.write(octets);
   let got = Buffer.alloc(0), at = -1;
   while ((at = got.indexOf('\r\n\r\n')) < 0) {
     const part = socket.read();
@@ -136,9 +134,22 @@ export async function open1({ port, host, ca, where = '/echo', headers = {}, met
     else if (socket.readableEnded || socket.destroyed) throw new Error(`ended before a head: ${got}`);
     else await Promise.race([once(socket, 'readable'), once(socket, 'end'), once(socket, 'close')]);
   }
-  const { status, headers: answer } = parseHead(got.subarray(0, at).toString('latin1'));
-  const ws = new Ws(socket, status, answer, got.subarray(at + 4));
-  if (status === 101) {
+  const { status, headers } = parseHead(got.subarray(0, at).toString('latin1'));
+  return new Ws(socket, status, headers, got.subarray(at + 4));
+}
+
+/** A request's octets.  fields: undefined leaves one out, a list repeats it; together: what goes in the same write. */
+export function request1(line, fields, together = Buffer.alloc(0)) {
+  const text = Object.entries(fields).filter(([, v]) => v !== undefined).flatMap(([name, v]) => [v].flat().map((one) => `${name}: ${one}\r\n`)).join('');
+  return Buffer.concat([Buffer.from(`${line}\r\n${text}\r\n`, 'latin1'), Buffer.from(together)]);
+}
+
+/** A WebSocket over HTTP/1.1.  headers: the handshake's fields, to be overridden; with: octets that go in the same write. */
+export async function open1({ port, host, ca, where = '/echo', headers = {}, method = 'GET', version = '1.1', key = newKey(), with: together }) {
+  const fields = { Host: `${host}:${port}`, Upgrade: 'websocket', Connection: 'Upgrade', 'Sec-WebSocket-Key': key, 'Sec-WebSocket-Version': '13', ...headers };
+  const ws = await ask1({ port, host, ca, octets: request1(`${method} ${where} HTTP/${version}`, fields, together) });
+  const answer = ws.headers;
+  if (ws.status === 101) {
     assert.equal(answer['sec-websocket-accept'], acceptOf(key));
     assert.equal(answer.upgrade?.toLowerCase(), 'websocket');
     assert.equal(answer.connection?.toLowerCase(), 'upgrade');
@@ -156,7 +167,7 @@ export async function open1({ port, host, ca, where = '/echo', headers = {}, met
     body = Buffer.concat([body, part]);
   }
   ws.body = chunked ? String(body).split('\r\n').filter((_, i) => i % 2).join('') : String(body);
-  socket.destroy();
+  ws.stream.destroy();
   return ws;
 }
 

@@ -192,6 +192,24 @@ static void arena_takes_back(void **state)
     arena_fini(&a);
 }
 
+static void arena_reserves(void **state)
+{
+    struct arena a;
+    arena_init(&a, &pool);
+    assert_int_equal(arena_reserve(&a, 100), 0);
+    assert_true(a.blocks->size < 300);
+    for (int i = 0; i < 12; i++)
+        assert_non_null(arena_alloc(&a, 1));
+    assert_null(a.blocks->next); /* none was added */
+    assert_int_equal(arena_reserve(&a, 1), 0);
+    assert_null(a.blocks->next);
+    assert_int_equal(arena_reserve(&a, SIZE_MAX), ERR_NOMEM);
+    pool.fail_at = pool.gets + 1;
+    assert_int_equal(arena_reserve(&a, 5000), ERR_NOMEM);
+    pool.fail_at = 0;
+    arena_fini(&a);
+}
+
 static void arena_without_memory(void **state)
 {
     struct arena a;
@@ -617,6 +635,7 @@ int main(void)
         TEST(pool_fails_when_told),
         TEST(arena_holds_many),
         TEST(arena_takes_back),
+        TEST(arena_reserves),
         TEST(arena_without_memory),
         TEST(buf_grows_and_drains),
         TEST(buf_without_memory),

@@ -11,6 +11,7 @@
 
 #include "edge/client.h"
 #include "edge/shard.h"
+#include "edge/worker.h"
 
 #include <fcntl.h>
 #include <poll.h>
@@ -32,9 +33,10 @@ static struct tls_server *tls;
 
 static int setup(void **state)
 {
-    struct route_site site = {.flags = ROUTE_HTTP20 | ROUTE_DEFAULT,
+    struct route_site site = {.flags = ROUTE_HTTP20 | ROUTE_WEBSOCKETS | ROUTE_DEFAULT,
                               .request_timeout_ms = 60000,
                               .idle_timeout_ms = 60000,
+                              .tunnel_timeout_ms = 60000,
                               .queue = 10,
                               .body_limit_octets = 1u << 30};
     char address[80];
@@ -139,6 +141,9 @@ static void play_worker(struct world *w)
 {
     static const char head[] = "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: "
                                "200000\r\n\r\n";
+    static const char switching[] = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
+                                    "Connection: upgrade\r\nSec-WebSocket-Accept: "
+                                    "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n"; /* RFC 6455 1.3 */
     static char filler[65536];
     if (w->worker < 0) {
         w->worker = accept4(w->listener, NULL, NULL, SOCK_NONBLOCK);
@@ -153,9 +158,12 @@ static void play_worker(struct world *w)
     w->request[w->request_len] = 0;
     bool is_gone = n == 0;
     if (!is_gone && w->answer_left == 0 && strstr(w->request, "\r\n\r\n")) {
+        struct slice answer = slice_of(head, sizeof head - 1);
+        if (strstr(w->request, "upgrade: websocket"))
+            answer = slice_of(switching, sizeof switching - 1);
         w->request_len = 0;
         w->answer_left = BODY_OCTETS;
-        is_gone = send(w->worker, head, sizeof head - 1, MSG_NOSIGNAL) < 0;
+        is_gone = send(w->worker, answer.p, answer.len, MSG_NOSIGNAL) < 0;
     }
     memset(filler, 'x', sizeof filler);
     while (!is_gone && w->answer_left) {
@@ -191,6 +199,15 @@ static bool is_whole_h1(const struct world *w)
            w->got_len - (size_t)(end + 4 - w->got) == (size_t)atol(len + 7);
 }
 
+/* All that the worker said through the tunnel, or an answer of ours. */
+static bool is_whole_tunnel(const struct world *w)
+{
+    const char *end = memmem(w->got, w->got_len, "\r\n\r\n", 4);
+    if (!end || memcmp(w->got, "HTTP/1.1 101", 12) != 0)
+        return is_whole_h1(w);
+    return w->got_len - (size_t)(end + 4 - w->got) == BODY_OCTETS;
+}
+
 /* Frames, until one ends stream 1; GOAWAY is followed by the end of the connection. */
 static bool is_whole_h2(const struct world *w)
 {
@@ -219,6 +236,10 @@ static bool run(struct world *w, bool (*is_whole)(const struct world *w))
 }
 
 static const char h1_request[] = "GET / HTTP/1.1\r\nHost: a.test\r\n\r\n";
+static const char tunnel_request[] =
+    "GET /room?key=1 HTTP/1.1\r\nHost: a.test\r\nConnection: upgrade\r\n"
+    "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
 static const char h2_request[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
                                  "\0\0\6\4\0\0\0\0\0"  /* SETTINGS */
                                  "\0\4\0\x10\0\0"      /* INITIAL_WINDOW_SIZE 1 MiB */
@@ -267,8 +288,34 @@ static void test_h2(void **state)
     fail_each(h2_request, sizeof h2_request - 1, is_whole_h2, 10);
 }
 
+static void test_tunnel(void **state)
+{
+    fail_each(tunnel_request, sizeof tunnel_request - 1, is_whole_tunnel, 5);
+}
+
+/* Of both heads only what the log line needs stays. */
+static void test_tunnel_is_light(void **state)
+{
+    struct world w;
+    world_init(&w);
+    ask(&w, tunnel_request, sizeof tunnel_request - 1);
+    assert_true(run(&w, is_whole_tunnel));
+    const struct exchange *x = LIST_ENTRY(w.shard.clients.next, struct client, node)->current;
+    assert_non_null(x);
+    assert_true(x->switched);
+    assert_true(x->arena->octets < 256 && pool_usable(x->arena->blocks->size) <= 512);
+    assert_int_equal(h1_conn_arena(x->worker->http.h1)->octets, 0);
+    assert_true(slice_eq(x->request->method, SLICE("GET")));
+    assert_true(slice_eq(x->request->scheme, SLICE("http")));
+    assert_true(slice_eq(x->request->authority, SLICE("a.test")));
+    assert_true(slice_eq(x->request->path, SLICE("/room"))); /* a query is not logged */
+    world_fini(&w);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_h1), cmocka_unit_test(test_h2)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_h1), cmocka_unit_test(test_h2),
+                                       cmocka_unit_test(test_tunnel),
+                                       cmocka_unit_test(test_tunnel_is_light)};
     return cmocka_run_group_tests(tests, setup, teardown);
 }

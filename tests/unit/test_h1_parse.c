@@ -77,6 +77,19 @@ static const struct good requests[] = {
      "GET / @a end\nhost: a\nupgrade: H2c\nconnection: upgrade\n"},
     {"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket, h2c\r\nConnection: upgrade\r\n\r\n",
      "GET / @a end\nhost: a\nupgrade: websocket, h2c\nconnection: upgrade\n"},
+    {"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: TLS/1.2\r\nConnection: upgrade\r\n\r\n",
+     "GET / @a end\nhost: a\nupgrade: TLS/1.2\nconnection: upgrade\n"},
+    {"POST / HTTP/1.1\r\nHost: a\r\nUpgrade: Foo/1.2\r\nConnection: upgrade\r\n"
+     "Content-Length: 0\r\n\r\n",
+     "POST / @a ^Foo/1.2 #0 end\nhost: a\nupgrade: Foo/1.2\nconnection: upgrade\n"
+     "content-length: 0\n"},
+    {"POST / HTTP/1.1\r\nHost: a\r\nUpgrade: foo\r\nConnection: upgrade\r\n"
+     "Content-Length: 1\r\n\r\nx",
+     "POST / @a #1\nhost: a\nupgrade: foo\nconnection: upgrade\ncontent-length: 1\n[x] end\n"},
+    {"POST / HTTP/1.1\r\nHost: a\r\nUpgrade: foo\r\nConnection: upgrade\r\n"
+     "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+     "POST / @a\nhost: a\nupgrade: foo\nconnection: upgrade\ntransfer-encoding: chunked\n"
+     "[] end\n"},
     {"GET / HTTP/1.0\r\nHost: a\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n",
      "GET / @a 1.0 end\nhost: a\nupgrade: websocket\nconnection: upgrade\n"},
 };

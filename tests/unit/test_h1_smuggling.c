@@ -161,6 +161,10 @@ static const struct trick tricks[] = {
     {"head.no-colon", "GET / HTTP/1.1\r\nHost: a\r\nGET /hidden HTTP/1.1\r\n\r\n", REFUSED},
     {"connect.content",
      "CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\nContent-Length: 5\r\n\r\n12345" HIDDEN, REFUSED},
+    {"upgrade.content",
+     "POST / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: foo\r\nContent-Length: "
+     "5\r\n\r\n12345" HIDDEN,
+     TWO},
     {"upgrade.h2c",
      "GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade, HTTP2-Settings\r\n"
      "Upgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n\r\n" HIDDEN,
@@ -236,6 +240,8 @@ static void what_is_passed_on_is_plain(void **state)
         {"GET http://b/x HTTP/1.1\r\nHost: a\r\nConnection: Upgrade, HTTP2-Settings\r\n"
          "Upgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n\r\n",
          "GET /x HTTP/1.1\r\nhost: b\r\n\r\n"},
+        {"GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: h2c-14\r\n\r\n",
+         "GET / HTTP/1.1\r\nhost: a\r\n\r\n"},
         {"GET / HTTP/1.1\r\nHost: a\r\nConnection: close, Upgrade\r\nUpgrade: websocket\r\n\r\n",
          "GET / HTTP/1.1\r\nhost: a\r\nupgrade: websocket\r\nconnection: upgrade\r\n\r\n"},
         {"GET / HTTP/1.0\r\nHost: a\r\nConnection: keep-alive, x-forwarded-for\r\nKeep-Alive: 5\r\n"

@@ -64,13 +64,14 @@ static void test_everything(void **state)
                                "    command: node server.mjs\n"
                                "    instances: 2\n"
                                "    hosts: [gallery.localhost, \"*.gallery.localhost\"]\n"
+                               "    upgrades: [foo, Bar/1.2]\n"
                                "    http20Enabled: false\n"
                                "    http20ProxyFlag: 2\n"
                                "    httpsOnly: true\n"
                                "    push: off\n"
                                "    forwardedFor: ip:port\n"
                                "    tls: {minVersion: \"1.3\"}\n"
-                               "    timeouts: {request: 2m, idle: 1500ms}\n"
+                               "    timeouts: {request: 2m, idle: 1500ms, tunnel: 2h}\n"
                                "    limits: {body: 64KiB}\n"
                                "    env: {GREETING: hello, EMPTY: }\n"
                                "    certificate: {chain: x.pem, key: x.key}\n"
@@ -97,12 +98,15 @@ static void test_everything(void **state)
     assert_int_equal(a->instances, 2);
     assert_int_equal(a->hosts.count, 2);
     assert_text(a->hosts.at[1], "*.gallery.localhost");
+    assert_int_equal(a->upgrades.count, 2);
+    assert_text(a->upgrades.at[1], "Bar/1.2");
     assert_int_equal(a->http20_enabled, 0);
     assert_int_equal(a->proxy_flag, ROUTE_PROXY_GRPC);
     assert_int_equal(a->https_only + a->push_off + a->xff_port, 3);
     assert_int_equal(a->min_tls_version, 0x0304);
     assert_int_equal(a->request_timeout_ms, 120000);
     assert_int_equal(a->idle_timeout_ms, 1500);
+    assert_int_equal(a->tunnel_timeout_ms, 7200000);
     assert_int_equal(a->body_limit_octets, 65536);
     assert_int_equal(a->env.count, 2);
     assert_text(a->env.at[0], "GREETING=hello");
@@ -124,12 +128,14 @@ static void test_defaults(void **state)
     assert_text(m->access_log, "stdout");
     const struct manifest_app *a = &m->apps[0];
     assert_int_equal(a->instances, 1);
+    assert_int_equal(a->upgrades.count, 0);
     assert_int_equal(a->http20_enabled, 1);
     assert_int_equal(a->proxy_flag, ROUTE_PROXY_H1);
     assert_int_equal(a->https_only + a->push_off + a->xff_port, 0);
     assert_int_equal(a->min_tls_version, 0x0303);
     assert_int_equal(a->request_timeout_ms, 230000);
     assert_int_equal(a->idle_timeout_ms, 60000);
+    assert_int_equal(a->tunnel_timeout_ms, 3600000);
     assert_int_equal(a->body_limit_octets, 1u << 30);
     assert_int_equal(a->chain.len, 0);
     manifest_free(m);
@@ -207,8 +213,25 @@ static const struct bad bads[] = {
      "apps.a.timeouts.request: must be a durat"},
     {LISTEN APP "    timeouts: {idle: 1d}\n", 7, 22, "apps.a.timeouts.idle: must be a duration"},
     {LISTEN APP "    timeouts: {idle: 25h}\n", 7, 22, "apps.a.timeouts.idle: must be a duration"},
+    {LISTEN APP "    timeouts: {tunnel: 0s}\n", 7, 24,
+     "apps.a.timeouts.tunnel: must be a duration"},
+    {LISTEN APP "    timeouts: {tunel: 1h}\n", 7, 16,
+     "apps.a.timeouts.tunel: unknown key; did you mean \"tunnel\"?"},
     {LISTEN APP "    limits: {body: 1GB}\n", 7, 20, "apps.a.limits.body: must be a size in octets"},
     {LISTEN APP "    limits: {body: 99999999TiB}\n", 7, 20, "apps.a.limits.body: must be a size"},
+    {LISTEN APP "    upgrades: [foo, h2c]\n", 7, 21,
+     "apps.a.upgrades[1]: \"h2c\" is no protocol's name, or would be HTTP or TLS that passes "
+     "unseen"},
+    {LISTEN APP "    upgrades: TLS/1.2\n", 7, 15, "apps.a.upgrades: \"TLS/1.2\" is no protocol's"},
+    {LISTEN APP "    upgrades: [\"a, b\"]\n", 7, 16,
+     "apps.a.upgrades[0]: \"a, b\" is no protocol's"},
+    {LISTEN APP "    upgrades: [\"*\"]\n", 7, 16,
+     "apps.a.upgrades[0]: \"*\" would be any protocol: each one is to be named"},
+    {LISTEN APP "    upgrades: [WebSocket]\n", 7, 16,
+     "apps.a.upgrades[0]: \"WebSocket\" stands under webSocketsEnabled"},
+    {LISTEN APP "    upgrades: {foo: true}\n", 7, 15, "apps.a.upgrades: must be protocols"},
+    {LISTEN APP "    upgrades: [a,b,c,d,e,f,g,h,i,j,k,l,m,n,o,p,q]\n", 7, 15,
+     "apps.a.upgrades: holds more than 16 elements"},
     {LISTEN APP "    env: [A]\n", 7, 10, "apps.a.env: must be a map of names to texts, not a list"},
     {LISTEN APP "    env: {1A: b}\n", 7, 11, "apps.a.env.1A: not a name of an environment"},
     {LISTEN APP "    env: {PORT: 1}\n", 7, 11, "apps.a.env.PORT: is set by portico"},

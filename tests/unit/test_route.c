@@ -12,8 +12,10 @@
 #include <stdlib.h>
 #include <time.h>
 
-static const struct route_site plain = {
-    .min_tls_version = 0x0303, .request_timeout_ms = 230000, .idle_timeout_ms = 60000};
+static const struct route_site plain = {.min_tls_version = 0x0303,
+                                        .request_timeout_ms = 230000,
+                                        .idle_timeout_ms = 60000,
+                                        .tunnel_timeout_ms = 1000};
 
 static void add_host(struct route_builder *b, const char *name, int want)
 {
@@ -57,6 +59,8 @@ static void *small(size_t *len_out, struct route *r)
     add_host(b, "*.deep.one.example", 0);
     add_host(b, "localhost", 0);
     add_host(b, "[::1]", 0);
+    assert_int_equal(route_builder_upgrades(b, SLICE("foo,bar/1")), 0);
+    assert_int_equal(route_builder_upgrades(b, SLICE("twice")), ERR_USAGE);
     add_instance(b, "one/0", "127.0.0.1:8001");
     add_instance(b, "one/1", "unix:/run/one");
     add_site(b, "two", ROUTE_DEFAULT | ROUTE_PUSH_OFF);
@@ -128,6 +132,9 @@ static void keeps_what_was_given(void **state)
     assert_int_equal(r.sites[1].first_instance, 2);
     assert_int_equal(r.sites[1].instance_count, 1);
     assert_int_equal(r.sites[0].request_timeout_ms, 230000);
+    assert_int_equal(r.sites[0].tunnel_timeout_ms, 1000);
+    assert_true(slice_eq(route_text(&r, r.sites[0].upgrades), SLICE("foo,bar/1")));
+    assert_int_equal(r.sites[1].upgrades.len, 0);
     assert_true(slice_eq(route_text(&r, r.instances[1].id), SLICE("one/1")));
     assert_true(slice_eq(route_text(&r, r.instances[1].address), SLICE("unix:/run/one")));
     assert_true(slice_eq(route_text(&r, r.instances[1].address_h2), SLICE("127.0.0.1:9001")));

@@ -84,6 +84,15 @@ static void names_and_values(void **state)
                                        YES("/\xc3\xa4"), NO(""),        NO("*"),    NO("a"),
                                        NO("http://a/"),  NO("/a b"),    NO("/a#b"), NO("/a\n"),
                                        NO("/\0"),        NO("/\x7f")};
+    static const struct row upgrades[] = {
+        YES("websocket"), YES("foo/1.2"), YES("SPDY/3.1"),   YES("h2o"),
+        YES("tlsx"),      YES("https"),   YES("x-h2c"),      NO(""),
+        NO("/"),          NO("foo/"),     NO("/1"),          NO("foo/1/2"),
+        NO("foo bar"),    NO("foo, bar"), NO("foo\r\nx: y"), NO("foo\0"),
+        NO("foo\0bar"),   NO("h2c"),      NO("H2C"),         NO("h2c/1"),
+        NO("h2c-14"),     NO("h2"),       NO("h3-29"),       NO("HTTP/2.0"),
+        NO("http/1.1"),   NO("TLS/1.2"),  NO("tls"),         NO("HTTP-draft-09/2.0")};
+    check_rows(upgrades, ARRAY_LEN(upgrades), rules_is_upgrade);
     check_rows(tokens, ARRAY_LEN(tokens), rules_is_token);
     check_rows(lowers, ARRAY_LEN(lowers), rules_is_lower_token);
     check_rows(values, ARRAY_LEN(values), rules_is_value);

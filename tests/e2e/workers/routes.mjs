@@ -53,6 +53,14 @@ export const routes = {
     await later(number(query, 'ms', 500));
     json(response, { pid: process.pid, slow: true });
   },
+  /** n parts, ms between them; with `silent` no end comes */
+  '/drip': async (request, response, query) => {
+    for (let i = 0; i < number(query, 'n', 3); i++) {
+      response.write(`part ${i}\n`);
+      await later(number(query, 'ms', 100));
+    }
+    if (!query.has('silent')) response.end();
+  },
   '/link': (request, response, query) => {
     response.setHeader('link', query.getAll('v'));
     response.setHeader('content-type', 'text/html');

@@ -7,7 +7,7 @@
 //   /flood?n=  sends n MiB of binary messages; /bye sends a text and ends its side, then listens on
 //   /stall     reads nothing until the instance is asked for /go by a plain request
 //   /head      tells in a text which head it got
-//   /refuse, /ok, /wrong, /none   do not switch, or wrongly
+//   /refuse, /ok, /wrong, /none   do not switch, or wrongly; /never does not answer (HTTP/1.1 only)
 import { createHash, randomBytes } from 'node:crypto';
 import http from 'node:http';
 import http2 from 'node:http2';
@@ -320,6 +320,7 @@ function serve() {
         socket.end('HTTP/1.1 200 OK\r\nContent-Length: 17\r\nConnection: close\r\n\r\nupgrade was seen\n');
         return;
       }
+      if (url.pathname === '/never') return;
       const answer = { '/refuse': 'HTTP/1.1 403 Forbidden\r\nX-From: worker\r\nContent-Length: 8\r\n\r\nnot you\n',
         '/ok': 'HTTP/1.1 200 OK\r\nX-From: worker\r\nContent-Length: 10\r\n\r\nno switch\n' }[url.pathname];
       if (answer) {
