@@ -48,6 +48,8 @@ static const struct key timeout_keys[] = {
      .initial = "230s", .least = 100, .most = 86400000},
     {"idle", value_duration, APP(idle_timeout_ms), DURATION " (1s to 24h)", .initial = "60s",
      .least = 1000, .most = 86400000},
+    {"drain", value_duration, APP(drain_ms), DURATION " (0s to 24h)", .initial = "30s", .least = 0,
+     .most = 86400000},
     {0},
 };
 

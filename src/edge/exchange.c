@@ -402,15 +402,22 @@ static void attach(struct exchange *x)
         exchange_fail(x, fault);
 }
 
+/* A snapshot may have come meanwhile: the site of today, not of when the request came, whose
+ * instances may be gone. */
+static void use_todays_site(struct exchange *x)
+{
+    struct site *site = find_site(x->client, x->request->authority);
+    if (!site || site == x->site || !slice_eq(site->name, x->site->name))
+        return;
+    site_ref(site);
+    site_unref(x->site);
+    x->site = site;
+    x->tried = 0;
+}
+
 void exchange_attach_again(struct exchange *x)
 {
-    /* A snapshot may have come meanwhile: the site of today, not of when the request came. */
-    struct site *site = find_site(x->client, x->request->authority);
-    if (site && site != x->site && slice_eq(site->name, x->site->name)) {
-        site_ref(site);
-        site_unref(x->site);
-        x->site = site;
-    }
+    use_todays_site(x);
     attach(x);
 }
 
@@ -450,7 +457,7 @@ struct exchange *exchange_push(struct exchange *parent, struct h2_stream *cs,
         touch(x);
     } else {
         x->request_sent = false;
-        attach(x);
+        exchange_attach_again(x);
     }
     return x;
 }
@@ -705,6 +712,7 @@ void exchange_worker_failed(struct exchange *x, enum exchange_fault fault, bool 
         return;
     }
     stats_add(&x->shard->stats->retries, 1);
+    use_todays_site(x);
     if (fresh) /* a kept-alive connection that had closed says nothing about its instance */
         for (uint32_t i = 0; i < x->site->count && i < 64; i++)
             if (x->site->instances[i].backend == x->last_backend ||

@@ -15,6 +15,7 @@
 #include "stats/stats.h"
 
 struct site;
+struct leave;
 
 #define SHARD_MAGIC 0x53485244u
 
@@ -72,6 +73,9 @@ struct shard {
     uint32_t open_exchanges;
     void (*on_drained)(struct shard *s); /* called on the shard's loop, once */
     void (*on_routes)(struct routes *r); /* it routes by r from now on */
+    struct list leaves;                  /* instances that are being left, see leave.h */
+    struct loop_task leave_task;
+    void (*on_left)(struct leave *l); /* called on the loop of the last shard to leave */
 };
 
 struct shard_drain {
@@ -83,6 +87,7 @@ struct shard_drain {
 enum shard_mail {
     SHARD_ROUTES, /* struct routes *, a reference is given */
     SHARD_DRAIN,  /* struct shard_drain *, given */
+    SHARD_LEAVE,  /* struct leave *, kept until on_left */
     SHARD_STOP,   /* NULL: leave the loop */
 };
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "edge/worker_internal.h"
+#include "edge/leave.h"
 #include "edge/push_vehicle.h"
 #include "base/err.h"
 #include "base/panic.h"
@@ -58,6 +59,7 @@ void worker_kill(struct worker *w)
             b->h1_idle_count--;
     }
     stats_sub(&w->shard->stats->worker_connections_open, 1);
+    leaves_review(w->shard);
     loop_reap(w->shard->loop, &w->reap);
 }
 
@@ -78,6 +80,7 @@ void worker_detach(struct exchange *x)
     if (x->backend) {
         x->backend->in_flight--;
         x->backend = NULL;
+        leaves_review(s);
         if (!list_empty(&s->waiting)) /* somebody may be waiting for this room */
             loop_flush(s->loop, &s->waiting_room);
     }
@@ -180,7 +183,8 @@ static void h1_on_done(void *user, bool reusable)
         b->h1_idle_count++;
         w->used_us = shard_now_us(w->shard);
     } else if (w->leaving || (x && x->switched)) {
-        worker_let_finish(w); /* the engine has given its last octets, the socket may not have taken them */
+        worker_let_finish(
+            w); /* the engine has given its last octets, the socket may not have taken them */
     } else {
         worker_kill(w);
     }
