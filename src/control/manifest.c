@@ -54,7 +54,6 @@ static const struct key timeout_keys[] = {
 };
 
 static const struct key limit_keys[] = {
-    /* Shared out between the loops, which do not know of each other. */
     {"concurrency", value_number, APP(concurrency),
      "requests under way an instance; 0 means no limit", .initial = "0", .least = 0,
      .most = 1000000},

@@ -283,6 +283,7 @@ static int configure(const struct ipc_message *m)
         edge.shards[i].on_drained = shard_drained;
         edge.shards[i].on_routes = shard_routed;
         edge.shards[i].on_left = shard_left;
+        edge.shards[i].peers = edge.shards;
         edge.loops++;
     }
     edge.drained_box = mailbox_new(edge.shards[0].loop, on_drained_mail, NULL);
@@ -451,6 +452,8 @@ int edge_main(int channel)
     mailbox_free(edge.routed_box);
     mailbox_free(edge.left_box);
     loop_timer_clear(&edge.rotate);
+    for (uint32_t i = 0; i < edge.loops; i++)
+        edge.shards[i].peers = NULL; /* no mail to one that has ended */
     for (uint32_t i = 0; i < edge.loops; i++)
         shard_fini(&edge.shards[i]);
     LIST_FOR(node, &edge.leaves)

@@ -392,14 +392,17 @@ static void attach(struct exchange *x)
 {
     int err = worker_attach(x);
     if (err == 0) {
+        waiting_leave(x);
         touch(x);
         if (x->worker && x->worker->connected && (x->held.octets || x->held_trailers.count))
             exchange_worker_ready(x);
         return;
     }
     enum exchange_fault fault = fault_of(x, err);
-    if (!may_wait(x, fault) || !waiting_enter(x, fault))
-        exchange_fail(x, fault);
+    if (may_wait(x, fault) && waiting_enter(x, fault))
+        return;
+    waiting_leave(x);
+    exchange_fail(x, fault);
 }
 
 /* A snapshot may have come meanwhile: the site of today, not of when the request came, whose

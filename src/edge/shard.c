@@ -202,6 +202,9 @@ static void on_mail(void *user, unsigned type, void *message)
     case SHARD_LEAVE:
         leave_begin(s, message);
         break;
+    case SHARD_PLACE:
+        waiting_take_place(s, message);
+        break;
     case SHARD_STOP:
         loop_stop(s->loop);
         break;
@@ -287,6 +290,7 @@ void shard_fini(struct shard *s)
     loop_timer_clear(&s->tick);
     loop_timer_clear(&s->waiting_timer);
     loop_task_cancel(&s->waiting_room);
+    loop_task_cancel(&s->waiting_handed);
     loop_task_cancel(&s->leave_task);
     if (s->mailbox)
         mailbox_free(s->mailbox);

@@ -80,8 +80,9 @@ void worker_detach(struct exchange *x)
     if (x->backend) {
         x->backend->in_flight--;
         x->backend = NULL;
+        worker_give_place(x);
         leaves_review(s);
-        if (!list_empty(&s->waiting)) /* somebody may be waiting for this room */
+        if (s->waiting_any) /* somebody may be waiting for this room */
             loop_flush(s->loop, &s->waiting_room);
     }
 }
@@ -288,7 +289,7 @@ static void h2_on_settings(void *user)
         struct exchange *x = LIST_ENTRY(node, struct exchange, worker_node);
         if (x->ws)
             continue;
-        worker_detach(x);
+        list_remove(&x->worker_node);
         if (worker_join(x, w) < 0)
             exchange_fail(x, FAULT_NO_EXTENDED_CONNECT);
     }

@@ -47,8 +47,8 @@ struct route_site {
     uint32_t request_timeout_ms; /* head of the request sent to head of the response, and idle
                                     inside a body */
     uint32_t idle_timeout_ms;    /* client connections without an exchange */
-    uint32_t concurrency;        /* requests under way an instance and loop; 0: no limit */
-    uint32_t queue;              /* requests that wait for an instance, a loop */
+    uint32_t concurrency;        /* requests under way an instance; 0: no limit */
+    uint32_t queue;              /* requests that wait for an instance */
     uint64_t body_limit_octets;  /* of a request */
 };
 
