@@ -93,8 +93,8 @@ static bool set_limit(struct backend *b, struct slice id, struct slice address, 
     char text[2 * ADDR_TEXT_OCTETS + 8];
     if (!b)
         return true;
-    if (!b->places && limit) {
-        memcpy(text, id.p, id.len); /* it fits: the backend's key has both */
+    if (!b->places && limit && id.len + 1 + address.len <= sizeof text) {
+        memcpy(text, id.p, id.len);
         text[id.len] = ' ';
         memcpy(text + id.len + 1, address.p, address.len);
         b->places = places_get(slice_of(text, id.len + 1 + address.len));

@@ -184,8 +184,8 @@ static void h1_on_done(void *user, bool reusable)
         b->h1_idle_count++;
         w->used_us = shard_now_us(w->shard);
     } else if (w->leaving || (x && x->switched)) {
-        worker_let_finish(
-            w); /* the engine has given its last octets, the socket may not have taken them */
+        /* the engine has given its last octets, the socket may not have taken them */
+        worker_let_finish(w);
     } else {
         worker_kill(w);
     }
