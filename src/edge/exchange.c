@@ -206,6 +206,7 @@ static void answer(struct exchange *x, unsigned status, struct slice location, s
     x->status = (uint16_t)status;
     x->head_sent = true;
     x->response_ended = true;
+    touch(x); /* what has timed out was the worker's part: the client's begins here */
     if (err || !length.p || !text.p || client_send_head(x, &head, !has_content) < 0) {
         client_cut(x, H2_INTERNAL_ERROR);
         return;

@@ -126,9 +126,8 @@ static int teardown(void **state)
 }
 
 /* A client of a shard asks.  return  its end */
-static int ask_by(uint32_t shard, const char *request)
+static int ask_by(uint32_t shard, const char *request, size_t len)
 {
-    size_t len = strlen(request);
     int fds[2];
     struct addr peer = {.len = sizeof peer.u.in};
     peer.u.in.sin_family = AF_INET;
@@ -141,7 +140,8 @@ static int ask_by(uint32_t shard, const char *request)
 
 static int ask(uint32_t shard)
 {
-    return ask_by(shard, "GET / HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n");
+    static const char request[] = "GET / HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n";
+    return ask_by(shard, request, sizeof request - 1);
 }
 
 /* The status of what came to a client, -1: nothing yet. */
@@ -211,7 +211,8 @@ static void test_goes_on_when_nobody_wants_it(void **state)
 {
     (void)state;
     int a = ask(0);
-    int b = ask_by(1, "POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 5\r\n\r\n12");
+    static const char post[] = "POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 5\r\n\r\n12";
+    int b = ask_by(1, post, sizeof post - 1);
     int c = ask(0);
     assert_int_equal(work(0), 1);
     assert_int_equal(count_waiting(), 2);
@@ -268,6 +269,48 @@ static void test_new_routes_bound_the_room(void **state)
     publish(2);
 }
 
+/* The types of the frames of stream 1. */
+static void frames(const uint8_t *f, size_t len, char *types)
+{
+    for (size_t at = 0; at + 9 <= len; at += 9 + (size_t)(f[at] << 16 | f[at + 1] << 8 | f[at + 2]))
+        if (f[at + 8] == 1)
+            *types++ = (char)('0' + f[at + 3]);
+    *types = 0;
+}
+
+/* Time is up, and the timer of the room is the first to see it, that of the request the next. */
+static void test_the_answer_is_whole_when_both_timers_are_due(void **state)
+{
+    static const char request[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+                                  "\0\0\0\4\0\0\0\0\0"  /* SETTINGS */
+                                  "\0\0\xb\1\5\0\0\0\1" /* HEADERS, the end of all */
+                                  "\x82\x86\x84\x41\x06"
+                                  "a.test"; /* GET http / a.test */
+    uint8_t got[2048];
+    char types[64];
+    (void)state;
+    int a = ask(0), b = ask_by(0, request, sizeof request - 1);
+    struct shard *s = &shards[0];
+    assert_int_equal(count_waiting(), 1);
+    assert_true(read(b, got, sizeof got) > 0); /* SETTINGS */
+    struct exchange *x = LIST_ENTRY(s->waiting.next, struct exchange, worker_node);
+    x->wait_until_us = shard_now_us(s);
+    loop_timer_set(s->loop, &x->timer, x->wait_until_us);
+    usleep(
+        20000); /* longer than a timer may be late: it is due in the next turn, before the flush */
+    waiting_retry(s);
+    turn();
+    ssize_t n = read(b, got, sizeof got);
+    assert_true(n > 0);
+    frames(got, (size_t)n, types);
+    assert_string_equal(types, "10"); /* HEADERS, DATA, and no RST_STREAM */
+    assert_int_equal(work(1), 0);
+    assert_int_equal(status(a), 200);
+    close(a);
+    close(b);
+    turn();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -275,6 +318,7 @@ int main(void)
         cmocka_unit_test(test_goes_on_when_nobody_wants_it),
         cmocka_unit_test(test_of_two_that_wait_one_is_served),
         cmocka_unit_test(test_new_routes_bound_the_room),
+        cmocka_unit_test(test_the_answer_is_whole_when_both_timers_are_due),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
