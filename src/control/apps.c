@@ -117,9 +117,10 @@ static json_t *app_object(const struct control *c, const struct control_app *app
     json_object_set_new(o, "webSocketsEnabled", json_boolean(a->websockets_enabled));
     json_object_set_new(o, "upgrades", texts(&a->upgrades));
     json_object_set_new(o, "timeoutsMs",
-                        json_pack("{s:I,s:I,s:I}", "request", (json_int_t)a->request_timeout_ms,
+                        json_pack("{s:I,s:I,s:I,s:I}", "request", (json_int_t)a->request_timeout_ms,
                                   "idle", (json_int_t)a->idle_timeout_ms, "tunnel",
-                                  (json_int_t)a->tunnel_timeout_ms));
+                                  (json_int_t)a->tunnel_timeout_ms, "drain",
+                                  (json_int_t)a->drain_ms));
     json_object_set_new(o, "limits",
                         json_pack("{s:I}", "bodyOctets", (json_int_t)a->body_limit_octets));
     json_object_set_new(o, "command", text(a->command));

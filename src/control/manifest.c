@@ -55,11 +55,12 @@ static const struct key timeout_keys[] = {
      */
     {"tunnel", value_duration, APP(tunnel_timeout_ms), DURATION " (100ms to 24h)", .initial = "1h",
      .least = 100, .most = 86400000},
+    {"drain", value_duration, APP(drain_ms), DURATION " (0s to 24h)", .initial = "30s", .least = 0,
+     .most = 86400000},
     {0},
 };
 
 static const struct key limit_keys[] = {
-    /* Shared out between the loops, which do not know of each other. */
     {"concurrency", value_number, APP(concurrency),
      "requests under way an instance; 0 means no limit", .initial = "0", .least = 0,
      .most = 1000000},

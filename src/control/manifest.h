@@ -47,7 +47,7 @@ struct manifest_app {
     uint32_t proxy_flag;         /* enum route_proxy_flag */
     uint32_t https_only, push_off, xff_port;
     uint32_t min_tls_version; /* 0x0303, 0x0304 */
-    uint32_t request_timeout_ms, idle_timeout_ms, tunnel_timeout_ms;
+    uint32_t request_timeout_ms, idle_timeout_ms, tunnel_timeout_ms, drain_ms;
     uint32_t concurrency, queue;
     uint64_t body_limit_octets;
     struct slice health_path; /* len 0: no health checks */

@@ -26,12 +26,6 @@ static enum route_instance_state state_of(const struct control_instance *in)
     return in->is_ready ? ROUTE_READY : ROUTE_STARTING;
 }
 
-/* The loops do not know of each other: each gets its share, at least one. */
-static uint32_t share(uint32_t concurrency, uint32_t loops)
-{
-    return concurrency ? (concurrency + loops - 1) / loops : 0;
-}
-
 static int add_upgrades(struct route_builder *b, const struct manifest_text_list *l)
 {
     char names[MANIFEST_MAX_UPGRADES * MANIFEST_UPGRADE_OCTETS];
@@ -45,7 +39,7 @@ static int add_upgrades(struct route_builder *b, const struct manifest_text_list
     return route_builder_upgrades(b, slice_of(names, len));
 }
 
-static int add_site(struct route_builder *b, const struct control_app *app, uint32_t loops)
+static int add_site(struct route_builder *b, const struct control_app *app)
 {
     const struct manifest_app *a = app->wanted;
     struct route_site site = {
@@ -57,7 +51,7 @@ static int add_site(struct route_builder *b, const struct control_app *app, uint
         .request_timeout_ms = a->request_timeout_ms,
         .idle_timeout_ms = a->idle_timeout_ms,
         .tunnel_timeout_ms = a->tunnel_timeout_ms,
-        .concurrency = share(a->concurrency, loops),
+        .concurrency = a->concurrency,
         .queue = a->queue,
         .body_limit_octets = a->body_limit_octets,
     };
@@ -89,7 +83,7 @@ static int build(struct control *c, uint64_t revision, void **octets_out, size_t
         return ERR_NOMEM;
     int err = 0;
     for (uint32_t i = 0; err == 0 && i < c->app_count; i++)
-        err = add_site(b, c->apps[i], c->manifest->loops);
+        err = add_site(b, c->apps[i]);
     for (uint32_t i = 0; err == 0 && i < c->manifest->trusted_proxies.count; i++)
         err = route_builder_trusted_proxy(b, &c->manifest->trusted_proxies.at[i]);
     if (err == 0)

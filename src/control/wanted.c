@@ -55,6 +55,7 @@ static void send_app(struct control *c, const struct control_app *app)
     TEXT(m->directory, a->directory);
     TEXT(m->command, a->command);
     m->instances = app->wanted_count;
+    m->drain_ms = a->drain_ms;
     m->h2_only_port = a->proxy_flag == ROUTE_PROXY_GRPC;
     cut(m->where, sizeof m->where, a->where);
     control_send(c, IPC_APP, m, -1);

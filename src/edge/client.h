@@ -47,10 +47,10 @@ struct client {
     uint8_t peer_host_len;
     bool https, established, paused, dead;
     bool in_addresses; /* among its address's connections */
-    bool asked;   /* a request has come */
-    bool leaving; /* HTTP/2: GOAWAY was queued, what comes is still served */
-    bool closing; /* what comes is dropped */
-    bool cut;     /* after what there is of a response it ends in the middle of it */
+    bool asked;        /* a request has come */
+    bool leaving;      /* HTTP/2: GOAWAY was queued, what comes is still served */
+    bool closing;      /* what comes is dropped */
+    bool cut;          /* after what there is of a response it ends in the middle of it */
 };
 
 /* fd is given. */

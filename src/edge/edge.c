@@ -2,6 +2,7 @@
 /* The process: takes what monitor sends over the channel, runs one thread a shard, and spreads
  * snapshots to them. */
 #include "edge/edge.h"
+#include "edge/leave.h"
 #include "edge/shard.h"
 #include "base/err.h"
 #include "base/log.h"
@@ -44,7 +45,8 @@ struct edge {
     struct routes *routes;
     struct pending_listener *listeners;
     uint32_t listener_count;
-    struct mailbox *drained_box, *routed_box;
+    struct mailbox *drained_box, *routed_box, *left_box;
+    struct list leaves; /* instances that are being left */
     struct loop_timer rotate;
     bool serving;
     int exit_code;
@@ -181,6 +183,43 @@ static void on_routed_mail(void *user, unsigned type, void *message)
     routes_unref(r);
 }
 
+/* Runs on the loop of the last shard that had something under way there. */
+static void shard_left(struct leave *l)
+{
+    mailbox_post(edge.left_box, 0, l);
+}
+
+static void drop_leave(struct leave *l)
+{
+    list_remove(&l->node);
+    free(l);
+}
+
+/* Runs on the first shard's loop. */
+static void on_left_mail(void *user, unsigned type, void *message)
+{
+    struct leave *l = message;
+    struct ipc_edge_left b = {.ticket = l->ticket};
+    (void)user;
+    (void)type;
+    ipc_send(edge.channel, IPC_EDGE_LEFT, &b, NULL, 0);
+    drop_leave(l);
+}
+
+/* Each shard has taken the routes without the instance: they came before. */
+static int start_leave(const struct ipc_edge_leave *m)
+{
+    if (!edge.loops)
+        return ERR_FORMAT;
+    struct leave *l = leave_new(m, edge.loops);
+    if (!l)
+        return 0; /* monitor's limit will do */
+    list_add_tail(&edge.leaves, &l->node);
+    for (uint32_t i = 0; i < edge.loops; i++)
+        mailbox_post(edge.shards[i].mailbox, SHARD_LEAVE, l);
+    return 0;
+}
+
 /* Runs on the first shard's loop. */
 static void on_drained_mail(void *user, unsigned type, void *message)
 {
@@ -246,11 +285,14 @@ static int configure(const struct ipc_message *m)
         edge.shards[i].addresses = edge.addresses;
         edge.shards[i].on_drained = shard_drained;
         edge.shards[i].on_routes = shard_routed;
+        edge.shards[i].on_left = shard_left;
+        edge.shards[i].peers = edge.shards;
         edge.loops++;
     }
     edge.drained_box = mailbox_new(edge.shards[0].loop, on_drained_mail, NULL);
     edge.routed_box = mailbox_new(edge.shards[0].loop, on_routed_mail, NULL);
-    return edge.drained_box && edge.routed_box ? 0 : ERR_NOMEM;
+    edge.left_box = mailbox_new(edge.shards[0].loop, on_left_mail, NULL);
+    return edge.drained_box && edge.routed_box && edge.left_box ? 0 : ERR_NOMEM;
 }
 
 static int keep_listener(const struct ipc_message *m)
@@ -342,6 +384,9 @@ static int take_message(struct ipc_message *m)
     case IPC_EDGE_DRAIN:
         start_drain(m->body.EDGE_DRAIN.limit_ms, m->body.EDGE_DRAIN.patient);
         break;
+    case IPC_EDGE_LEAVE:
+        err = start_leave(&m->body.EDGE_LEAVE);
+        break;
     default:
         err = ERR_FORMAT;
         break;
@@ -392,6 +437,7 @@ int edge_main(int channel)
     signal(SIGINT, SIG_IGN); /* a terminal's Ctrl-C goes to everyone; monitor tells when to drain */
     log_setup("edge", LOG_INFO);
     edge.channel = channel;
+    list_init(&edge.leaves);
     int err = configure_first(channel); /* the channel is still blocking */
     if (err < 0) {
         log_event(LOG_ERROR, "edge.start", "error=\"%s\"", err_text(err));
@@ -407,10 +453,17 @@ int edge_main(int channel)
         pthread_join(edge.threads[i], NULL);
     mailbox_free(edge.drained_box);
     mailbox_free(edge.routed_box);
+    mailbox_free(edge.left_box);
     loop_timer_clear(&edge.rotate);
+    for (uint32_t i = 0; i < edge.loops; i++)
+        edge.shards[i].peers = NULL; /* no mail to one that has ended */
     for (uint32_t i = 0; i < edge.loops; i++)
         shard_fini(&edge.shards[i]);
     addresses_free(edge.addresses);
+    LIST_FOR(node, &edge.leaves)
+    {
+        drop_leave(LIST_ENTRY(node, struct leave, node));
+    }
     access_log_free(edge.log);
     routes_unref(edge.routes);
     for (uint32_t i = 0; i < edge.identity_count; i++)

@@ -199,6 +199,9 @@ static void answer(struct exchange *x, unsigned status, struct slice location, s
     x->status = (uint16_t)status;
     x->head_sent = true;
     x->response_ended = true;
+    /* What has timed out may have been the worker's part: the client's begins here, and it may be one
+     * that takes nothing. */
+    touch(x);
     if (err || !length.p || !text.p || client_send_head(x, &head, !has_content) < 0) {
         client_cut(x, H2_INTERNAL_ERROR);
         return;
@@ -207,8 +210,6 @@ static void answer(struct exchange *x, unsigned status, struct slice location, s
         x->body_out += text.len;
         client_send_body(x, text, true);
     }
-    if (!x->ended)
-        touch(x); /* it may be that the client takes nothing */
 }
 
 void exchange_fail(struct exchange *x, enum fault fault)
@@ -387,25 +388,35 @@ static void attach(struct exchange *x)
 {
     int err = worker_attach(x);
     if (err == 0) {
+        waiting_leave(x);
         touch(x);
         if (x->worker && x->worker->connected && (x->held.octets || x->held_trailers.count))
             exchange_worker_ready(x);
         return;
     }
     enum fault fault = fault_of(x, err);
-    if (!may_wait(x, fault) || !waiting_enter(x, fault))
-        exchange_fail(x, fault);
+    if (may_wait(x, fault) && waiting_enter(x, fault))
+        return;
+    waiting_leave(x);
+    exchange_fail(x, fault);
+}
+
+/* A snapshot may have come meanwhile: the site of today, not of when the request came, whose
+ * instances may be gone. */
+static void use_todays_site(struct exchange *x)
+{
+    struct site *site = find_site(x->client, x->request->authority);
+    if (!site || site == x->site || !slice_eq(site->name, x->site->name))
+        return;
+    site_ref(site);
+    site_unref(x->site);
+    x->site = site;
+    x->tried = 0;
 }
 
 void exchange_attach_again(struct exchange *x)
 {
-    /* A snapshot may have come meanwhile: the site of today, not of when the request came. */
-    struct site *site = find_site(x->client, x->request->authority);
-    if (site && site != x->site && slice_eq(site->name, x->site->name)) {
-        site_ref(site);
-        site_unref(x->site);
-        x->site = site;
-    }
+    use_todays_site(x);
     attach(x);
 }
 
@@ -445,7 +456,7 @@ struct exchange *exchange_push(struct exchange *parent, struct h2_stream *cs,
         touch(x);
     } else {
         x->request_sent = false;
-        attach(x);
+        exchange_attach_again(x);
     }
     return x;
 }
@@ -706,6 +717,7 @@ void exchange_worker_failed(struct exchange *x, enum fault fault, bool untouched
         return;
     }
     stats_add(&x->shard->stats->retries, 1);
+    use_todays_site(x);
     if (fresh) /* a kept-alive connection that had closed says nothing about its instance */
         for (uint32_t i = 0; i < x->site->count && i < 64; i++)
             if (x->site->instances[i].backend == x->last_backend ||

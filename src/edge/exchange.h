@@ -22,13 +22,14 @@
 struct client;
 struct worker;
 struct backend;
+struct places;
 struct site;
 
 struct exchange {
     uint32_t magic;
     struct shard *shard;
     struct list client_node; /* in client->exchanges */
-    struct list worker_node; /* in worker->waiting, until it is connected */
+    struct list worker_node; /* in worker->waiting, until it is connected; in the waiting room */
     struct client *client;
     struct h2_stream *cs;         /* the client's stream; NULL on HTTP/1.1 */
     struct site *site;            /* NULL until routed */
@@ -36,6 +37,8 @@ struct exchange {
     struct h2_stream *ws;         /* its stream; NULL on HTTP/1.1 */
     struct backend *backend;      /* that counts this exchange in flight */
     struct backend *last_backend; /* the last one tried; for comparing only */
+    struct places *place;         /* taken at an instance with a limit, the backend's or handed */
+    struct places *queue;         /* the site's, where a place was taken */
     struct arena *arena;          /* the client stream's */
     const struct http_head *request;
     struct http_head forward; /* the request head as the worker gets it */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "edge/shard.h"
 #include "edge/client.h"
+#include "edge/leave.h"
 #include "edge/waiting.h"
 #include "edge/worker.h"
 #include "base/err.h"
@@ -219,6 +220,12 @@ static void on_mail(void *user, unsigned type, void *message)
         drain(s, message);
         free(message);
         break;
+    case SHARD_LEAVE:
+        leave_begin(s, message);
+        break;
+    case SHARD_PLACE:
+        waiting_take_place(s, message);
+        break;
     case SHARD_STOP:
         loop_stop(s->loop);
         break;
@@ -270,6 +277,7 @@ int shard_init(struct shard *s, uint32_t index, uint32_t row, struct tls_server 
     map_init(&s->backends);
     list_init(&s->clients);
     waiting_init(s);
+    leaves_init(s);
     hash_key_random(&s->seen_key);
     buf_init(&s->log_lines, s->pool);
     loop_task_init(&s->log_flush, hand_over_log);
@@ -303,6 +311,8 @@ void shard_fini(struct shard *s)
     loop_timer_clear(&s->tick);
     loop_timer_clear(&s->waiting_timer);
     loop_task_cancel(&s->waiting_room);
+    loop_task_cancel(&s->waiting_handed);
+    loop_task_cancel(&s->leave_task);
     if (s->mailbox)
         mailbox_free(s->mailbox);
     chunk_unref(s->rx);

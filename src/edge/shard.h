@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A shard is one loop's world: its listeners, clients, worker connections and counters.  Shards
- * share nothing but the immutable routes, the TLS server with its ticket keys, the count of
- * connections by address, and the log writer. */
+ * share nothing but the immutable routes, the TLS server with its ticket keys, the log writer, the
+ * count of connections by address, and where an app has limits the count of its places (places.h).
+ */
 #ifndef EDGE_SHARD_H
 #define EDGE_SHARD_H
 
@@ -16,6 +17,7 @@
 #include "stats/stats.h"
 
 struct site;
+struct leave;
 
 #define SHARD_MAGIC 0x53485244u
 
@@ -52,9 +54,12 @@ struct shard {
     struct site **sites;   /* by index in routes; made when first asked for */
     struct map backends;   /* struct backend by key */
     struct list clients;
-    struct list waiting; /* exchanges without an instance, see waiting.h */
+    struct list waiting;  /* exchanges without an instance, see waiting.h */
+    struct list handed;   /* those of them that have got a place */
+    uint32_t waiting_any; /* those that any end of an exchange here may help */
     struct loop_timer waiting_timer;
-    struct loop_task waiting_room;
+    struct loop_task waiting_room, waiting_handed;
+    struct shard *peers; /* all shards, by index; NULL: no other can be reached */
     struct edge_listener *listeners;
     struct chunk *rx; /* what was read this moment; replaced when somebody keeps a part */
     struct stats_header *counters;
@@ -81,6 +86,9 @@ struct shard {
     uint32_t open_exchanges;
     void (*on_drained)(struct shard *s); /* called on the shard's loop, once */
     void (*on_routes)(struct routes *r); /* it routes by r from now on */
+    struct list leaves;                  /* instances that are being left, see leave.h */
+    struct loop_task leave_task;
+    void (*on_left)(struct leave *l); /* called on the loop of the last shard to leave */
 };
 
 struct shard_drain {
@@ -92,6 +100,8 @@ struct shard_drain {
 enum shard_mail {
     SHARD_ROUTES, /* struct routes *, a reference is given */
     SHARD_DRAIN,  /* struct shard_drain *, given */
+    SHARD_LEAVE,  /* struct leave *, kept until on_left */
+    SHARD_PLACE,  /* struct places *, one place of it and a reference are given */
     SHARD_STOP,   /* NULL: leave the loop */
 };
 

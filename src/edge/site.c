@@ -80,9 +80,28 @@ static void backend_free(struct backend *b)
 {
     struct shard *s = b->shard;
     map_del(&s->backends, b->key);
+    places_unref(b->places);
     uncopy(s->pool, b->key);
     b->magic = 0;
     pool_put(s->pool, b, sizeof *b);
+}
+
+/* An instance has one count, however it is spoken to.  return  false: memory is out */
+static bool set_limit(struct backend *b, struct slice id, struct slice address, uint32_t limit,
+                      uint64_t revision)
+{
+    char text[2 * ADDR_TEXT_OCTETS + 8];
+    if (!b)
+        return true;
+    if (!b->places && limit && id.len + 1 + address.len <= sizeof text) {
+        memcpy(text, id.p, id.len);
+        text[id.len] = ' ';
+        memcpy(text + id.len + 1, address.p, address.len);
+        b->places = places_get(slice_of(text, id.len + 1 + address.len));
+    }
+    if (b->places)
+        places_set_limit(b->places, limit ? limit : UINT32_MAX, revision);
+    return b->places || !limit;
 }
 
 struct site *site_new(struct shard *s, const struct routes *r, const struct route_site *route)
@@ -120,7 +139,16 @@ struct site *site_new(struct shard *s, const struct routes *r, const struct rout
                                                  ri->protocol == ROUTE_H2C, &short_);
         if (h2.len)
             site->instances[i].backend_h2 = backend_get(s, id, h2, true, &short_);
+        struct slice address = route_text(&r->route, ri->address);
+        uint32_t limit = route->concurrency;
+        short_ |= !set_limit(site->instances[i].backend, id, address, limit, r->revision) ||
+                  !set_limit(site->instances[i].backend_h2, id, address, limit, r->revision);
     }
+    site->queue = places_get(site->name);
+    if (site->queue)
+        places_set_limit(site->queue, route->queue, r->revision);
+    else
+        short_ = true;
     if (short_) { /* it would be without an instance until the next snapshot */
         site_unref(site);
         return NULL;
@@ -138,6 +166,7 @@ void site_unref(struct site *site)
         backend_put(site->instances[i].backend);
         backend_put(site->instances[i].backend_h2);
     }
+    places_unref(site->queue);
     uncopy(pool, site->name);
     uncopy(pool, site->default_host);
     uncopy(pool, site->upgrades);

@@ -13,11 +13,32 @@ static void on_room(struct loop_task *t)
     waiting_retry(CONTAINER_OF(t, struct shard, waiting_room));
 }
 
-void waiting_init(struct shard *s)
+/* Whether x waits for a place at an instance, or for anything else. */
+static bool awaits_place(const struct exchange *x)
 {
-    list_init(&s->waiting);
-    loop_timer_init(&s->waiting_timer, on_retry_due);
-    loop_task_init(&s->waiting_room, on_room);
+    return x->wait_why == FAULT_OVERLOAD && x->site->route.concurrency;
+}
+
+/* The instances of x's site that have not failed it. */
+static struct backend *may_use(const struct exchange *x, uint32_t i, bool h2)
+{
+    const struct site_instance *in = &x->site->instances[i];
+    return x->tried >> i & 1 ? NULL : h2 ? in->backend_h2 : in->backend;
+}
+
+/* After it has marked itself everywhere, a place may be free after all.  return  whether one is */
+static bool await_places(struct exchange *x)
+{
+    bool is_free = false;
+    for (uint32_t i = 0; i < x->site->count; i++)
+        for (int h2 = 0; h2 < 2; h2++) {
+            struct backend *b = may_use(x, i, h2);
+            if (!b)
+                continue;
+            places_await(b->places, x->shard->index);
+            is_free |= !places_are_full(b->places);
+        }
+    return is_free;
 }
 
 bool waiting_enter(struct exchange *x, enum fault why)
@@ -28,27 +49,42 @@ bool waiting_enter(struct exchange *x, enum fault why)
     if (!x->wait_until_us)
         x->wait_until_us =
             now + (overload ? x->site->route.request_timeout_ms * 1000ull : WAITING_START_US);
-    if (now >= x->wait_until_us ||
-        stats_get(&x->site->stats->requests_waiting) >= x->site->route.queue)
+    if (now >= x->wait_until_us || (!x->queue && !places_take(x->site->queue)))
         return false;
+    x->queue = x->site->queue;
     x->waiting = true;
     x->wait_why = (uint8_t)why;
-    x->tried = 0;
     list_add_tail(&s->waiting, &x->worker_node);
     stats_add(&x->site->stats->requests_waiting, 1);
     loop_timer_set(s->loop, &x->timer, x->wait_until_us);
     if (!s->waiting_timer.due_us)
         loop_timer_set(s->loop, &s->waiting_timer, now + WAITING_RETRY_US);
+    if (!awaits_place(x))
+        s->waiting_any++;
+    else if (await_places(x))
+        loop_flush(s->loop, &s->waiting_room);
     return true;
+}
+
+/* Off the list; its place in the queue stays its own. */
+static void step_out(struct exchange *x)
+{
+    x->waiting = false;
+    list_remove(&x->worker_node);
+    stats_sub(&x->site->stats->requests_waiting, 1);
+    if (!awaits_place(x))
+        x->shard->waiting_any--;
 }
 
 void waiting_leave(struct exchange *x)
 {
-    if (!x->waiting)
-        return;
-    x->waiting = false;
-    list_remove(&x->worker_node);
-    stats_sub(&x->site->stats->requests_waiting, 1);
+    if (x->waiting)
+        step_out(x);
+    if (!x->backend)
+        worker_give_place(x); /* it was handed to x */
+    if (x->queue)
+        places_drop(x->queue);
+    x->queue = NULL;
 }
 
 void waiting_retry(struct shard *s)
@@ -65,9 +101,90 @@ void waiting_retry(struct shard *s)
     while (!list_empty(&now)) {
         struct exchange *x = LIST_ENTRY(now.next, struct exchange, worker_node);
         CHECK_MAGIC(x, EXCHANGE_MAGIC);
-        waiting_leave(x);
+        step_out(x);
+        x->tried = 0;
         exchange_attach_again(x);
     }
     if (!list_empty(&s->waiting))
         loop_timer_set(s->loop, &s->waiting_timer, shard_now_us(s) + WAITING_RETRY_US);
+}
+
+/* ---- places that are handed over ---- */
+
+static bool can_use(const struct exchange *x, const struct places *p)
+{
+    for (uint32_t i = 0; awaits_place(x) && i < x->site->count; i++)
+        for (int h2 = 0; h2 < 2; h2++) {
+            const struct backend *b = may_use(x, i, h2);
+            if (b && b->places == p)
+                return true;
+        }
+    return false;
+}
+
+/* The first that waits for it has it, at the end of the turn.  return  false: nobody does */
+static bool hand(struct shard *s, struct places *p)
+{
+    LIST_FOR(node, &s->waiting)
+    {
+        struct exchange *x = LIST_ENTRY(node, struct exchange, worker_node);
+        if (!can_use(x, p))
+            continue;
+        x->place = p;
+        list_remove(node);
+        list_add_tail(&s->handed, node);
+        loop_flush(s->loop, &s->waiting_handed);
+        return true;
+    }
+    places_forgo(p, s->index);
+    return false;
+}
+
+static void on_handed(struct loop_task *t)
+{
+    struct shard *s = CONTAINER_OF(t, struct shard, waiting_handed);
+    while (!list_empty(&s->handed)) {
+        struct exchange *x = LIST_ENTRY(s->handed.next, struct exchange, worker_node);
+        CHECK_MAGIC(x, EXCHANGE_MAGIC);
+        step_out(x);
+        exchange_attach_again(x);
+    }
+}
+
+void waiting_hand_on(struct shard *s, struct places *p)
+{
+    uint64_t among = s->peers ? ~UINT64_C(0) : UINT64_C(1) << s->index;
+    for (;;) {
+        int to = places_give(p, s->index, among);
+        if (to < 0)
+            return;
+        if ((uint32_t)to == s->index) {
+            if (hand(s, p))
+                return;
+            continue;
+        }
+        places_ref(p);
+        if (mailbox_post(s->peers[to].mailbox, SHARD_PLACE, p) == 0)
+            return;
+        /* Memory is out: those who wait there look again by themselves. */
+        places_unref(p);
+        places_drop(p);
+        return;
+    }
+}
+
+void waiting_take_place(struct shard *s, struct places *p)
+{
+    if (!hand(s, p))
+        waiting_hand_on(s, p);
+    places_unref(p);
+}
+
+void waiting_init(struct shard *s)
+{
+    list_init(&s->waiting);
+    list_init(&s->handed);
+    loop_timer_init(&s->waiting_timer, on_retry_due);
+    loop_task_init(&s->waiting_room, on_room);
+    loop_task_init(&s->waiting_handed, on_handed);
 }

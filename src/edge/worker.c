@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "edge/worker_internal.h"
+#include "edge/leave.h"
 #include "edge/push_vehicle.h"
 #include "edge/tunnel.h"
 #include "base/err.h"
@@ -59,6 +60,7 @@ void worker_kill(struct worker *w)
             b->h1_idle_count--;
     }
     stats_sub(&w->shard->stats->worker_connections_open, 1);
+    leaves_review(w->shard);
     loop_reap(w->shard->loop, &w->reap);
 }
 
@@ -79,7 +81,9 @@ void worker_detach(struct exchange *x)
     if (x->backend) {
         x->backend->in_flight--;
         x->backend = NULL;
-        if (!list_empty(&s->waiting)) /* somebody may be waiting for this room */
+        worker_give_place(x);
+        leaves_review(s);
+        if (s->waiting_any) /* somebody may be waiting for this room */
             loop_flush(s->loop, &s->waiting_room);
     }
 }
@@ -181,7 +185,8 @@ static void h1_on_done(void *user, bool reusable)
         b->h1_idle_count++;
         w->used_us = shard_now_us(w->shard);
     } else if (w->leaving || (x && x->switched)) {
-        worker_let_finish(w); /* the engine has given its last octets, perhaps not the socket */
+        /* the engine has given its last octets, the socket may not have taken them */
+        worker_let_finish(w);
     } else {
         worker_kill(w);
     }
@@ -285,7 +290,7 @@ static void h2_on_settings(void *user)
         struct exchange *x = LIST_ENTRY(node, struct exchange, worker_node);
         if (x->ws)
             continue;
-        worker_detach(x);
+        list_remove(&x->worker_node);
         if (worker_join(x, w) < 0)
             exchange_fail(x, tunnel_refusal(x));
     }

@@ -6,6 +6,7 @@
 
 #include "edge/engine.h"
 #include "edge/exchange.h"
+#include "edge/places.h"
 #include "push/ration.h"
 
 #define WORKER_MAGIC  0x574f524bu
@@ -47,8 +48,9 @@ struct backend {
     struct slice key;
     struct addr address;
     bool h2;
-    uint32_t refs;      /* sites */
-    uint32_t in_flight; /* exchanges */
+    uint32_t refs;         /* sites */
+    uint32_t in_flight;    /* exchanges */
+    struct places *places; /* the instance's; NULL: it never had a limit */
     uint32_t h1_count, h1_idle_count;
     struct list h1_idle; /* most recently used first */
     struct list h1_busy;
@@ -88,6 +90,7 @@ struct site {
     struct slice default_host;
     struct slice upgrades; /* protocols that pass opaque, joined by "," */
     struct stats_site *stats;
+    struct places *queue; /* of the app: for those that wait */
     uint32_t next;        /* where to begin among equally loaded instances */
     uint32_t retry_milli; /* retries that may be made, in thousandths */
     bool has_promised;    /* a promise was seen: from then on requests are remembered */
@@ -112,6 +115,8 @@ void site_unref(struct site *s); /* NULL allowed */
  * return  0, or ERR_NOTFOUND (no instance is left), ERR_LIMIT, ERR_SYS, ERR_NOMEM, ERR_CLOSED (a
  *         tunnel that this app's workers cannot take), or what the engine says of the head */
 int worker_attach(struct exchange *x);
+/* x gives its place at an instance back, maybe to the next one that waits. */
+void worker_give_place(struct exchange *x);
 /* Join x to a promised stream that already exists. */
 void worker_attach_promised(struct exchange *x, struct worker *w, struct h2_stream *ws);
 /* Give up on the worker's side of x: resets within the ration, closes an HTTP/1.1 connection. */

@@ -5,6 +5,7 @@
 #include "edge/client.h"
 #include "edge/forward.h"
 #include "edge/tunnel.h"
+#include "edge/waiting.h"
 #include "base/err.h"
 #include "base/panic.h"
 
@@ -52,8 +53,19 @@ static struct worker *take_h2(struct backend *b, enum worker_class klass, int *e
 static void count_in(struct exchange *x, struct worker *w)
 {
     x->worker = w;
+    if (x->backend == w->backend)
+        return; /* it has waited for this connection's SETTINGS */
+    ASSERT(!x->backend);
     x->backend = x->last_backend = w->backend;
     x->backend->in_flight++;
+}
+
+void worker_give_place(struct exchange *x)
+{
+    struct places *p = x->place;
+    x->place = NULL;
+    if (p)
+        waiting_hand_on(x->shard, p);
 }
 
 /* Whether the worker takes extended CONNECT is not known before its SETTINGS.  RFC 8441 3 */
@@ -118,9 +130,12 @@ static uint64_t survey(const struct exchange *x, struct backend **at, uint32_t *
         struct backend *b = grpc ? site->instances[i].backend_h2 : site->instances[i].backend;
         at[i] = b;
         load[i] = b ? b->in_flight : 0;
-        if (b && site->route.concurrency && b->in_flight >= site->route.concurrency) {
-            *full_out = true;
-            b = NULL;
+        if (b && site->route.concurrency) {
+            load[i] = places_taken(b->places);
+            if (x->place ? x->place != b->places : places_are_full(b->places)) {
+                *full_out = true;
+                b = NULL;
+            }
         }
         if (!b)
             skip |= 1ull << i;
@@ -139,6 +154,9 @@ int worker_attach(struct exchange *x)
     uint64_t bad;
     bool full, short_ = false;
     int err = ERR_NOTFOUND;
+    bool limited = site->route.concurrency > 0;
+    if (x->place && (!limited || places_taken(x->place) > atomic_load(&x->place->limit)))
+        worker_give_place(x); /* the limit has changed since it was handed over */
     uint64_t skip = survey(x, at, load, count, &bad, &full);
     enum worker_class klass = site->route.flags & ROUTE_PUSH_OFF ? WORKER_NO_PUSH : WORKER_PUSH;
     for (;;) {
@@ -146,18 +164,28 @@ int worker_attach(struct exchange *x)
         if (i < 0) /* never leave out the last one */
             i = route_least(load, count, site->next, skip);
         if (i < 0)
-            return full ? ERR_LIMIT : short_ ? ERR_SYS : err;
+            break;
         if (!tunnel_fits(x, at[i]->h2))
             return ERR_CLOSED;
+        if (limited && !x->place) {
+            if (!places_take(at[i]->places)) { /* another shard was faster */
+                full = true;
+                skip |= 1ull << i;
+                continue;
+            }
+            x->place = at[i]->places;
+        }
         struct worker *w = at[i]->h2 ? take_h2(at[i], klass, &err) : take_h1(at[i], x, &err);
         if (w) {
             err = worker_join(x, w);
             if (err == 0)
                 return 0;
+            worker_give_place(x);
             if (w->http.h1 && !w->x)
                 worker_kill(w); /* a head that the engine refused leaves nothing to reuse */
             return err;
         }
+        worker_give_place(x);
         if (err == ERR_NOMEM)
             return err;
         skip |= 1ull << i;
@@ -171,6 +199,8 @@ int worker_attach(struct exchange *x)
         }
         x->tried |= 1ull << i;
     }
+    worker_give_place(x);
+    return full ? ERR_LIMIT : short_ ? ERR_SYS : err;
 }
 
 void worker_attach_promised(struct exchange *x, struct worker *w, struct h2_stream *ws)
@@ -180,6 +210,10 @@ void worker_attach_promised(struct exchange *x, struct worker *w, struct h2_stre
     x->ws = ws;
     x->backend = w->backend;
     x->backend->in_flight++;
+    if (x->site->route.concurrency && x->backend->places) {
+        x->place = x->backend->places;
+        places_add(x->place); /* the worker has begun it by itself */
+    }
 }
 
 /* Resets ws if the ration allows, else its response is read and thrown away; a connection with too

@@ -43,6 +43,7 @@ struct ipc_app { /* an app that monitor runs; its ipc_env messages follow */
     char command[IPC_COMMAND_OCTETS];
     uint32_t instances;
     uint32_t h2_only_port; /* 1: HTTP20_ONLY_PORT is set to a second port */
+    uint32_t drain_ms; /* of an instance that has no routes any more: requests may take so long */
     char where[256];
 };
 struct ipc_env {                   /* of the ipc_app before it */
@@ -156,8 +157,14 @@ struct ipc_edge_start { /* everything was sent: serve */
 };
 struct ipc_edge_drain { /* stop accepting, let exchanges end, at most so long, then exit 0 */
     uint32_t limit_ms;
-    uint32_t patient; /* 1: a successor serves, so nobody is in a hurry: a connection that is open may
-                         bring the request that is on its way */
+    uint32_t patient; /* 1: a successor serves, so nobody is in a hurry: a connection that is open
+                         may bring the request that is on its way */
+};
+struct ipc_edge_leave { /* no routes lead to this instance any more: say EDGE_LEFT, once, when
+                           nothing is under way there */
+    uint64_t ticket;    /* for the answer; a new one each time */
+    char app[IPC_NAME_OCTETS];
+    uint32_t index;
 };
 
 /* edge -> monitor */
@@ -166,6 +173,9 @@ struct ipc_edge_up { /* this revision is in force (first one: serving began) */
 };
 struct ipc_edge_drained {
     uint32_t open; /* exchanges cut by the limit */
+};
+struct ipc_edge_left {
+    uint64_t ticket;
 };
 
 /*  type, struct, least and most descriptors */
@@ -194,8 +204,10 @@ struct ipc_edge_drained {
     X(EDGE_COPY_FREE, ipc_edge_copy_free, 0, 0)     \
     X(EDGE_START, ipc_edge_start, 0, 0)             \
     X(EDGE_DRAIN, ipc_edge_drain, 0, 0)             \
+    X(EDGE_LEAVE, ipc_edge_leave, 0, 0)             \
     X(EDGE_UP, ipc_edge_up, 0, 0)                   \
-    X(EDGE_DRAINED, ipc_edge_drained, 0, 0)
+    X(EDGE_DRAINED, ipc_edge_drained, 0, 0)         \
+    X(EDGE_LEFT, ipc_edge_left, 0, 0)
 
 enum ipc_type {
     IPC_NONE = 0,

@@ -93,23 +93,49 @@ static uint32_t free_copy(const struct monitor *m)
     return copy;
 }
 
-/* An instance may end when no edge routes to it any more, one that drains neither. */
+uint32_t edges_ask(struct monitor *m, const struct ipc_edge_leave *b)
+{
+    uint32_t asked = 0;
+    LIST_FOR(node, &m->edges)
+    {
+        struct role *r = role_of(node);
+        if (!r->child.pid || !r->is_up)
+            continue;
+        channel_send(&r->channel, IPC_EDGE_LEAVE, b, NULL, 0);
+        asked |= 1u << r->copy;
+    }
+    return asked;
+}
+
+/* What the routes of a revision know of; 0 when it is not known. */
+static uint64_t seen_by(const struct monitor *m, uint64_t revision)
+{
+    bool is_known = m->sent[revision % MONITOR_SENT].revision == revision;
+    return is_known ? m->sent[revision % MONITOR_SENT].seen : 0;
+}
+
+/* An instance may end when no edge routes to it any more: none that drains, none that was started
+ * and does not serve yet, and none that is yet to be started. */
+static void review(struct monitor *m)
+{
+    uint64_t least = seen_by(m, m->snapshot_revision);
+    LIST_FOR(node, &m->edges)
+    {
+        const struct role *r = role_of(node);
+        if (r->child.pid && r->seen < least)
+            least = r->seen;
+    }
+    workers_in_force(m, least);
+}
+
 static void on_revision(struct role *r, uint64_t revision)
 {
     struct monitor *m = r->monitor;
     struct ipc_in_force b = {.revision = revision};
-    uint64_t least = UINT64_MAX;
     log_event(LOG_DEBUG, "edge.up", "pid=%d revision=%llu", (int)r->child.pid,
               (unsigned long long)revision);
-    if (m->sent[revision % MONITOR_SENT].revision == revision)
-        r->seen = m->sent[revision % MONITOR_SENT].seen;
-    LIST_FOR(node, &m->edges)
-    {
-        const struct role *each = role_of(node);
-        if (each->child.pid && (each->is_up || each == r) && each->seen < least)
-            least = each->seen;
-    }
-    workers_in_force(m, least);
+    r->seen = seen_by(m, revision);
+    review(m);
     if (r == m->edge && m->control_synced)
         channel_send(&m->control.channel, IPC_IN_FORCE, &b, NULL, 0);
 }
@@ -148,8 +174,11 @@ static void on_message(struct channel *c, struct ipc_message *b, int error)
     }
     switch (b->type) {
     case IPC_EDGE_UP:
+        on_up(r); /* first: one that serves is asked */
         on_revision(r, b->body.EDGE_UP.revision);
-        on_up(r);
+        break;
+    case IPC_EDGE_LEFT:
+        workers_left(r->monitor, b->body.EDGE_LEFT.ticket, r->copy);
         break;
     case IPC_EDGE_DRAINED:
         log_event(LOG_INFO, "edge.drained", "pid=%d cut=%u", (int)r->child.pid,
@@ -180,7 +209,8 @@ static void on_exit_(struct child *child, int code, int signal)
     role_log_exit(r, code, signal);
     bool was_up = r->is_up;
     r->is_up = false;
-    r->seen = 0;
+    workers_edge_gone(m, r->copy);
+    review(m);
     if (r != m->edge) {
         struct ipc_edge_copy_free b = {.copy = r->copy};
         bool was_told = r->is_told;
@@ -286,6 +316,7 @@ void edge_start(struct monitor *m)
         role_respawn_later(r);
         return;
     }
+    r->seen = seen_by(m, m->snapshot_revision);
     struct ipc_edge_config config = {.loops = m->loops,
                                      .site_slots = m->site_slots,
                                      .access_log = m->access_fd >= 0,

@@ -179,6 +179,7 @@ static void wanted_app(struct walk *w, struct wanted_app *a)
     text(w, &a->command);
     text(w, &a->where);
     NUMBER(w, a->instances);
+    NUMBER(w, a->drain_ms);
     FLAG(w, a->h2_only_port);
     uint32_t n = count(w, a->env_count, WANTED_MAX_ENV);
     if (is_reading(w)) {
@@ -254,6 +255,8 @@ static void instance(struct walk *w, struct app *a, uint32_t place)
     }
     FLAG(w, i->is_wanted);
     FLAG(w, i->is_released);
+    NUMBER(w, i->ticket);
+    NUMBER(w, i->edges);
     life(w, &i->life);
     process(w, &p);
     NUMBER(w, due_us);
@@ -414,6 +417,7 @@ static void monitor(struct walk *w, struct monitor *m)
     descriptor(w, &m->admin_fd);
     NUMBER(w, m->versions);
     NUMBER(w, m->told);
+    NUMBER(w, m->tickets);
     NUMBER(w, m->snapshot_revision);
     ARRAY(w, m->access_log);
     m->listener_count = count(w, m->listener_count, LISTEN_MAX_ADDRESSES);

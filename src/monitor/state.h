@@ -5,7 +5,8 @@
  *     upgrade.c   a new binary takes over      edges.c    edge, and its successor
  *     resume.c    what is handed to it         notify.c   systemd
  *     commit.c    a commit of control's        worker.c   apps and their instances
- *     cert.c      certificates' files          app.c      an app's directories and environment */
+ *     cert.c      certificates' files          app.c      an app's directories and environment
+ *                                              retire.c   how an instance ends */
 #ifndef MONITOR_STATE_H
 #define MONITOR_STATE_H
 
@@ -18,15 +19,16 @@
 #include "monitor/users.h"
 #include "monitor/wanted.h"
 
-#define MONITOR_DRAIN_MS     10000u /* edge may finish exchanges at the end */
-#define MONITOR_TERM_MS      5000u  /* from SIGTERM to SIGKILL, a worker */
-#define MONITOR_ROUTES_MS    10000u /* from DRAINING to SIGTERM at most, if no routes avoid it */
-#define MONITOR_GRACE_MS     2000u  /* from then to SIGTERM: requests under way may end */
-#define MONITOR_SENT         64u    /* snapshots whose acknowledgement may be under way */
-#define MONITOR_MAX_VERSIONS 8u     /* of an app, that run or end at a time */
-#define MONITOR_MAX_SLOTS    1024u  /* numbers of an app's slots */
-#define MONITOR_ROLE_TERM_MS 2000u  /* the same for control */
-#define MONITOR_EARLY_DEATHS 3u     /* of control before its first commit */
+#define MONITOR_DRAIN_MS 10000u /* edge may finish exchanges at the end */
+#define MONITOR_TERM_MS  5000u  /* from SIGTERM to SIGKILL, a worker */
+/* From DRAINING on, if no routes come into force that avoid it: control may be dead, and is started
+ * again meanwhile.  Then requests have the app's drain_ms. */
+#define MONITOR_ROUTES_MS    30000u
+#define MONITOR_SENT         64u   /* snapshots whose acknowledgement may be under way */
+#define MONITOR_MAX_VERSIONS 8u    /* of an app, that run or end at a time */
+#define MONITOR_MAX_SLOTS    1024u /* numbers of an app's slots */
+#define MONITOR_ROLE_TERM_MS 2000u /* the same for control */
+#define MONITOR_EARLY_DEATHS 3u    /* of control before its first commit */
 /* The old edge of an upgrade: WebSockets and long downloads have so long to end. */
 #define MONITOR_UPGRADE_DRAIN_MS 300000u
 #define MONITOR_CERT_CHECK_MS    (24u * 3600u * 1000u)
@@ -48,6 +50,8 @@ struct instance {
     bool is_wanted;
     bool is_released; /* DRAINING: the routes in force avoid it */
     uint64_t told;    /* DRAINING: the sequence in which control heard of it */
+    uint64_t ticket;  /* released: what EDGE_LEFT names */
+    uint32_t edges;   /* released: those that have requests under way there, as bits by copy */
     struct life life;
     struct child child;
     struct timer timer; /* BACKOFF: when it is due; DRAINING: the next signal */
@@ -93,7 +97,7 @@ struct role {
     /* edge */
     struct list node; /* in monitor's edges */
     bool is_up;       /* it serves */
-    uint64_t seen;    /* what the routes that it has in force know of */
+    uint64_t seen;    /* what the routes that it has in force, or was started with, know of */
     uint32_t copy;    /* of the counters */
 };
 
@@ -151,6 +155,7 @@ struct monitor {
     struct map apps_by_name; /* the current ones */
     uint64_t versions;       /* given out so far */
     uint64_t told;           /* sequence of the last message about an instance */
+    uint64_t tickets;        /* given out so far */
     struct {
         uint64_t revision, seen;
     } sent[MONITOR_SENT];     /* snapshots that edge got, by revision */
@@ -202,6 +207,8 @@ int edge_replace(struct monitor *m);
 /* To each that runs. */
 void edges_send(struct monitor *m, enum ipc_type type, const void *body, const int *fds,
                 unsigned fd_count);
+/* Ask each that serves.  return  those that were asked, as bits by copy */
+uint32_t edges_ask(struct monitor *m, const struct ipc_edge_leave *b);
 void edge_send_access_log(struct monitor *m);
 void edges_drain(struct monitor *m, uint32_t limit_ms);
 void edges_kill(struct monitor *m);
@@ -231,10 +238,6 @@ void worker_probed(struct monitor *m, const struct ipc_instance_ready *r);
 void workers_roll(struct monitor *m, const char *name);
 /* This version of the app has the routes: the others end. */
 void workers_retire(struct monitor *m, const struct ipc_retire *r);
-/* Routes are in force that know of everything told up to seen. */
-void workers_in_force(struct monitor *m, uint64_t seen);
-/* At the end: tell all to end.  now: kill them. */
-void workers_stop(struct monitor *m, bool now);
 bool workers_are_gone(const struct monitor *m);
 void workers_reopen_logs(struct monitor *m);
 void workers_fini(struct monitor *m);
@@ -243,6 +246,23 @@ void worker_step(struct instance *i);
 void app_free_if_gone(struct app *a);
 /* No process can be made, for this reason. */
 void worker_failed(struct instance *i, const char *why);
+void worker_event(struct instance *i, enum life_event event);
+/* fn may free the app's instance, not another app. */
+void workers_each(struct monitor *m, void (*fn)(struct instance *i));
+
+/* retire.c */
+/* return  false: it has no process, and is in EXITED now */
+bool retire(struct instance *i);
+/* Its timer, while it is DRAINING. */
+void retire_due(struct instance *i);
+/* Every edge routes, and one yet to be started would, by what was told up to seen. */
+void workers_in_force(struct monitor *m, uint64_t seen);
+/* An edge has nothing under way any more at the instance that it was asked for by this ticket. */
+void workers_left(struct monitor *m, uint64_t ticket, uint32_t copy);
+/* That edge is gone, with all that it had under way. */
+void workers_edge_gone(struct monitor *m, uint32_t copy);
+/* At the end: tell all to end.  now: kill them. */
+void workers_stop(struct monitor *m, bool now);
 
 /* For a monitor that takes over.  w and what it has are taken over when it succeeds. */
 struct app *app_add(struct monitor *m, struct wanted_app *w, uid_t uid);

@@ -139,7 +139,8 @@ static int add_app(struct wanted *w, const struct ipc_app *a, char *error_out, s
         return refuse(error_out, cap, "an app's directory must be an absolute path");
     if (a->instances < 1 || a->instances > WANTED_MAX_INSTANCES)
         return refuse(error_out, cap, "an app has 1 to 64 instances");
-    if (!a->command[0] || a->h2_only_port > 1 || !is_printable(a->where))
+    if (!a->command[0] || a->h2_only_port > 1 || a->drain_ms > WANTED_MAX_DRAIN_MS ||
+        !is_printable(a->where))
         return refuse(error_out, cap, "an app that cannot be");
     if (!grow((void **)&w->apps, w->app_count, &w->app_cap, sizeof *w->apps))
         return ERR_NOMEM;
@@ -148,6 +149,7 @@ static int add_app(struct wanted *w, const struct ipc_app *a, char *error_out, s
         .command = strdup(a->command),
         .where = strdup(a->where),
         .instances = a->instances,
+        .drain_ms = a->drain_ms,
         .h2_only_port = a->h2_only_port != 0,
     };
     memcpy(to.name, a->name, sizeof to.name);
@@ -242,6 +244,7 @@ int wanted_app_copy(struct wanted_app *to, const struct wanted_app *from)
         .where = strdup(from->where),
         .env = calloc(from->env_count + 1, sizeof *to->env),
         .instances = from->instances,
+        .drain_ms = from->drain_ms,
         .h2_only_port = from->h2_only_port,
     };
     memcpy(to->name, from->name, sizeof to->name);

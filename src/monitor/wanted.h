@@ -12,6 +12,7 @@
 #define WANTED_MAX_ENV          256u
 #define WANTED_MAX_SITE_SLOTS   (1u << 16)
 #define WANTED_MAX_COUNTERS     (1u << 30)
+#define WANTED_MAX_DRAIN_MS     (24u * 3600u * 1000u)
 
 struct wanted_app {
     char name[IPC_NAME_OCTETS];
@@ -19,6 +20,7 @@ struct wanted_app {
     char **env; /* "NAME=value" */
     uint32_t env_count;
     uint32_t instances;
+    uint32_t drain_ms;
     bool h2_only_port;
 };
 
@@ -57,7 +59,8 @@ void wanted_app_fini(struct wanted_app *a);
 void wanted_certificate_fini(struct wanted_certificate *c);
 /* return  0 or ERR_NOMEM */
 int wanted_app_copy(struct wanted_app *to, const struct wanted_app *from);
-/* The same work with the same words?  The number of instances does not count. */
+/* The same work with the same words?  How many instances and how long they may drain does not
+ * count: that changes without new processes. */
 bool wanted_app_eq(const struct wanted_app *a, const struct wanted_app *b);
 bool wanted_certificate_eq(const struct wanted_certificate *a, const struct wanted_certificate *b);
 bool wanted_is_name(const char *name);

@@ -76,7 +76,7 @@ static void announce_output(const struct instance *i)
     channel_send(&i->app->monitor->control.channel, IPC_OUTPUT, &b, NULL, 0);
 }
 
-static void change(struct instance *i, enum life_event event)
+void worker_event(struct instance *i, enum life_event event)
 {
     if (life_event(&i->life, event, clock_mono_us()))
         announce(i);
@@ -320,7 +320,7 @@ static void after_exit(struct instance *i)
     bool changed = life_event(&i->life, LIFE_WAIT, now_us);
     ASSERT(changed);
     if (i->life.due_us <= now_us) {
-        change(i, LIFE_DUE);
+        worker_event(i, LIFE_DUE);
         worker_step(i);
         return;
     }
@@ -342,7 +342,7 @@ void worker_failed(struct instance *i, const char *why)
     output_feed(&i->output, "portico: ", 9);
     output_feed(&i->output, why, strlen(why));
     output_end(&i->output);
-    change(i, LIFE_FAILED);
+    worker_event(i, LIFE_FAILED);
     announce_output(i);
     after_exit(i);
 }
@@ -374,7 +374,7 @@ static void on_exit_(struct child *c, int code, int signal)
                   "app=%s where=\"%s\" command=\"%s\" error=\"the command %s (status %d)\"",
                   a->wanted.name, a->wanted.where, a->wanted.command,
                   code == 127 ? "was not found" : "cannot be executed", code);
-    change(i, LIFE_GONE);
+    worker_event(i, LIFE_GONE);
     if (!was_told)
         announce_output(i);
     after_exit(i);
@@ -456,30 +456,11 @@ void worker_step(struct instance *i)
         worker_failed(i, why);
         return;
     }
-    change(i, LIFE_STARTED);
+    worker_event(i, LIFE_STARTED);
     strays_note(m->data, i->child.pid, a->uid);
     log_event(LOG_INFO, "worker.start", "app=%s instance=%u generation=%u pid=%d uid=%u port=%u",
               a->wanted.name, i->index, i->life.generation, (int)i->child.pid, (unsigned)a->uid,
               i->port);
-}
-
-/* return  false: it has no process, and is in EXITED now */
-static bool drain(struct instance *i, uint32_t grace_ms)
-{
-    struct monitor *m = i->app->monitor;
-    bool ends = i->life.state == IPC_DRAINING;
-    if (i->life.state != IPC_EXITED)
-        change(i, LIFE_STOP);
-    if (i->life.state == IPC_EXITED) {
-        timer_cancel(&i->timer);
-        return false;
-    }
-    if (!ends || grace_ms == 0) {
-        i->is_released = grace_ms == 0;
-        i->next_signal = SIGTERM;
-        timer_arm(&m->poller, &i->timer, clock_mono_us() + grace_ms * UINT64_C(1000));
-    }
-    return true;
 }
 
 static void on_timer(struct timer *t)
@@ -489,23 +470,12 @@ static void on_timer(struct timer *t)
     if (i->life.state == IPC_BACKOFF) {
         if (m->stop != STOP_NOT)
             return;
-        change(i, LIFE_DUE);
+        worker_event(i, LIFE_DUE);
         worker_step(i);
         return;
     }
-    if (i->life.state != IPC_DRAINING)
-        return;
-    if (i->next_signal == SIGTERM && !i->is_released)
-        log_event(LOG_WARN, "worker.routed",
-                  "app=%s instance=%u text=\"no routes without it came into force in %u ms; it is "
-                  "told to end\"",
-                  i->app->wanted.name, i->index, MONITOR_ROUTES_MS);
-    if (i->next_signal == SIGKILL)
-        log_event(LOG_WARN, "worker.kill", "app=%s instance=%u pid=%d", i->app->wanted.name,
-                  i->index, (int)i->child.pid);
-    child_signal(&i->child, i->next_signal);
-    i->next_signal = SIGKILL;
-    timer_arm(&m->poller, &i->timer, clock_mono_us() + MONITOR_TERM_MS * UINT64_C(1000));
+    if (i->life.state == IPC_DRAINING)
+        retire_due(i);
 }
 
 void worker_probed(struct monitor *m, const struct ipc_instance_ready *r)
@@ -515,7 +485,7 @@ void worker_probed(struct monitor *m, const struct ipc_instance_ready *r)
     if (!i || i->life.generation != r->generation)
         return;
     bool was_ready = i->life.state == IPC_READY;
-    change(i, LIFE_PROBED);
+    worker_event(i, LIFE_PROBED);
     if (i->life.state == IPC_READY && !was_ready)
         log_event(LOG_INFO, "worker.ready", "app=%s instance=%u generation=%u after_ms=%llu",
                   r->app, i->index, i->life.generation,
@@ -542,7 +512,7 @@ static void unwant(struct instance *i)
     if (!i->is_wanted)
         return;
     i->is_wanted = false;
-    if (!drain(i, MONITOR_ROUTES_MS))
+    if (!retire(i))
         slot_free(i);
 }
 
@@ -595,7 +565,7 @@ static struct app *find_words(const struct monitor *m, const struct wanted_app *
 static int apply_one(struct monitor *m, struct wanted_app *w)
 {
     char name[IPC_NAME_OCTETS];
-    uint32_t instances = w->instances;
+    uint32_t instances = w->instances, drain_ms = w->drain_ms;
     memcpy(name, w->name, sizeof name);
     struct app *old = current(m, name), *a = old;
     for (struct app *v = NULL; (v = version_after(m, name, v));)
@@ -617,6 +587,8 @@ static int apply_one(struct monitor *m, struct wanted_app *w)
     if (!a)
         return ERR_LIMIT;
     a->is_named = true;
+    for (struct app *v = NULL; (v = version_after(m, name, v));)
+        v->wanted.drain_ms = drain_ms;
     return scale(a, instances);
 }
 
@@ -688,8 +660,7 @@ void workers_retire(struct monitor *m, const struct ipc_retire *r)
     }
 }
 
-/* The body may free the app's instance, not another app. */
-static void for_each(struct monitor *m, void (*fn)(struct instance *i))
+void workers_each(struct monitor *m, void (*fn)(struct instance *i))
 {
     LIST_FOR(node, &m->apps)
     {
@@ -702,12 +673,12 @@ static void for_each(struct monitor *m, void (*fn)(struct instance *i))
 
 void workers_start(struct monitor *m)
 {
-    for_each(m, worker_step);
+    workers_each(m, worker_step);
 }
 
 void workers_announce(struct monitor *m)
 {
-    for_each(m, announce);
+    workers_each(m, announce);
 }
 
 void app_resume_version(struct app *a, uint64_t version, struct app *was_current)
@@ -715,40 +686,6 @@ void app_resume_version(struct app *a, uint64_t version, struct app *was_current
     a->version = version;
     if (was_current)
         map_put(&a->monitor->apps_by_name, slice_str(was_current->wanted.name), was_current);
-}
-
-static void release(struct instance *i)
-{
-    struct monitor *m = i->app->monitor;
-    if (i->life.state != IPC_DRAINING || i->is_released || i->told > m->in_force_seen)
-        return;
-    i->is_released = true;
-    timer_arm(&m->poller, &i->timer, clock_mono_us() + MONITOR_GRACE_MS * UINT64_C(1000));
-}
-
-void workers_in_force(struct monitor *m, uint64_t seen)
-{
-    m->in_force_seen = seen;
-    for_each(m, release);
-}
-
-static void stop_one(struct instance *i)
-{
-    drain(i, 0);
-}
-
-static void kill_one(struct instance *i)
-{
-    child_signal(&i->child, SIGKILL);
-}
-
-void workers_stop(struct monitor *m, bool now)
-{
-    for_each(m, now ? kill_one : stop_one);
-    LIST_FOR(node, &m->apps)
-    {
-        child_signal(&LIST_ENTRY(node, struct app, node)->preparing, SIGKILL);
-    }
 }
 
 bool workers_are_gone(const struct monitor *m)
@@ -772,7 +709,7 @@ static void reopen_one(struct instance *i)
 
 void workers_reopen_logs(struct monitor *m)
 {
-    for_each(m, reopen_one);
+    workers_each(m, reopen_one);
 }
 
 void workers_fini(struct monitor *m)

@@ -50,8 +50,8 @@ struct route_site {
                                     inside a body */
     uint32_t idle_timeout_ms;    /* client connections without an exchange */
     uint32_t tunnel_timeout_ms;  /* a tunnel in which no octet moves either way */
-    uint32_t concurrency;        /* requests under way an instance and loop; 0: no limit */
-    uint32_t queue;              /* requests that wait for an instance, a loop */
+    uint32_t concurrency;        /* requests under way an instance; 0: no limit */
+    uint32_t queue;              /* requests that wait for an instance */
     uint64_t body_limit_octets;  /* of a request */
 };
 

@@ -71,7 +71,7 @@ static void test_everything(void **state)
                                "    push: off\n"
                                "    forwardedFor: ip:port\n"
                                "    tls: {minVersion: \"1.3\"}\n"
-                               "    timeouts: {request: 2m, idle: 1500ms, tunnel: 2h}\n"
+                               "    timeouts: {request: 2m, idle: 1500ms, tunnel: 2h, drain: 0s}\n"
                                "    limits: {body: 64KiB}\n"
                                "    env: {GREETING: hello, EMPTY: }\n"
                                "    certificate: {chain: x.pem, key: x.key}\n"
@@ -105,6 +105,7 @@ static void test_everything(void **state)
     assert_int_equal(a->https_only + a->push_off + a->xff_port, 3);
     assert_int_equal(a->min_tls_version, 0x0304);
     assert_int_equal(a->request_timeout_ms, 120000);
+    assert_int_equal(a->drain_ms, 0);
     assert_int_equal(a->idle_timeout_ms, 1500);
     assert_int_equal(a->tunnel_timeout_ms, 7200000);
     assert_int_equal(a->body_limit_octets, 65536);
@@ -134,6 +135,7 @@ static void test_defaults(void **state)
     assert_int_equal(a->https_only + a->push_off + a->xff_port, 0);
     assert_int_equal(a->min_tls_version, 0x0303);
     assert_int_equal(a->request_timeout_ms, 230000);
+    assert_int_equal(a->drain_ms, 30000);
     assert_int_equal(a->idle_timeout_ms, 60000);
     assert_int_equal(a->tunnel_timeout_ms, 3600000);
     assert_int_equal(a->body_limit_octets, 1u << 30);
@@ -212,6 +214,7 @@ static const struct bad bads[] = {
     {LISTEN APP "    timeouts: {request: 1ms}\n", 7, 25,
      "apps.a.timeouts.request: must be a durat"},
     {LISTEN APP "    timeouts: {idle: 1d}\n", 7, 22, "apps.a.timeouts.idle: must be a duration"},
+    {LISTEN APP "    timeouts: {drain: 25h}\n", 7, 23, "apps.a.timeouts.drain: must be a duration"},
     {LISTEN APP "    timeouts: {idle: 25h}\n", 7, 22, "apps.a.timeouts.idle: must be a duration"},
     {LISTEN APP "    timeouts: {tunnel: 0s}\n", 7, 24,
      "apps.a.timeouts.tunnel: must be a duration"},

@@ -130,6 +130,7 @@ static void test_told_to_end_is_no_failure(void **state)
 /* What control may want. */
 
 static char why[256];
+static uint32_t drain_ms; /* of the next app */
 
 static int add_app(struct wanted *w, const char *name, const char *directory, const char *command,
                    uint32_t instances)
@@ -141,6 +142,7 @@ static int add_app(struct wanted *w, const char *name, const char *directory, co
     snprintf(m.body.APP.directory, sizeof m.body.APP.directory, "%s", directory);
     snprintf(m.body.APP.command, sizeof m.body.APP.command, "%s", command);
     m.body.APP.instances = instances;
+    m.body.APP.drain_ms = drain_ms;
     return wanted_add(w, &m, why, sizeof why);
 }
 
@@ -182,6 +184,9 @@ static void test_apps_checked(void **state)
     assert_int_equal(add_app(&w, "c", "/d", "", 1), ERR_FORMAT);
     assert_int_equal(add_app(&w, "c", "/d", "c", 0), ERR_FORMAT);
     assert_int_equal(add_app(&w, "c", "/d", "c", 65), ERR_FORMAT);
+    drain_ms = WANTED_MAX_DRAIN_MS + 1;
+    assert_int_equal(add_app(&w, "c", "/d", "c", 1), ERR_FORMAT);
+    drain_ms = WANTED_MAX_DRAIN_MS;
     assert_int_equal(w.app_count, 2);
     assert_int_equal(add_env(&w, "A_1=b=c\nd"), 0);
     assert_int_equal(add_env(&w, "A"), ERR_FORMAT);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A worker that says which version it is.  START_MS: how long it takes to listen; /sick makes its
-// /health fail, /well heals it; it ends at SIGTERM at once, as most that were never told do.
+// /health fail, /well heals it; a POST's content comes back as it goes, so its client says how long
+// that takes.  It ends at SIGTERM at once, as most that were never told do.
 import fs from 'node:fs';
 import http from 'node:http';
 
@@ -13,6 +14,12 @@ const server = http.createServer((request, response) => {
   const body = JSON.stringify({
     version: process.env.VERSION ?? 'none', pid: process.pid, instance: process.env.WEBSITE_INSTANCE_ID, app: process.env.WEBSITE_SITE_NAME,
   });
+  response.setHeader('x-pid', process.pid);
+  if (request.method === 'POST') {
+    response.flushHeaders();
+    request.pipe(response);
+    return;
+  }
   response.setHeader('content-type', 'application/json');
   setTimeout(() => response.end(body), Number(searchParams.get('ms') ?? 0));
 });

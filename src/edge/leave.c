@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "edge/leave.h"
+#include "edge/worker.h"
+#include "base/panic.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+struct leave *leave_new(const struct ipc_edge_leave *m, uint32_t shards)
+{
+    struct leave *l = calloc(1, sizeof *l + shards * sizeof l->parts[0]);
+    if (!l)
+        return NULL;
+    list_init(&l->node);
+    l->ticket = m->ticket;
+    l->id_len = (size_t)snprintf(l->id, sizeof l->id, "%s/%u", m->app, m->index);
+    atomic_init(&l->shards, shards);
+    for (uint32_t i = 0; i < shards; i++) {
+        list_init(&l->parts[i].node);
+        l->parts[i].leave = l;
+    }
+    return l;
+}
+
+/* A backend's key is its instance's id, a mark of the protocol, and the address. */
+static bool is_of(const struct backend *b, const struct leave *l)
+{
+    return b->key.len > l->id_len && memcmp(b->key.p, l->id, l->id_len) == 0 &&
+           (b->key.p[l->id_len] == ' ' || b->key.p[l->id_len] == '>');
+}
+
+/* No exchange, and no rest of a tunnel on its way to it. */
+static bool is_at_rest(const struct backend *b)
+{
+    if (b->in_flight)
+        return false;
+    LIST_FOR(node, &b->h1_busy)
+    {
+        if (LIST_ENTRY(node, struct worker, node)->leaving)
+            return false;
+    }
+    return true;
+}
+
+static bool is_left(struct shard *s, const struct leave *l)
+{
+    size_t it = 0;
+    const struct backend *b;
+    while ((b = map_next(&s->backends, &it)) != NULL)
+        if (is_of(b, l) && !is_at_rest(b))
+            return false;
+    return true;
+}
+
+/* A server that ends waits for connections that are kept alive. */
+static void close_idle(struct shard *s, const struct leave *l)
+{
+    size_t it = 0;
+    struct backend *b;
+    while ((b = map_next(&s->backends, &it)) != NULL)
+        if (is_of(b, l))
+            worker_sweep(b, true);
+}
+
+static void look(struct loop_task *t)
+{
+    struct shard *s = CONTAINER_OF(t, struct shard, leave_task);
+    LIST_FOR(node, &s->leaves)
+    {
+        struct leave *l = LIST_ENTRY(node, struct leave_part, node)->leave;
+        if (!is_left(s, l))
+            continue;
+        list_remove(node);
+        close_idle(s, l);
+        if (atomic_fetch_sub(&l->shards, 1) == 1)
+            s->on_left(l);
+    }
+}
+
+void leave_begin(struct shard *s, struct leave *l)
+{
+    list_add_tail(&s->leaves, &l->parts[s->index].node);
+    leaves_review(s);
+}
+
+void leaves_init(struct shard *s)
+{
+    list_init(&s->leaves);
+    loop_task_init(&s->leave_task, look);
+}

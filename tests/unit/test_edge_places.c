@@ -1,0 +1,324 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Two shards, one instance with one place, all in this thread: a place that is given back goes to
+ * who waits in the other shard, and on when that one has given up.  The timer by which those who
+ * wait look again at times is taken away, so nothing but the place itself can serve them. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "edge/client.h"
+#include "edge/places.h"
+#include "edge/shard.h"
+#include "edge/waiting.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#define SHARDS 2
+
+static char directory[] = "/tmp/portico-places-XXXXXX";
+static char socket_path[64];
+static struct tls_server *tls;
+static void *counters;
+static struct shard shards[SHARDS];
+static int listener;
+static int conns[16]; /* of the worker, as accepted */
+static uint32_t conn_count;
+
+static int non_blocking(int fd)
+{
+    assert_true(fd >= 0);
+    fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
+    return fd;
+}
+
+static struct routes *make_routes(uint32_t queue)
+{
+    static uint64_t revision;
+    struct route_site site = {.flags = ROUTE_HTTP20 | ROUTE_DEFAULT,
+                              .request_timeout_ms = 60000,
+                              .idle_timeout_ms = 60000,
+                              .concurrency = 1,
+                              .queue = queue,
+                              .body_limit_octets = 1u << 30};
+    char address[80];
+    size_t len;
+    snprintf(address, sizeof address, "unix:%s", socket_path);
+    struct route_builder *b = route_builder_new(++revision);
+    assert_int_equal(route_builder_site(b, SLICE("a"), &site), 0);
+    assert_int_equal(route_builder_host(b, SLICE("a.test")), 0);
+    assert_int_equal(route_builder_instance(b, SLICE("a/0"), slice_str(address), SLICE(""),
+                                            ROUTE_READY, ROUTE_H1),
+                     0);
+    void *octets = route_builder_finish(b, &len);
+    void *map = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    memcpy(map, octets, len);
+    free(octets);
+    route_builder_free(b);
+    return routes_new(map, len, revision, NULL, 0);
+}
+
+static void turn(void)
+{
+    for (int rounds = 0; rounds < 8; rounds++)
+        for (uint32_t i = 0; i < SHARDS; i++) {
+            loop_timer_clear(&shards[i].waiting_timer);
+            loop_turn(shards[i].loop, 0);
+        }
+}
+
+static void publish(uint32_t queue)
+{
+    struct routes *r = make_routes(queue);
+    assert_non_null(r);
+    for (uint32_t i = 0; i < SHARDS; i++)
+        assert_int_equal(mailbox_post(shards[i].mailbox, SHARD_ROUTES, routes_ref(r)), 0);
+    routes_unref(r);
+    turn();
+}
+
+static int setup(void **state)
+{
+    struct sockaddr_un at = {.sun_family = AF_UNIX};
+    (void)state;
+    if (!mkdtemp(directory))
+        return -1;
+    snprintf(socket_path, sizeof socket_path, "%s/w", directory);
+    memcpy(at.sun_path, socket_path, sizeof socket_path);
+    listener = non_blocking(socket(AF_UNIX, SOCK_STREAM, 0));
+    tls = tls_server_new();
+    counters = calloc(1, stats_octets(SHARDS, 1));
+    if (!tls || !counters || bind(listener, (struct sockaddr *)&at, sizeof at) < 0 ||
+        listen(listener, 16) < 0)
+        return -1;
+    stats_init(counters, SHARDS, 1);
+    struct stats_header *h = stats_open(counters, stats_octets(SHARDS, 1));
+    for (uint32_t i = 0; i < SHARDS; i++) {
+        if (shard_init(&shards[i], i, i, tls, h, NULL) < 0)
+            return -1;
+        shards[i].peers = shards;
+    }
+    publish(2);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    for (uint32_t i = 0; i < SHARDS; i++)
+        shards[i].peers = NULL;
+    for (uint32_t i = 0; i < SHARDS; i++)
+        shard_fini(&shards[i]);
+    for (uint32_t i = 0; i < conn_count; i++)
+        close(conns[i]);
+    close(listener);
+    free(counters);
+    tls_server_free(tls);
+    unlink(socket_path);
+    return rmdir(directory);
+}
+
+/* A client of a shard asks.  return  its end */
+static int ask_by(uint32_t shard, const char *request, size_t len)
+{
+    int fds[2];
+    struct addr peer = {.len = sizeof peer.u.in};
+    peer.u.in.sin_family = AF_INET;
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
+    assert_int_equal(write(fds[0], request, len), (ssize_t)len);
+    client_accept(&shards[shard], non_blocking(fds[1]), &peer, false);
+    turn();
+    return non_blocking(fds[0]);
+}
+
+static int ask(uint32_t shard)
+{
+    static const char request[] = "GET / HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n";
+    return ask_by(shard, request, sizeof request - 1);
+}
+
+/* The status of what came to a client, -1: nothing yet. */
+static int status(int client)
+{
+    char got[1024] = "";
+    return read(client, got, sizeof got - 1) > 9 ? atoi(got + 9) : -1;
+}
+
+/* Requests that the worker has got and not answered.  answer: so many of them now */
+static uint32_t work(uint32_t answer)
+{
+    static const char response[] = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+    static bool is_busy[16];
+    uint32_t under_way = 0;
+    int fd;
+    while (conn_count < 16 && (fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK)) >= 0)
+        conns[conn_count++] = fd;
+    for (uint32_t i = 0; i < conn_count; i++) {
+        char got[2048];
+        is_busy[i] |= read(conns[i], got, sizeof got) > 0;
+        if (is_busy[i] && answer && answer--) {
+            assert_int_equal(send(conns[i], response, sizeof response - 1, MSG_NOSIGNAL),
+                             (ssize_t)sizeof response - 1);
+            is_busy[i] = false;
+        }
+        under_way += is_busy[i];
+    }
+    turn();
+    return under_way;
+}
+
+static uint32_t count_waiting(void)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < SHARDS; i++)
+        LIST_FOR(node, &shards[i].waiting)
+        {
+            n++;
+        }
+    return n;
+}
+
+static void test_goes_to_the_other_shard(void **state)
+{
+    (void)state;
+    int a = ask(0), b = ask(1), c = ask(0);
+    assert_int_equal(work(0), 1); /* one place for both shards */
+    assert_int_equal(count_waiting(), 2);
+    int late = ask(1); /* and one room to wait in */
+    assert_int_equal(status(late), 503);
+    assert_int_equal(work(1), 0);
+    assert_int_equal(status(a), 200);
+    assert_int_equal(work(0), 1);
+    assert_int_equal(count_waiting(), 1);
+    assert_int_equal(work(1), 0);
+    assert_int_equal(status(b), 200); /* in turn: not c of the first shard */
+    assert_int_equal(work(1), 0);
+    assert_int_equal(status(c), 200);
+    const int fds[] = {a, b, c, late};
+    for (size_t i = 0; i < 4; i++)
+        close(fds[i]);
+    turn();
+}
+
+static void test_goes_on_when_nobody_wants_it(void **state)
+{
+    (void)state;
+    int a = ask(0);
+    static const char post[] = "POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 5\r\n\r\n12";
+    int b = ask_by(1, post, sizeof post - 1);
+    int c = ask(0);
+    assert_int_equal(work(0), 1);
+    assert_int_equal(count_waiting(), 2);
+    close(b); /* in the middle of its content */
+    turn();
+    assert_int_equal(count_waiting(), 1); /* but its shard is still marked */
+    assert_int_equal(work(1), 0);
+    assert_int_equal(status(a), 200);
+    assert_int_equal(work(1), 0);
+    assert_int_equal(status(c), 200);
+    int d = ask(1); /* nobody waits: the place is free */
+    assert_int_equal(work(1), 0);
+    assert_int_equal(status(d), 200);
+    close(a);
+    close(c);
+    close(d);
+    turn();
+}
+
+static void test_of_two_that_wait_one_is_served(void **state)
+{
+    (void)state;
+    int a = ask(0), b = ask(1), c = ask(1);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(work(0), 1);
+        assert_int_equal(count_waiting(), 2 - i);
+        assert_int_equal(work(1), 0);
+    }
+    assert_int_equal(status(a), 200);
+    assert_int_equal(status(b), 200);
+    assert_int_equal(status(c), 200);
+    close(a);
+    close(b);
+    close(c);
+    turn();
+}
+
+static void test_new_routes_bound_the_room(void **state)
+{
+    (void)state;
+    int a = ask(0), b = ask(1), c = ask(0);
+    publish(1); /* two wait already: they stay */
+    assert_int_equal(count_waiting(), 2);
+    int d = ask(1);
+    assert_int_equal(status(d), 503);
+    for (int i = 0; i < 3; i++)
+        work(1);
+    assert_int_equal(status(a), 200);
+    assert_int_equal(status(b), 200);
+    assert_int_equal(status(c), 200);
+    const int fds[] = {a, b, c, d};
+    for (size_t i = 0; i < 4; i++)
+        close(fds[i]);
+    publish(2);
+}
+
+/* The types of the frames of stream 1. */
+static void frames(const uint8_t *f, size_t len, char *types)
+{
+    for (size_t at = 0; at + 9 <= len; at += 9 + (size_t)(f[at] << 16 | f[at + 1] << 8 | f[at + 2]))
+        if (f[at + 8] == 1)
+            *types++ = (char)('0' + f[at + 3]);
+    *types = 0;
+}
+
+/* Time is up, and the timer of the room is the first to see it, that of the request the next. */
+static void test_the_answer_is_whole_when_both_timers_are_due(void **state)
+{
+    static const char request[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+                                  "\0\0\0\4\0\0\0\0\0"  /* SETTINGS */
+                                  "\0\0\xb\1\5\0\0\0\1" /* HEADERS, the end of all */
+                                  "\x82\x86\x84\x41\x06"
+                                  "a.test"; /* GET http / a.test */
+    uint8_t got[2048];
+    char types[64];
+    (void)state;
+    int a = ask(0), b = ask_by(0, request, sizeof request - 1);
+    struct shard *s = &shards[0];
+    assert_int_equal(count_waiting(), 1);
+    assert_true(read(b, got, sizeof got) > 0); /* SETTINGS */
+    struct exchange *x = LIST_ENTRY(s->waiting.next, struct exchange, worker_node);
+    x->wait_until_us = shard_now_us(s);
+    loop_timer_set(s->loop, &x->timer, x->wait_until_us);
+    usleep(
+        20000); /* longer than a timer may be late: it is due in the next turn, before the flush */
+    waiting_retry(s);
+    turn();
+    ssize_t n = read(b, got, sizeof got);
+    assert_true(n > 0);
+    frames(got, (size_t)n, types);
+    assert_string_equal(types, "10"); /* HEADERS, DATA, and no RST_STREAM */
+    assert_int_equal(work(1), 0);
+    assert_int_equal(status(a), 200);
+    close(a);
+    close(b);
+    turn();
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_goes_to_the_other_shard),
+        cmocka_unit_test(test_goes_on_when_nobody_wants_it),
+        cmocka_unit_test(test_of_two_that_wait_one_is_served),
+        cmocka_unit_test(test_new_routes_bound_the_room),
+        cmocka_unit_test(test_the_answer_is_whole_when_both_timers_are_due),
+    };
+    return cmocka_run_group_tests(tests, setup, teardown);
+}
