@@ -34,9 +34,9 @@ static void arm(struct client *c, uint64_t in_us)
 /* No exchange is under way: how long the client may be silent. */
 static void arm_idle(struct client *c)
 {
-    arm(c, c->closing || c->leaving   ? CLIENT_LINGER_US
-           : c->shard->draining ? CLIENT_PATIENCE_US
-                                : c->idle_us);
+    arm(c, c->closing || c->leaving ? CLIENT_LINGER_US
+           : c->shard->draining     ? CLIENT_PATIENCE_US
+                                    : c->idle_us);
 }
 
 static void on_due(struct loop_timer *t)
@@ -403,11 +403,16 @@ static void refuse(struct client *c, int err)
         arm_idle(c);
         return;
     }
-    if (c->current) {
-        client_kill(c); /* the request's content is what could not be read */
+    if (c->current && err != ERR_NOMEM) {
+        /* The request's content is what could not be read: the worker is left, and the client is
+         * told so, if it has not begun to get an answer. */
+        exchange_fail(c->current, FAULT_BAD_REQUEST);
+        if (c->dead)
+            return;
+    } else if (c->current) {
+        client_kill(c);
         return;
-    }
-    if (h1_conn_can_respond(c->http.h1)) {
+    } else if (h1_conn_can_respond(c->http.h1)) {
         const struct err_row *row = err_row(err);
         char text[96], length[8];
         int n = snprintf(text, sizeof text, "%d %s\n\n%s\n", row->http_status,

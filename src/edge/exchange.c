@@ -222,6 +222,7 @@ void exchange_fail(struct exchange *x, enum exchange_fault fault)
     CHECK_MAGIC(x, EXCHANGE_MAGIC);
     if (x->fault == FAULT_NONE)
         x->fault = (uint8_t)fault;
+    waiting_leave(x);
     worker_cancel(x);
     if (x->site && status >= 502)
         stats_add(&x->site->stats->failures, 1);
