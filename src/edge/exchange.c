@@ -685,8 +685,14 @@ static bool may_retry(const struct exchange *x, enum exchange_fault fault, bool 
  * sent its next request already: to cut here would lose that one. */
 static bool is_whole(const struct exchange *x)
 {
-    return x->head_sent && !x->switched && x->response_length >= 0 &&
-           x->body_out == (uint64_t)x->response_length;
+    if (!x->head_sent || x->switched || x->response_length < 0 ||
+        x->body_out != (uint64_t)x->response_length)
+        return false;
+    /* Content beyond its length makes the response malformed, and that is not to be passed on as a
+     * good one (RFC 9113 8.1.1): HTTP/2 can still say so.  Where there can be none, none was meant.
+     */
+    return !x->cs || x->reset_code != H2_PROTOCOL_ERROR ||
+           !response_has_content(x->request->method, x->status);
 }
 
 void exchange_worker_failed(struct exchange *x, enum exchange_fault fault, bool untouched,
