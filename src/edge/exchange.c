@@ -305,8 +305,9 @@ static void redirect_to_https(struct exchange *x)
     rules_split_authority(r->authority, &host, &port);
     if (x->shard->https_port != 443)
         snprintf(tail, sizeof tail, ":%u", x->shard->https_port);
+    struct slice path = slice_eq(r->path, SLICE("*")) ? SLICE("/") : r->path; /* it names no URL */
     struct slice to =
-        arena_printf(x->arena, "https://%.*s%s%.*s", SLICE_FMT(host), tail, SLICE_FMT(r->path));
+        arena_printf(x->arena, "https://%.*s%s%.*s", SLICE_FMT(host), tail, SLICE_FMT(path));
     x->fault = FAULT_HTTPS_ONLY;
     answer(x, status, to, SLICE("This app is served over HTTPS only.\n"));
 }
@@ -342,6 +343,10 @@ static bool admit(struct exchange *x)
     if (!c->https && client_is_h2(c) && !(site->route.flags & ROUTE_HTTP20)) {
         x->fault = FAULT_MISDIRECTED;
         client_cut(x, H2_HTTP_1_1_REQUIRED);
+        return false;
+    }
+    if (forward_is_last_hop(r)) {
+        answer(x, 200, SLICE(""), SLICE("Max-Forwards is 0: the request goes no further.\n"));
         return false;
     }
     if (r->content_length >= 0 && (uint64_t)r->content_length > site->route.body_limit_octets) {

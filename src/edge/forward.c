@@ -127,12 +127,37 @@ static int add_forwarding(struct exchange *x, struct fields *f, bool trusted)
     return err ? ERR_NOMEM : 0;
 }
 
+/* RFC 9110 7.6.2: hops are counted for these two; for others the field is passed on as it is. */
+static bool counts_hops(struct slice method)
+{
+    return slice_eq(method, SLICE("OPTIONS")) || slice_eq(method, SLICE("TRACE"));
+}
+
+bool forward_is_last_hop(const struct http_head *request)
+{
+    uint64_t hops;
+    return counts_hops(request->method) &&
+           slice_u64(fields_value(&request->fields, TOKEN_MAX_FORWARDS), &hops) && hops == 0;
+}
+
+/* What goes on in Max-Forwards; the hosted service says 10 where the client says nothing. */
+static struct slice hops_left(struct exchange *x)
+{
+    struct slice said = fields_value(&x->request->fields, TOKEN_MAX_FORWARDS);
+    uint64_t hops;
+    if (!slice_u64(said, &hops))
+        return SLICE("10");
+    if (!counts_hops(x->request->method))
+        return said;
+    ASSERT(hops > 0); /* forward_is_last_hop */
+    return arena_printf(x->arena, "%llu", (unsigned long long)(hops - 1));
+}
+
 int forward_request(struct exchange *x, bool h2)
 {
     const struct http_head *in = x->request;
     struct http_head *out = &x->forward;
     const struct field *connection = fields_find(&in->fields, TOKEN_CONNECTION);
-    const struct field *hops = NULL;
     bool trusted = client_is_trusted(x);
     int err = 0;
     *out = (struct http_head){.method = in->method,
@@ -147,14 +172,12 @@ int forward_request(struct exchange *x, bool h2)
         switch (f->token) {
         case TOKEN_HOST: /* comes from the authority */
         case TOKEN_X_REQUEST_ID:
+        case TOKEN_MAX_FORWARDS:
             continue;
         case TOKEN_TE: /* RFC 9110 10.1.4: for one hop; "trailers" is true of us too */
             if (!h2 || !fields_list_has(&in->fields, TOKEN_TE, SLICE("trailers")))
                 continue;
             err = fields_add_token(&out->fields, x->arena, TOKEN_TE, SLICE("trailers"));
-            continue;
-        case TOKEN_MAX_FORWARDS:
-            hops = f;
             continue;
         case TOKEN_NONE:
             if (is_lookalike(f->name, trusted))
@@ -173,9 +196,11 @@ int forward_request(struct exchange *x, bool h2)
     if (err)
         return err;
     err = add_forwarding(x, &out->fields, trusted);
+    struct slice left = hops_left(x);
+    if (!left.p)
+        return ERR_NOMEM;
     if (!err)
-        err = fields_add_token(&out->fields, x->arena, TOKEN_MAX_FORWARDS,
-                               hops ? hops->value : SLICE("10"));
+        err = fields_add_token(&out->fields, x->arena, TOKEN_MAX_FORWARDS, left);
     return err;
 }
 

@@ -161,7 +161,7 @@ check('starts', async () => {
   apps.h2 = await h2Recorder();
   const upstream = (app, more) => ({ upstreams: [`tcp://127.0.0.1:${apps[app].port}`], hosts: [`${app}.localhost`], ...more });
   p = await Portico.start({
-    apps: { h1: upstream('h1'), h2: upstream('h2', { http20ProxyFlag: 1 }) },
+    apps: { h1: upstream('h1'), h2: upstream('h2', { http20ProxyFlag: 1 }), only: { ...upstream('h1'), hosts: ['only.localhost'], httpsOnly: true } },
   }, { ready: false });
   for (const app of ['h1', 'h2']) await until(`${app} is ready`, () => elsewhere(names(app, 'https')).then(() => true));
 });
@@ -180,6 +180,14 @@ for (const [version, groups, attempt] of [['HTTP/1.1', H1, try1], ['HTTP/2', H2,
     }, 60);
   }
 }
+
+check('a redirect leads to the host that was asked, whatever the target', async () => {
+  const host = `only.localhost:${p.ports.http}`, to = `https://only.localhost:${p.ports.https}`;
+  for (const [line, where] of [['GET /a?b', '/a?b'], ['GET //other.example/', '//other.example/'], ['OPTIONS *', '/'], [`GET http://${host}`, '/']]) {
+    const { messages: [{ fields }] } = judgeAnswers(await p.raw(`${line} HTTP/1.1\r\nHost: ${host}\r\nConnection: close\r\n\r\n`));
+    same(fields.filter(([name]) => name === 'location'), [['location', to + where]], line);
+  }
+});
 
 check('nothing came late, and it ends clean', async () => {
   const faults = Object.values(apps).flatMap(({ book }) => book.faults);
