@@ -42,7 +42,7 @@ function fieldsAt(text, at) {
   }
 }
 
-export const valuesOf = (fields, name) => fields.filter(([key]) => key === name).map(([, value]) => value);
+const valuesOf = (fields, name) => fields.filter(([key]) => key === name).map(([, value]) => value);
 
 /** The one way in which the content is delimited: 'chunked', a number, or null. */
 function framingOf(fields, version) {
