@@ -464,11 +464,16 @@ static void refuse(struct client *c, int err)
         return;
     }
     count_refusal(c, refusal_of_h1(err));
-    if (c->current) {
-        client_kill(c); /* the request's content is what could not be read */
+    if (c->current && err != ERR_NOMEM) {
+        /* The request's content is what could not be read: the worker is left, and the client is
+         * told so, if it has not begun to get an answer. */
+        exchange_fail(c->current, FAULT_BAD_REQUEST);
+        if (c->dead)
+            return;
+    } else if (c->current) {
+        client_kill(c);
         return;
-    }
-    if (h1_conn_can_respond(c->http.h1)) {
+    } else if (h1_conn_can_respond(c->http.h1)) {
         const struct err_row *row = err_row(err);
         char text[96], length[8];
         int n = snprintf(text, sizeof text, "%d %s\n\n%s\n", row->http_status,

@@ -218,6 +218,7 @@ void exchange_fail(struct exchange *x, enum fault fault)
     CHECK_MAGIC(x, EXCHANGE_MAGIC);
     if (x->fault == FAULT_NONE)
         x->fault = (uint8_t)fault;
+    waiting_leave(x);
     worker_cancel(x);
     if (x->site && row->status >= 502)
         stats_add(&x->site->stats->failures, 1);
@@ -300,8 +301,9 @@ static void redirect_to_https(struct exchange *x)
     rules_split_authority(r->authority, &host, &port);
     if (x->shard->https_port != 443)
         snprintf(tail, sizeof tail, ":%u", x->shard->https_port);
+    struct slice path = slice_eq(r->path, SLICE("*")) ? SLICE("/") : r->path; /* it names no URL */
     struct slice to =
-        arena_printf(x->arena, "https://%.*s%s%.*s", SLICE_FMT(host), tail, SLICE_FMT(r->path));
+        arena_printf(x->arena, "https://%.*s%s%.*s", SLICE_FMT(host), tail, SLICE_FMT(path));
     x->fault = FAULT_HTTPS_ONLY;
     answer(x, status, to, SLICE("This app is served over HTTPS only.\n"));
 }
@@ -337,6 +339,10 @@ static bool admit(struct exchange *x)
     if (!c->https && client_is_h2(c) && !(site->route.flags & ROUTE_HTTP20)) {
         x->fault = FAULT_MISDIRECTED;
         client_cut(x, H2_HTTP_1_1_REQUIRED);
+        return false;
+    }
+    if (forward_is_last_hop(r)) {
+        answer(x, 200, SLICE(""), SLICE("Max-Forwards is 0: the request goes no further.\n"));
         return false;
     }
     if (r->content_length >= 0 && (uint64_t)r->content_length > site->route.body_limit_octets) {
@@ -697,8 +703,14 @@ static bool may_retry(const struct exchange *x, enum fault fault, bool untouched
  * sent its next request already: to cut here would lose that one. */
 static bool is_whole(const struct exchange *x)
 {
-    return x->head_sent && !x->switched && x->response_length >= 0 &&
-           x->body_out == (uint64_t)x->response_length;
+    if (!x->head_sent || x->switched || x->response_length < 0 ||
+        x->body_out != (uint64_t)x->response_length)
+        return false;
+    /* Content beyond its length makes the response malformed, and that is not to be passed on as a
+     * good one (RFC 9113 8.1.1): HTTP/2 can still say so.  Where there can be none, none was meant.
+     */
+    return !x->cs || x->reset_code != H2_PROTOCOL_ERROR ||
+           !response_has_content(x->request->method, x->status);
 }
 
 void exchange_worker_failed(struct exchange *x, enum fault fault, bool untouched, bool fresh)

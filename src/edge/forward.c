@@ -3,6 +3,7 @@
 #include "edge/client.h"
 #include "edge/worker.h"
 #include "base/err.h"
+#include "base/panic.h"
 
 /* Most that add_forwarding adds, and Max-Forwards. */
 #define FORWARDING_FIELDS 18
@@ -16,6 +17,40 @@ static bool named_by_connection(const struct fields *f, const struct field *conn
                                 struct slice name)
 {
     return connection && fields_list_has(f, TOKEN_CONNECTION, name);
+}
+
+/* ---- names that are not for others to use ---- */
+
+/* Longest known name, and a little. */
+#define FOLDED_OCTETS 32
+
+/* Who makes variables of names (CGI, WSGI, Rack) cannot tell "-" from "_", and some not from other
+ * octets that are neither letter nor digit.  return  the name as they read it, cut at FOLDED_OCTETS
+ */
+static struct slice fold(struct slice name, char to[FOLDED_OCTETS])
+{
+    size_t len = name.len < FOLDED_OCTETS ? name.len : FOLDED_OCTETS;
+    for (size_t i = 0; i < len; i++) {
+        char c = name.p[i];
+        to[i] = (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') ? c : '-';
+    }
+    return slice_of(to, len);
+}
+
+/* Whether an unknown name could be taken for one that means something to Portico or on the way: a
+ * client would speak with somebody else's voice.
+ * trusted: the client may speak for others */
+static bool is_lookalike(struct slice name, bool trusted)
+{
+    /* What the hosted service says of the client's login and certificate, and what proxies say. */
+    static const struct slice families[] = {SLICE("x-arr-"), SLICE("x-ms-client-principal"),
+                                            SLICE("x-ms-token-"), SLICE("x-forwarded-")};
+    char text[FOLDED_OCTETS];
+    struct slice folded = fold(name, text);
+    for (size_t i = 0; i < ARRAY_LEN(families) - (trusted ? 1 : 0); i++)
+        if (slice_starts(folded, families[i]))
+            return true;
+    return folded.len == name.len && token_find(folded) != TOKEN_NONE;
 }
 
 /* ---- requests ---- */
@@ -46,11 +81,10 @@ static struct slice forwarded_for(struct exchange *x, bool trusted)
 }
 
 /* The fields that tell a worker who asked and how (the names that the hosted service uses). */
-static int add_forwarding(struct exchange *x, struct fields *f)
+static int add_forwarding(struct exchange *x, struct fields *f, bool trusted)
 {
     struct client *c = x->client;
     struct arena *a = x->arena;
-    bool trusted = route_trusts(&x->shard->routes->route, &x->client->peer);
     struct slice proto = x->request->scheme, said = {"", 0};
     if (trusted)
         said = fields_value(&x->request->fields, TOKEN_X_FORWARDED_PROTO);
@@ -84,12 +118,38 @@ static int add_forwarding(struct exchange *x, struct fields *f)
     return err ? ERR_NOMEM : 0;
 }
 
+/* RFC 9110 7.6.2: hops are counted for these two; for others the field is passed on as it is. */
+static bool counts_hops(struct slice method)
+{
+    return slice_eq(method, SLICE("OPTIONS")) || slice_eq(method, SLICE("TRACE"));
+}
+
+bool forward_is_last_hop(const struct http_head *request)
+{
+    uint64_t hops;
+    return counts_hops(request->method) &&
+           slice_u64(fields_value(&request->fields, TOKEN_MAX_FORWARDS), &hops) && hops == 0;
+}
+
+/* What goes on in Max-Forwards; the hosted service says 10 where the client says nothing. */
+static struct slice hops_left(struct exchange *x)
+{
+    struct slice said = fields_value(&x->request->fields, TOKEN_MAX_FORWARDS);
+    uint64_t hops;
+    if (!slice_u64(said, &hops))
+        return SLICE("10");
+    if (!counts_hops(x->request->method))
+        return said;
+    ASSERT(hops > 0); /* forward_is_last_hop */
+    return arena_printf(x->arena, "%llu", (unsigned long long)(hops - 1));
+}
+
 int forward_request(struct exchange *x, bool h2)
 {
     const struct http_head *in = x->request;
     struct http_head *out = &x->forward;
     const struct field *connection = fields_find(&in->fields, TOKEN_CONNECTION);
-    const struct field *hops = NULL;
+    bool trusted = route_trusts(&x->shard->routes->route, &x->client->peer);
     int err = 0;
     *out = (struct http_head){.method = in->method,
                               .scheme = in->scheme,
@@ -103,15 +163,17 @@ int forward_request(struct exchange *x, bool h2)
         switch (f->token) {
         case TOKEN_HOST: /* comes from the authority */
         case TOKEN_X_REQUEST_ID:
+        case TOKEN_MAX_FORWARDS:
             continue;
         case TOKEN_TE: /* RFC 9110 10.1.4: for one hop; "trailers" is true of us too */
             if (!h2 || !fields_list_has(&in->fields, TOKEN_TE, SLICE("trailers")))
                 continue;
             err = fields_add_token(&out->fields, x->arena, TOKEN_TE, SLICE("trailers"));
             continue;
-        case TOKEN_MAX_FORWARDS:
-            hops = f;
-            continue;
+        case TOKEN_NONE:
+            if (is_lookalike(f->name, trusted))
+                continue;
+            break;
         default:
             break;
         }
@@ -124,10 +186,12 @@ int forward_request(struct exchange *x, bool h2)
     }
     if (err)
         return err;
-    err = add_forwarding(x, &out->fields);
+    err = add_forwarding(x, &out->fields, trusted);
+    struct slice left = hops_left(x);
+    if (!left.p)
+        return ERR_NOMEM;
     if (!err)
-        err = fields_add_token(&out->fields, x->arena, TOKEN_MAX_FORWARDS,
-                               hops ? hops->value : SLICE("10"));
+        err = fields_add_token(&out->fields, x->arena, TOKEN_MAX_FORWARDS, left);
     return err;
 }
 
@@ -137,13 +201,16 @@ int forward_response(struct exchange *x, const struct http_head *in, struct http
 {
     const struct field *connection = fields_find(&in->fields, TOKEN_CONNECTION);
     bool has_date = false;
-    *out = (struct http_head){.status = in->status, .content_length = in->content_length};
+    bool bare = in->status < 200 || in->status == 204; /* RFC 9110 8.6: these have no length */
+    *out =
+        (struct http_head){.status = in->status, .content_length = bare ? -1 : in->content_length};
     if (fields_reserve(&out->fields, x->arena, in->fields.count + 1) < 0)
         return ERR_NOMEM;
     for (uint32_t i = 0; i < in->fields.count; i++) {
         const struct field *f = &in->fields.at[i];
         if (token_flags(f->token) & TOKEN_HOP ||
-            named_by_connection(&in->fields, connection, f->name))
+            named_by_connection(&in->fields, connection, f->name) ||
+            (bare && f->token == TOKEN_CONTENT_LENGTH))
             continue;
         has_date |= f->token == TOKEN_DATE;
         if (fields_add(&out->fields, x->arena, (enum token)f->token, f->name, f->value) < 0)
@@ -167,7 +234,8 @@ static bool allowed_in_trailers(const struct field *f)
            f->token != TOKEN_TRAILER && f->token != TOKEN_EXPECT &&
            f->token != TOKEN_MAX_FORWARDS && f->token != TOKEN_CONTENT_TYPE &&
            f->token != TOKEN_CONTENT_ENCODING && f->token != TOKEN_CONTENT_RANGE &&
-           f->token != TOKEN_CACHE_CONTROL;
+           f->token != TOKEN_CACHE_CONTROL && f->token != TOKEN_X_REQUEST_ID &&
+           !(f->token == TOKEN_NONE && is_lookalike(f->name, false));
 }
 
 int forward_trailers(struct arena *arena, const struct fields *in, struct fields *out)

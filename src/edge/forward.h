@@ -9,6 +9,9 @@
 /* Fill x->forward from x->request for a worker.  h2: the worker's connection is h2c.
  * return  0 or ERR_NOMEM, ERR_FIELDS_TOO_LARGE */
 int forward_request(struct exchange *x, bool h2);
+/* Whether the request is to go no further than here: OPTIONS or TRACE with Max-Forwards: 0.
+ * RFC 9110 7.6.2 */
+bool forward_is_last_hop(const struct http_head *request);
 /* The response's head as the client gets it, from a worker's.  out's fields lie in the arena.
  * return  0 or ERR_NOMEM */
 int forward_response(struct exchange *x, const struct http_head *in, struct http_head *out);

@@ -169,19 +169,6 @@ static struct field *find(struct fields *f, enum token token)
     return (struct field *)fields_find(f, token);
 }
 
-static void remove_but_first(struct fields *f, enum token token)
-{
-    uint32_t kept = 0;
-    bool seen = false;
-    for (uint32_t i = 0; i < f->count; i++) {
-        if (f->at[i].token == token && seen)
-            continue;
-        seen |= f->at[i].token == token;
-        f->at[kept++] = f->at[i];
-    }
-    f->count = kept;
-}
-
 /* Why anything but the one word "chunked" is refused.  It must come last and once, or nobody can
  * tell where the content ends; before it another coding would be in order, but there is none that
  * we undo.  RFC 9112 6.1, 6.3 */
@@ -208,18 +195,9 @@ static int note_framing(struct http_head *head, const struct names *names, struc
 {
     head->content_length = -1;
     if (names_has(names, TOKEN_CONTENT_LENGTH)) {
-        int err = rules_content_length(&head->fields, &head->content_length);
+        int err = rules_settle_content_length(&head->fields, a, &head->content_length);
         if (err)
             return err;
-        struct field *f = find(&head->fields, TOKEN_CONTENT_LENGTH);
-        if (names_repeats(names, TOKEN_CONTENT_LENGTH) || memchr(f->value.p, ',', f->value.len)) {
-            /* A list of the same number becomes that number (6.3), so nobody after us has to think
-             * about it. */
-            f->value = arena_printf(a, "%lld", (long long)head->content_length);
-            if (!f->value.p)
-                return ERR_NOMEM;
-            remove_but_first(&head->fields, TOKEN_CONTENT_LENGTH);
-        }
         framing->length = true;
     }
     if (!names_has(names, TOKEN_TRANSFER_ENCODING))

@@ -194,8 +194,11 @@ static int finish(struct h2_head_reader *r, bool end)
         return ERR_NOMEM;
     if (r->section == H2_SECTION_TRAILERS)
         return 0;
-    if (r->length_seen && rules_content_length(&h->fields, &h->content_length) < 0)
-        return ERR_H2_STREAM;
+    if (r->length_seen) {
+        int err = rules_settle_content_length(&h->fields, r->arena, &h->content_length);
+        if (err < 0)
+            return err == ERR_NOMEM ? err : ERR_H2_STREAM;
+    }
     if (r->section == H2_SECTION_RESPONSE) {
         if (!(r->seen & BIT(STATUS)) || (h->status < 200 && end))
             return ERR_H2_STREAM;

@@ -213,3 +213,27 @@ int rules_content_length(const struct fields *f, int64_t *out)
     *out = length;
     return 0;
 }
+
+int rules_settle_content_length(struct fields *f, struct arena *a, int64_t *out)
+{
+    uint32_t kept = 0, first = f->count;
+    int err = rules_content_length(f, out);
+    if (err < 0 || *out < 0)
+        return err;
+    for (uint32_t i = 0; i < f->count; i++) {
+        bool is_length = f->at[i].token == TOKEN_CONTENT_LENGTH;
+        if (is_length && first < f->count)
+            continue;
+        if (is_length)
+            first = kept;
+        f->at[kept++] = f->at[i];
+    }
+    bool was_one = kept == f->count;
+    f->count = kept;
+    struct field *field = &f->at[first];
+    bool is_plain = field->value.p[0] != '0' || field->value.len == 1;
+    if (was_one && is_plain && !memchr(field->value.p, ',', field->value.len))
+        return 0;
+    field->value = arena_printf(a, "%lld", (long long)*out);
+    return field->value.p ? 0 : ERR_NOMEM;
+}

@@ -9,7 +9,8 @@
 /* What a field name means on its way through a proxy. */
 enum {
     TOKEN_HOP = 1,     /* RFC 9110 7.6.1: for one hop only; malformed in HTTP/2 (RFC 9113 8.2.2) */
-    TOKEN_FORWARD = 2, /* names the client to the worker: a copy from outside is stripped */
+    TOKEN_FORWARD = 2, /* names the client to the worker, or (Proxy, HTTP_PROXY to CGI) a proxy: a
+                        * copy from outside is stripped */
     TOKEN_SECRET = 4,  /* never indexed by HPACK (RFC 7541 7.1.3), never logged */
     TOKEN_PSEUDO = 8,  /* RFC 9113 8.3 */
 };
@@ -102,6 +103,7 @@ enum {
     X(X_SITE_DEPLOYMENT_ID, "x-site-deployment-id", 0, TOKEN_FORWARD)                              \
     X(X_ORIGINAL_URL, "x-original-url", 0, TOKEN_FORWARD)                                          \
     X(X_WAWS_UNENCODED_URL, "x-waws-unencoded-url", 0, TOKEN_FORWARD)                              \
+    X(PROXY, "proxy", 0, TOKEN_FORWARD)                                                            \
     X(X_REQUEST_ID, "x-request-id", 0, 0)
 
 enum token {

@@ -168,6 +168,29 @@ static void authorities(void **state)
     }
 }
 
+/* One field is left, in plain digits, where the first one stood. */
+static void settled(struct fields *f, int want_err, int64_t want)
+{
+    struct pool pool;
+    struct arena arena;
+    int64_t length = 7;
+    char digits[24];
+    bool some = f->count > 1;
+    pool_init(&pool);
+    arena_init(&arena, &pool);
+    assert_int_equal(rules_settle_content_length(f, &arena, &length), want_err);
+    if (want_err == 0) {
+        assert_int_equal(length, want);
+        assert_int_equal(f->count, some ? 2 : 1);
+        assert_int_equal(f->at[0].token, TOKEN_NONE);
+        snprintf(digits, sizeof digits, "%lld", (long long)want);
+        if (some)
+            assert_true(slice_eq(f->at[1].value, slice_str(digits)));
+    }
+    arena_fini(&arena);
+    pool_fini(&pool);
+}
+
 static void content_lengths(void **state)
 {
     static const struct {
@@ -210,6 +233,7 @@ static void content_lengths(void **state)
         assert_int_equal(rules_content_length(&f, &length), rows[i].err);
         if (rows[i].err == 0)
             assert_int_equal(length, rows[i].length);
+        settled(&f, rows[i].err, rows[i].length);
     }
 }
 

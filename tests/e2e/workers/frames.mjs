@@ -2,6 +2,7 @@
 // HTTP/2 frames made and read by hand, for peers that break rules on purpose.  Heads are written as
 // literals without indexing; heads that come are not decoded.
 import net from 'node:net';
+import tls from 'node:tls';
 
 export const TYPE = { DATA: 0, HEADERS: 1, PRIORITY: 2, RST: 3, SETTINGS: 4, PUSH: 5, PING: 6, GOAWAY: 7, WINDOW: 8, CONT: 9 };
 export const END_STREAM = 1, ACK = 1, END_HEADERS = 4;
@@ -20,7 +21,8 @@ const text = (s) => {
   return Buffer.concat([Buffer.from(number(octets.length, 7, 0)), octets]);
 };
 
-export const block = (fields) => Buffer.concat(Object.entries(fields).flatMap(([name, values]) => (
+/** fields: an object, or pairs where order or repetition matters. */
+export const block = (fields) => Buffer.concat((Array.isArray(fields) ? fields : Object.entries(fields)).flatMap(([name, values]) => (
   [values].flat().map((value) => Buffer.concat([Buffer.from([0]), text(name), text(String(value))])))));
 
 export function frame(type, flags, id, payload = Buffer.alloc(0)) {
@@ -95,11 +97,13 @@ export function h2cServer(on, { first = settings() } = {}) {
   return new Promise((resolve) => server.listen(0, '127.0.0.1', () => resolve(server)));
 }
 
-/** A client by hand: {send, frames, socket, until(pred)} */
-export function h2Client(port, { first = settings() } = {}) {
+/** A client by hand: {send, frames, socket, until(pred)}; secure: options of tls.connect. */
+export function h2Client(port, { first = settings(), secure } = {}) {
   return new Promise((resolve, reject) => {
     const frames = [], waiting = new Set();
-    const socket = net.connect(port, '127.0.0.1', () => {
+    const where = { port, host: '127.0.0.1' };
+    const socket = secure ? tls.connect({ ...where, ALPNProtocols: ['h2'], ...secure }) : net.connect(where);
+    socket.on(secure ? 'secureConnect' : 'connect', () => {
       socket.write(Buffer.concat([Buffer.from(PREFACE), first]));
       resolve(client);
     });

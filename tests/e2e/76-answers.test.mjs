@@ -1,0 +1,423 @@
+// SPDX-License-Identifier: Apache-2.0
+// Whatever octets a worker answers with, its client gets one whole answer, or an error, or a break
+// that it can see; and nobody's next request gets what the worker said beyond that.
+import assert from 'node:assert/strict';
+import net from 'node:net';
+import { isDeepStrictEqual } from 'node:util';
+import { Portico, check, until } from './lib.mjs';
+import { judgeAnswers, judgeRequests } from './strict-h1.mjs';
+import { Hpack, faultOfAnswer } from './strict-h2.mjs';
+import * as h2 from './workers/frames.mjs';
+
+const { TYPE, END_STREAM } = h2;
+const POISON = 'HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\npoison';
+const CUT = 'cut', BAD = 502, OK = [200, 'ok'];
+
+function same(got, wanted, what) {
+  assert.ok(isDeepStrictEqual(got, wanted), `${what}: ${JSON.stringify(got)}, not ${JSON.stringify(wanted)}`);
+}
+
+// ---- what HTTP/1.1 workers answer: octets, verdict, {method, end} ----
+
+const line = (text) => `${text}\r\nContent-Length: 2\r\n\r\nok`;
+const head = (...lines) => `HTTP/1.1 200 OK\r\n${lines.join('\r\n')}\r\n\r\n`;
+const sized = (value) => `${head(`Content-Length:${value}`)}ok`;
+const coded = (value) => `${head(`Transfer-Encoding:${value}`)}2\r\nok\r\n0\r\n\r\n`;
+const chunked = (octets) => head('Transfer-Encoding: chunked') + octets;
+const field = (text) => `${head('Content-Length: 2', text)}ok`;
+
+const H1 = {
+  length: [
+    ['plain', sized(' 2'), OK],
+    ['twice the same', sized(' 2\r\nContent-Length: 2'), OK],
+    ['a list of the same, zeros before', sized(' 02, 2'), OK],
+    ['twice, differing', sized(' 2\r\nContent-Length: 40'), BAD],
+    ['twice, the other way', sized(' 40\r\nContent-Length: 2'), BAD],
+    ['a list, differing', sized(' 2, 3'), BAD],
+    ['a plus sign', sized(' +2'), BAD],
+    ['a minus sign', sized(' -2'), BAD],
+    ['hexadecimal', sized(' 0x2'), BAD],
+    ['empty', sized(''), BAD],
+    ['a word', sized(' two'), BAD],
+    ['2^64 + 2', sized(' 18446744073709551618'), BAD],
+    ['folded', sized('\r\n 2'), BAD],
+    ['a space before the colon', `${head('Content-Length : 2')}ok`, BAD],
+    ['a vertical tab', sized('\x0b2'), BAD],
+    ['too few octets', `${head('Content-Length: 10')}ok`, CUT, { end: true }],
+    ['none, to the end', `${head('X: y')}ok`, OK, { end: true }],
+    ['octets behind', sized(' 2') + POISON, OK],
+    ['octets behind, and the end', `${head('Content-Length: 2', 'Connection: close')}ok${POISON}`, OK, { end: true }],
+    ['octets behind nothing', `${head('Content-Length: 0')}${POISON}`, [200, '']],
+  ],
+  coding: [
+    ['plain', coded(' chunked'), OK],
+    ['in capitals', coded(' CHUNKED'), OK],
+    ['before Content-Length', coded(' chunked\r\nContent-Length: 40'), BAD],
+    ['behind Content-Length', `${head('Content-Length: 2', 'Transfer-Encoding: chunked')}2\r\nok\r\n0\r\n\r\n`, BAD],
+    ['twice', coded(' chunked, chunked'), BAD],
+    ['in two lines', coded(' chunked\r\nTransfer-Encoding: chunked'), BAD],
+    ['identity', coded(' identity'), BAD],
+    ['gzip first', coded(' gzip, chunked'), BAD],
+    ['xchunked', coded(' xchunked'), BAD],
+    ['empty', coded(''), BAD],
+    ['folded', coded('\r\n chunked'), BAD],
+    ['a vertical tab', coded(' \x0bchunked'), BAD],
+    ['in HTTP/1.0', coded(' chunked').replace('HTTP/1.1', 'HTTP/1.0'), BAD],
+    ['an answer behind', coded(' chunked') + POISON, OK],
+    ['extensions', chunked('2;a="b"\r\nok\r\n0;c\r\n\r\n'), OK],
+    ['no size', chunked('\r\nok\r\n0\r\n\r\n'), CUT],
+    ['a size of letters', chunked('2\r\nok\r\nxyz\r\n\r\n'), CUT],
+    ['a size with a sign', chunked('+2\r\nok\r\n0\r\n\r\n'), CUT],
+    ['2^64 + 2', chunked('10000000000000002\r\nok\r\n0\r\n\r\n'), CUT],
+    ['an LF ends the size', chunked('2\nok\r\n0\r\n\r\n'), CUT],
+    ['an LF ends the octets', chunked('2\r\nok\n0\r\n\r\n'), CUT],
+    ['an LF ends the answer', chunked('2\r\nok\r\n0\r\n\n'), CUT, { end: true }],
+    ['more octets than the size', chunked(`2\r\nokHTTP/1.1 200 OK\r\n\r\npoison`), CUT],
+    ['the end before the last chunk', chunked('2\r\nok\r\n'), CUT, { end: true }],
+    ['the end in a chunk', chunked('a\r\nok'), CUT, { end: true }],
+    ['framing in the trailer section', chunked('2\r\nok\r\n0\r\nContent-Length: 40\r\nTransfer-Encoding: chunked\r\nSet-Cookie: poison\r\n\r\n'), OK],
+    ['an LF in the trailer section', chunked('2\r\nok\r\n0\r\nX: y\nZ: a\r\n\r\n'), CUT],
+  ],
+  'no content': [
+    ['HEAD, with octets', sized(' 2') + POISON, [200, ''], { method: 'HEAD' }],
+    ['HEAD, chunked, with octets', coded(' chunked'), [200, ''], { method: 'HEAD' }],
+    ['HEAD, without a length', head('X: y'), [200, ''], { method: 'HEAD' }],
+    ['204, with octets', `HTTP/1.1 204 No Content\r\n\r\n${POISON}`, [204, '']],
+    ['204, Content-Length: 0', 'HTTP/1.1 204 No Content\r\nContent-Length: 0\r\n\r\n', [204, '']],
+    ['204, a length', `HTTP/1.1 204 No Content\r\nContent-Length: ${POISON.length}\r\n\r\n${POISON}`, BAD],
+    ['204, chunked', `HTTP/1.1 204 No Content\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n`, BAD],
+    ['304, with octets', `HTTP/1.1 304 Not Modified\r\nContent-Length: ${POISON.length}\r\n\r\n${POISON}`, [304, '']],
+    ['304, chunked', 'HTTP/1.1 304 Not Modified\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n', [304, '']],
+  ],
+  informational: [
+    ['one', `HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n${sized(' 2')}`, OK],
+    ['Content-Length: 0', `HTTP/1.1 103 Early Hints\r\nContent-Length: 0\r\n\r\n${sized(' 2')}`, OK],
+    ['a length', `HTTP/1.1 103 Early Hints\r\nContent-Length: ${POISON.length}\r\n\r\n${POISON}`, BAD],
+    ['chunked', `HTTP/1.1 103 Early Hints\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n${sized(' 2')}`, BAD],
+    ['a flood', 'HTTP/1.1 102 Processing\r\n\r\n'.repeat(2000) + POISON, BAD],
+    ['100 that nobody asked for', `HTTP/1.1 100 Continue\r\n\r\n${sized(' 2')}`, OK],
+    ['101 that nobody asked for', `HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n${POISON}`, BAD],
+    ['101 without Upgrade', `HTTP/1.1 101 Switching Protocols\r\n\r\n${POISON}`, BAD],
+    ['and nothing more', 'HTTP/1.1 103 Early Hints\r\n\r\n', BAD, { end: true }],
+  ],
+  'status line': [
+    ['no reason', line('HTTP/1.1 200'), OK],
+    ['HTTP/1.0', line('HTTP/1.0 200 OK'), OK],
+    ['a reason with high octets', line('HTTP/1.1 200 \xe9\xff'), OK],
+    ['a reason that is an answer', line('HTTP/1.1 200 HTTP/1.1 200 poison'), OK],
+    ['no space before the reason', line('HTTP/1.1 200OK'), BAD],
+    ['two spaces', line('HTTP/1.1  200 OK'), BAD],
+    ['two digits', line('HTTP/1.1 20 OK'), BAD],
+    ['four digits', line('HTTP/1.1 2000 OK'), BAD],
+    ['a sign', line('HTTP/1.1 +20 OK'), BAD],
+    ['099', line('HTTP/1.1 099 OK'), BAD],
+    ['HTTP/2', line('HTTP/2 200 OK'), BAD],
+    ['HTTP/1.2', line('HTTP/1.2 200 OK'), BAD],
+    ['lower case', line('http/1.1 200 OK'), BAD],
+    ['another protocol', line('ICY 200 OK'), BAD],
+    ['none', 'ok', BAD, { end: true }],
+    ['an empty line before', `\r\n${sized(' 2')}`, BAD],
+    ['a space before', ` ${sized(' 2')}`, BAD],
+    ['a CR in the reason', line('HTTP/1.1 200 O\rK'), BAD],
+    ['a NUL in the reason', line('HTTP/1.1 200 O\0K'), BAD],
+    ['an LF for the end', line('HTTP/1.1 200 OK\nX: y'), BAD],
+    ['LF for all ends', 'HTTP/1.1 200 OK\nContent-Length: 2\n\nok', BAD],
+  ],
+  fields: [
+    ['an LF in a value', field('X: y\nSet-Cookie: poison'), BAD],
+    ['a CR in a value', field('X: y\rSet-Cookie: poison'), BAD],
+    ['a NUL in a value', field('X: y\0'), BAD],
+    ['a DEL in a value', field('X: y\x7f'), BAD],
+    ['folded', field('X: y\r\n Set-Cookie: poison'), BAD],
+    ['a space before the colon', field('X : y'), BAD],
+    ['a space in the name', field('X Y: z'), BAD],
+    ['no name', field(': y'), BAD],
+    ['no colon', field('X'), BAD],
+    ['a NUL in the name', field('X\0: y'), BAD],
+    ['a request line', field('GET / HTTP/1.1'), BAD],
+    ['what is for one hop', field('Connection: X-One, keep-alive\r\nKeep-Alive: timeout=5\r\nX-One: poison\r\nProxy-Connection: x\r\nUpgrade: h2c'), OK],
+    ['too many', field('X: y\r\n'.repeat(400) + 'X: y'), BAD],
+    ['too long', field(`X: ${'y'.repeat(70000)}`), BAD],
+  ],
+};
+
+// ---- what h2c workers answer: frames by stream, verdict ----
+
+const fields = (more, status = '200') => [[':status', status], ...more];
+const whole = (more, content = 'ok') => (id) => [h2.head(id, fields(more)), h2.data(id, content, true)];
+const bare = (status, more = []) => (id) => [h2.head(id, fields(more, status), true)];
+const before = (more, status) => (id) => [h2.head(id, fields(more, status)), ...whole([])(id)];
+const trailers = (more) => (id) => [h2.head(id, fields([])), h2.data(id, 'ok'), h2.head(id, more, true)];
+
+const H2 = {
+  length: [
+    ['right', whole([['content-length', '2']]), OK],
+    ['twice the same', whole([['content-length', '2'], ['content-length', '2']]), OK],
+    ['a list of the same, zeros before', whole([['content-length', '02, 2']]), OK],
+    ['twice, differing', whole([['content-length', '2'], ['content-length', '3']]), BAD],
+    ['a list, differing', whole([['content-length', '2, 3']]), BAD],
+    ['a plus sign', whole([['content-length', '+2']]), BAD],
+    ['empty', whole([['content-length', '']]), BAD],
+    ['more', whole([['content-length', '40']]), CUT],
+    ['less', whole([['content-length', '1']]), CUT],
+    // To an HTTP/1.1 client the answer was over with its head.
+    ['zero, with content', whole([['content-length', '0']], 'poison'), { by1: [200, ''], by2: CUT }],
+    ['content behind its length', (id) => [h2.head(id, fields([['content-length', '2']])), h2.data(id, 'ok'), h2.data(id, 'poison', true)],
+      { by1: OK, by2: CUT }],
+    ['more, and nothing comes', bare('200', [['content-length', '2']]), BAD],
+    ['content behind the end', (id) => [...whole([])(id), h2.data(id, 'poison', true)], OK],
+    ['a second answer', (id) => [...whole([])(id), ...whole([], 'poison')(id)], OK],
+    ['content before the head', (id) => [h2.data(id, 'poison'), ...whole([])(id)], BAD],
+    ['an answer in content', whole([], POISON.replace('poison', 'strong')), [200, POISON.replace('poison', 'strong')]],
+  ],
+  'no content': [
+    ['HEAD', bare('200', [['content-length', '2']]), [200, ''], { method: 'HEAD' }],
+    ['HEAD, with content', whole([], 'poison'), [200, ''], { method: 'HEAD' }],
+    ['204, a length', bare('204', [['content-length', '2']]), [204, '']],
+    ['204, with content', (id) => [h2.head(id, fields([], '204')), h2.data(id, 'poison', true)], [204, '']],
+    ['304, a length', bare('304', [['content-length', '2']]), [304, '']],
+    ['304, with content', (id) => [h2.head(id, fields([], '304')), h2.data(id, 'poison', true)], [304, '']],
+  ],
+  informational: [
+    ['one', before([['link', '</x>']], '103'), OK],
+    ['a length', before([['content-length', '6']], '103'), OK],
+    ['101', before([], '101'), BAD],
+    ['that ends the stream', bare('103'), BAD],
+    ['a flood', (id) => [...Array.from({ length: 100 }, () => h2.head(id, fields([], '102'))), ...whole([], 'poison')(id)], BAD],
+    ['100 that nobody asked for', before([], '100'), OK],
+  ],
+  'pseudo-header fields': [
+    ['no :status', (id) => [h2.head(id, [['x', 'y']], true)], BAD],
+    [':status twice', (id) => [h2.head(id, [[':status', '200'], [':status', '200']], true)], BAD],
+    [':status behind a field', (id) => [h2.head(id, [['x', 'y'], [':status', '200']], true)], BAD],
+    [':status of two digits', bare('20'), BAD],
+    [':status of four digits', bare('2000'), BAD],
+    [':status 099', bare('099'), BAD],
+    [':status with a sign', bare('+20'), BAD],
+    [':status with a reason', bare('200 OK'), BAD],
+    [':status with CRLF', bare('200\r\nX: y'), BAD],
+    [':status empty', bare(''), BAD],
+    ['of a request', whole([[':path', '/']]), BAD],
+    ['unknown', whole([[':x', 'y']]), BAD],
+  ],
+  fields: [
+    ['CRLF in a value', whole([['x', 'y\r\nSet-Cookie: poison']]), BAD],
+    ['an answer in a value', whole([['x', `y\r\n\r\n${POISON}`]]), BAD],
+    ['an LF in a value', whole([['location', '/\nSet-Cookie: poison']]), BAD],
+    ['a CR in a value', whole([['location', '/\rSet-Cookie: poison']]), BAD],
+    ['a NUL in a value', whole([['x', 'y\0']]), BAD],
+    ['a DEL in a value', whole([['x', 'y\x7f']]), BAD],
+    ['a space before a value', whole([['x', ' y']]), BAD],
+    ['a space behind a value', whole([['x', 'y ']]), BAD],
+    ['CRLF in a name', whole([['x\r\nset-cookie', 'poison']]), BAD],
+    ['a colon in a name', whole([['x: y', 'z']]), BAD],
+    ['a space in a name', whole([['content-length ', '40']]), BAD],
+    ['capitals', whole([['X', 'y']]), BAD],
+    ['an empty name', whole([['', 'y']]), BAD],
+    ['connection', whole([['connection', 'close']]), BAD],
+    ['transfer-encoding', whole([['transfer-encoding', 'chunked']]), BAD],
+    ['upgrade', whole([['upgrade', 'h2c']]), BAD],
+    ['keep-alive', whole([['keep-alive', 'timeout=5']]), BAD],
+  ],
+  trailers: [
+    ['of its own', trailers([['x-sum', '1']]), OK],
+    ['framing', trailers([['content-length', '40'], ['set-cookie', 'poison']]), OK],
+    ['a pseudo-header field', trailers([[':status', '500']]), CUT],
+    ['CRLF in a value', trailers([['x', `y\r\n\r\n${POISON}`]]), CUT],
+    ['transfer-encoding', trailers([['transfer-encoding', 'chunked']]), CUT],
+  ],
+};
+
+// ---- the workers ----
+
+const deeds = []; // by number: what a trick answers
+const faults = []; // of requests that the HTTP/1.1 worker got
+const sockets = new Set();
+const last = {}; // app -> the connection that answered last
+const answerTo = (method, target) => `${method} ${target}`;
+const deedOf = (target) => deeds[/^\/deed-(\d+)/.exec(target)?.[1]];
+
+function say(socket, [octets, { end } = {}]) {
+  socket.write(octets, 'latin1');
+  if (end) socket.end();
+}
+
+function h1Worker() {
+  const server = net.createServer((socket) => {
+    let rest = '';
+    sockets.add(socket);
+    socket.on('error', () => {}).on('close', () => sockets.delete(socket));
+    socket.setEncoding('latin1').on('data', (part) => {
+      const judged = judgeRequests(rest + part);
+      rest = judged.rest;
+      last.h1 = socket;
+      if (judged.fault) faults.push(judged.fault);
+      // An answer to a request of which only the head has come.
+      const early = rest.startsWith('POST /early') && rest.includes('\r\n\r\n') && !socket.early;
+      if (early) socket.write(sized(' 2'));
+      socket.early ||= early;
+      for (const { method, target } of judged.messages) {
+        const deed = deedOf(target), text = answerTo(method, target);
+        say(socket, deed ?? [`${head(`Content-Length: ${text.length}`)}${text}`]);
+      }
+    });
+  });
+  return new Promise((resolve) => server.listen(0, '127.0.0.1', () => resolve(server)));
+}
+
+function h2Worker() {
+  return h2.h2cServer((send, f, socket) => {
+    socket.hpack ??= new Hpack();
+    sockets.add(socket);
+    if (f.type !== TYPE.HEADERS) return;
+    last.h2 = socket;
+    const get = Object.fromEntries(socket.hpack.read(f.payload));
+    const deed = deedOf(get[':path']);
+    send(...(deed ?? [whole([], answerTo(get[':method'], get[':path']))])[0](f.id));
+  });
+}
+
+// ---- the clients ----
+
+let p, count = 0;
+const servers = [];
+
+/** Octets to the plain port, and all that comes back until the end. */
+function exchange1(octets) {
+  return new Promise((resolve, reject) => {
+    const socket = net.connect(p.ports.http, '127.0.0.1', () => socket.write(octets, 'latin1'));
+    const timer = setTimeout(() => reject(new Error(`no end: ${JSON.stringify(got)}`)), 8000);
+    let got = '';
+    socket.setEncoding('latin1').on('data', (part) => (got += part)).on('error', () => {});
+    socket.on('close', () => {
+      clearTimeout(timer);
+      resolve(got);
+    });
+  });
+}
+
+const request = (app, target, { method = 'GET', close = false } = {}) => (
+  `${method} ${target} HTTP/1.1\r\nHost: ${app}.localhost\r\n${close ? 'Connection: close\r\n' : ''}\r\n`);
+
+async function innocent(app) {
+  const target = `/innocent-${count++}`;
+  const { messages: [answer], fault } = judgeAnswers(await exchange1(request(app, target, { close: true })));
+  same([fault, answer?.status, answer?.body], [null, 200, answerTo('GET', target)], 'the innocent on another connection');
+}
+
+const accepts = (wanted, got) => (Array.isArray(wanted) ? isDeepStrictEqual(got, wanted) : wanted === (got === CUT ? CUT : got[0]));
+
+/** What came of the trick: [status, content] or CUT. */
+async function by1(app, target, { method = 'GET' } = {}) {
+  const after = `/innocent-${count++}`;
+  const text = await exchange1(request(app, target, { method }) + request(app, after, { close: true }));
+  assert.ok(!text.includes('poison'), text);
+  const { messages: [first, ...others], rest, fault } = judgeAnswers(text, { methods: [method] });
+  same(fault, null, `the judge of ${JSON.stringify(text)}`);
+  if (!first) {
+    assert.match(rest, /^(HTTP\/1\.1 103[^]*)?HTTP\/1\.1 200 /, 'a break that can be seen');
+    return CUT;
+  }
+  same(rest, '', 'whole answers');
+  if (first.close) same(others, [], 'answers behind it');
+  else same(others.map(({ status, body }) => [status, body]), [[200, answerTo('GET', after)]], 'the innocent behind it');
+  return [first.status, first.body];
+}
+
+async function by2(app, target, { method = 'GET' } = {}) {
+  const after = `/innocent-${count++}`, answers = {};
+  const c = await h2.h2Client(p.ports.http), hpack = new Hpack();
+  const ask = (id, path, verb) => h2.head(id, h2.request(`${app}.localhost`, path, { ':method': verb }), true);
+  const ended = (id) => (f) => f.type === TYPE.GOAWAY || (f.id === id && (f.type === TYPE.RST || (f.type < 2 && f.flags & END_STREAM)));
+  c.send(ask(1, target, method));
+  assert.ok(await c.until(ended(1)), 'an answer');
+  c.send(ask(3, after, 'GET'));
+  assert.ok(await c.until(ended(3)), 'an answer to the innocent');
+  for (const f of c.frames) {
+    const a = (answers[f.id] ??= { sections: [], content: '', reset: null });
+    if (f.type === TYPE.HEADERS) a.sections.push(hpack.read(f.payload));
+    if (f.type === TYPE.DATA) a.content += f.payload.toString('latin1');
+    if (f.type === TYPE.RST) a.reset = f.payload.readUInt32BE(0);
+  }
+  c.socket.destroy();
+  assert.ok(!JSON.stringify(answers).includes('poison'), 'poison');
+  const statusOf = (section) => Number(section?.find(([name]) => name === ':status')?.[1]);
+  same([statusOf(answers[3]?.sections[0]), answers[3]?.content], [200, answerTo('GET', after)], 'the innocent behind it');
+  const trick = answers[1], at = trick.sections.findIndex((section) => statusOf(section) >= 200);
+  for (const section of trick.sections.slice(0, Math.max(at, 0))) same(faultOfAnswer({ fields: section, content: '' }), null, 'the judge of 1xx');
+  if (trick.reset !== null) return CUT;
+  const one = { fields: trick.sections[at], content: trick.content, trailers: trick.sections[at + 1] ?? [], noContent: method === 'HEAD' };
+  same(faultOfAnswer(one), null, 'the judge');
+  return [statusOf(one.fields), one.content];
+}
+
+async function attempt(app, by, [, octets, wanted, how = {}]) {
+  const number = deeds.push([octets, how]) - 1;
+  const got = await by(app, `/deed-${number}`, how);
+  const one = wanted[by.name] ?? wanted;
+  assert.ok(accepts(one, got), `${JSON.stringify(got)}, not ${JSON.stringify(one)}`);
+  await innocent(app);
+}
+
+check('starts', async () => {
+  servers.push(await h1Worker(), await h2Worker());
+  const upstream = (app, server, more) => ({ upstreams: [`tcp://127.0.0.1:${server.address().port}`], hosts: [`${app}.localhost`], ...more });
+  p = await Portico.start({
+    apps: { h1: upstream('h1', servers[0]), h2: upstream('h2', servers[1], { http20ProxyFlag: 1 }) }, loops: 1,
+  }, { ready: false });
+  for (const app of ['h1', 'h2']) await until(`${app} is ready`, () => innocent(app).then(() => true));
+});
+
+for (const [app, groups] of [['h1', H1], ['h2', H2]]) {
+  for (const [group, tricks] of Object.entries(groups)) {
+    check(`worker ${app}, ${group}: ${tricks.length} tricks, to clients of both versions`, async () => {
+      const failed = [];
+      for (const trick of tricks) {
+        for (const [version, by] of [['HTTP/1.1', by1], ['HTTP/2', by2]]) {
+          await attempt(app, by, trick).catch((error) => failed.push(`${trick[0]} (${version}): ${error.message}`));
+        }
+      }
+      assert.equal(failed.length, 0, `${failed.length} failed:\n${failed.join('\n')}`);
+    }, 60);
+  }
+}
+
+check('an answer that nobody asked for, on a connection at rest: it ends, and nobody gets it', async () => {
+  const unasked = {
+    h1: [POISON, 'HTTP/1.1 103 Early Hints\r\n\r\n', 'H', '\r\n', '\0'],
+    h2: [whole([], 'poison')(1001), [h2.data(1001, 'poison', true)], [h2.head(2, fields([]), true)]].map((frames) => Buffer.concat(frames)),
+  };
+  for (const app of ['h1', 'h2']) {
+    for (const octets of unasked[app]) {
+      await innocent(app);
+      const socket = last[app], closed = new Promise((resolve) => socket.once('close', resolve));
+      socket.write(octets, 'latin1');
+      await closed;
+      await innocent(app);
+      assert.notEqual(last[app], socket);
+    }
+  }
+});
+
+check('an answer before the content has come: the rest of it is nobody\'s request', async () => {
+  const rest = `${'x'.repeat(90)}`;
+  const c = net.connect(p.ports.http, '127.0.0.1');
+  let got = '';
+  c.setEncoding('latin1').on('data', (part) => (got += part)).on('error', () => {});
+  const closed = new Promise((resolve) => c.once('close', resolve));
+  c.write('POST /early HTTP/1.1\r\nHost: h1.localhost\r\nContent-Length: 100\r\n\r\n0123456789');
+  await until('the early answer is there', () => got.endsWith('ok'));
+  await innocent('h1');
+  c.write(rest + request('h1', '/behind'));
+  await closed;
+  const { messages, fault } = judgeAnswers(got);
+  same([fault, messages.map(({ status, body }) => [status, body])], [null, [[200, 'ok']]], 'one answer');
+  await innocent('h1');
+});
+
+check('the worker got nothing odd, and it ends clean', async () => {
+  for (const server of servers) server.close();
+  for (const socket of sockets) socket.destroy();
+  await p.stop();
+  assert.deepEqual(faults, []);
+});

@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: Apache-2.0
+// What HTTP/2 can say and HTTP/1.1 cannot, or not in the same way: each trick is the request on
+// stream 1, as frames.  Verdicts, beside those of tricks-h1.mjs:
+//
+//   RESET   the stream is reset (PROTOCOL_ERROR), no worker has a whole request, the connection goes on
+import { data, head } from './workers/frames.mjs';
+
+const RESET = { reset: 1 };
+const OWN = (own) => ({ own });
+const PASSES = (more = {}) => ({ passes: true, content: '', ...more });
+
+/** The request's fields with some of them changed; null takes one away. */
+function changed(t, changes) {
+  const fields = Object.entries({ ':method': 'GET', ':scheme': t.scheme, ':authority': t.authority, ':path': t.target, ...changes });
+  return fields.filter(([, value]) => value !== null);
+}
+
+/** Without content: pseudo-header fields changed, more fields behind them. */
+const get = (changes = {}, more = []) => (t) => [head(1, [...changed(t, changes), ...more(t)], true)];
+const say = (changes, more = []) => get(changes, (t) => more.map(([name, value]) => [name, value.replaceAll('@H', t.authority)]));
+const field = (name, value) => say({}, [[name, value]]);
+/** With content; the last piece ends the stream. */
+const post = (more, ...pieces) => (t) => [
+  head(1, [...changed(t, { ':method': 'POST' }), ...more]),
+  ...pieces.map((piece, i) => data(1, piece, i === pieces.length - 1)),
+];
+const FIVE = { content: '12345' };
+
+export const TRICKS = {
+  'pseudo-header fields': [
+    ['plain', say({}), PASSES()],
+    ['in another order', (t) => [head(1, [[':path', t.target], [':authority', t.authority], [':scheme', t.scheme], [':method', 'GET']], true)], PASSES()],
+    ['behind a regular one', (t) => [head(1, [[':method', 'GET'], [':scheme', t.scheme], ['x', 'y'], [':path', t.target], [':authority', t.authority]], true)], RESET],
+    ['twice: :method', say({}, [[':method', 'POST']]), RESET],
+    ['twice: :path', (t) => [head(1, [...changed(t, {}), [':path', '/other']], true)], RESET],
+    ['twice: :authority', (t) => [head(1, [...changed(t, {}), [':authority', 'other.example']], true)], RESET],
+    ['twice: :scheme', (t) => [head(1, [...changed(t, {}), [':scheme', 'https']], true)], RESET],
+    ['unknown', say({ ':version': 'HTTP/1.1' }), RESET],
+    ['of a response', say({ ':status': '200' }), RESET],
+    ['capitals', say({ ':Path': '/other' }), RESET],
+    ['a colon alone', say({ ':': 'x' }), RESET],
+    [':protocol without CONNECT', say({ ':protocol': 'websocket' }), RESET],
+    ['no :method', say({ ':method': null }), RESET],
+    ['no :scheme', say({ ':scheme': null }), RESET],
+    ['no :path', say({ ':path': null }), RESET],
+    ['empty :method', say({ ':method': '' }), RESET],
+    ['empty :scheme', say({ ':scheme': '' }), RESET],
+    ['empty :path', say({ ':path': '' }), RESET],
+    ['empty :authority', say({ ':authority': '' }), RESET],
+  ],
+  ':method, :scheme, :path': [
+    ['a method with a space', say({ ':method': 'GET /x HTTP/1.1' }), RESET],
+    ['a method with CRLF', say({ ':method': 'GET / HTTP/1.1\r\nX: y\r\n\r\nGET' }), RESET],
+    ['a method with a NUL', say({ ':method': 'GET\0' }), RESET],
+    ['a method with a tab', say({ ':method': 'GET\t' }), RESET],
+    ['a method in lower case', say({ ':method': 'get' }), PASSES({ method: 'get' })],
+    ['another scheme', say({ ':scheme': 'ftp' }), PASSES()],
+    ['a scheme that is a request line', say({ ':scheme': 'http://other/x HTTP/1.1\r\nHost: y\r\n\r\n' }), RESET],
+    ['a scheme with a space', say({ ':scheme': 'http ' }), RESET],
+    ['a scheme with slashes', say({ ':scheme': 'http://other.example/?' }), RESET],
+    ['a path without a slash', (t) => say({ ':path': t.target.slice(1) })(t), RESET],
+    ['a path that is absolute', (t) => say({ ':path': `http://other.example${t.target}` })(t), RESET],
+    ['a path that is an asterisk', say({ ':path': '*' }), RESET],
+    ['an asterisk of OPTIONS', (t) => say({ ':path': '*', ':method': 'OPTIONS' }, [['x', t.target]])(t), PASSES({ target: '*' })],
+    ['a path with a space', (t) => say({ ':path': `${t.target} x` })(t), RESET],
+    ['a path that ends with a version', (t) => say({ ':path': `${t.target} HTTP/1.1` })(t), RESET],
+    ['a path with CRLF', (t) => say({ ':path': `${t.target} HTTP/1.1\r\nX: y\r\n\r\nGET /` })(t), RESET],
+    ['a path with a bare LF', (t) => say({ ':path': `${t.target}\nx` })(t), RESET],
+    ['a path with a bare CR', (t) => say({ ':path': `${t.target}\rx` })(t), RESET],
+    ['a path with a tab', (t) => say({ ':path': `${t.target}\tx` })(t), RESET],
+    ['a path with a NUL', (t) => say({ ':path': `${t.target}\0` })(t), RESET],
+    ['a path with a DEL', (t) => say({ ':path': `${t.target}\x7f` })(t), RESET],
+    ['a path with a fragment', (t) => say({ ':path': `${t.target}#x` })(t), RESET],
+    ['a path with a high octet', (t) => say({ ':path': `${t.target}\xe9` })(t), PASSES({ target: '@T\xe9' })],
+    ['a path with two slashes', (t) => say({ ':path': `/${t.target}` })(t), PASSES({ target: '/@T' })],
+    ['CONNECT', (t) => [head(1, [[':method', 'CONNECT'], [':authority', t.authority], ['x', t.target]], true)], OWN(501)],
+    ['CONNECT with a path', say({ ':method': 'CONNECT' }), RESET],
+  ],
+  ':authority and host': [
+    ['host alone', say({ ':authority': null }, [['host', '@H']]), PASSES()],
+    ['both the same', field('host', '@H'), PASSES()],
+    ['both, differing', field('host', 'other.example'), RESET],
+    ['neither', say({ ':authority': null }), OWN([404, 421])],
+    ['host twice', say({}, [['host', '@H'], ['host', '@H']]), RESET],
+    ['user information', (t) => say({ ':authority': `user@${t.authority}` })(t), RESET],
+    ['a path', (t) => say({ ':authority': `${t.authority}/x` })(t), RESET],
+    ['a space', (t) => say({ ':authority': `${t.authority} x` })(t), RESET],
+    ['a list', (t) => say({ ':authority': `${t.authority}, other` })(t), RESET],
+    ['CRLF', (t) => say({ ':authority': `${t.authority}\r\nX: y` })(t), RESET],
+    ['a NUL', (t) => say({ ':authority': `${t.name}\0` })(t), RESET],
+    ['a port of letters', (t) => say({ ':authority': `${t.name}:x` })(t), RESET],
+    ['an unknown one', say({ ':authority': 'other.example' }), OWN([404, 421])],
+    ['the root\'s dot', (t) => say({ ':authority': `${t.name}.` })(t), PASSES({ authority: '@N.' })],
+  ],
+  'field names and values': [
+    ['a name in capitals', field('X-Name', 'y'), RESET],
+    ['one capital letter', field('x-namE', 'y'), RESET],
+    ['an empty name', field('', 'y'), RESET],
+    ['a name with a space', field('x y', 'z'), RESET],
+    ['a name with a space behind', field('content-length ', '5'), RESET],
+    ['a name with a colon behind', field('x:', 'y'), RESET],
+    ['a name with a colon inside', field('x: y\r\ntransfer-encoding', 'chunked'), RESET],
+    ['a name that is a whole field', field('transfer-encoding: chunked', 'x'), RESET],
+    ['a name with CRLF', field('x\r\ntransfer-encoding', 'chunked'), RESET],
+    ['a name with an LF', field('x\ny', 'z'), RESET],
+    ['a name with a NUL', field('x\0', 'y'), RESET],
+    ['a name with a tab', field('x\t', 'y'), RESET],
+    ['a name with a high octet', field('x\xe9', 'y'), RESET],
+    ['a value with CRLF', field('x', 'y\r\ntransfer-encoding: chunked'), RESET],
+    ['a value with CRLF and a request', field('x', 'y\r\n\r\nGET /x HTTP/1.1\r\nHost: other\r\n\r\n'), RESET],
+    ['a value with an LF', field('x', 'y\ntransfer-encoding: chunked'), RESET],
+    ['a value with a CR', field('x', 'y\rtransfer-encoding: chunked'), RESET],
+    ['a value with a NUL', field('x', 'y\0z'), RESET],
+    ['a value with a vertical tab', field('x', 'y\x0bz'), RESET],
+    ['a value with a DEL', field('x', 'y\x7f'), RESET],
+    ['a value with a space before', field('x', ' y'), RESET],
+    ['a value with a space behind', field('x', 'y '), RESET],
+    ['a value with a tab before', field('x', '\ty'), RESET],
+    ['an empty value', field('x-empty', ''), PASSES({ having: [['x-empty', '']] })],
+    ['a tab inside, high octets', field('x', 'a\tb\xe9\xff'), PASSES({ having: [['x', 'a\tb\xe9\xff']] })],
+    ['an odd name', field('!#$%&\'*+-.^_`|~09az', 'y'), PASSES({ having: [['!#$%&\'*+-.^_`|~09az', 'y']] })],
+    ['crumbs of a cookie', say({}, [['cookie', 'a=b'], ['cookie', 'c=d']]), PASSES({ having: [['cookie', 'a=b; c=d']] })],
+    ['a cookie with CRLF', say({}, [['cookie', 'a=b'], ['cookie', 'c\r\nx: d']]), RESET],
+  ],
+  'for one hop': [
+    ['connection', field('connection', 'close'), RESET],
+    ['connection, empty', field('connection', ''), RESET],
+    ['connection lists content-length', say({}, [['connection', 'content-length'], ['content-length', '0']]), RESET],
+    ['keep-alive', field('keep-alive', 'timeout=5'), RESET],
+    ['proxy-connection', field('proxy-connection', 'keep-alive'), RESET],
+    ['transfer-encoding', field('transfer-encoding', 'chunked'), RESET],
+    ['transfer-encoding: identity', field('transfer-encoding', 'identity'), RESET],
+    ['transfer-encoding with content', post([['transfer-encoding', 'chunked']], '5\r\n12345\r\n0\r\n\r\n'), RESET],
+    ['transfer_encoding', post([['transfer_encoding', 'chunked']], '12345'), PASSES({ ...FIVE, without: ['transfer_encoding'] })],
+    ['upgrade', field('upgrade', 'h2c'), RESET],
+    ['http2-settings', field('http2-settings', 'AAMAAABkAAQAAP__'), RESET],
+    ['te: trailers', field('te', 'trailers'), PASSES()],
+    ['te: trailers in capitals', field('te', 'Trailers'), PASSES()],
+    ['te: gzip', field('te', 'gzip'), RESET],
+    ['te: a list', field('te', 'trailers, gzip'), RESET],
+    ['te twice', say({}, [['te', 'trailers'], ['te', 'chunked']]), RESET],
+    ['trailer', field('trailer', 'content-length'), PASSES({ without: ['trailer of h1'] })],
+  ],
+  'content-length': [
+    ['right', post([['content-length', '5']], '12345'), PASSES(FIVE)],
+    ['right, in pieces', post([['content-length', '5']], '12', '', '345'), PASSES(FIVE)],
+    ['none', post([], '12', '345'), PASSES(FIVE)],
+    ['none, and an empty end', post([], '12345', ''), PASSES(FIVE)],
+    ['zero, no content', field('content-length', '0'), PASSES()],
+    ['twice the same', post([['content-length', '5'], ['content-length', '5']], '12345'), PASSES(FIVE)],
+    ['a list of the same', post([['content-length', '5, 5']], '12345'), PASSES(FIVE)],
+    ['leading zeros', post([['content-length', '0005']], '12345'), PASSES(FIVE)],
+    ['less', post([['content-length', '4']], '12345'), RESET],
+    ['less, in pieces', post([['content-length', '4']], '1234', '5'), RESET],
+    ['zero, with content', post([['content-length', '0']], 'GET /x HTTP/1.1\r\nHost: x\r\n\r\n'), RESET],
+    ['more', post([['content-length', '6']], '12345'), RESET],
+    ['more, and an empty end', post([['content-length', '6']], '12345', ''), RESET],
+    ['more, and END_STREAM with the head', field('content-length', '5'), RESET],
+    ['twice, differing', post([['content-length', '5'], ['content-length', '6']], '12345'), RESET],
+    ['a list, differing', post([['content-length', '5, 6']], '12345'), RESET],
+    ['a plus sign', post([['content-length', '+5']], '12345'), RESET],
+    ['a minus sign', post([['content-length', '-5']], '12345'), RESET],
+    ['hexadecimal', post([['content-length', '0x5']], '12345'), RESET],
+    ['a word', post([['content-length', 'five']], '12345'), RESET],
+    ['empty', post([['content-length', '']], '12345'), RESET],
+    ['2^64 + 5', post([['content-length', '18446744073709551621']], '12345'), RESET],
+    ['content_length', post([['content_length', '50']], '12345'), PASSES({ ...FIVE, without: ['content_length'] })],
+    ['content that is a request', post([], 'GET /x HTTP/1.1\r\nHost: x\r\n\r\n'), PASSES({ content: 'GET /x HTTP/1.1\r\nHost: x\r\n\r\n' })],
+    ['content that is a last chunk', post([], '0\r\n\r\nGET /x HTTP/1.1\r\nHost: x\r\n\r\n'), PASSES({ content: '0\r\n\r\nGET /x HTTP/1.1\r\nHost: x\r\n\r\n' })],
+  ],
+  trailers: [
+    ['of the sender\'s own', (t) => [...post([], '12345', '')(t).slice(0, 2), head(1, { 'x-sum': '1' }, true)], PASSES({ ...FIVE, trailers: [['x-sum', '1']] })],
+    ['framing and routing', (t) => [...post([], '12345', '')(t).slice(0, 2), head(1, { 'content-length': '50', host: 'other', te: 'trailers', 'x-forwarded-for': '10.0.0.1', content_length: '50' }, true)], PASSES({ ...FIVE, trailers: [] })],
+    ['a pseudo-header field', (t) => [...post([], '12345', '')(t).slice(0, 2), head(1, { ':path': '/other' }, true)], RESET],
+    ['transfer-encoding', (t) => [...post([], '12345', '')(t).slice(0, 2), head(1, { 'transfer-encoding': 'chunked' }, true)], RESET],
+    ['CRLF in a value', (t) => [...post([], '12345', '')(t).slice(0, 2), head(1, { x: 'y\r\n\r\nGET /x HTTP/1.1' }, true)], RESET],
+    ['a name in capitals', (t) => [...post([], '12345', '')(t).slice(0, 2), head(1, { X: 'y' }, true)], RESET],
+    ['that do not end the stream', (t) => [...post([], '12345', '')(t).slice(0, 2), head(1, { x: 'y' })], RESET],
+    ['before the length is reached', (t) => [...post([['content-length', '6']], '12345', '')(t).slice(0, 2), head(1, { x: 'y' }, true)], RESET],
+    ['a second request on the stream', (t) => [...say({})(t), ...say({})(t)], { passes: true, content: '', either: true }],
+  ],
+};
