@@ -234,9 +234,12 @@ static enum strict_verdict check_target(struct reader *r)
         m->host = *host;
     m->path = m->target;
     if (slice_eq(m->method, SLICE("CONNECT"))) {
-        const char *colon = m->target.len ? memrchr(m->target.p, ':', m->target.len) : NULL;
-        if (!is_authority(m->target) || !colon || colon == m->target.p + m->target.len - 1 ||
-            memchr(colon, ']', (size_t)(m->target.p + m->target.len - colon)))
+        size_t digits = 0, zeros = 0, len = m->target.len;
+        while (digits < len && is_digit(m->target.p[len - 1 - digits]))
+            zeros += m->target.p[len - 1 - digits++] == '0';
+        /* The port is there, and valid: RFC 9110 9.3.6. */
+        if (!is_authority(m->target) || digits == len || m->target.p[len - 1 - digits] != ':' ||
+            digits == zeros)
             return bad(r, "authority-form");
         m->host = m->target;
         m->path = SLICE("");

@@ -114,7 +114,103 @@ def h1_differential():
         yield "response-" + name, bytes([asked << 1 | 1]) + octets(text)
 
 
-TARGETS = {f.__name__: f for f in (h1_differential,)}
+# ---- HTTP/2: programs for h2_play.c and h2_peer.c ----
+
+def b(text):
+    return bytes.fromhex(text)
+
+
+# In a server's programs: setup, the peer's SETTINGS, then operations; what the application does with
+# an event stands behind the operation that causes it.
+GET, POST = b("10 01 00 80"), b("10 00 00 40")
+END = b("11 01 00 00")
+H2_SERVER = {
+    "get": b("00 00") + GET + b("02"),
+    "get-content": b("00 00") + GET + b("f3"),
+    "get-content-window": b("00 01 34") + GET + b("f5 03") + b("85 00 f3 90 81 ff 16 00 ff 81 ff"),
+    "get-many": b("00 00") + (GET + b("02")) * 12,
+    "get-more-than-allowed": b("01 00") + (GET + b("00")) * 6,
+    "get-and-reset": b("10 00") + (GET + b("00") + b("12 00 08")) * 8,
+    "post": b("00 00") + POST + b("0a") + b("11 00 00 20 0a") + END + b("13"),
+    "post-length": b("00 00") + b("10 00 00 41 1c 0a 11 01 00 05 02"),
+    "post-length-short": b("00 00") + b("10 00 00 41 1c 0a 11 01 00 04 02"),
+    "post-padded": b("00 00") + POST + b("0a 11 09 00 10 07 02"),
+    "post-trailers": b("00 00") + POST + b("0a 11 00 00 20 0a 10 01 40 01 2f 02"),
+    "post-large": b("00 00") + POST + b("00") + b("11 40 00 40 0a") * 8 + END + b("02"),
+    "respond-early": b("00 00") + POST + b("02") + b("11 00 00 20") * 3,
+    "push": b("00 00") + GET + b("08 07") + b("84 00 02 90 81 ff"),
+    "push-many": b("00 00") + b("10 00 00 80 08 07") + b("84 00 08 07") * 6 + b("84 00 02"),
+    "push-disabled": b("00 01 12") + GET + b("08") + b("84 00 02"),
+    "push-held": b("00 01 13") + GET + b("08 05") + b("84 00 08 05 84 00 02 81 ff 81 ff"),
+    "early-hints": b("00 00") + GET + b("1c") + b("84 00 13"),
+    "trailers-out": b("00 00") + GET + b("f5") + b("84 00 43 84 00 c6 81 ff"),
+    "torn-block": b("00 00 10 41 00 85 2e 05 02"),
+    "priority": b("00 00") + GET + b("f4 17 00 05 75 3d 30 2c 69 81 ff"),
+    "connect": b("00 00 10 00 00 04 07 03 08 01 13 11 00 00 05 0a"),
+    "connect-plain": b("00 00 10 00 00 02 07 03 13 11 00 00 05 0a"),
+    "cookies": b("00 00 10 01 00 83 22 23 62 02"),
+    "bad-field": b("00 00 10 01 00 81 33"),
+    "bad-upper": b("00 00 10 01 00 81 36"),
+    "bad-connection": b("00 00 10 01 00 81 26"),
+    "bad-pseudo-twice": b("00 00 10 01 00 81 00"),
+    "bad-length": b("00 00 10 01 00 81 1f"),
+    "settings-ping": b("00 00 1a 14 00 13 02 14 34 10 01 00 80 02"),
+    "settings-many": b("10 00") + b("13 00") * 8,
+    "window-overflow": b("00 00") + GET + b("00 16 00 ff 16 00 ff"),
+    "window-zero": b("00 00") + GET + b("00 16 40 00"),
+    "goaway": b("00 00") + GET + b("00 15 00 00 84 00 02"),
+    "shutdown": b("00 00") + GET + b("00 83 01 14 01 84 00 02"),
+    "table-update": b("00 00 10 01 00 81 c3 3f e1 1f 02 10 01 00 81 c1 20 02"),
+    "table-index": b("00 00 10 01 00 81 6e 02 10 01 00 81 c1 be 02"),
+    "octet-by-octet": b("00 00 50 01 00 80 01 02"),
+    "slow-reader": b("00 00") + (b("00 01 00 80 f3") + b("81 00")) * 6,
+    "anything": b("00 00 19 ff 00 00 03 61 62 63 19 01 05 81 25 82 87 84"),
+    "raw": b("80 00 00 00 06 01 05 00 00 00 01 82 87 84 41 01 61 02"),
+    "http1": b("c0") + b"GET / HTTP/1.1\r\nHost: a\r\n\r\n",
+    "prior-knowledge-then-http1": b("80 00") + b"GET / HTTP/1.1\r\nHost: a\r\n\r\n",
+}
+# In a client's: 80 HOW sends a request, the peer answers.
+ASK = b("80 02")
+ANSWER, ANSWERED = b("10 00 20 80"), b("10 01 20 80")
+H2_CLIENT = {
+    "get": b("00 00") + ASK + ANSWERED + b("00"),
+    "content": b("00 00") + ASK + ANSWER + b("0a") + b("11 00 20 30 0a 11 01 20 00 00"),
+    "content-length": b("00 00") + ASK + b("10 00 20 81 1c 0a 11 01 20 05 0a"),
+    "content-too-long": b("00 00") + ASK + b("10 00 20 81 1c 0a 11 01 20 06 0a"),
+    "post": b("00 00") + b("80 01") + b("85 00 f5 81 ff") + ANSWERED + b("00"),
+    "post-window": b("00 01 04") + b("80 01") + b("85 00 f5 81 ff 16 20 05 81 ff") + ANSWERED,
+    "head": b("00 00 80 0a 10 01 20 81 1c 00"),
+    "early-hints": b("00 00") + ASK + b("10 00 20 40") + ANSWERED + b("00"),
+    "status-101": b("00 00") + ASK + b("10 00 20 01 13"),
+    "trailers": b("00 00") + ASK + ANSWER + b("0a 11 00 20 05 0a 10 01 20 01 2f 00"),
+    "promise": b("00 00") + ASK + b("18 00 20 00 80 00") + ANSWERED + b("00 10 01 40 80 00"),
+    "promise-refused": b("00 00") + ASK + b("18 00 20 00 80 87") + ANSWERED + b("00 10 01 40 80 00"),
+    "promise-post": b("00 00") + ASK + b("18 00 20 00 40"),
+    "promise-disabled": b("20 00") + ASK + b("18 00 20 00 80"),
+    "promise-many": b("01 00") + ASK + b("18 00 20 00 80 00") * 6,
+    "reset-no-error": b("00 00 80 01 85 00 f5 81 ff") + ANSWERED + b("00 12 20 00"),
+    "reset": b("00 00") + ASK + b("12 20 08"),
+    "refused": b("00 00") + ASK + b("12 20 07"),
+    "goaway": b("00 00") + ASK + ASK + b("15 20 00") + ANSWERED,
+    "goaway-unprocessed": b("00 00") + ASK + ASK + b("15 80 00"),
+    "max-streams": b("00 01 23") + ASK * 4 + ANSWERED + b("00") + ASK,
+    "connect-websocket": b("00 01 18 80 36") + ANSWER + b("00 11 00 20 05 0a"),
+    "connect": b("00 00 80 34") + ANSWER + b("00 11 00 20 05 0a"),
+    "table-size-zero": b("00 01 01") + ASK + ASK + ANSWERED,
+    "answer-unasked": b("00 00 10 01 81 80"),
+    "anything": b("00 00") + ASK + b("19 00 01 20 05 61 62 63 64 65"),
+}
+
+
+def h2_server():
+    yield from H2_SERVER.items()
+
+
+def h2_client():
+    yield from H2_CLIENT.items()
+
+
+TARGETS = {f.__name__: f for f in (h1_differential, h2_client, h2_server)}
 
 
 def main():
