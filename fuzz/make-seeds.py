@@ -114,6 +114,18 @@ def h1_differential():
         yield "response-" + name, bytes([asked << 1 | 1]) + octets(text)
 
 
+# setup, how it is answered or what is asked, sizes of pieces up to a zero: see h1_play.h
+def h1_server():
+    for number, (name, text) in enumerate(REQUESTS.items()):
+        yield name, bytes([number % 8, number * 41 % 256, 1 + number % 9, 0]) + octets(text)
+
+
+def h1_client():
+    hows = (0, 1, 2, 3, 0x10)
+    for number, (name, (asked, text)) in enumerate(RESPONSES.items()):
+        yield name, bytes([number % 8, hows[asked], 1 + number % 9, 0]) + octets(text)
+
+
 # ---- HTTP/2: programs for h2_play.c and h2_peer.c ----
 
 def b(text):
@@ -148,6 +160,7 @@ H2_SERVER = {
     "priority": b("00 00") + GET + b("f4 17 00 05 75 3d 30 2c 69 81 ff"),
     "connect": b("00 00 10 00 00 04 07 03 08 01 13 11 00 00 05 0a"),
     "connect-plain": b("00 00 10 00 00 02 07 03 13 11 00 00 05 0a"),
+    "connect-length": b("00 00 10 00 00 05 07 03 08 01 1c 13 11 01 00 03 0a"),
     "cookies": b("00 00 10 01 00 83 22 23 62 02"),
     "bad-field": b("00 00 10 01 00 81 33"),
     "bad-upper": b("00 00 10 01 00 81 36"),
@@ -196,6 +209,7 @@ H2_CLIENT = {
     "max-streams": b("00 01 23") + ASK * 4 + ANSWERED + b("00") + ASK,
     "connect-websocket": b("00 01 18 80 36") + ANSWER + b("00 11 00 20 05 0a"),
     "connect": b("00 00 80 34") + ANSWER + b("00 11 00 20 05 0a"),
+    "connect-length": b("00 00 80 34 10 01 20 81 1c 00"),
     "table-size-zero": b("00 01 01") + ASK + ASK + ANSWERED,
     "answer-unasked": b("00 00 10 01 81 80"),
     "anything": b("00 00") + ASK + b("19 00 01 20 05 61 62 63 64 65"),
@@ -210,7 +224,7 @@ def h2_client():
     yield from H2_CLIENT.items()
 
 
-TARGETS = {f.__name__: f for f in (h1_differential, h2_client, h2_server)}
+TARGETS = {f.__name__: f for f in (h1_client, h1_differential, h1_server, h2_client, h2_server)}
 
 
 def main():
