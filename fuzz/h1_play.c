@@ -176,10 +176,10 @@ static void on_done(void *user, bool reusable)
     ASSERT(p->dones < p->heads || p->role == H1_CLIENT);
     ASSERT(!reusable || !p->in_body);
     p->dones++;
-    p->is_over = !reusable;
+    /* A client asks once.  Octets beyond the response make it give the connection up, if they are
+     * there already: this depends on the cuts. */
+    p->is_over = !reusable || p->role == H1_CLIENT;
     p->in_body = false;
-    /* A client that got octets beyond the response gives the connection up, if it has them already:
-     * this alone depends on the cuts. */
     buf_printf(&p->events, "done%s\n", reusable || p->role == H1_CLIENT ? "" : " close");
 }
 

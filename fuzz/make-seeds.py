@@ -161,6 +161,7 @@ H2_SERVER = {
     "connect": b("00 00 10 00 00 04 07 03 08 01 13 11 00 00 05 0a"),
     "connect-plain": b("00 00 10 00 00 02 07 03 13 11 00 00 05 0a"),
     "connect-length": b("00 00 10 00 00 05 07 03 08 01 1c 13 11 01 00 03 0a"),
+    "abort": b("00 00") + GET + b("34 83 02"),
     "cookies": b("00 00 10 01 00 83 22 23 62 02"),
     "bad-field": b("00 00 10 01 00 81 33"),
     "bad-upper": b("00 00 10 01 00 81 36"),
@@ -210,6 +211,7 @@ H2_CLIENT = {
     "connect-websocket": b("00 01 18 80 36") + ANSWER + b("00 11 00 20 05 0a"),
     "connect": b("00 00 80 34") + ANSWER + b("00 11 00 20 05 0a"),
     "connect-length": b("00 00 80 34 10 01 20 81 1c 00"),
+    "abort": b("00 00") + ASK + b("83 02"),
     "table-size-zero": b("00 01 01") + ASK + ASK + ANSWERED,
     "answer-unasked": b("00 00 10 01 81 80"),
     "anything": b("00 00") + ASK + b("19 00 01 20 05 61 62 63 64 65"),
@@ -224,7 +226,43 @@ def h2_client():
     yield from H2_CLIENT.items()
 
 
-TARGETS = {f.__name__: f for f in (h1_client, h1_differential, h1_server, h2_client, h2_server)}
+# ---- HPACK: see fuzz_hpack.c ----
+
+HPACK = {
+    # RFC 7541 C.3 and C.4: three requests on one connection
+    "requests": b("00 14 828684410f7777772e6578616d706c652e636f6d 0e 828684be58086e6f2d6361636865"
+                  "1d 828785bf400a637573746f6d2d6b65790c637573746f6d2d76616c7565"),
+    "requests-huffman": b("00 11 828684418cf1e3c2e5f23a6ba0ab90f4ff 0c 828684be5886a8eb10649cbf"
+                          "18 828785bf408825a849e95ba97d7f8925a849e95bb8e8b4bf"),
+    "update": b("00 02 2082 01 3f"),
+    "update-late": b("00 02 8220"),
+    "update-too-large": b("00 04 3fe2ff03"),
+    "update-due": b("00 05 4001780179 81 01 01 be"),
+    "update-due-and-made": b("00 05 4001780179 82 01 20 82"),
+    "update-twice": b("00 05 203fe11f82"),
+    "integer-long": b("00 08 7fffffffffffff0f"),
+    "index-zero": b("00 01 80"),
+    "index-beyond": b("00 01 be"),
+    "string-short": b("00 04 00057878"),
+    "eos": b("00 08 00 01 78 84 ffffffff"),
+    "padding-long": b("00 05 00 01 78 81 ff"),
+    "padding-zero": b("00 05 00 01 78 81 18"),
+    "never-index": b("00 05 1001780179 05 0001780179"),
+    "evict": b("00 87 07" + "0d 40 01 78 0a 30313233343536373839" * 4),
+    "larger-than-table": b("00 87 03 05 4001780179 05 4001780179"),
+    "encode": b("01 03 01 00 03 0a 616263 00 01 02 6162"),
+    "encode-again": b("01 01 03 0a 616263 01 03 0a 616263 01 03 0a 616263"),
+    "encode-secret": b("01 02 43 0a 616263 03 20 616263"),
+    "encode-sizes": b("01 01 83 05 616263 c1 01 00 83 05 616263 81 05 83 05 616263"),
+    "encode-own-name": b("01 02 85 02 6162636465 85 02 6162636465 81 02 85 02 6162636465"),
+}
+
+
+def hpack():
+    yield from HPACK.items()
+
+
+TARGETS = {f.__name__: f for f in (h1_client, h1_differential, h1_server, h2_client, h2_server, hpack)}
 
 
 def main():
