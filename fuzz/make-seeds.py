@@ -222,6 +222,43 @@ def h2_server():
     yield from H2_SERVER.items()
 
 
+# The peer's frames alone: no setup, nothing for the application, both answer what is complete.
+H2_DIFFERENTIAL = {
+    "get": b("00") + GET,
+    "get-many": b("00") + GET * 12,
+    "post": b("00") + POST + b("11 00 00 20") + END,
+    "post-length": b("00 10 00 00 41 1c 11 01 00 05"),
+    "post-length-short": b("00 10 00 00 41 1c 11 01 00 04"),
+    "post-padded": b("00") + POST + b("11 09 00 10 07"),
+    "post-trailers": b("00") + POST + b("11 00 00 20 10 01 40 01 2f"),
+    "post-large": b("00") + POST + b("11 40 00 40") * 8 + END,
+    "torn-block": b("00 10 41 00 85 2e 05"),
+    "priority": b("00") + GET + b("17 00 05 75 3d 30 2c 69"),
+    "priority-headers": b("00 10 21 00 05 80"),
+    "connect": b("00 10 00 00 04 07 03 08 01 11 00 00 05"),
+    "connect-plain": b("00 10 00 00 02 07 03 11 00 00 05"),
+    "cookies": b("00 10 01 00 83 22 23 62"),
+    "host": b("00 10 01 00 04 00 01 02 19"),
+    "host-differs": b("00 10 01 00 81 1a"),
+    "no-authority": b("00 10 01 00 03 00 01 02"),
+    "settings-ping": b("00 1a 14 00 13 02 14 34") + GET,
+    "table": b("00 10 01 00 81 6e 10 01 00 81 c1 be 10 01 00 82 c1 20 ee"),
+    "reset": b("00") + POST + b("12 00 08") + GET,
+    "data-after-end": b("00") + GET + b("11 00 00 05"),
+    "window-zero": b("00") + POST + b("16 40 00"),
+    "old-id": b("00") + GET + GET + b("10 01 81 80"),
+    "even-id": b("00 10 01 82 80"),
+    "promise": b("00") + GET + b("18 00 40 00 80"),
+    "goaway": b("00") + POST + b("15 00 00") + END,
+    "octet-by-octet": b("00 50 01 00 80 01") + GET,
+    **{f"field-{n:02}": bytes([0, 0x10, 1, 0, 0x81, n]) for n in range(64)},
+}
+
+
+def h2_differential():
+    yield from H2_DIFFERENTIAL.items()
+
+
 def h2_client():
     yield from H2_CLIENT.items()
 
@@ -262,7 +299,7 @@ def hpack():
     yield from HPACK.items()
 
 
-TARGETS = {f.__name__: f for f in (h1_client, h1_differential, h1_server, h2_client, h2_server, hpack)}
+TARGETS = {f.__name__: f for f in (h1_client, h1_differential, h1_server, h2_client, h2_differential, h2_server, hpack)}
 
 
 def main():

@@ -1,0 +1,379 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Two servers read the same client: ours and libnghttp2's.  After each operation of the client's
+ * program (h2_peer.h) the requests that became complete must be the same ones, with the same
+ * control data, fields, content and trailers.  The run ends at the first difference that is
+ * legitimate:
+ *
+ *  ours alone has a complete request
+ *   - it names no authority (RFC 9113 8.3.1 does not ask for one; edge answers it);
+ *   - Content-Length is a list of one number (RFC 9110 8.6 allows to take it for that number);
+ *   - the judge gave the connection up where RFC 9113 asks for an error of the stream only
+ *     (a stream that depends on itself, WINDOW_UPDATE of 0), or where it leaves the choice (frames
+ *     on streams that are over, 5.1);
+ *   - its :path is one that the judge's narrower table of octets lacks;
+ *  the judge alone has one
+ *   - our connection is over because a budget is empty (h2_conn_blame), or where RFC 9113 leaves
+ *     the choice between ignoring and ending it;
+ *   - its authority is none by RFC 3986, or has user information (RFC 9110 4.2.4), or Host says
+ *     something else than :authority (RFC 9113 8.3.1), or is there twice;
+ *   - its :path is no path ("#", not beginning with "/"), or it has a scheme or method of octets
+ * that are not allowed there;
+ *   - CONNECT has content-length, or an extended CONNECT lacks what RFC 8441 4 asks for.
+ *  Everything else aborts. */
+#include "base/err.h"
+#include "base/panic.h"
+#include "h2_peer.h"
+#include "http/rules.h"
+
+#include <nghttp2/nghttp2.h>
+#include <stdlib.h>
+
+#define STREAMS_MAX 128
+#define OPS_MAX     90
+
+int LLVMFuzzerTestOneInput(const uint8_t *octets, size_t len);
+
+struct message {
+    uint32_t id;
+    bool has_head, has_ended, is_connect;
+    struct slice method, scheme, authority, path, protocol, host; /* in the arena */
+    bool has_authority, has_host, has_length_list;
+    unsigned hosts;
+    struct buf cookies, fields, content, trailers; /* fields as text */
+};
+
+struct reader {
+    struct arena arena;
+    struct pool *pool;
+    struct message at[STREAMS_MAX];
+    unsigned count;
+    bool is_over;
+};
+
+struct both {
+    struct pool pool, own;
+    struct h2_conn *conn;
+    nghttp2_session *session;
+    struct reader ours, judge;
+};
+
+static struct message *message(struct reader *r, uint32_t id)
+{
+    for (unsigned i = r->count; i-- > 0;)
+        if (r->at[i].id == id)
+            return &r->at[i];
+    ASSERT(r->count < STREAMS_MAX);
+    struct message *m = &r->at[r->count++];
+    *m = (struct message){.id = id};
+    buf_init(&m->cookies, r->pool);
+    buf_init(&m->fields, r->pool);
+    buf_init(&m->content, r->pool);
+    buf_init(&m->trailers, r->pool);
+    return m;
+}
+
+/* Host and the crumbs of Cookie are told apart from the rest, as our engine moves them. */
+static void add_field(struct reader *r, struct message *m, struct slice name, struct slice value)
+{
+    if (m->has_head) {
+        buf_printf(&m->trailers, "%.*s: %.*s\n", SLICE_FMT(name), SLICE_FMT(value));
+    } else if (slice_eq(name, SLICE("host"))) {
+        m->host = arena_dup(&r->arena, value);
+        m->has_host = true;
+        m->hosts++;
+    } else if (slice_eq(name, SLICE("cookie"))) {
+        buf_printf(&m->cookies, "%s%.*s", buf_len(&m->cookies) ? "; " : "", SLICE_FMT(value));
+    } else {
+        m->has_length_list |=
+            slice_eq(name, SLICE("content-length")) && value.len && memchr(value.p, ',', value.len);
+        buf_printf(&m->fields, "%.*s: %.*s\n", SLICE_FMT(name), SLICE_FMT(value));
+    }
+}
+
+/* ---- ours ---- */
+
+static void ours_answer(struct h2_stream *s)
+{
+    const struct http_head ok = {.status = 200, .content_length = -1};
+    h2_stream_respond(s, &ok, true);
+}
+
+static void on_head(void *user, struct h2_stream *s, const struct http_head *head, bool end)
+{
+    struct both *b = user;
+    struct reader *r = &b->ours;
+    struct message *m = message(r, h2_stream_id(s));
+    ASSERT(!m->has_head);
+    m->method = arena_dup(&r->arena, head->method);
+    m->scheme = arena_dup(&r->arena, head->scheme);
+    m->authority = arena_dup(&r->arena, head->authority);
+    m->path = arena_dup(&r->arena, head->path);
+    m->protocol = arena_dup(&r->arena, head->protocol);
+    for (uint32_t i = 0; i < head->fields.count; i++)
+        add_field(r, m, head->fields.at[i].name, head->fields.at[i].value);
+    m->has_head = true;
+    m->has_ended = end;
+    if (end)
+        ours_answer(s);
+}
+
+static void on_body(void *user, struct h2_stream *s, struct slice octets, bool end)
+{
+    struct both *b = user;
+    struct message *m = message(&b->ours, h2_stream_id(s));
+    ASSERT(m->has_head && !m->has_ended);
+    buf_add(&m->content, octets.p, octets.len);
+    h2_stream_consumed(s, octets.len);
+    m->has_ended = end;
+    if (end)
+        ours_answer(s);
+}
+
+static void on_trailers(void *user, struct h2_stream *s, const struct fields *trailers)
+{
+    struct both *b = user;
+    struct message *m = message(&b->ours, h2_stream_id(s));
+    ASSERT(m->has_head && !m->has_ended);
+    for (uint32_t i = 0; i < trailers->count; i++)
+        add_field(&b->ours, m, trailers->at[i].name, trailers->at[i].value);
+    m->has_ended = true;
+    ours_answer(s);
+}
+
+static const struct h2_events events = {
+    .on_head = on_head,
+    .on_body = on_body,
+    .on_trailers = on_trailers,
+};
+
+static void ours_feed(struct both *b, struct slice in, size_t step)
+{
+    static char out[65536];
+    while (in.len && !b->ours.is_over) {
+        size_t n = step && step < in.len ? step : in.len;
+        if (h2_conn_feed(b->conn, in.p, n, 0) < 0)
+            b->ours.is_over = true;
+        in = slice_of(in.p + n, in.len - n);
+    }
+    while (h2_conn_has_output(b->conn))
+        h2_conn_output(b->conn, out, sizeof out, 0);
+    b->ours.is_over |= h2_conn_is_over(b->conn);
+}
+
+/* ---- the judge ---- */
+
+static int judge_on_header(nghttp2_session *session, const nghttp2_frame *frame,
+                           const uint8_t *name, size_t name_len, const uint8_t *value,
+                           size_t value_len, uint8_t flags, void *user)
+{
+    struct both *b = user;
+    struct reader *r = &b->judge;
+    struct message *m = message(r, (uint32_t)frame->hd.stream_id);
+    struct slice n = slice_of(name, name_len), v = arena_dup(&r->arena, slice_of(value, value_len));
+    if (slice_eq(n, SLICE(":method")))
+        m->method = v;
+    else if (slice_eq(n, SLICE(":scheme")))
+        m->scheme = v;
+    else if (slice_eq(n, SLICE(":path")))
+        m->path = v;
+    else if (slice_eq(n, SLICE(":protocol")))
+        m->protocol = v;
+    else if (slice_eq(n, SLICE(":authority")))
+        m->authority = v, m->has_authority = true;
+    else
+        add_field(r, m, n, v);
+    return 0;
+}
+
+static int judge_on_invalid_header(nghttp2_session *session, const nghttp2_frame *frame,
+                                   const uint8_t *name, size_t name_len, const uint8_t *value,
+                                   size_t value_len, uint8_t flags, void *user)
+{
+    return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE; /* malformed, rather than left out */
+}
+
+static int judge_on_data(nghttp2_session *session, uint8_t flags, int32_t id, const uint8_t *octets,
+                         size_t len, void *user)
+{
+    struct both *b = user;
+    buf_add(&message(&b->judge, (uint32_t)id)->content, octets, len);
+    return 0;
+}
+
+static int judge_on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *user)
+{
+    struct both *b = user;
+    const nghttp2_nv ok = {(uint8_t *)":status", (uint8_t *)"200", 7, 3, 0};
+    if (frame->hd.type != NGHTTP2_HEADERS && frame->hd.type != NGHTTP2_DATA)
+        return 0;
+    struct message *m = message(&b->judge, (uint32_t)frame->hd.stream_id);
+    m->has_head = true;
+    if (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) {
+        m->has_ended = true;
+        nghttp2_submit_response(session, frame->hd.stream_id, &ok, 1, NULL);
+    }
+    return 0;
+}
+
+static void judge_open(struct both *b)
+{
+    nghttp2_session_callbacks *callbacks;
+    const nghttp2_settings_entry settings[] = {{NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, 100},
+                                               {NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL, 1}};
+    ASSERT(nghttp2_session_callbacks_new(&callbacks) == 0);
+    nghttp2_session_callbacks_set_on_header_callback(callbacks, judge_on_header);
+    nghttp2_session_callbacks_set_on_invalid_header_callback(callbacks, judge_on_invalid_header);
+    nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, judge_on_data);
+    nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks, judge_on_frame);
+    ASSERT(nghttp2_session_server_new(&b->session, callbacks, b) == 0);
+    nghttp2_session_callbacks_del(callbacks);
+    ASSERT(nghttp2_submit_settings(b->session, NGHTTP2_FLAG_NONE, settings, 2) == 0);
+}
+
+static void judge_feed(struct both *b, struct slice in)
+{
+    const uint8_t *out;
+    if (nghttp2_session_mem_recv(b->session, (const uint8_t *)in.p, in.len) < 0) {
+        b->judge.is_over = true;
+        return;
+    }
+    while (nghttp2_session_mem_send(b->session, &out) > 0)
+        ;
+    b->judge.is_over = !nghttp2_session_want_read(b->session);
+}
+
+/* ---- comparing ---- */
+
+static bool judge_authority_is_bad(const struct message *m)
+{
+    if (m->hosts > 1)
+        return true;
+    if (m->has_authority && m->has_host && !slice_ieq(m->authority, m->host))
+        return true;
+    return (m->has_authority && !rules_is_authority(m->authority)) ||
+           (m->has_host && !rules_is_authority(m->host));
+}
+
+static bool judge_alone_may(const struct both *b, const struct message *m)
+{
+    bool connect = slice_eq(m->method, SLICE("CONNECT"));
+    if (b->ours.is_over || judge_authority_is_bad(m) || !rules_is_token(m->method))
+        return true;
+    if (connect)
+        return true; /* what it asks of CONNECT is less */
+    if (slice_eq(m->path, SLICE("*")))
+        return !slice_eq(m->method, SLICE("OPTIONS"));
+    return !rules_is_origin_form(m->path);
+}
+
+static bool ours_alone_may(const struct both *b, const struct message *m)
+{
+    if (b->judge.is_over || m->authority.len == 0 || m->has_length_list)
+        return true;
+    for (size_t i = 0; i < m->path.len; i++)
+        if ((unsigned char)m->path.p[i] >= 0x7f ||
+            (m->path.p[i] && strchr("\"<>[\\]^`{|}", m->path.p[i])))
+            return true;
+    return false;
+}
+
+static void check_same(struct both *b, const struct message *ours, const struct message *judge)
+{
+    struct slice authority = judge->has_authority ? judge->authority : judge->host;
+    ASSERT(slice_eq(ours->method, judge->method));
+    ASSERT(slice_eq(ours->scheme, judge->scheme));
+    ASSERT(slice_eq(ours->authority, authority));
+    ASSERT(slice_eq(ours->path, judge->path));
+    ASSERT(slice_eq(ours->protocol, judge->protocol));
+    ASSERT(slice_eq(buf_slice(&ours->cookies), buf_slice(&judge->cookies)));
+    ASSERT(slice_eq(buf_slice(&ours->fields), buf_slice(&judge->fields)));
+    ASSERT(slice_eq(buf_slice(&ours->content), buf_slice(&judge->content)));
+    ASSERT(slice_eq(buf_slice(&ours->trailers), buf_slice(&judge->trailers)));
+}
+
+/* return  false at a legitimate difference */
+static bool compare(struct both *b)
+{
+    for (unsigned i = 0; i < b->ours.count; i++) {
+        const struct message *o = &b->ours.at[i];
+        const struct message *j = message(&b->judge, o->id);
+        if (o->has_ended && !j->has_ended) {
+            if (!ours_alone_may(b, o))
+                PANIC("stream %u: ours alone has it: %.*s %.*s %.*s\n%.*s", o->id,
+                      SLICE_FMT(o->method), SLICE_FMT(o->authority), SLICE_FMT(o->path),
+                      SLICE_FMT(buf_slice(&o->fields)));
+            return false;
+        }
+    }
+    for (unsigned i = 0; i < b->judge.count; i++) {
+        const struct message *j = &b->judge.at[i];
+        const struct message *o = message(&b->ours, j->id);
+        if (j->has_ended && !o->has_ended) {
+            if (!judge_alone_may(b, j))
+                PANIC("stream %u: the judge alone has it: %.*s %.*s %.*s\n%.*s", j->id,
+                      SLICE_FMT(j->method), SLICE_FMT(j->authority), SLICE_FMT(j->path),
+                      SLICE_FMT(buf_slice(&j->fields)));
+            return false;
+        }
+        if (j->has_ended)
+            check_same(b, o, j);
+    }
+    return !b->ours.is_over && !b->judge.is_over;
+}
+
+static void reader_fini(struct reader *r)
+{
+    for (unsigned i = 0; i < r->count; i++) {
+        buf_fini(&r->at[i].cookies);
+        buf_fini(&r->at[i].fields);
+        buf_fini(&r->at[i].content);
+        buf_fini(&r->at[i].trailers);
+    }
+    arena_fini(&r->arena);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *octets, size_t len)
+{
+    static struct both both;
+    struct both *b = &both;
+    struct h2_settings settings;
+    struct h2_peer peer;
+    struct buf out;
+    struct input in = {octets, len};
+    memset(b, 0, sizeof *b);
+    pool_init(&b->pool);
+    pool_init(&b->own);
+    b->ours.pool = b->judge.pool = &b->own;
+    arena_init(&b->ours.arena, &b->own);
+    arena_init(&b->judge.arena, &b->own);
+    buf_init(&out, &b->own);
+    h2_settings_default(&settings, H2_SERVER);
+    settings.stream_window = settings.conn_window = 65535;
+    b->conn = h2_conn_new(H2_SERVER, &settings, &events, b, &b->pool, 0);
+    ASSERT(b->conn);
+    judge_open(b);
+    h2_peer_init(&peer, H2_CLIENT);
+    h2_peer_preface(&peer, &in, &out);
+    size_t step = 0;
+    bool goes_on = true;
+    for (unsigned ops = 0; ops < OPS_MAX && goes_on && (ops == 0 || in.left); ops++) {
+        uint8_t op = input_u8(&in);
+        h2_peer_frame(&peer, op & 15, &in, &out);
+        if (op & 0x40)
+            step = input_u8(&in) & 63;
+        ours_feed(b, buf_slice(&out), step);
+        judge_feed(b, buf_slice(&out));
+        buf_consume(&out, buf_len(&out));
+        goes_on = compare(b);
+    }
+    h2_conn_free(b->conn);
+    nghttp2_session_del(b->session);
+    ASSERT(b->pool.live == 0);
+    reader_fini(&b->ours);
+    reader_fini(&b->judge);
+    buf_fini(&out);
+    ASSERT(b->own.live == 0);
+    pool_fini(&b->own);
+    pool_fini(&b->pool);
+    return 0;
+}
