@@ -6,7 +6,8 @@
  *
  *  ours alone has a complete request
  *   - it names no authority (RFC 9113 8.3.1 does not ask for one; edge answers it);
- *   - Content-Length is a list of one number (RFC 9110 8.6 allows to take it for that number);
+ *   - Content-Length is a list of one number, on one line or several (RFC 9110 8.6 allows to take
+ * it for that number);
  *   - the judge gave the connection up where RFC 9113 asks for an error of the stream only
  *     (a stream that depends on itself, WINDOW_UPDATE of 0), or where it leaves the choice (frames
  *     on streams that are over, 5.1);
@@ -38,7 +39,7 @@ struct message {
     bool has_head, has_ended, is_connect;
     struct slice method, scheme, authority, path, protocol, host; /* in the arena */
     bool has_authority, has_host, has_length_list;
-    unsigned hosts;
+    unsigned hosts, lengths;
     struct buf cookies, fields, content, trailers; /* fields as text */
 };
 

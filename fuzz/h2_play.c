@@ -212,13 +212,14 @@ static void request(struct play *p, uint8_t how)
     struct h2_stream *s = h2_conn_request(p->conn, &head, how & 2, NULL, &err);
     ASSERT(s || err);
     ASSERT(!s || can);
-    struct app_stream *a = s ? keep(p, s) : NULL;
-    if (s && !a)
-        h2_stream_reset(s, H2_CANCEL);
+    if (!s)
+        return;
+    p->peer.last_theirs = h2_stream_id(s);
+    struct app_stream *a = keep(p, s);
     if (a)
         a->to_head = slice_eq(head.method, SLICE("HEAD"));
-    if (s)
-        p->peer.last_theirs = h2_stream_id(s);
+    else
+        h2_stream_reset(s, H2_CANCEL);
 }
 
 /* ---- what must be true of events ---- */
