@@ -34,9 +34,9 @@ static void arm(struct client *c, uint64_t in_us)
 /* No exchange is under way: how long the client may be silent. */
 static void arm_idle(struct client *c)
 {
-    arm(c, c->closing || c->leaving   ? CLIENT_LINGER_US
-           : c->shard->draining ? CLIENT_PATIENCE_US
-                                : c->idle_us);
+    arm(c, c->closing || c->leaving ? CLIENT_LINGER_US
+           : c->shard->draining     ? CLIENT_PATIENCE_US
+                                    : c->idle_us);
 }
 
 static void on_due(struct loop_timer *t)
