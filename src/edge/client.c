@@ -379,7 +379,10 @@ static void flush(struct loop_task *t)
     if (c->http.h2 ? h2_conn_is_over(c->http.h2) : c->closing && !c->current) {
         c->closing = true;
         stream_shutdown(&c->stream);
-        arm_idle(c); /* the peer reads the rest and closes, or time ends it */
+        if (c->stream.ended)
+            client_kill(c); /* both sides have said that they are through */
+        else
+            arm_idle(c); /* the peer reads the rest and closes, or time ends it */
     }
 }
 
@@ -524,7 +527,8 @@ static void read_some(struct client *c)
         }
         if (n <= 0) {
             /* A client that has shut down its sending side may still wait for its answer. */
-            if (n == 0 && c->http.h1 && c->current && c->current->request_ended && !c->closing) {
+            if (n == 0 && c->http.h1 && c->current && c->current->request_ended && !c->closing &&
+                !c->stream.lost) {
                 h1_conn_shutdown(c->http.h1);
                 c->closing = true;
                 c->paused = true;
