@@ -299,7 +299,56 @@ def hpack():
     yield from HPACK.items()
 
 
-TARGETS = {f.__name__: f for f in (h1_client, h1_differential, h1_server, h2_client, h2_differential, h2_server, hpack)}
+# ---- edge between clients and a worker: see fuzz_exchange.c ----
+
+GET1, GET2 = b("00 00 00"), b("40 00 00")
+EXCHANGE = {
+    "get": GET1 + b("05 00 14 03 ff"),
+    "get-twice": (GET1 + b("05 00 14 03 ff")) * 2,
+    "get-pipelined": b("01 00 00 00 00 00 05 00 14 03 ff 05 00 08 03 ff"),
+    "get-slow": b("01 00 00") + b("02 05") * 6 + b("06 00 14 05") + b("07 05") * 6 + b("03 08 03 ff"),
+    "get-large": GET1 + b("05 08 ff 03 ff 07 7f 03 ff 07 7f 03 ff"),
+    "chunked": GET1 + b("05 01 14 03 ff"),
+    "chunked-cut": GET1 + b("05 04 14 03 ff 07 80 03 ff"),
+    "until-close": GET1 + b("05 02 14 07 80 03 ff"),
+    "too-short": GET1 + b("05 03 14 07 80 03 ff"),
+    "too-long": GET1 + b("05 05 14 03 ff") + GET1 + b("05 00 08 03 ff"),
+    "too-long-two-clients": GET1 + b("08 00 00 05 05 14 0d 05 14 03 ff 0b ff") + GET1,
+    "garbage": GET1 + b("05 06 14 03 ff"),
+    "no-content": GET1 + b("05 07 00 03 ff"),
+    "early-hints": GET1 + b("05 20 14 03 ff"),
+    "head": b("00 03 00 05 00 14 03 ff"),
+    "head-then-get": b("00 03 00 05 05 14 03 ff") + GET1 + b("05 00 14 03 ff"),
+    "post": b("00 01 32 05 00 14 03 ff"),
+    "post-chunked": b("00 09 32 05 00 14 03 ff"),
+    "post-large": b("00 05 ff 87 00 87 00 05 00 14 03 ff"),
+    "post-cut": b("01 05 20 02 40 04 00"),
+    "post-half-answered": b("01 05 20 02 40 05 00 14 03 ff 02 ff 02 ff"),
+    "post-worker-gone": b("01 05 20 02 40 07 80 02 ff 02 ff 03 ff"),
+    "post-twice-worker-gone": b("00 01 14 05 00 05 03 ff 07 80 00 01 14 05 00 05 03 ff"),
+    "get-worker-gone": GET1 + b("07 80 05 00 14 03 ff"),
+    "get-worker-gone-idle": GET1 + b("05 00 14 03 ff 07 80") + GET1 + b("05 00 14 03 ff"),
+    "put-worker-gone": b("00 02 32 07 80 05 00 14 03 ff"),
+    "client-gone": GET1 + b("04 00 05 00 14") + b("08 00 00 05 00 14 0d 00 14 0b ff"),
+    "client-half-closed": GET1 + b("04 01 05 00 14 03 ff"),
+    "client-close": b("00 10 00 05 00 14 03 ff"),
+    "three-clients": b("00 00 00 08 00 00 10 00 00 05 00 10 0d 00 11 15 00 12 03 ff 0b ff 13 ff"),
+    "h2-get": GET2 + b("05 00 14 03 ff"),
+    "h2-many": GET2 * 4 + b("05 00 14 0d 01 14 15 03 14 1d 02 14 03 ff 1f 80 03 ff"),
+    "h2-post": b("40 05 ff 87 00 87 00 05 00 14 03 ff"),
+    "h2-cancel": GET2 + b("40 08 00 05 00 14 0d 00 14 03 ff"),
+    "h2-cut": GET2 + b("05 03 14 07 80 03 ff"),
+    "h2-large": GET2 + b("05 08 ff") + b("03 ff 07 7f") * 5,
+    "h2-and-h1": GET2 + b("08 00 00 05 00 14 0d 00 14 03 ff 0b ff"),
+    "h2-gone": GET2 * 3 + b("05 00 14 04 00 0d 00 14"),
+}
+
+
+def exchange():
+    yield from EXCHANGE.items()
+
+
+TARGETS = {f.__name__: f for f in (exchange, h1_client, h1_differential, h1_server, h2_client, h2_differential, h2_server, hpack)}
 
 
 def main():
