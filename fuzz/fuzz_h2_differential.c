@@ -8,6 +8,8 @@
  *   - it names no authority (RFC 9113 8.3.1 does not ask for one; edge answers it);
  *   - Content-Length is a list of one number, on one line or several (RFC 9110 8.6 allows to take
  * it for that number);
+ *   - Content-Length in a trailer section is not a valid one (RFC 9110 6.5.1: it says nothing
+ * there);
  *   - the judge gave the connection up where RFC 9113 asks for an error of the stream only
  *     (a stream that depends on itself, WINDOW_UPDATE of 0), or where it leaves the choice (frames
  *     on streams that are over, 5.1);
@@ -38,7 +40,7 @@ struct message {
     uint32_t id;
     bool has_head, has_ended, is_connect;
     struct slice method, scheme, authority, path, protocol, host; /* in the arena */
-    bool has_authority, has_host, has_length_list;
+    bool has_authority, has_host, has_length_list, has_bad_trailer;
     unsigned hosts, lengths;
     struct buf cookies, fields, content, trailers; /* fields as text */
 };
@@ -76,7 +78,9 @@ static struct message *message(struct reader *r, uint32_t id)
 /* Host and the crumbs of Cookie are told apart from the rest, as our engine moves them. */
 static void add_field(struct reader *r, struct message *m, struct slice name, struct slice value)
 {
-    if (m->has_head) {
+    if (m->has_head && !rules_is_trailer(token_find(name))) {
+        return; /* ours drops it */
+    } else if (m->has_head) {
         buf_printf(&m->trailers, "%.*s: %.*s\n", SLICE_FMT(name), SLICE_FMT(value));
     } else if (slice_eq(name, SLICE("host"))) {
         m->host = arena_dup(&r->arena, value);
@@ -193,6 +197,19 @@ static int judge_on_invalid_header(nghttp2_session *session, const nghttp2_frame
     return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE; /* malformed, rather than left out */
 }
 
+/* Which field it was is told in words alone. */
+static int judge_on_error(nghttp2_session *session, int code, const char *text, size_t len,
+                          void *user)
+{
+    struct both *b = user;
+    const char *at = strstr(text, "stream: ");
+    if (at && strstr(at, "name: [content-length]")) {
+        struct message *m = message(&b->judge, (uint32_t)atoi(at + strlen("stream: ")));
+        m->has_bad_trailer |= m->has_head;
+    }
+    return 0;
+}
+
 static int judge_on_data(nghttp2_session *session, uint8_t flags, int32_t id, const uint8_t *octets,
                          size_t len, void *user)
 {
@@ -224,6 +241,7 @@ static void judge_open(struct both *b)
     ASSERT(nghttp2_session_callbacks_new(&callbacks) == 0);
     nghttp2_session_callbacks_set_on_header_callback(callbacks, judge_on_header);
     nghttp2_session_callbacks_set_on_invalid_header_callback(callbacks, judge_on_invalid_header);
+    nghttp2_session_callbacks_set_error_callback2(callbacks, judge_on_error);
     nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, judge_on_data);
     nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks, judge_on_frame);
     ASSERT(nghttp2_session_server_new(&b->session, callbacks, b) == 0);
@@ -267,8 +285,10 @@ static bool judge_alone_may(const struct both *b, const struct message *m)
     return !rules_is_origin_form(m->path);
 }
 
-static bool ours_alone_may(const struct both *b, const struct message *m)
+static bool ours_alone_may(struct both *b, const struct message *m)
 {
+    if (message(&b->judge, m->id)->has_bad_trailer)
+        return true;
     if (b->judge.is_over || m->authority.len == 0 || m->has_length_list)
         return true;
     for (size_t i = 0; i < m->path.len; i++)

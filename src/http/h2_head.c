@@ -89,6 +89,8 @@ static int take_field(void *user, enum token token, struct slice name, struct sl
         return ERR_H2_STREAM;
     if (!rules_is_value(value))
         return ERR_H2_STREAM;
+    if (r->section == H2_SECTION_TRAILERS && !rules_is_trailer(token))
+        return 0;
     switch ((unsigned)token) {
     case TOKEN_HOST: /* goes into head.authority, see settle_authority */
         if (r->section == H2_SECTION_RESPONSE || r->section == H2_SECTION_TRAILERS)
@@ -267,6 +269,8 @@ int h2_head_write(struct h2_conn *c, struct buf *out, const struct http_head *he
     for (uint32_t i = 0; err == 0 && i < fields->count; i++) {
         const struct field *f = &fields->at[i];
         if (token_flags(f->token) & (TOKEN_HOP | TOKEN_PSEUDO))
+            continue;
+        if (!head && !rules_is_trailer((enum token)f->token))
             continue;
         if (f->token == TOKEN_HOST && head && head->authority.len)
             continue;
