@@ -572,9 +572,12 @@ static void read_again(struct loop_task *t)
 static void on_readable(struct stream *st)
 {
     struct client *c = client_of_stream(st);
-    if (c->paused && c->closing && c->current) {
-        /* Half-closed: nothing more is read, but a dead connection need not wait for its answer. */
-        if (st->failed)
+    /* Half-closed, or the next requests wait inside: nothing more is read before the answer has
+     * left. But a dead connection need not wait for its answer. */
+    bool is_half_closed = c->paused && c->closing;
+    if (c->http.h1 && c->current && !c->current->switched &&
+        (is_half_closed || !h1_conn_wants_input(c->http.h1))) {
+        if (st->failed || st->lost)
             client_kill(c);
         return;
     }
