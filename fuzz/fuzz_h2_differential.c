@@ -4,24 +4,22 @@
  * control data, fields, content and trailers.  The run ends at the first difference that is
  * legitimate:
  *
- *  ours alone has a complete request
- *   - it names no authority (RFC 9113 8.3.1 does not ask for one; edge answers it);
- *   - Content-Length is a list of one number, on one line or several (RFC 9110 8.6 allows to take
- * it for that number);
- *   - Content-Length in a trailer section is not a valid one (RFC 9110 6.5.1: it says nothing
- * there);
- *   - the judge gave the connection up where RFC 9113 asks for an error of the stream only
- *     (a stream that depends on itself, WINDOW_UPDATE of 0), or where it leaves the choice (frames
- *     on streams that are over, 5.1);
- *   - its :path is one that the judge's narrower table of octets lacks;
- *  the judge alone has one
- *   - our connection is over because a budget is empty (h2_conn_blame), or where RFC 9113 leaves
- *     the choice between ignoring and ending it;
- *   - its authority is none by RFC 3986, or has user information (RFC 9110 4.2.4), or Host says
- *     something else than :authority (RFC 9113 8.3.1), or is there twice;
- *   - its :path is no path ("#", not beginning with "/"), or it has a scheme or method of octets
- * that are not allowed there;
- *   - CONNECT has content-length, or an extended CONNECT lacks what RFC 8441 4 asks for.
+ *  Ours alone has a complete request
+ *   - it names no authority: RFC 9113 8.3.1 does not ask for one, edge answers it;
+ *   - Content-Length is a list of one number, on one line or several: RFC 9110 8.6 takes it for
+ *     that number;
+ *   - Content-Length is in the trailer section, where it says nothing (RFC 9110 6.5.1), but the
+ *     judge believes it;
+ *   - the judge gave the connection up where RFC 9113 asks for an error of the stream only (a
+ * stream that depends on itself, WINDOW_UPDATE of 0), or leaves the choice (5.1, frames on streams
+ *     that are over);
+ *   - :path has octets that the judge's narrower table lacks.
+ *  The judge alone has one
+ *   - our connection is over because a budget is empty, or where RFC 9113 leaves the choice;
+ *   - the authority is none by RFC 3986, has user information (RFC 9110 4.2.4), or Host is there
+ *     twice or says something else than :authority (RFC 9113 8.3.1);
+ *   - :path is no path ("#", not beginning with "/"), or :method no token;
+ *   - an extended CONNECT lacks what RFC 8441 4 asks for, or a plain one has more than 8.5 allows.
  *  Everything else aborts. */
 #include "base/err.h"
 #include "base/panic.h"
@@ -40,7 +38,7 @@ struct message {
     uint32_t id;
     bool has_head, has_ended, is_connect;
     struct slice method, scheme, authority, path, protocol, host; /* in the arena */
-    bool has_authority, has_host, has_length_list, has_bad_trailer;
+    bool has_authority, has_host, has_length_list, has_late_length;
     unsigned hosts, lengths;
     struct buf cookies, fields, content, trailers; /* fields as text */
 };
@@ -79,6 +77,7 @@ static struct message *message(struct reader *r, uint32_t id)
 static void add_field(struct reader *r, struct message *m, struct slice name, struct slice value)
 {
     if (m->has_head && !rules_is_trailer(token_find(name))) {
+        m->has_late_length |= slice_eq(name, SLICE("content-length"));
         return; /* ours drops it */
     } else if (m->has_head) {
         buf_printf(&m->trailers, "%.*s: %.*s\n", SLICE_FMT(name), SLICE_FMT(value));
@@ -205,7 +204,7 @@ static int judge_on_error(nghttp2_session *session, int code, const char *text, 
     const char *at = strstr(text, "stream: ");
     if (at && strstr(at, "name: [content-length]")) {
         struct message *m = message(&b->judge, (uint32_t)atoi(at + strlen("stream: ")));
-        m->has_bad_trailer |= m->has_head;
+        m->has_late_length |= m->has_head;
     }
     return 0;
 }
@@ -287,7 +286,7 @@ static bool judge_alone_may(const struct both *b, const struct message *m)
 
 static bool ours_alone_may(struct both *b, const struct message *m)
 {
-    if (message(&b->judge, m->id)->has_bad_trailer)
+    if (message(&b->judge, m->id)->has_late_length)
         return true;
     if (b->judge.is_over || m->authority.len == 0 || m->has_length_list)
         return true;

@@ -16,6 +16,7 @@
 
 #include "base/err.h"
 #include "http/h2_internal.h"
+#include "http/rules.h"
 
 /* GET https://a/ and POST https://a/ */
 #define GET  "82 87 84 41 01 61"
