@@ -16,7 +16,7 @@ void exchange_worker_init(struct exchange_worker *w, int listener, struct exchan
 
 static void conn_close(struct exchange_worker *w, struct exchange_conn *c)
 {
-    if (c->sends && c->is_good && c->ends_by_close && buf_len(&c->out) == 0)
+    if (c->sends && c->is_good && c->ends_by_close && c->whole_in == 0)
         w->log->responses[c->response].is_whole = true;
     close(c->fd);
     c->fd = -1;
@@ -107,7 +107,7 @@ void exchange_worker_read(struct exchange_worker *w)
 /* When request and response are over, the connection waits for the next one. */
 static void settle(struct exchange_worker *w, struct exchange_conn *c)
 {
-    if (c->sends && buf_len(&c->out) == 0 && c->is_good && !c->ends_by_close)
+    if (c->sends && c->whole_in == 0 && c->is_good && !c->ends_by_close)
         w->log->responses[c->response].is_whole = true;
     if (!c->is_complete || !c->is_answered || buf_len(&c->out) || c->ends_by_close)
         return;
@@ -139,7 +139,7 @@ void exchange_worker_answer(struct exchange_worker *w, unsigned conn, uint8_t ho
     *r = (struct exchange_response){.request = c->request,
                                     .content_octets = style == NO_CONTENT ? 0 : octets};
     if (how & 0x20)
-        buf_add_str(&c->out, "HTTP/1.1 103 Early Hints\r\nLink: </a>; rel=preload\r\n\r\n");
+        buf_add_str(&c->out, "HTTP/1.1 103 Early Hints\r\nX-Hint: a\r\n\r\n");
     buf_printf(&c->out, "HTTP/1.1 %s\r\nX-Rid: %u\r\n",
                style == NO_CONTENT ? "204 No Content" : "200 OK", number);
     if (how & 0x10)
@@ -155,13 +155,10 @@ void exchange_worker_answer(struct exchange_worker *w, unsigned conn, uint8_t ho
     buf_add_str(&c->out, "\r\n");
     c->is_answered = c->sends = true;
     c->response = number;
-    c->is_good = style != TOO_SHORT && style != CHUNKED_CUT && style != GARBAGE;
+    c->is_good = style != GARBAGE && (is_head || (style != TOO_SHORT && style != CHUNKED_CUT));
     c->ends_by_close = style == UNTIL_CLOSE && !is_head;
-    if (is_head && style != TOO_LONG) {
-        c->is_good = style != GARBAGE;
-        return;
-    }
-    if (style == NO_CONTENT)
+    c->whole_in = buf_len(&c->out);
+    if (style == NO_CONTENT || (is_head && style != TOO_LONG))
         return;
     if ((style == CHUNKED || style == CHUNKED_CUT) && octets)
         buf_printf(&c->out, "%zx\r\n", octets);
@@ -170,6 +167,8 @@ void exchange_worker_answer(struct exchange_worker *w, unsigned conn, uint8_t ho
         buf_add_str(&c->out, "\r\n");
     if (style == CHUNKED)
         buf_add_str(&c->out, "0\r\n\r\n");
+    if (!is_head)
+        c->whole_in = buf_len(&c->out);
     if (style == TOO_LONG) /* a response that nobody asked for */
         buf_add_str(&c->out, "HTTP/1.1 200 OK\r\nX-Rid: 255\r\nContent-Length: 1\r\n\r\n?");
 }
@@ -182,8 +181,10 @@ void exchange_worker_send(struct exchange_worker *w, unsigned conn, size_t n)
     if (n > buf_len(&c->out))
         n = buf_len(&c->out);
     ssize_t sent = n ? send(c->fd, buf_at(&c->out), n, MSG_NOSIGNAL) : 0;
-    if (sent > 0)
+    if (sent > 0) {
         buf_consume(&c->out, (size_t)sent);
+        c->whole_in -= (size_t)sent < c->whole_in ? (size_t)sent : c->whole_in;
+    }
     settle(w, c);
 }
 

@@ -16,7 +16,8 @@ struct exchange_conn {
     bool has_request, is_complete, is_answered;
     unsigned response; /* that is being sent */
     bool sends;        /* response counts */
-    bool is_good;      /* and is in order when all of out has left */
+    bool is_good;      /* and is in order */
+    size_t whole_in;   /* when so many more octets of out have left */
     bool ends_by_close;
 };
 

@@ -88,8 +88,8 @@ static void add_field(struct reader *r, struct message *m, struct slice name, st
     } else if (slice_eq(name, SLICE("cookie"))) {
         buf_printf(&m->cookies, "%s%.*s", buf_len(&m->cookies) ? "; " : "", SLICE_FMT(value));
     } else {
-        m->has_length_list |=
-            slice_eq(name, SLICE("content-length")) && value.len && memchr(value.p, ',', value.len);
+        if (slice_eq(name, SLICE("content-length")))
+            m->has_length_list |= m->lengths++ || (value.len && memchr(value.p, ',', value.len));
         buf_printf(&m->fields, "%.*s: %.*s\n", SLICE_FMT(name), SLICE_FMT(value));
     }
 }

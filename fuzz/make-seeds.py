@@ -232,6 +232,7 @@ H2_DIFFERENTIAL = {
     "post-padded": b("00") + POST + b("11 09 00 10 07"),
     "post-trailers": b("00") + POST + b("11 00 00 20 10 01 40 01 2f"),
     "trailers-length": b("00") + POST + b("10 01 40 01 20"),
+    "trailers-te": b("00") + POST + b("10 01 40 01 25"),
     "trailers-bad": b("00") + POST + b("10 01 40 01 33"),
     "post-large": b("00") + POST + b("11 40 00 40") * 8 + END,
     "torn-block": b("00 10 41 00 85 2e 05"),
@@ -351,7 +352,124 @@ def exchange():
     yield from EXCHANGE.items()
 
 
-TARGETS = {f.__name__: f for f in (exchange, h1_client, h1_differential, h1_server, h2_client, h2_differential, h2_server, hpack)}
+# ---- texts ----
+
+AUTHORITIES = [
+    "a", "a.test", "A.TEST:443", "a:", "a:0", "a:65535", "a:65536", ":80", "[::1]", "[::1]:80", "[::1",
+    "[::1]x", "[v1.a]", "[fe80::1%25eth0]", "u@a", "u:p@a:1", "a/b", "a b", "a%2Eb", "a%zz", "1.2.3.4",
+    "127.0.0.1:80", "tcp://[::1]:80", "unix:/run/x", "10.0.0.0/8", "fd00::/8", "::1", "1.2.3.4/33", "",
+    "a\0b", "\u00e9", "a, b", '"a, b", c', '"a', ",,a", "5, 5", "5,,5", "u=1, i", "u=9", "i=?0", "u=1;x=y",
+    "a=(b c), u=2", "/a?b", "/a#b", "99999999999999999999", "+5",
+]
+PATHS = [
+    "/", "/a", "/a/", "/a/b.html?c=d", "/a%20b", "/a%2fb", "/a%00b", "/a%2", "/a%zz", "//a", "/a//b", "/./a",
+    "/a/..", "/../etc/passwd", "/%2e%2e/a", "/a/%2e", "/.hidden", "/a/.git/x", "/%2ehidden", "/a%252e", "/?",
+    "/a\\b", "/...", "/a/...", "/\u00e9", "/%c3%a9", "/a?/../b", "/a%3fb",
+]
+RANGES = [
+    "bytes=0-", "bytes=0-0", "bytes=-1", "bytes=-0", "bytes=-99999", "bytes=5-2", "bytes=10-19,30-39",
+    "bytes=0-9,200-209,100-109", "bytes=0-0,-1", "bytes=255-", "bytes=256-", "bytes=9-9,0-300", "bytes=,0-1,",
+    "bytes=0-1,x", "bytes= 0-1 , 3-4 ", "BYTES=0-1", "lines=0-1", "bytes", "bytes=",
+    "bytes=18446744073709551615-", "bytes=0-18446744073709551616", "bytes=-18446744073709551616",
+    "bytes=" + ",".join(f"{n}-{n}" for n in range(0, 160, 10)),
+    "bytes=" + ",".join(f"{n}-{n}" for n in range(17)),
+]
+DATES = ["Sun, 06 Nov 1994 08:49:37 GMT", "Sunday, 06-Nov-94 08:49:37 GMT", "Sun Nov  6 08:49:37 1994",
+         "Sun, 06 Nov 1994 08:49:60 GMT", "Sun, 31 Feb 1994 08:49:37 GMT", "yesterday"]
+
+
+def authority():
+    for number, text in enumerate(AUTHORITIES):
+        yield f"text-{number:02}", octets(text)
+
+
+def static_path():
+    for number, text in enumerate(PATHS):
+        yield f"path-{number:02}", octets(text)
+
+
+def static_range():
+    size = b"\1\0"  # 256 octets
+    for number, text in enumerate(RANGES):
+        yield f"range-{number:02}", size + octets(text)
+    for number, date in enumerate(DATES):
+        yield f"date-{number}", size + octets(f"bytes=0-1\n{date}\n\n\n{date}\n{date}\n")
+    for name, text in {
+        "if-range-tag": 'bytes=0-1\n"abc"', "if-range-weak": 'bytes=0-1\nW/"abc"',
+        "none-match": '\n\n"x", W/"abc"', "none-match-any": "\n\n*", "match": '\n\n\n"abc"',
+        "match-open": '\n\n\n"abc', "match-weak": '\n\n\nW/"abc"', "match-comma": '\n\n\n"a,b", "abc"',
+        "encodings": "\n\n\n\n\n\ngzip, br;q=0.5, zstd;q=0", "encodings-any": "\n\n\n\n\n\n*;q=0.1",
+        "encodings-identity": "\n\n\n\n\n\nidentity, *;q=0", "encodings-bad": "\n\n\n\n\n\ngzip;q=2, br;q=0.0001",
+    }.items():
+        yield name, size + octets(text)
+
+
+APP = "  a:\n    directory: x\n    command: run\n    hosts: [a.test]\n"
+MANIFESTS = {
+    "app": f"apps:\n{APP}",
+    "no-apps": "apps: {}\n",
+    "listen": f"listen:\n  https: ['127.0.0.1:8443', '[::1]:8443']\n  http: 127.0.0.1:8080\napps:\n{APP}",
+    "unknown-key": f"nothing: 1\napps:\n{APP}",
+    "key-twice": f"apps:\n{APP}{APP}",
+    "anchor": "a: &x 1\nb: *x\n",
+    "tag": "apps: !!python/object:os.system {}\n",
+    "deep": "a: " + "[" * 40 + "]" * 40 + "\n",
+    "open-quote": 'apps: "\n',
+    "tab": "apps:\n\ta: 1\n",
+    "two-documents": "apps: {}\n---\napps: {}\n",
+    "empty": "",
+    "bom": "\u00ef\u00bb\u00bfapps: {}\n",
+    "utf8-bad": "apps: {\u00ff: 1}\n",
+    "nul": "apps:\n  a\0: 1\n",
+    "quoted-number": f"apps:\n{APP}    instances: '3'\n",
+    "number-huge": f"apps:\n{APP}    instances: 99999999999999999999\n",
+    "env": f"apps:\n{APP}    env:\n      A: b\n      C: 1\n",
+    "upstreams": "apps:\n  a:\n    upstreams: ['127.0.0.1:1', 'unix:/x']\n    hosts: [a.test]\n",
+    "block": "apps:\n  a:\n    directory: x\n    command: |\n      run\n      this\n    hosts: [a.test]\n",
+    "host-wild": "apps:\n  a:\n    directory: x\n    command: run\n    hosts: ['*.a.test']\n",
+    "host-bad": "apps:\n  a:\n    directory: x\n    command: run\n    hosts: ['a..test', '-', 'a b']\n",
+}
+
+
+def manifest():
+    for name, text in MANIFESTS.items():
+        yield name, octets(text)
+    yield "example", (SEEDS.parent.parent / "examples/portico.yaml").read_bytes()
+
+
+IPC = {  # 1 LISTEN, 2 CERTIFICATE, 3 APP, 4 ENV, 5 COMMIT
+    "honest": b("01 00 02 00 03 00 04 00 04 00 03 00 05 00"),
+    "commit-twice": b("03 00 05 00 03 00 05 00"),
+    "type-unknown": b("ff 00"),
+    "type-none": b("00 00"),
+    "short": b("03 08"),
+    "long": b("03 10"),
+    "descriptors": b("03 02"),
+    "descriptors-many": b("06 07"),
+    "snapshot": b("06 01"),
+    "env-first": b("04 00"),
+    "app-twice": b("03 20 00 05 61 61 61 61 00 03 20 00 05 61 61 61 61 00 05 00"),
+    "app-name-path": b("03 20 00 05 2e 2e 2f 61 00 05 00"),
+    "app-directory-relative": b("03 20 06 02 61 00 05 00"),
+    "app-instances": b("03 20 08 04 ff ff ff ff 05 00"),
+    "app-no-nul": b("03 20 00 40" + "61" * 64),
+    "listen-kind": b("01 20 00 01 03 05 00"),
+    "listen-address": b("01 20 0d 02 78 00 05 00"),
+    "certificate-files": b("02 60 01 01 00 0b 03 2f 61 00 0c 03 2f 62 00 05 00"),
+    "certificate-relative": b("02 60 01 01 00 0b 02 61 00 0c 02 62 00 05 00"),
+    "certificate-hosts": b("02 20 0a 04 61 20 20 00 05 00"),
+    "certificate-same": b("02 20 00 01 07 02 20 00 01 07 05 00"),
+    "env-no-equals": b("03 00 04 20 00 02 41 00 05 00"),
+    "commit-loops": b("05 20 02 01 00"),
+    "commit-log": b("05 20 0f 02 61 00"),
+}
+
+
+def ipc():
+    yield from IPC.items()
+
+
+TARGETS = {f.__name__: f for f in (authority, exchange, h1_client, h1_differential, h1_server, h2_client, h2_differential, h2_server, hpack, ipc, manifest, static_path, static_range)}
 
 
 def main():

@@ -89,6 +89,8 @@ static int take_field(void *user, enum token token, struct slice name, struct sl
         return ERR_H2_STREAM;
     if (!rules_is_value(value))
         return ERR_H2_STREAM;
+    if (token == TOKEN_TE && !slice_ieq(value, SLICE("trailers"))) /* RFC 9113 8.2.2 */
+        return ERR_H2_STREAM;
     if (r->section == H2_SECTION_TRAILERS && !rules_is_trailer(token))
         return 0;
     switch ((unsigned)token) {
@@ -100,10 +102,6 @@ static int take_field(void *user, enum token token, struct slice name, struct sl
         r->host_seen = true;
         r->host = value;
         return 0;
-    case TOKEN_TE: /* RFC 9113 8.2.2 */
-        if (!slice_ieq(value, SLICE("trailers")))
-            return ERR_H2_STREAM;
-        break;
     case TOKEN_COOKIE:
         r->cookies++;
         break;
