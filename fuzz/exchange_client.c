@@ -35,7 +35,9 @@ static void check_whole(const struct exchange_client *c, unsigned request, unsig
 {
     const struct exchange_response *r = &c->log->responses[response];
     check_belongs(c, request, response);
-    ASSERT(r->is_whole);
+    if (!r->is_whole)
+        PANIC("request %u got a whole response %u of %zu octets, which is not whole", request,
+              response, octets);
     ASSERT(octets == (c->log->requests[request].is_head ? 0 : r->content_octets));
 }
 
@@ -83,7 +85,8 @@ static void ask_h1(struct exchange_client *c, const struct exchange_request *r, 
                    const char *method, uint8_t how)
 {
     bool chunked = how & 8;
-    buf_printf(&c->out, "%s /%u HTTP/1.1\r\nHost: a.test\r\n", method, number);
+    buf_printf(&c->out, "%s /%u HTTP/1.1\r\nHost: %s\r\n", method, number,
+               how & 0x20 ? "b.test" : "a.test");
     if (how & 0x10)
         buf_add_str(&c->out, "Connection: close\r\n");
     if (chunked && r->content_octets)
@@ -138,8 +141,24 @@ static void on_close(void *user, struct h2_stream *s, uint32_t code)
         check_whole(c, a->request, a->response, a->content_octets);
 }
 
+/* Of an HTTP/2 worker: its path names the request that was made for it. */
+static void on_promise(void *user, struct h2_stream *parent, struct h2_stream *promised,
+                       const struct http_head *head)
+{
+    struct exchange_client *c = user;
+    if (c->ask_count == CLIENT_ASKS) {
+        h2_stream_reset(promised, H2_REFUSED_STREAM);
+        return;
+    }
+    struct exchange_ask *a = &c->asks[c->ask_count++];
+    *a = (struct exchange_ask){.stream = promised};
+    a->request = number_of(slice_of(head->path.p + 1, head->path.len - 1));
+    ASSERT(a->request < c->log->request_count);
+    h2_stream_set_user(promised, a);
+}
+
 static const struct h2_events events = {
-    .on_head = on_head, .on_body = on_body, .on_close = on_close};
+    .on_promise = on_promise, .on_head = on_head, .on_body = on_body, .on_close = on_close};
 
 static void draw_h2(struct exchange_client *c)
 {
@@ -161,7 +180,7 @@ static void ask_h2(struct exchange_client *c, struct exchange_ask *a, const char
     snprintf(path, sizeof path, "/%u", a->request);
     const struct http_head head = {.method = slice_str(method),
                                    .scheme = SLICE("http"),
-                                   .authority = SLICE("a.test"),
+                                   .authority = how & 0x20 ? SLICE("b.test") : SLICE("a.test"),
                                    .path = slice_str(path),
                                    .content_length = how & 0x10 ? -1 : (int64_t)n};
     if (how & 8 && a > c->asks && a[-1].stream) {

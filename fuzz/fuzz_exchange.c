@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Edge between scripted clients and a scripted worker, over socket pairs and a unix socket, all in
- * this thread.  Every request and every response has a number, and its content is made of one octet
- * that the number gives, so that both ends can tell:
+/* Edge between scripted clients and two scripted workers, one a protocol, over socket pairs and
+ * unix sockets, all in this thread.  Every request and every response has a number, and its content
+ * is made of one octet that the number gives, so that both ends can tell:
  *  - no octet of one exchange is in another, in either direction;
  *  - what a client takes for a whole response, the worker sent whole, and the same for requests;
  *  - a request that is not idempotent is delivered once, any other at most twice;
@@ -15,6 +15,7 @@
 #include "edge/shard.h"
 #include "exchange_client.h"
 #include "exchange_worker.h"
+#include "exchange_worker_h2.h"
 #include "input.h"
 
 #include <fcntl.h>
@@ -30,35 +31,45 @@
 int LLVMFuzzerTestOneInput(const uint8_t *octets, size_t len);
 
 static char directory[] = "/tmp/portico-fuzz-XXXXXX";
-static char socket_path[64];
+static char socket_paths[2][64]; /* by enum route_protocol */
 static void *snapshot;
 static size_t snapshot_len;
 static struct tls_server *tls;
 
 static void tidy(void)
 {
-    unlink(socket_path);
+    unlink(socket_paths[ROUTE_H1]);
+    unlink(socket_paths[ROUTE_H2C]);
     rmdir(directory);
     free(snapshot);
     tls_server_free(tls);
 }
 
-static void setup(void)
+static void add_site(struct route_builder *b, enum route_protocol protocol)
 {
-    struct route_site site = {.flags = ROUTE_HTTP20 | ROUTE_DEFAULT,
+    bool h2 = protocol == ROUTE_H2C;
+    struct route_site site = {.flags = ROUTE_HTTP20 | (h2 ? 0 : ROUTE_DEFAULT),
+                              .proxy_flag = h2 ? ROUTE_PROXY_ALL : ROUTE_PROXY_H1,
                               .request_timeout_ms = 60000,
                               .idle_timeout_ms = 60000,
                               .queue = 10,
                               .body_limit_octets = 1u << 30};
     char address[80];
-    ASSERT(mkdtemp(directory));
-    snprintf(socket_path, sizeof socket_path, "%s/w", directory);
-    snprintf(address, sizeof address, "unix:%s", socket_path);
+    snprintf(socket_paths[protocol], sizeof socket_paths[protocol], "%s/%s", directory,
+             h2 ? "h2" : "h1");
+    snprintf(address, sizeof address, "unix:%s", socket_paths[protocol]);
+    ASSERT(route_builder_site(b, h2 ? SLICE("b") : SLICE("a"), &site) == 0 &&
+           route_builder_host(b, h2 ? SLICE("b.test") : SLICE("a.test")) == 0 &&
+           route_builder_instance(b, h2 ? SLICE("b/0") : SLICE("a/0"), slice_str(address),
+                                  SLICE(""), ROUTE_READY, protocol) == 0);
+}
+
+static void setup(void)
+{
     struct route_builder *b = route_builder_new(1);
-    ASSERT(b && route_builder_site(b, SLICE("a"), &site) == 0 &&
-           route_builder_host(b, SLICE("a.test")) == 0 &&
-           route_builder_instance(b, SLICE("a/0"), slice_str(address), SLICE(""), ROUTE_READY,
-                                  ROUTE_H1) == 0);
+    ASSERT(b && mkdtemp(directory));
+    add_site(b, ROUTE_H1);
+    add_site(b, ROUTE_H2C);
     snapshot = route_builder_finish(b, &snapshot_len);
     route_builder_free(b);
     tls = tls_server_new();
@@ -72,6 +83,7 @@ struct world {
     struct exchange_log log;
     struct exchange_client clients[EXCHANGE_CLIENTS];
     struct exchange_worker worker;
+    struct exchange_worker_h2 worker_h2;
 };
 
 static void turn(struct world *w, unsigned turns)
@@ -80,9 +92,18 @@ static void turn(struct world *w, unsigned turns)
         loop_turn(w->shard.loop, 0);
 }
 
-static void world_init(struct world *w)
+static int listen_at(const char *path)
 {
     struct sockaddr_un at = {.sun_family = AF_UNIX};
+    snprintf(at.sun_path, sizeof at.sun_path, "%s", path);
+    unlink(path);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    ASSERT(fd >= 0 && bind(fd, (struct sockaddr *)&at, sizeof at) == 0 && listen(fd, 8) == 0);
+    return fd;
+}
+
+static void world_init(struct world *w)
+{
     memset(w, 0, sizeof *w);
     w->counters = calloc(1, stats_octets(1, 1));
     ASSERT(w->counters);
@@ -95,12 +116,8 @@ static void world_init(struct world *w)
     memcpy(map, snapshot, snapshot_len);
     struct routes *r = routes_new(map, snapshot_len, 1, NULL, 0);
     ASSERT(r && mailbox_post(w->shard.mailbox, SHARD_ROUTES, r) == 0);
-    memcpy(at.sun_path, socket_path, sizeof socket_path);
-    unlink(socket_path);
-    int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    ASSERT(listener >= 0 && bind(listener, (struct sockaddr *)&at, sizeof at) == 0 &&
-           listen(listener, 8) == 0);
-    exchange_worker_init(&w->worker, listener, &w->log);
+    exchange_worker_init(&w->worker, listen_at(socket_paths[ROUTE_H1]), &w->log);
+    exchange_worker_h2_init(&w->worker_h2, listen_at(socket_paths[ROUTE_H2C]), &w->log);
     turn(w, 3);
     ASSERT(w->shard.routes);
 }
@@ -113,6 +130,37 @@ static void connect_client(struct world *w, struct exchange_client *c, bool h2)
     ASSERT(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds) == 0);
     exchange_client_init(c, fds[0], h2, &w->log);
     client_accept(&w->shard, fds[1], &peer, false);
+}
+
+/* 5: answer at once, 6: begin to, 7: go on or close */
+static void step_worker(struct exchange_worker *w, uint8_t op, uint8_t how, struct input *in)
+{
+    unsigned conn = op >> 3 & 15;
+    if ((op & 7) == 7 && how & 0x80) {
+        exchange_worker_close(w, conn);
+        return;
+    }
+    if ((op & 7) != 7)
+        exchange_worker_answer(w, conn, how, input_u8(in));
+    exchange_worker_send(w, conn,
+                         (op & 7) == 5   ? SIZE_MAX
+                         : (op & 7) == 6 ? input_u8(in) * 4u
+                                         : how * 16u);
+}
+
+static void step_worker_h2(struct exchange_worker_h2 *w, uint8_t op, uint8_t how, struct input *in)
+{
+    unsigned conn = op >> 3 & 15;
+    if ((op & 7) == 7 && how & 0x80) {
+        exchange_worker_h2_close(w, conn);
+        return;
+    }
+    if ((op & 7) != 7)
+        exchange_worker_h2_answer(w, conn, how, input_u8(in));
+    exchange_worker_h2_send(w, conn,
+                            (op & 7) == 5   ? SIZE_MAX
+                            : (op & 7) == 6 ? input_u8(in) * 4u
+                                            : how * 16u);
 }
 
 static void step(struct world *w, struct input *in)
@@ -139,23 +187,15 @@ static void step(struct world *w, struct input *in)
         if (c->fd >= 0)
             exchange_client_end(c, how);
         break;
-    case 5:
-        exchange_worker_answer(&w->worker, op >> 3, how, input_u8(in));
-        exchange_worker_send(&w->worker, op >> 3, SIZE_MAX);
-        break;
-    case 6:
-        exchange_worker_answer(&w->worker, op >> 3, how, input_u8(in));
-        exchange_worker_send(&w->worker, op >> 3, input_u8(in) * 4u);
-        break;
-    case 7:
-        if (how & 0x80)
-            exchange_worker_close(&w->worker, op >> 3);
+    default:
+        if (op & 0x80)
+            step_worker_h2(&w->worker_h2, op, how, in);
         else
-            exchange_worker_send(&w->worker, op >> 3, how * 16u);
-        break;
+            step_worker(&w->worker, op, how, in);
     }
     turn(w, 2);
     exchange_worker_read(&w->worker);
+    exchange_worker_h2_read(&w->worker_h2);
     turn(w, op & 0x80 ? 1 : 0);
 }
 
@@ -171,8 +211,11 @@ static void finish(struct world *w)
         }
         turn(w, 2);
         exchange_worker_read(&w->worker);
+        exchange_worker_h2_read(&w->worker_h2);
         for (unsigned k = 0; k < EXCHANGE_CONNS; k++)
             exchange_worker_send(&w->worker, k, SIZE_MAX);
+        for (unsigned k = 0; k < EXCHANGE_H2_CONNS; k++)
+            exchange_worker_h2_send(&w->worker_h2, k, SIZE_MAX);
         turn(w, 2);
     }
     for (unsigned k = 0; k < EXCHANGE_CLIENTS; k++)
@@ -198,6 +241,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *octets, size_t len)
         step(&world, &in);
     finish(&world);
     exchange_worker_fini(&world.worker);
+    exchange_worker_h2_fini(&world.worker_h2);
     shard_fini(&world.shard);
     free(world.counters);
     return 0;
