@@ -14,7 +14,9 @@ static void check_name(const char *name)
         return;
     for (const char *at = name;; at++) {
         size_t n = strcspn(at, "/");
-        ASSERT(n > 0 && at[0] != '.'); /* neither empty, nor hidden, nor "..", nor absolute */
+        /* neither empty, nor hidden, nor "..", nor absolute; RFC 8615 has a name of its own */
+        ASSERT(n > 0);
+        ASSERT(at[0] != '.' || (at == name && n == 11 && memcmp(at, ".well-known", n) == 0));
         at += n;
         if (!*at)
             return;

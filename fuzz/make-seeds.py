@@ -328,6 +328,10 @@ EXCHANGE = {
     "post-cut": b("01 05 20 02 40 04 00"),
     "post-half-answered": b("01 05 20 02 40 05 00 14 03 ff 02 ff 02 ff"),
     "post-worker-gone": b("01 05 20 02 40 07 80 02 ff 02 ff 03 ff"),
+    "post-empty-worker-gone": b("00 01 00 07 80 05 00 14 03 ff"),
+    "post-empty-worker-gone-idle": GET1 + b("05 00 05 03 ff 00 01 00 07 80 05 00 14 03 ff"),
+    "to-h2-post-empty-gone": b("40 21 00 87 80 85 00 14 03 ff"),
+    "to-h2-post-empty-reset": b("40 21 00 85 04 00 85 00 14 03 ff"),
     "post-twice-worker-gone": b("00 01 14 05 00 05 03 ff 07 80 00 01 14 05 00 05 03 ff"),
     "get-worker-gone": GET1 + b("07 80 05 00 14 03 ff"),
     "get-worker-gone-idle": GET1 + b("05 00 14 03 ff 07 80") + GET1 + b("05 00 14 03 ff"),
@@ -383,7 +387,7 @@ AUTHORITIES = [
 ]
 PATHS = [
     "/", "/a", "/a/", "/a/b.html?c=d", "/a%20b", "/a%2fb", "/a%00b", "/a%2", "/a%zz", "//a", "/a//b", "/./a",
-    "/a/..", "/../etc/passwd", "/%2e%2e/a", "/a/%2e", "/.hidden", "/a/.git/x", "/%2ehidden", "/a%252e", "/?",
+    "/a/..", "/../etc/passwd", "/%2e%2e/a", "/a/%2e", "/.hidden", "/.well-known/a", "/a/.well-known", "/a/.git/x", "/%2ehidden", "/a%252e", "/?",
     "/a\\b", "/...", "/a/...", "/\u00e9", "/%c3%a9", "/a?/../b", "/a%3fb",
 ]
 RANGES = [
