@@ -16,8 +16,12 @@ void exchange_worker_init(struct exchange_worker *w, int listener, struct exchan
 
 static void conn_close(struct exchange_worker *w, struct exchange_conn *c)
 {
-    if (c->sends && c->is_good && c->ends_by_close && c->whole_in == 0)
-        w->log->responses[c->response].is_whole = true;
+    /* Where the end of the connection ends the content, nobody can tell a cut. */
+    if (c->sends && c->is_good && c->ends_by_close) {
+        struct exchange_response *r = &w->log->responses[c->response];
+        r->is_whole = c->whole_in <= r->content_octets;
+        r->content_octets -= r->is_whole ? c->whole_in : 0;
+    }
     close(c->fd);
     c->fd = -1;
     buf_fini(&c->in);

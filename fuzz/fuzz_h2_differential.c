@@ -23,76 +23,23 @@
  *  Everything else aborts. */
 #include "base/err.h"
 #include "base/panic.h"
+#include "h2_message.h"
 #include "h2_peer.h"
 #include "http/rules.h"
 
 #include <nghttp2/nghttp2.h>
 #include <stdlib.h>
 
-#define STREAMS_MAX 128
-#define OPS_MAX     90
+#define OPS_MAX 90
 
 int LLVMFuzzerTestOneInput(const uint8_t *octets, size_t len);
-
-struct message {
-    uint32_t id;
-    bool has_head, has_ended, is_connect;
-    struct slice method, scheme, authority, path, protocol, host; /* in the arena */
-    bool has_authority, has_host, has_length_list, has_late_length;
-    unsigned hosts, lengths;
-    struct buf cookies, fields, content, trailers; /* fields as text */
-};
-
-struct reader {
-    struct arena arena;
-    struct pool *pool;
-    struct message at[STREAMS_MAX];
-    unsigned count;
-    bool is_over;
-};
 
 struct both {
     struct pool pool, own;
     struct h2_conn *conn;
     nghttp2_session *session;
-    struct reader ours, judge;
+    struct h2_reader ours, judge;
 };
-
-static struct message *message(struct reader *r, uint32_t id)
-{
-    for (unsigned i = r->count; i-- > 0;)
-        if (r->at[i].id == id)
-            return &r->at[i];
-    ASSERT(r->count < STREAMS_MAX);
-    struct message *m = &r->at[r->count++];
-    *m = (struct message){.id = id};
-    buf_init(&m->cookies, r->pool);
-    buf_init(&m->fields, r->pool);
-    buf_init(&m->content, r->pool);
-    buf_init(&m->trailers, r->pool);
-    return m;
-}
-
-/* Host and the crumbs of Cookie are told apart from the rest, as our engine moves them. */
-static void add_field(struct reader *r, struct message *m, struct slice name, struct slice value)
-{
-    if (m->has_head && !rules_is_trailer(token_find(name))) {
-        m->has_late_length |= slice_eq(name, SLICE("content-length"));
-        return; /* ours drops it */
-    } else if (m->has_head) {
-        buf_printf(&m->trailers, "%.*s: %.*s\n", SLICE_FMT(name), SLICE_FMT(value));
-    } else if (slice_eq(name, SLICE("host"))) {
-        m->host = arena_dup(&r->arena, value);
-        m->has_host = true;
-        m->hosts++;
-    } else if (slice_eq(name, SLICE("cookie"))) {
-        buf_printf(&m->cookies, "%s%.*s", buf_len(&m->cookies) ? "; " : "", SLICE_FMT(value));
-    } else {
-        if (slice_eq(name, SLICE("content-length")))
-            m->has_length_list |= m->lengths++ || (value.len && memchr(value.p, ',', value.len));
-        buf_printf(&m->fields, "%.*s: %.*s\n", SLICE_FMT(name), SLICE_FMT(value));
-    }
-}
 
 /* ---- ours ---- */
 
@@ -105,8 +52,8 @@ static void ours_answer(struct h2_stream *s)
 static void on_head(void *user, struct h2_stream *s, const struct http_head *head, bool end)
 {
     struct both *b = user;
-    struct reader *r = &b->ours;
-    struct message *m = message(r, h2_stream_id(s));
+    struct h2_reader *r = &b->ours;
+    struct h2_message *m = h2_message(r, h2_stream_id(s));
     ASSERT(!m->has_head);
     m->method = arena_dup(&r->arena, head->method);
     m->scheme = arena_dup(&r->arena, head->scheme);
@@ -114,7 +61,7 @@ static void on_head(void *user, struct h2_stream *s, const struct http_head *hea
     m->path = arena_dup(&r->arena, head->path);
     m->protocol = arena_dup(&r->arena, head->protocol);
     for (uint32_t i = 0; i < head->fields.count; i++)
-        add_field(r, m, head->fields.at[i].name, head->fields.at[i].value);
+        h2_message_add(r, m, head->fields.at[i].name, head->fields.at[i].value);
     m->has_head = true;
     m->has_ended = end;
     if (end)
@@ -124,7 +71,7 @@ static void on_head(void *user, struct h2_stream *s, const struct http_head *hea
 static void on_body(void *user, struct h2_stream *s, struct slice octets, bool end)
 {
     struct both *b = user;
-    struct message *m = message(&b->ours, h2_stream_id(s));
+    struct h2_message *m = h2_message(&b->ours, h2_stream_id(s));
     ASSERT(m->has_head && !m->has_ended);
     buf_add(&m->content, octets.p, octets.len);
     h2_stream_consumed(s, octets.len);
@@ -136,10 +83,10 @@ static void on_body(void *user, struct h2_stream *s, struct slice octets, bool e
 static void on_trailers(void *user, struct h2_stream *s, const struct fields *trailers)
 {
     struct both *b = user;
-    struct message *m = message(&b->ours, h2_stream_id(s));
+    struct h2_message *m = h2_message(&b->ours, h2_stream_id(s));
     ASSERT(m->has_head && !m->has_ended);
     for (uint32_t i = 0; i < trailers->count; i++)
-        add_field(&b->ours, m, trailers->at[i].name, trailers->at[i].value);
+        h2_message_add(&b->ours, m, trailers->at[i].name, trailers->at[i].value);
     m->has_ended = true;
     ours_answer(s);
 }
@@ -171,8 +118,8 @@ static int judge_on_header(nghttp2_session *session, const nghttp2_frame *frame,
                            size_t value_len, uint8_t flags, void *user)
 {
     struct both *b = user;
-    struct reader *r = &b->judge;
-    struct message *m = message(r, (uint32_t)frame->hd.stream_id);
+    struct h2_reader *r = &b->judge;
+    struct h2_message *m = h2_message(r, (uint32_t)frame->hd.stream_id);
     struct slice n = slice_of(name, name_len), v = arena_dup(&r->arena, slice_of(value, value_len));
     if (slice_eq(n, SLICE(":method")))
         m->method = v;
@@ -185,7 +132,7 @@ static int judge_on_header(nghttp2_session *session, const nghttp2_frame *frame,
     else if (slice_eq(n, SLICE(":authority")))
         m->authority = v, m->has_authority = true;
     else
-        add_field(r, m, n, v);
+        h2_message_add(r, m, n, v);
     return 0;
 }
 
@@ -203,7 +150,7 @@ static int judge_on_error(nghttp2_session *session, int code, const char *text, 
     struct both *b = user;
     const char *at = strstr(text, "stream: ");
     if (at && strstr(at, "name: [content-length]")) {
-        struct message *m = message(&b->judge, (uint32_t)atoi(at + strlen("stream: ")));
+        struct h2_message *m = h2_message(&b->judge, (uint32_t)atoi(at + strlen("stream: ")));
         m->has_late_length |= m->has_head;
     }
     return 0;
@@ -213,7 +160,7 @@ static int judge_on_data(nghttp2_session *session, uint8_t flags, int32_t id, co
                          size_t len, void *user)
 {
     struct both *b = user;
-    buf_add(&message(&b->judge, (uint32_t)id)->content, octets, len);
+    buf_add(&h2_message(&b->judge, (uint32_t)id)->content, octets, len);
     return 0;
 }
 
@@ -223,7 +170,7 @@ static int judge_on_frame(nghttp2_session *session, const nghttp2_frame *frame, 
     const nghttp2_nv ok = {(uint8_t *)":status", (uint8_t *)"200", 7, 3, 0};
     if (frame->hd.type != NGHTTP2_HEADERS && frame->hd.type != NGHTTP2_DATA)
         return 0;
-    struct message *m = message(&b->judge, (uint32_t)frame->hd.stream_id);
+    struct h2_message *m = h2_message(&b->judge, (uint32_t)frame->hd.stream_id);
     m->has_head = true;
     if (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) {
         m->has_ended = true;
@@ -262,7 +209,7 @@ static void judge_feed(struct both *b, struct slice in)
 
 /* ---- comparing ---- */
 
-static bool judge_authority_is_bad(const struct message *m)
+static bool judge_authority_is_bad(const struct h2_message *m)
 {
     if (m->hosts > 1)
         return true;
@@ -272,7 +219,7 @@ static bool judge_authority_is_bad(const struct message *m)
            (m->has_host && !rules_is_authority(m->host));
 }
 
-static bool judge_alone_may(const struct both *b, const struct message *m)
+static bool judge_alone_may(const struct both *b, const struct h2_message *m)
 {
     bool connect = slice_eq(m->method, SLICE("CONNECT"));
     if (b->ours.is_over || judge_authority_is_bad(m) || !rules_is_token(m->method))
@@ -284,9 +231,9 @@ static bool judge_alone_may(const struct both *b, const struct message *m)
     return !rules_is_origin_form(m->path);
 }
 
-static bool ours_alone_may(struct both *b, const struct message *m)
+static bool ours_alone_may(struct both *b, const struct h2_message *m)
 {
-    if (message(&b->judge, m->id)->has_late_length)
+    if (h2_message(&b->judge, m->id)->has_late_length)
         return true;
     if (b->judge.is_over || m->authority.len == 0 || m->has_length_list)
         return true;
@@ -297,7 +244,8 @@ static bool ours_alone_may(struct both *b, const struct message *m)
     return false;
 }
 
-static void check_same(struct both *b, const struct message *ours, const struct message *judge)
+static void check_same(struct both *b, const struct h2_message *ours,
+                       const struct h2_message *judge)
 {
     struct slice authority = judge->has_authority ? judge->authority : judge->host;
     ASSERT(slice_eq(ours->method, judge->method));
@@ -305,18 +253,15 @@ static void check_same(struct both *b, const struct message *ours, const struct 
     ASSERT(slice_eq(ours->authority, authority));
     ASSERT(slice_eq(ours->path, judge->path));
     ASSERT(slice_eq(ours->protocol, judge->protocol));
-    ASSERT(slice_eq(buf_slice(&ours->cookies), buf_slice(&judge->cookies)));
-    ASSERT(slice_eq(buf_slice(&ours->fields), buf_slice(&judge->fields)));
-    ASSERT(slice_eq(buf_slice(&ours->content), buf_slice(&judge->content)));
-    ASSERT(slice_eq(buf_slice(&ours->trailers), buf_slice(&judge->trailers)));
+    h2_message_same(ours, judge);
 }
 
 /* return  false at a legitimate difference */
 static bool compare(struct both *b)
 {
     for (unsigned i = 0; i < b->ours.count; i++) {
-        const struct message *o = &b->ours.at[i];
-        const struct message *j = message(&b->judge, o->id);
+        const struct h2_message *o = &b->ours.at[i];
+        const struct h2_message *j = h2_message(&b->judge, o->id);
         if (o->has_ended && !j->has_ended) {
             if (!ours_alone_may(b, o))
                 PANIC("stream %u: ours alone has it: %.*s %.*s %.*s\n%.*s", o->id,
@@ -326,8 +271,8 @@ static bool compare(struct both *b)
         }
     }
     for (unsigned i = 0; i < b->judge.count; i++) {
-        const struct message *j = &b->judge.at[i];
-        const struct message *o = message(&b->ours, j->id);
+        const struct h2_message *j = &b->judge.at[i];
+        const struct h2_message *o = h2_message(&b->ours, j->id);
         if (j->has_ended && !o->has_ended) {
             if (!judge_alone_may(b, j))
                 PANIC("stream %u: the judge alone has it: %.*s %.*s %.*s\n%.*s", j->id,
@@ -341,17 +286,6 @@ static bool compare(struct both *b)
     return !b->ours.is_over && !b->judge.is_over;
 }
 
-static void reader_fini(struct reader *r)
-{
-    for (unsigned i = 0; i < r->count; i++) {
-        buf_fini(&r->at[i].cookies);
-        buf_fini(&r->at[i].fields);
-        buf_fini(&r->at[i].content);
-        buf_fini(&r->at[i].trailers);
-    }
-    arena_fini(&r->arena);
-}
-
 int LLVMFuzzerTestOneInput(const uint8_t *octets, size_t len)
 {
     static struct both both;
@@ -363,9 +297,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *octets, size_t len)
     memset(b, 0, sizeof *b);
     pool_init(&b->pool);
     pool_init(&b->own);
-    b->ours.pool = b->judge.pool = &b->own;
-    arena_init(&b->ours.arena, &b->own);
-    arena_init(&b->judge.arena, &b->own);
+    h2_reader_init(&b->ours, &b->own);
+    h2_reader_init(&b->judge, &b->own);
     buf_init(&out, &b->own);
     h2_settings_default(&settings, H2_SERVER);
     settings.stream_window = settings.conn_window = 65535;
@@ -389,8 +322,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *octets, size_t len)
     h2_conn_free(b->conn);
     nghttp2_session_del(b->session);
     ASSERT(b->pool.live == 0);
-    reader_fini(&b->ours);
-    reader_fini(&b->judge);
+    h2_reader_fini(&b->ours);
+    h2_reader_fini(&b->judge);
     buf_fini(&out);
     ASSERT(b->own.live == 0);
     pool_fini(&b->own);

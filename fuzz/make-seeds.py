@@ -262,6 +262,42 @@ def h2_differential():
     yield from H2_DIFFERENTIAL.items()
 
 
+# What a server sends to GET, HEAD, GET and GET; 20 is the newest of them, 21 the one before.
+H2_CLIENT_DIFFERENTIAL = {
+    "all": b("00 10 01 23 80 10 01 22 80 10 01 21 80 10 01 20 80"),
+    "content": b("00 10 00 20 80 11 00 20 30 11 01 20 05"),
+    "content-length": b("00 10 00 20 81 1c 11 01 20 05"),
+    "content-length-wrong": b("00 10 00 20 81 1c 11 01 20 06"),
+    "content-length-list": b("00 10 00 20 81 20 11 01 20 05"),
+    "head": b("00 10 01 22 81 1c"),
+    "head-content": b("00 10 00 22 80 11 01 22 05"),
+    "no-content": b("00 10 01 20 01 14"),
+    "not-modified": b("00 10 01 20 02 15 1c"),
+    "early-hints": b("00 10 00 20 40 10 01 20 80"),
+    "early-hints-end": b("00 10 01 20 40 10 01 20 80"),
+    "status-101": b("00 10 00 20 01 13"),
+    "status-short": b("00 10 01 20 01 16"),
+    "status-long": b("00 10 01 20 01 17"),
+    "trailers": b("00 10 00 20 80 11 00 20 05 10 01 20 01 2f"),
+    "promise": b("00 18 00 20 00 80 10 01 20 80 10 01 40 80"),
+    "promise-post": b("00 18 00 20 00 40"),
+    "promise-on-head": b("00 18 00 22 00 80"),
+    "promise-odd": b("00 18 00 20 85 80"),
+    "promise-bad-path": b("00 18 00 20 00 04 00 01 03 0d"),
+    "reset": b("00 12 20 08 10 01 21 80"),
+    "goaway": b("00 15 81 00 10 01 23 80"),
+    "unasked": b("00 10 01 89 80"),
+    "request-pseudo": b("00 10 01 20 81 02"),
+    "data-first": b("00 11 01 20 05"),
+    "octet-by-octet": b("00 50 01 20 80 01 10 01 21 80"),
+    **{f"field-{n:02}": bytes([0, 0x10, 1, 0x20, 0x81, n]) for n in range(64)},
+}
+
+
+def h2_client_differential():
+    yield from H2_CLIENT_DIFFERENTIAL.items()
+
+
 def h2_client():
     yield from H2_CLIENT.items()
 
@@ -314,6 +350,7 @@ EXCHANGE = {
     "chunked": GET1 + b("05 01 14 03 ff"),
     "chunked-cut": GET1 + b("05 04 14 03 ff 07 80 03 ff"),
     "until-close": GET1 + b("05 02 14 07 80 03 ff"),
+    "until-close-early": b("00 05 00 06 5a 40 3a 07 80"),
     "too-short": GET1 + b("05 03 14 07 80 03 ff"),
     "too-long": GET1 + b("05 05 14 03 ff") + GET1 + b("05 00 08 03 ff"),
     "too-long-two-clients": GET1 + b("08 00 00 05 05 14 0d 05 14 03 ff 0b ff") + GET1,
@@ -496,7 +533,7 @@ def ipc():
     yield from IPC.items()
 
 
-TARGETS = {f.__name__: f for f in (authority, exchange, h1_client, h1_differential, h1_server, h2_client, h2_differential, h2_server, hpack, ipc, manifest, static_path, static_range)}
+TARGETS = {f.__name__: f for f in (authority, exchange, h1_client, h1_differential, h1_server, h2_client, h2_client_differential, h2_differential, h2_server, hpack, ipc, manifest, static_path, static_range)}
 
 
 def main():
