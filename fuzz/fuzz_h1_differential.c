@@ -297,14 +297,6 @@ static void check_same(const struct run *r, const struct seen *s, const struct s
 
 /* ---- what may differ ---- */
 
-static size_t section_octets(const struct strict_fields *f)
-{
-    size_t n = 0;
-    for (size_t i = 0; i < f->count; i++)
-        n += f->at[i].name.len + f->at[i].value.len + 3;
-    return n;
-}
-
 static size_t connection_options(const struct strict_fields *f)
 {
     size_t n = 0;
@@ -318,18 +310,17 @@ static size_t connection_options(const struct strict_fields *f)
     return n;
 }
 
-/* Why the engine may refuse a message that is in order.  White space round values is not in the
- * strict reader's figures, so a section may be somewhat longer than it tells. */
-static bool may_refuse(const struct strict_message *m, unsigned informational, size_t in_octets)
+/* Why the engine may refuse a message that is in order. */
+static bool may_refuse(const struct strict_message *m, unsigned informational)
 {
     if (m->minor > 1)
         return true; /* HTTP/1.2 and up: 505 */
-    if (in_octets > limits.start_line_octets)
-        return true; /* long enough for a limit on start line or field section to be reached */
-    if (m->fields.count > FIELDS_MAX || connection_options(&m->fields) > 16 ||
-        section_octets(&m->fields) > limits.field_section_octets)
+    if (m->start_line_octets > limits.start_line_octets ||
+        m->longest_section > limits.field_section_octets || m->fields.count > FIELDS_MAX ||
+        m->trailers.count > FIELDS_MAX)
         return true;
-    if (m->empty_lines > 4 || m->longest_chunk_line > limits.chunk_line_octets)
+    if (m->empty_lines > 4 || m->longest_chunk_line > limits.chunk_line_octets ||
+        connection_options(&m->fields) > 16)
         return true;
     if (informational > limits.informational)
         return true;
@@ -346,7 +337,7 @@ static void compare_requests(const struct run *r, struct slice in)
         bool goes_on = v == STRICT_WHOLE && s && s->has_ended;
         if (s)
             ASSERT(m.has_head);
-        if (v == STRICT_WHOLE && !goes_on && !(r->err && may_refuse(&m, 0, m.next)))
+        if (v == STRICT_WHOLE && !goes_on && !(r->err && may_refuse(&m, 0)))
             PANIC("request %u is refused (%s), strict finds it whole", i, err_text(r->err));
         if (v != STRICT_WHOLE && s && s->has_ended)
             PANIC("request %u is given out, strict says: %s", i, m.why ? m.why : "more");
@@ -376,7 +367,7 @@ static void compare_responses(const struct run *r, const struct asked *what, str
         if (s)
             ASSERT(m.has_head);
         if (v == STRICT_WHOLE && !(s && s->has_ended) &&
-            !(r->err && (is_odd_switch || may_refuse(&m, i + !is_final, m.next))))
+            !(r->err && (is_odd_switch || may_refuse(&m, i + !is_final))))
             PANIC("response %u is refused (%s), strict finds it whole", i, err_text(r->err));
         if (v != STRICT_WHOLE && s && s->has_ended)
             PANIC("response %u is given out, strict says: %s", i, m.why ? m.why : "more");

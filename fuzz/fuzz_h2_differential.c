@@ -19,7 +19,7 @@
  *   - the authority is none by RFC 3986, has user information (RFC 9110 4.2.4), or Host is there
  *     twice or says something else than :authority (RFC 9113 8.3.1);
  *   - :path is no path ("#", not beginning with "/"), or :method no token;
- *   - an extended CONNECT lacks what RFC 8441 4 asks for, or a plain one has more than 8.5 allows.
+ *   - CONNECT without :authority (RFC 9113 8.5, RFC 8441 4).
  *  Everything else aborts. */
 #include "base/err.h"
 #include "base/panic.h"
@@ -224,10 +224,12 @@ static bool judge_alone_may(const struct both *b, const struct h2_message *m)
     bool connect = slice_eq(m->method, SLICE("CONNECT"));
     if (b->ours.is_over || judge_authority_is_bad(m) || !rules_is_token(m->method))
         return true;
-    if (connect)
-        return true; /* what it asks of CONNECT is less */
+    if (connect && m->authority.len == 0)
+        return true;
+    if (connect && m->protocol.len == 0)
+        return false;
     if (slice_eq(m->path, SLICE("*")))
-        return !slice_eq(m->method, SLICE("OPTIONS"));
+        return !connect && !slice_eq(m->method, SLICE("OPTIONS"));
     return !rules_is_origin_form(m->path);
 }
 

@@ -104,8 +104,11 @@ static bool is_field_value(struct slice s)
 
 static enum strict_verdict take_fields(struct reader *r, struct strict_fields *out)
 {
+    size_t from = r->at;
     for (;;) {
         struct slice line, name;
+        if (r->m->longest_section < r->at - from)
+            r->m->longest_section = r->at - from;
         enum strict_verdict v = take_line(r, &line);
         if (v != STRICT_WHOLE || line.len == 0)
             return v;
@@ -455,6 +458,7 @@ enum strict_verdict strict_request(struct slice in, struct strict_message *m)
         m->empty_lines++;
     if (v != STRICT_WHOLE)
         return v;
+    m->start_line_octets = line.len;
     if (!cut(&line, ' ', &m->method) || !cut(&line, ' ', &m->target) || !is_token(m->method) ||
         !read_version(m, line))
         return bad(&r, "request line");
@@ -501,6 +505,7 @@ enum strict_verdict strict_response(struct slice in, struct slice request_method
     memset(m, 0, sizeof *m);
     if ((v = take_line(&r, &line)) != STRICT_WHOLE)
         return v;
+    m->start_line_octets = line.len;
     if (!read_status_line(m, line))
         return bad(&r, "status line");
     if ((v = take_fields(&r, &m->fields)) != STRICT_WHOLE)

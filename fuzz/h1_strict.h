@@ -37,8 +37,9 @@ struct strict_message {
     bool is_last;     /* nothing can follow on this connection */
     bool is_switched; /* response: what follows is no HTTP/1.1 (101, or 2xx to CONNECT) */
     size_t next;
-    size_t empty_lines, longest_chunk_line; /* for those who have limits on them */
-    const char *why;                        /* of STRICT_BAD */
+    /* for those who have limits on them: lines without their CRLF, sections with it */
+    size_t empty_lines, start_line_octets, longest_section, longest_chunk_line;
+    const char *why; /* of STRICT_BAD */
 };
 
 /* Empties before it writes; strict_free when done, whatever came back. */
