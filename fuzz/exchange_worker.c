@@ -86,13 +86,15 @@ static void settle(struct exchange_worker *w, struct exchange_conn *c);
 void exchange_worker_read(struct exchange_worker *w)
 {
     char in[65536];
+    bool has_more = true;
     for (unsigned i = 0; i < EXCHANGE_CONNS; i++) {
         struct exchange_conn *c = &w->conns[i];
-        if (c->fd < 0) {
+        if (c->fd < 0 && has_more) {
             *c = (struct exchange_conn){
                 .fd = accept4(w->listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)};
             buf_init(&c->in, &w->pool);
             buf_init(&c->out, &w->pool);
+            has_more = c->fd >= 0;
         }
         if (c->fd < 0)
             continue;

@@ -107,11 +107,15 @@ void exchange_worker_h2_fini(struct exchange_worker_h2 *w)
 void exchange_worker_h2_read(struct exchange_worker_h2 *w)
 {
     char in[65536];
+    bool has_more = true;
     for (unsigned i = 0; i < EXCHANGE_H2_CONNS; i++) {
         struct exchange_h2_conn *c = &w->conns[i];
-        int fd = c->fd < 0 ? accept4(w->listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC) : -1;
-        if (fd >= 0)
-            conn_open(w, c, fd);
+        if (c->fd < 0 && has_more) {
+            int fd = accept4(w->listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+            has_more = fd >= 0;
+            if (has_more)
+                conn_open(w, c, fd);
+        }
         if (c->fd < 0)
             continue;
         ssize_t n;

@@ -24,7 +24,6 @@
 #include "http/rules.h"
 
 #include <nghttp2/nghttp2.h>
-#include <stdlib.h>
 
 #define OPS_MAX 90
 #define ASKED   4
@@ -176,6 +175,14 @@ static int judge_on_invalid_header(nghttp2_session *session, const nghttp2_frame
     return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE; /* malformed, rather than left out */
 }
 
+static int judge_on_error(nghttp2_session *session, int code, const char *text, size_t len,
+                          void *user)
+{
+    struct both *b = user;
+    h2_message_refused(&b->judge, text);
+    return 0;
+}
+
 static int judge_on_data(nghttp2_session *session, uint8_t flags, int32_t id, const uint8_t *octets,
                          size_t len, void *user)
 {
@@ -212,6 +219,7 @@ static void judge_open(struct both *b)
     ASSERT(nghttp2_session_callbacks_new(&callbacks) == 0);
     nghttp2_session_callbacks_set_on_header_callback(callbacks, judge_on_header);
     nghttp2_session_callbacks_set_on_invalid_header_callback(callbacks, judge_on_invalid_header);
+    nghttp2_session_callbacks_set_error_callback2(callbacks, judge_on_error);
     nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, judge_on_data);
     nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks, judge_on_frame);
     ASSERT(nghttp2_session_client_new(&b->session, callbacks, b) == 0);

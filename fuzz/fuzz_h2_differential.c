@@ -28,7 +28,6 @@
 #include "http/rules.h"
 
 #include <nghttp2/nghttp2.h>
-#include <stdlib.h>
 
 #define OPS_MAX 90
 
@@ -143,16 +142,11 @@ static int judge_on_invalid_header(nghttp2_session *session, const nghttp2_frame
     return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE; /* malformed, rather than left out */
 }
 
-/* Which field it was is told in words alone. */
 static int judge_on_error(nghttp2_session *session, int code, const char *text, size_t len,
                           void *user)
 {
     struct both *b = user;
-    const char *at = strstr(text, "stream: ");
-    if (at && strstr(at, "name: [content-length]")) {
-        struct h2_message *m = h2_message(&b->judge, (uint32_t)atoi(at + strlen("stream: ")));
-        m->has_late_length |= m->has_head;
-    }
+    h2_message_refused(&b->judge, text);
     return 0;
 }
 

@@ -3,6 +3,8 @@
 #include "base/panic.h"
 #include "http/rules.h"
 
+#include <stdlib.h>
+
 void h2_reader_init(struct h2_reader *r, struct pool *pool)
 {
     r->pool = pool;
@@ -57,6 +59,15 @@ void h2_message_add(struct h2_reader *r, struct h2_message *m, struct slice name
             m->has_length_list |= m->lengths++ || (value.len && memchr(value.p, ',', value.len));
         buf_printf(&m->fields, "%.*s: %.*s\n", SLICE_FMT(name), SLICE_FMT(value));
     }
+}
+
+void h2_message_refused(struct h2_reader *r, const char *text)
+{
+    const char *at = strstr(text, "stream: ");
+    if (!at || !strstr(at, "name: [content-length]"))
+        return;
+    struct h2_message *m = h2_message(r, (uint32_t)atoi(at + strlen("stream: ")));
+    m->has_late_length |= m->has_head;
 }
 
 void h2_message_same(const struct h2_message *a, const struct h2_message *b)

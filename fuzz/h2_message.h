@@ -34,6 +34,9 @@ struct h2_message *h2_message(struct h2_reader *r, uint32_t id);
 /* A field of the head, or of the trailers once has_head is set. */
 void h2_message_add(struct h2_reader *r, struct h2_message *m, struct slice name,
                     struct slice value);
+/* What libnghttp2 said of a field: a Content-Length among the trailers it refuses without another
+ * word. */
+void h2_message_refused(struct h2_reader *r, const char *text);
 /* Aborts when content, trailers or fields are not the same. */
 void h2_message_same(const struct h2_message *a, const struct h2_message *b);
 

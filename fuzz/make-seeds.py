@@ -279,6 +279,7 @@ H2_CLIENT_DIFFERENTIAL = {
     "status-short": b("00 10 01 20 01 16"),
     "status-long": b("00 10 01 20 01 17"),
     "trailers": b("00 10 00 20 80 11 00 20 05 10 01 20 01 2f"),
+    "trailers-length": b("00 10 00 20 80 11 00 20 05 10 01 20 01 20"),
     "promise": b("00 18 00 20 00 80 10 01 20 80 10 01 40 80"),
     "promise-post": b("00 18 00 20 00 40"),
     "promise-on-head": b("00 18 00 22 00 80"),
