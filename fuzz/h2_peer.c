@@ -67,7 +67,7 @@ static const struct {
     {"x:", "z"},
     {"accept-encoding", "gzip, deflate"},
     {"content-type", "text/plain"},
-    {"date", "Tue, 01 Jan 2030 00:00:00 GMT"},
+    {":status", "600"},
     {"authorization", "secret"},
     {"set-cookie", "a=b"},
     {"x-long", "0123456789012345678901234567890123456789012345678901234567890123456789"

@@ -196,6 +196,7 @@ H2_CLIENT = {
     "head": b("00 00 80 0a 10 01 20 81 1c 00"),
     "early-hints": b("00 00") + ASK + b("10 00 20 40") + ANSWERED + b("00"),
     "status-101": b("00 00") + ASK + b("10 00 20 01 13"),
+    "status-600": b("00 00") + ASK + b("10 01 20 01 3c 00"),
     "trailers": b("00 00") + ASK + ANSWER + b("0a 11 00 20 05 0a 10 01 20 01 2f 00"),
     "promise": b("00 00") + ASK + b("18 00 20 00 80 00") + ANSWERED + b("00 10 01 40 80 00"),
     "promise-refused": b("00 00") + ASK + b("18 00 20 00 80 87") + ANSWERED + b("00 10 01 40 80 00"),

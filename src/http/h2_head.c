@@ -38,7 +38,8 @@ static bool read_status(struct slice s, uint16_t *out)
         v = v * 10 + d;
     }
     *out = (uint16_t)v;
-    return v >= 100 && v != 101; /* RFC 9113 8.6: 101 does not exist here */
+    /* RFC 9110 15: three digits, 100 to 599.  RFC 9113 8.6: 101 does not exist here */
+    return v >= 100 && v <= 599 && v != 101;
 }
 
 static int take_pseudo(struct h2_head_reader *r, enum token token, struct slice value)

@@ -338,6 +338,8 @@ static const struct row client_rows[] = {
         "close 1 PROTOCOL_ERROR > RST_STREAM 1 PROTOCOL_ERROR"),
     ROW("DATA before the head", "DATA 1 1 61",
         "close 1 PROTOCOL_ERROR > RST_STREAM 1 PROTOCOL_ERROR"),
+    ROW("status 600", "HEADERS 5 1 [:status: 600]",
+        "close 1 PROTOCOL_ERROR > RST_STREAM 1 PROTOCOL_ERROR"),
     ROW("trailers", "HEADERS 4 1 " OK "|DATA 0 1 61|HEADERS 5 1 [x: y]",
         "head 1, trailers 1 1, close 1 NO_ERROR >"),
     ROW("304 with the length of what is not sent", "HEADERS 5 1 [:status: 304][content-length: 9]",
