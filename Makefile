@@ -8,11 +8,12 @@ export CC
 
 RELEASE := build
 CHECKED := build-asan
+FUZZED := build-fuzz
 NPM_APPS := $(dir $(wildcard examples/*/package-lock.json))
 
 PREFIX ?= /usr/local
 
-.PHONY: help up build test soak install clean packages-build packages-examples packages-test examples names
+.PHONY: help up build test soak fuzz install clean packages-build packages-examples packages-test packages-fuzz examples names
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 
@@ -21,6 +22,7 @@ help:
 	@echo 'make test    install what is missing, build with sanitizers, run all tests'
 	@echo 'make soak    SECONDS=60 of load while processes are killed; every octet is checked'
 	@echo 'make build   leave the program at build/portico'
+	@echo 'make fuzz    SECONDS=60 of each fuzz target, or of TARGET=h2_server'
 	@echo 'make install   to $$DESTDIR$$PREFIX: the program, man page, systemd unit, an example'
 	@echo 'make clean   remove what was built (the data directory stays)'
 
@@ -51,6 +53,15 @@ soak: packages-test build
 	    { meson setup --reconfigure $(RELEASE) && ninja -C $(RELEASE); }
 	@tests/soak/run.py --seconds $(SECONDS) --chaos $(CHAOS) $(SOAK)
 
+FUZZ_FLAGS := ['-fsanitize=fuzzer-no-link', '-fno-sanitize-recover=undefined']
+$(FUZZED)/build.ninja:
+	@CC=clang meson setup $(FUZZED) --buildtype=debugoptimized -Doptimization=1 \
+	    -Db_sanitize=address,undefined -Db_lundef=false "-Dc_args=$(FUZZ_FLAGS)"
+
+fuzz: packages-fuzz $(FUZZED)/build.ninja
+	@ninja -C $(FUZZED)
+	@tools/fuzz $(FUZZED) $(SECONDS) $(TARGET)
+
 # PREFIX is kept by the build directory, as the unit names the program by it.
 install: build
 	@meson configure $(RELEASE) --prefix=$(abspath $(PREFIX))
@@ -70,6 +81,8 @@ packages-examples:
 	@tools/install-packages examples
 packages-test:
 	@tools/install-packages build examples test
+packages-fuzz:
+	@tools/install-packages build fuzz
 
 # *.localhost for programs that ask glibc (nghttp, Node); browsers and curl know it by themselves.
 names:
@@ -78,4 +91,4 @@ names:
 	      echo '    127.0.0.1 gallery.localhost notes.localhost shelf.localhost'; }
 
 clean:
-	rm -rf $(RELEASE) $(CHECKED) $(addsuffix node_modules,$(NPM_APPS))
+	rm -rf $(RELEASE) $(CHECKED) $(FUZZED) $(addsuffix node_modules,$(NPM_APPS))

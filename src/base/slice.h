@@ -16,7 +16,7 @@ struct slice {
 /* A string literal as a slice. */
 #define SLICE(literal) ((struct slice){"" literal, sizeof(literal) - 1})
 /* For printf's "%.*s". */
-#define SLICE_FMT(s)   (int)(s).len, (s).p
+#define SLICE_FMT(s) (int)(s).len, (s).p
 
 static inline struct slice slice_of(const void *p, size_t len)
 {
@@ -51,12 +51,13 @@ static inline bool slice_ieq(struct slice a, struct slice b)
 
 static inline bool slice_starts(struct slice s, struct slice prefix)
 {
-    return s.len >= prefix.len && memcmp(s.p, prefix.p, prefix.len) == 0;
+    return s.len >= prefix.len && (prefix.len == 0 || memcmp(s.p, prefix.p, prefix.len) == 0);
 }
 
 static inline bool slice_ends(struct slice s, struct slice suffix)
 {
-    return s.len >= suffix.len && memcmp(s.p + s.len - suffix.len, suffix.p, suffix.len) == 0;
+    return s.len >= suffix.len &&
+           (suffix.len == 0 || memcmp(s.p + s.len - suffix.len, suffix.p, suffix.len) == 0);
 }
 
 /* Without optional white space (SP, HTAB) at both ends.  RFC 9110 5.6.3. */

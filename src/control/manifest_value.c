@@ -133,7 +133,9 @@ bool value_section(struct manifest *m, const struct tree_node *n, const struct k
         const struct key *found = k->keys;
         while (found->name && !slice_eq(slice_str(found->name), c->key))
             found++;
-        if (found->name)
+        if (found->name && tree_get(n, found->name) != c)
+            good = false; /* a key that stands twice, which was told; readers fill what is empty */
+        else if (found->name)
             good &= found->read(m, c, found, base);
         else
             unknown_key(m, c, k->keys), good = false;

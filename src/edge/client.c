@@ -439,7 +439,10 @@ static void flush(struct loop_task *t)
     if (c->http.h2 ? h2_conn_is_over(c->http.h2) : c->closing && !c->current) {
         c->closing = true;
         stream_shutdown(&c->stream);
-        arm_idle(c); /* the peer reads the rest and closes, or time ends it */
+        if (c->stream.ended)
+            client_kill(c); /* both sides have said that they are through */
+        else
+            arm_idle(c); /* the peer reads the rest and closes, or time ends it */
     }
 }
 
@@ -590,7 +593,8 @@ static void read_some(struct client *c)
         }
         if (n <= 0) {
             /* A client that has shut down its sending side may still wait for its answer. */
-            if (n == 0 && c->http.h1 && c->current && c->current->request_ended && !c->closing) {
+            if (n == 0 && c->http.h1 && c->current && c->current->request_ended && !c->closing &&
+                !c->stream.lost) {
                 h1_conn_shutdown(c->http.h1);
                 c->closing = true;
                 c->paused = true;
@@ -639,9 +643,12 @@ static void read_again(struct loop_task *t)
 static void on_readable(struct stream *st)
 {
     struct client *c = client_of_stream(st);
-    if (c->paused && c->closing && c->current) {
-        /* Half-closed: nothing more is read, but a dead connection need not wait for its answer. */
-        if (st->failed)
+    /* Half-closed, or the next requests wait inside: nothing more is read before the answer has
+     * left. But a dead connection need not wait for its answer. */
+    bool is_half_closed = c->paused && c->closing;
+    if (c->http.h1 && c->current && !c->current->switched &&
+        (is_half_closed || !h1_conn_wants_input(c->http.h1))) {
+        if (st->failed || st->lost)
             client_kill(c);
         return;
     }

@@ -51,8 +51,6 @@ int h1_parse_chunk_line(struct slice line, uint64_t *size_out);
 bool h1_is_tchar(unsigned char c);
 /* The first control octet (below 0x20, or 0x7f) in [p, end), or end. */
 const char *h1_find_control(const char *p, const char *end);
-/* Whether a field of this name may be in a trailer section. */
-bool h1_trailer_allowed(enum token token);
 
 /* ---- the connection ---- */
 

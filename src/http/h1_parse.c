@@ -424,45 +424,13 @@ int h1_parse_response(char *text, size_t len, struct arena *a, struct http_head 
 
 /* ---- chunked ---- */
 
-bool h1_trailer_allowed(enum token token)
-{
-    switch ((unsigned)token) {
-    case TOKEN_CONTENT_LENGTH: /* framing */
-    case TOKEN_HOST:           /* routing */
-    case TOKEN_TE:             /* request modifiers and conditions */
-    case TOKEN_EXPECT:
-    case TOKEN_MAX_FORWARDS:
-    case TOKEN_CACHE_CONTROL:
-    case TOKEN_PRAGMA:
-    case TOKEN_RANGE:
-    case TOKEN_IF_MATCH:
-    case TOKEN_IF_NONE_MATCH:
-    case TOKEN_IF_MODIFIED_SINCE:
-    case TOKEN_IF_UNMODIFIED_SINCE:
-    case TOKEN_IF_RANGE:
-    case TOKEN_WWW_AUTHENTICATE: /* authentication */
-    case TOKEN_AUTHORIZATION:
-    case TOKEN_PROXY_AUTHENTICATE:
-    case TOKEN_PROXY_AUTHORIZATION:
-    case TOKEN_COOKIE:
-    case TOKEN_SET_COOKIE:
-    case TOKEN_CONTENT_ENCODING: /* how to process the content */
-    case TOKEN_CONTENT_TYPE:
-    case TOKEN_CONTENT_RANGE:
-    case TOKEN_TRAILER:
-        return false;
-    default:
-        return !(token_flags(token) & (TOKEN_HOP | TOKEN_FORWARD | TOKEN_PSEUDO));
-    }
-}
-
 int h1_parse_trailers(char *text, size_t len, struct arena *a, struct fields *out)
 {
     struct names names = {{0}, {0}};
     int err = parse_fields(text, text + len, a, out, &names);
     uint32_t kept = 0;
     for (uint32_t i = 0; i < out->count; i++)
-        if (h1_trailer_allowed((enum token)out->at[i].token))
+        if (rules_is_trailer((enum token)out->at[i].token))
             out->at[kept++] = out->at[i];
     out->count = kept;
     return err;

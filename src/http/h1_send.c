@@ -417,7 +417,7 @@ static int write_trailers(struct h1_conn *c, const struct fields *trailers)
     char *to = from;
     for (uint32_t i = 0; i < trailers->count; i++) {
         const struct field *f = &trailers->at[i];
-        if (!h1_trailer_allowed((enum token)f->token))
+        if (!rules_is_trailer((enum token)f->token))
             continue;
         if (!is_sendable_value(f->value) || !rules_is_token(f->name)) {
             buf_fini(&c->out_tail);

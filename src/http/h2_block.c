@@ -84,7 +84,9 @@ static int open_request(struct h2_conn *c, struct slice block)
     set_request_priority(c, s, r.priority);
     s->head_seen = true;
     s->tunnel = slice_eq(r.head->method, SLICE("CONNECT"));
-    s->content_left = s->tunnel ? -1 : r.head->content_length;
+    if (s->tunnel)
+        r.head->content_length = -1; /* what follows is no content */
+    s->content_left = r.head->content_length;
     s->surfaced = true;
     if (end)
         h2_stream_step_end(s, H2_EV_RECV_END);
@@ -129,7 +131,9 @@ static int take_response(struct h2_conn *c, struct h2_stream *s, struct slice bl
         /* RFC 9110 8.6: to HEAD, and with 304, the length is that of content which is not sent. */
         if (none)
             s->content_left = 0;
-        else if (!(s->tunnel && r.head->status < 300))
+        else if (s->tunnel && r.head->status < 300)
+            r.head->content_length = -1; /* RFC 9110 9.3.6: to be ignored */
+        else
             s->content_left = r.head->content_length;
         if (end && s->content_left > 0)
             return h2_stream_fail(s, H2_BLAME_MESSAGE_LENGTH);

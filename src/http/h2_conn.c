@@ -184,11 +184,13 @@ int h2_conn_fail(struct h2_conn *c, enum h2_blame blame)
     return end_conn(c, err, blame, h2_blame_row(blame)->code);
 }
 
-/* A callback may close any stream, so look from the start each time. */
+/* A callback may close any stream, so look from the start each time.  What is cut is never told as a
+ * clean end, whatever the GOAWAY said. */
 static void close_all(struct h2_conn *c)
 {
+    uint32_t code = c->code == H2_NO_ERROR ? H2_CANCEL : c->code;
     while (!list_empty(&c->streams))
-        h2_stream_close(LIST_ENTRY(c->streams.next, struct h2_stream, all), c->code);
+        h2_stream_close(LIST_ENTRY(c->streams.next, struct h2_stream, all), code);
 }
 
 void h2_conn_settle(struct h2_conn *c)

@@ -228,7 +228,7 @@ static size_t read_preface(struct h2_conn *c, const uint8_t *in, size_t len)
     size_t n = H2_PREFACE_OCTETS - r->have;
     if (n > len)
         n = len;
-    if (memcmp(H2_PREFACE + r->have, in, n) != 0)
+    if (memcmp(&H2_PREFACE[r->have], in, n) != 0)
         h2_conn_fail(c, H2_BLAME_PREFACE);
     r->have = (uint8_t)(r->have + n);
     if (r->have == H2_PREFACE_OCTETS)

@@ -38,7 +38,8 @@ static bool read_status(struct slice s, uint16_t *out)
         v = v * 10 + d;
     }
     *out = (uint16_t)v;
-    return v >= 100 && v != 101; /* RFC 9113 8.6: 101 does not exist here */
+    /* RFC 9110 15: three digits, 100 to 599.  RFC 9113 8.6: 101 does not exist here */
+    return v >= 100 && v <= 599 && v != 101;
 }
 
 static int take_pseudo(struct h2_head_reader *r, enum token token, struct slice value)
@@ -89,6 +90,10 @@ static int take_field(void *user, enum token token, struct slice name, struct sl
         return ERR_H2_STREAM;
     if (!rules_is_value(value))
         return ERR_H2_STREAM;
+    if (token == TOKEN_TE && !slice_ieq(value, SLICE("trailers"))) /* RFC 9113 8.2.2 */
+        return ERR_H2_STREAM;
+    if (r->section == H2_SECTION_TRAILERS && !rules_is_trailer(token))
+        return 0;
     switch ((unsigned)token) {
     case TOKEN_HOST: /* goes into head.authority, see settle_authority */
         if (r->section == H2_SECTION_RESPONSE || r->section == H2_SECTION_TRAILERS)
@@ -98,10 +103,6 @@ static int take_field(void *user, enum token token, struct slice name, struct sl
         r->host_seen = true;
         r->host = value;
         return 0;
-    case TOKEN_TE: /* RFC 9113 8.2.2 */
-        if (!slice_ieq(value, SLICE("trailers")))
-            return ERR_H2_STREAM;
-        break;
     case TOKEN_COOKIE:
         r->cookies++;
         break;
@@ -270,6 +271,8 @@ int h2_head_write(struct h2_conn *c, struct buf *out, const struct http_head *he
     for (uint32_t i = 0; err == 0 && i < fields->count; i++) {
         const struct field *f = &fields->at[i];
         if (token_flags(f->token) & (TOKEN_HOP | TOKEN_PSEUDO))
+            continue;
+        if (!head && !rules_is_trailer((enum token)f->token))
             continue;
         if (f->token == TOKEN_HOST && head && head->authority.len)
             continue;

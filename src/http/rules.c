@@ -237,3 +237,35 @@ int rules_settle_content_length(struct fields *f, struct arena *a, int64_t *out)
     field->value = arena_printf(a, "%lld", (long long)*out);
     return field->value.p ? 0 : ERR_NOMEM;
 }
+
+bool rules_is_trailer(enum token token)
+{
+    switch ((unsigned)token) {
+    case TOKEN_CONTENT_LENGTH: /* framing */
+    case TOKEN_HOST:           /* routing */
+    case TOKEN_TE:             /* request modifiers and conditions */
+    case TOKEN_EXPECT:
+    case TOKEN_MAX_FORWARDS:
+    case TOKEN_CACHE_CONTROL:
+    case TOKEN_PRAGMA:
+    case TOKEN_RANGE:
+    case TOKEN_IF_MATCH:
+    case TOKEN_IF_NONE_MATCH:
+    case TOKEN_IF_MODIFIED_SINCE:
+    case TOKEN_IF_UNMODIFIED_SINCE:
+    case TOKEN_IF_RANGE:
+    case TOKEN_WWW_AUTHENTICATE: /* authentication */
+    case TOKEN_AUTHORIZATION:
+    case TOKEN_PROXY_AUTHENTICATE:
+    case TOKEN_PROXY_AUTHORIZATION:
+    case TOKEN_COOKIE:
+    case TOKEN_SET_COOKIE:
+    case TOKEN_CONTENT_ENCODING: /* how to process the content */
+    case TOKEN_CONTENT_TYPE:
+    case TOKEN_CONTENT_RANGE:
+    case TOKEN_TRAILER:
+        return false;
+    default:
+        return !(token_flags(token) & (TOKEN_HOP | TOKEN_FORWARD | TOKEN_SECRET | TOKEN_PSEUDO));
+    }
+}

@@ -25,6 +25,11 @@ bool rules_is_origin_form(struct slice s);
 /* Splits host and port of a valid authority; port_out 0 when absent.  IPv6 keeps its brackets. */
 void rules_split_authority(struct slice authority, struct slice *host_out, uint16_t *port_out);
 
+/* Whether a trailer section may have this field: none for framing, routing, conditions,
+ * authentication, or how the content is to be understood; others drop it, unread.  RFC 9110 6.5.1
+ */
+bool rules_is_trailer(enum token token);
+
 /* Content-Length's value: one number, or a list of the same number (RFC 9112 6.3, 8.6).
  * return  0, or ERR_BAD_MESSAGE */
 int rules_content_length(const struct fields *f, int64_t *out);

@@ -99,7 +99,9 @@ static void on_event(struct loop_source *source, unsigned events)
         s->saw_hup = true;
     if (readable)
         s->in_kernel = s->can_read = true;
-    if ((events & LOOP_HUP) && s->ended && !s->shut) /* half-closed by the peer, now dead */
+    if ((events & LOOP_HUP) && !s->shut)
+        s->lost = true;
+    if (s->lost && s->ended) /* half-closed by the peer, now dead */
         s->failed = true;
     if ((events & (LOOP_OUT | LOOP_HUP)) && buf_len(&s->wire) && !s->failed)
         send_wire(s);

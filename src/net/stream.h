@@ -35,6 +35,7 @@ struct stream {
     bool blocked;           /* the last write was short; wait for on_writable */
     bool saw_hup, connecting, failed, shut;
     bool ended;                     /* the peer's clean end was read */
+    bool lost;                      /* the peer is gone in both directions, read or not */
     uint64_t octets_in, octets_out; /* on the wire */
 };
 

@@ -83,6 +83,9 @@ static void slices(void **state)
     assert_false(slice_starts(SLICE("a"), SLICE("ab")));
     assert_true(slice_ends(SLICE("abc"), SLICE("bc")));
     assert_false(slice_ends(SLICE("c"), SLICE("bc")));
+    const struct slice nothing = {NULL, 0}; /* memcmp may not be given it */
+    assert_true(slice_starts(nothing, nothing) && slice_ends(nothing, nothing));
+    assert_true(slice_starts(nothing, SLICE("")) && slice_ends(SLICE("a"), nothing));
 }
 
 static void pool_gives_and_takes(void **state)

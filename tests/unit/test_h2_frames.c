@@ -16,6 +16,7 @@
 
 #include "base/err.h"
 #include "http/h2_internal.h"
+#include "http/rules.h"
 
 /* GET https://a/ and POST https://a/ */
 #define GET  "82 87 84 41 01 61"
@@ -217,6 +218,9 @@ static const struct row server_rows[] = {
         "head 1, trailers 1 2 > HEADERS+END 1", .act = ANSWER),
     ROW("a second head without END_STREAM", "HEADERS 4 1 " POST "|HEADERS 4 1 [x: y]",
         "head 1, close 1 PROTOCOL_ERROR > RST_STREAM 1 PROTOCOL_ERROR"),
+    ROW("fields that are none for trailers", /* RFC 9110 6.5.1: on_trailers does not see them */
+        "HEADERS 4 1 " POST "|HEADERS 5 1 [content-length: 5, 5][cookie: a=b][x: y]",
+        "head 1, trailers 1 0 > HEADERS+END 1", .act = ANSWER),
     ROW("pseudo-header field in trailers", "HEADERS 4 1 " POST "|HEADERS 5 1 [:path: /]",
         "head 1, close 1 PROTOCOL_ERROR > RST_STREAM 1 PROTOCOL_ERROR"),
     ROW("response before the request has ended", "HEADERS 4 1 " POST,
@@ -333,6 +337,8 @@ static const struct row client_rows[] = {
     ROW("a request's pseudo-header field", "HEADERS 4 1 " OK "84",
         "close 1 PROTOCOL_ERROR > RST_STREAM 1 PROTOCOL_ERROR"),
     ROW("DATA before the head", "DATA 1 1 61",
+        "close 1 PROTOCOL_ERROR > RST_STREAM 1 PROTOCOL_ERROR"),
+    ROW("status 600", "HEADERS 5 1 [:status: 600]",
         "close 1 PROTOCOL_ERROR > RST_STREAM 1 PROTOCOL_ERROR"),
     ROW("trailers", "HEADERS 4 1 " OK "|DATA 0 1 61|HEADERS 5 1 [x: y]",
         "head 1, trailers 1 1, close 1 NO_ERROR >"),
@@ -570,6 +576,8 @@ static void on_trailers(void *user, struct h2_stream *s, const struct fields *tr
 {
     struct test *t = user;
     uint32_t id = h2_stream_id(s);
+    for (uint32_t i = 0; i < trailers->count; i++)
+        assert_true(rules_is_trailer((enum token)trailers->at[i].token));
     say(t, "trailers %u %zu", id, t->received[id]);
     if (t->row->act == ANSWER)
         answer(s);

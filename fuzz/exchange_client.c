@@ -1,0 +1,294 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "exchange_client.h"
+#include "base/panic.h"
+#include "h1_strict.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+static unsigned number_of(struct slice s)
+{
+    uint64_t n = 0;
+    ASSERT(slice_u64(s, &n) && n < EXCHANGE_RESPONSES);
+    return (unsigned)n;
+}
+
+/* ---- what must be true of a response ---- */
+
+static void check_content(unsigned response, struct slice octets)
+{
+    for (size_t i = 0; i < octets.len; i++)
+        ASSERT(octets.p[i] == exchange_octet(response));
+}
+
+static void check_belongs(const struct exchange_client *c, unsigned request, unsigned response)
+{
+    ASSERT(response < c->log->response_count);
+    if (c->log->responses[response].request != request)
+        PANIC("request %u got the response to %u", request, c->log->responses[response].request);
+}
+
+static void check_whole(const struct exchange_client *c, unsigned request, unsigned response,
+                        size_t octets)
+{
+    const struct exchange_response *r = &c->log->responses[response];
+    check_belongs(c, request, response);
+    if (!r->is_whole)
+        PANIC("request %u got a whole response %u of %zu octets, which is not whole", request,
+              response, octets);
+    ASSERT(octets == (c->log->requests[request].is_head ? 0 : r->content_octets));
+}
+
+/* ---- HTTP/1.1 ---- */
+
+static const struct slice *field(const struct strict_message *m, const char *name)
+{
+    for (size_t i = 0; i < m->fields.count; i++)
+        if (slice_ieq(m->fields.at[i].name, slice_str(name)))
+            return &m->fields.at[i].value;
+    return NULL;
+}
+
+static void read_h1(struct exchange_client *c)
+{
+    while (c->answered < c->ask_count && buf_len(&c->in)) {
+        struct strict_message m;
+        unsigned request = c->asks[c->answered].request;
+        enum strict_verdict v = strict_response(
+            buf_slice(&c->in), c->log->requests[request].is_head ? SLICE("HEAD") : SLICE("GET"),
+            c->is_over, &m);
+        if (v == STRICT_BAD)
+            PANIC("response to %u: %s\n%.*s", request, m.why, SLICE_FMT(buf_slice(&c->in)));
+        const struct slice *id = m.has_head ? field(&m, "x-rid") : NULL;
+        struct slice content = slice_of(m.content, m.content_len);
+        if (id && m.status >= 200) {
+            check_belongs(c, request, number_of(*id));
+            check_content(number_of(*id), content);
+            if (v == STRICT_WHOLE)
+                check_whole(c, request, number_of(*id), content.len);
+        }
+        if (v == STRICT_WHOLE) {
+            buf_consume(&c->in, m.next);
+            if (m.status >= 200)
+                c->answered++;
+        }
+        strict_free(&m);
+        if (v != STRICT_WHOLE)
+            return;
+    }
+    ASSERT(c->answered < c->ask_count || buf_len(&c->in) == 0); /* octets that nobody asked for */
+}
+
+static void ask_h1(struct exchange_client *c, const struct exchange_request *r, unsigned number,
+                   const char *method, uint8_t how)
+{
+    bool chunked = how & 8;
+    buf_printf(&c->out, "%s /%u HTTP/1.1\r\nHost: %s\r\n", method, number,
+               how & 0x20 ? "b.test" : "a.test");
+    if (how & 0x10)
+        buf_add_str(&c->out, "Connection: close\r\n");
+    if (chunked && r->content_octets)
+        buf_add_str(&c->out, "Transfer-Encoding: chunked\r\n");
+    else if (r->content_octets)
+        buf_printf(&c->out, "Content-Length: %zu\r\n", r->content_octets);
+    buf_add_str(&c->out, "\r\n");
+    if (r->content_octets == 0)
+        return;
+    if (chunked)
+        buf_printf(&c->out, "%zx\r\n", r->content_octets);
+    char *to = buf_reserve(&c->out, r->content_octets);
+    ASSERT(to);
+    memset(to, exchange_octet(number), r->content_octets);
+    buf_added(&c->out, r->content_octets);
+    if (chunked)
+        buf_add_str(&c->out, "\r\n0\r\n\r\n");
+}
+
+/* ---- HTTP/2 ---- */
+
+static void on_head(void *user, struct h2_stream *s, const struct http_head *head, bool end)
+{
+    struct exchange_client *c = user;
+    struct exchange_ask *a = h2_stream_user(s);
+    const struct field *id = fields_find_name(&head->fields, SLICE("x-rid"));
+    if (head->status < 200)
+        return;
+    a->has_response = true;
+    a->is_ours = !id;
+    if (!id)
+        return;
+    a->response = number_of(id->value);
+    check_belongs(c, a->request, a->response);
+}
+
+static void on_body(void *user, struct h2_stream *s, struct slice octets, bool end)
+{
+    struct exchange_ask *a = h2_stream_user(s);
+    if (!a->is_ours)
+        check_content(a->response, octets);
+    a->content_octets += octets.len;
+    h2_stream_consumed(s, octets.len);
+}
+
+static void on_close(void *user, struct h2_stream *s, uint32_t code)
+{
+    struct exchange_client *c = user;
+    struct exchange_ask *a = h2_stream_user(s);
+    a->stream = NULL;
+    if (code == H2_NO_ERROR && a->has_response && !a->is_ours)
+        check_whole(c, a->request, a->response, a->content_octets);
+}
+
+/* Of an HTTP/2 worker: its path names the request that was made for it. */
+static void on_promise(void *user, struct h2_stream *parent, struct h2_stream *promised,
+                       const struct http_head *head)
+{
+    struct exchange_client *c = user;
+    if (c->ask_count == CLIENT_ASKS) {
+        h2_stream_reset(promised, H2_REFUSED_STREAM);
+        return;
+    }
+    struct exchange_ask *a = &c->asks[c->ask_count++];
+    *a = (struct exchange_ask){.stream = promised};
+    a->request = number_of(slice_of(head->path.p + 1, head->path.len - 1));
+    ASSERT(a->request < c->log->request_count);
+    h2_stream_set_user(promised, a);
+}
+
+static const struct h2_events events = {
+    .on_promise = on_promise, .on_head = on_head, .on_body = on_body, .on_close = on_close};
+
+static void draw_h2(struct exchange_client *c)
+{
+    char out[4096];
+    while (h2_conn_has_output(c->h2)) {
+        size_t n = h2_conn_output(c->h2, out, sizeof out, 1);
+        buf_add(&c->out, out, n);
+    }
+}
+
+/* Cancels at bit 3: on the stream asked for last, whatever its state. */
+static void ask_h2(struct exchange_client *c, struct exchange_ask *a, const char *method,
+                   uint8_t how)
+{
+    static char content[65536];
+    char path[16];
+    int err;
+    size_t n = c->log->requests[a->request].content_octets;
+    snprintf(path, sizeof path, "/%u", a->request);
+    const struct http_head head = {.method = slice_str(method),
+                                   .scheme = SLICE("http"),
+                                   .authority = how & 0x20 ? SLICE("b.test") : SLICE("a.test"),
+                                   .path = slice_str(path),
+                                   .content_length = how & 0x10 ? -1 : (int64_t)n};
+    if (how & 8 && a > c->asks && a[-1].stream) {
+        h2_stream_reset(a[-1].stream, H2_CANCEL);
+        a[-1].stream = NULL;
+    }
+    a->stream = h2_conn_request(c->h2, &head, n == 0, a, &err);
+    if (a->stream && n) {
+        memset(content, exchange_octet(a->request), n);
+        h2_stream_body(a->stream, slice_of(content, n), NULL, true);
+    }
+    draw_h2(c);
+}
+
+/* ---- both ---- */
+
+void exchange_client_init(struct exchange_client *c, int fd, bool h2, struct exchange_log *log)
+{
+    memset(c, 0, sizeof *c);
+    c->fd = fd;
+    c->log = log;
+    pool_init(&c->pool);
+    buf_init(&c->out, &c->pool);
+    buf_init(&c->in, &c->pool);
+    if (!h2)
+        return;
+    struct h2_settings settings;
+    h2_settings_default(&settings, H2_CLIENT);
+    settings.stream_window = 10000; /* so that content waits */
+    c->h2 = h2_conn_new(H2_CLIENT, &settings, &events, c, &c->pool, 1);
+    ASSERT(c->h2);
+    draw_h2(c);
+}
+
+void exchange_client_ask(struct exchange_client *c, uint8_t how, uint8_t size)
+{
+    static const struct {
+        const char *name;
+        bool is_idempotent;
+    } methods[] = {{"GET", true}, {"POST", false}, {"PUT", true}, {"HEAD", true}};
+    struct exchange_log *log = c->log;
+    if (c->ask_count == CLIENT_ASKS || log->request_count == EXCHANGE_REQUESTS || c->is_over)
+        return;
+    unsigned method = how & 3, number = log->request_count++;
+    struct exchange_request *r = &log->requests[number];
+    struct exchange_ask *a = &c->asks[c->ask_count++];
+    *r = (struct exchange_request){.is_idempotent = methods[method].is_idempotent,
+                                   .is_head = method == 3};
+    if (method == 1 || method == 2)
+        r->content_octets = how & 4 ? size * 250u : size;
+    *a = (struct exchange_ask){.request = number};
+    if (c->h2) {
+        r->is_sent = true; /* its frames end when the stream does, see exchange_worker.c */
+        ask_h2(c, a, methods[method].name, how);
+        return;
+    }
+    ask_h1(c, r, number, methods[method].name, how);
+    a->end = c->out_octets + buf_len(&c->out);
+}
+
+void exchange_client_send(struct exchange_client *c, size_t n)
+{
+    if (n > buf_len(&c->out))
+        n = buf_len(&c->out);
+    ssize_t sent = n ? send(c->fd, buf_at(&c->out), n, MSG_NOSIGNAL) : 0;
+    if (sent <= 0)
+        return;
+    buf_consume(&c->out, (size_t)sent);
+    c->out_octets += (size_t)sent;
+    for (unsigned i = 0; i < c->ask_count && !c->h2; i++)
+        c->log->requests[c->asks[i].request].is_sent |= c->asks[i].end <= c->out_octets;
+}
+
+void exchange_client_read(struct exchange_client *c, size_t n)
+{
+    char in[65536];
+    if (c->fd < 0)
+        return;
+    while (n && !c->is_over) {
+        ssize_t got = read(c->fd, in, n < sizeof in ? n : sizeof in);
+        if (got < 0)
+            break;
+        c->is_over = got == 0;
+        n -= (size_t)got;
+        if (c->h2) {
+            h2_conn_feed(c->h2, in, (size_t)got, 1);
+            draw_h2(c);
+        } else {
+            buf_add(&c->in, in, (size_t)got);
+        }
+    }
+    if (c->h2) /* edge may end the connection, but never by a mistake that we would have to name */
+        ASSERT(h2_conn_blame(c->h2) == H2_BLAME_NONE);
+    else
+        read_h1(c);
+}
+
+void exchange_client_end(struct exchange_client *c, uint8_t how)
+{
+    if (how & 1) {
+        shutdown(c->fd, SHUT_WR);
+        return;
+    }
+    close(c->fd);
+    c->fd = -1;
+    h2_conn_free(c->h2);
+    buf_fini(&c->out);
+    buf_fini(&c->in);
+    ASSERT(c->pool.live == 0);
+    pool_fini(&c->pool);
+}

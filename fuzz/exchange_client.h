@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A client of fuzz_exchange.c: HTTP/1.1 written by hand and read by the strict reader, or HTTP/2
+ * with prior knowledge by our engine, which other targets look after. */
+#ifndef FUZZ_EXCHANGE_CLIENT_H
+#define FUZZ_EXCHANGE_CLIENT_H
+
+#include "base/buf.h"
+#include "exchange_log.h"
+#include "http/h2.h"
+
+#define EXCHANGE_CLIENTS 3
+#define CLIENT_ASKS      32
+
+struct exchange_ask {
+    unsigned request;
+    size_t end; /* where it ends in all octets of the connection; HTTP/2: 0 */
+    /* HTTP/2 alone */
+    struct h2_stream *stream;
+    unsigned response;
+    size_t content_octets;
+    bool has_response, is_ours; /* is_ours: of edge itself */
+};
+
+struct exchange_client {
+    int fd; /* -1: not connected */
+    struct exchange_log *log;
+    struct h2_conn *h2; /* NULL: HTTP/1.1 */
+    struct pool pool;
+    struct buf out, in;
+    size_t out_octets; /* given to the kernel */
+    struct exchange_ask asks[CLIENT_ASKS];
+    unsigned ask_count, answered;
+    bool is_over; /* the connection has ended */
+};
+
+/* fd: given. */
+void exchange_client_init(struct exchange_client *c, int fd, bool h2, struct exchange_log *log);
+/* Queue a request. */
+void exchange_client_ask(struct exchange_client *c, uint8_t how, uint8_t size);
+/* At most n octets of what is queued. */
+void exchange_client_send(struct exchange_client *c, size_t n);
+/* At most n octets; looks at each response that has come. */
+void exchange_client_read(struct exchange_client *c, size_t n);
+/* bit 0: only the sending side is shut down; else the connection is closed and c is free. */
+void exchange_client_end(struct exchange_client *c, uint8_t how);
+
+#endif

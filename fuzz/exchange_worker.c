@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "exchange_worker.h"
+#include "base/panic.h"
+#include "h1_strict.h"
+
+#include <sys/socket.h>
+#include <unistd.h>
+
+void exchange_worker_init(struct exchange_worker *w, int listener, struct exchange_log *log)
+{
+    *w = (struct exchange_worker){.listener = listener, .log = log};
+    pool_init(&w->pool);
+    for (unsigned i = 0; i < EXCHANGE_CONNS; i++)
+        w->conns[i].fd = -1;
+}
+
+static void conn_close(struct exchange_worker *w, struct exchange_conn *c)
+{
+    /* Where the end of the connection ends the content, nobody can tell a cut. */
+    if (c->sends && c->is_good && c->ends_by_close) {
+        struct exchange_response *r = &w->log->responses[c->response];
+        r->is_whole = c->whole_in <= r->content_octets;
+        r->content_octets -= r->is_whole ? c->whole_in : 0;
+    }
+    close(c->fd);
+    c->fd = -1;
+    buf_fini(&c->in);
+    buf_fini(&c->out);
+}
+
+void exchange_worker_fini(struct exchange_worker *w)
+{
+    for (unsigned i = 0; i < EXCHANGE_CONNS; i++)
+        if (w->conns[i].fd >= 0)
+            conn_close(w, &w->conns[i]);
+    close(w->listener);
+    ASSERT(w->pool.live == 0);
+    pool_fini(&w->pool);
+}
+
+/* ---- receiving ---- */
+
+static void note_delivery(struct exchange_worker *w, struct exchange_conn *c,
+                          const struct strict_message *m)
+{
+    uint64_t number;
+    ASSERT(m->path.len > 1 && slice_u64(slice_of(m->path.p + 1, m->path.len - 1), &number) &&
+           number < w->log->request_count);
+    if (c->has_request && c->request == number)
+        return;
+    ASSERT(!c->has_request); /* the next one comes when this one is over */
+    struct exchange_request *r = &w->log->requests[number];
+    c->has_request = true;
+    c->request = (unsigned)number;
+    r->deliveries++;
+    if (r->deliveries > (r->is_idempotent ? 2 : 1))
+        PANIC("request %u was delivered %u times", c->request, r->deliveries);
+}
+
+static void parse(struct exchange_worker *w, struct exchange_conn *c)
+{
+    struct strict_message m;
+    if (c->is_complete || buf_len(&c->in) == 0)
+        return;
+    enum strict_verdict v = strict_request(buf_slice(&c->in), &m);
+    if (v == STRICT_BAD)
+        PANIC("worker was sent: %s\n%.*s", m.why, SLICE_FMT(buf_slice(&c->in)));
+    if (m.has_head) {
+        note_delivery(w, c, &m);
+        const struct exchange_request *r = &w->log->requests[c->request];
+        for (size_t i = 0; i < m.content_len; i++)
+            ASSERT(m.content[i] == (uint8_t)exchange_octet(c->request));
+        ASSERT(m.content_len <= r->content_octets);
+        if (v == STRICT_WHOLE)
+            ASSERT(m.content_len == r->content_octets && r->is_sent);
+    }
+    if (v == STRICT_WHOLE) {
+        c->is_complete = true;
+        buf_consume(&c->in, m.next);
+    }
+    strict_free(&m);
+}
+
+static void settle(struct exchange_worker *w, struct exchange_conn *c);
+
+void exchange_worker_read(struct exchange_worker *w)
+{
+    char in[65536];
+    bool has_more = true;
+    for (unsigned i = 0; i < EXCHANGE_CONNS; i++) {
+        struct exchange_conn *c = &w->conns[i];
+        if (c->fd < 0 && has_more) {
+            *c = (struct exchange_conn){
+                .fd = accept4(w->listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)};
+            buf_init(&c->in, &w->pool);
+            buf_init(&c->out, &w->pool);
+            has_more = c->fd >= 0;
+        }
+        if (c->fd < 0)
+            continue;
+        ssize_t n;
+        while ((n = read(c->fd, in, sizeof in)) > 0)
+            buf_add(&c->in, in, (size_t)n);
+        parse(w, c);
+        settle(w, c);
+        if (n == 0)
+            conn_close(w, c);
+    }
+}
+
+/* ---- answering ---- */
+
+/* When request and response are over, the connection waits for the next one. */
+static void settle(struct exchange_worker *w, struct exchange_conn *c)
+{
+    if (c->sends && c->whole_in == 0 && c->is_good && !c->ends_by_close)
+        w->log->responses[c->response].is_whole = true;
+    if (!c->is_complete || !c->is_answered || buf_len(&c->out) || c->ends_by_close)
+        return;
+    c->has_request = c->is_complete = c->is_answered = c->sends = false;
+    parse(w, c);
+}
+
+static void add_octets(struct buf *b, char octet, size_t n)
+{
+    char *to = buf_reserve(b, n);
+    ASSERT(to);
+    memset(to, octet, n);
+    buf_added(b, n);
+}
+
+enum style { EXACT, CHUNKED, UNTIL_CLOSE, TOO_SHORT, CHUNKED_CUT, TOO_LONG, GARBAGE, NO_CONTENT };
+
+void exchange_worker_answer(struct exchange_worker *w, unsigned conn, uint8_t how, uint8_t size)
+{
+    struct exchange_conn *c = &w->conns[conn % EXCHANGE_CONNS];
+    struct exchange_log *log = w->log;
+    if (c->fd < 0 || !c->has_request || c->is_answered || log->response_count == EXCHANGE_RESPONSES)
+        return;
+    enum style style = how & 7;
+    unsigned number = log->response_count++;
+    struct exchange_response *r = &log->responses[number];
+    size_t octets = how & 8 ? size * 700u : size;
+    bool is_head = log->requests[c->request].is_head;
+    *r = (struct exchange_response){.request = c->request,
+                                    .content_octets = style == NO_CONTENT ? 0 : octets};
+    if (how & 0x20)
+        buf_add_str(&c->out, "HTTP/1.1 103 Early Hints\r\nX-Hint: a\r\n\r\n");
+    buf_printf(&c->out, "HTTP/1.1 %s\r\nX-Rid: %u\r\n",
+               style == NO_CONTENT ? "204 No Content" : "200 OK", number);
+    if (how & 0x10)
+        buf_add_str(&c->out, "Connection: close\r\n");
+    if (style == EXACT || style == TOO_LONG)
+        buf_printf(&c->out, "Content-Length: %zu\r\n", octets);
+    else if (style == TOO_SHORT)
+        buf_printf(&c->out, "Content-Length: %zu\r\n", octets + 1 + (how >> 6));
+    else if (style == CHUNKED || style == CHUNKED_CUT)
+        buf_add_str(&c->out, "Transfer-Encoding: chunked\r\n");
+    else if (style == GARBAGE)
+        buf_add_str(&c->out, "Bad Field\r\n");
+    buf_add_str(&c->out, "\r\n");
+    c->is_answered = c->sends = true;
+    c->response = number;
+    c->is_good = style != GARBAGE && (is_head || (style != TOO_SHORT && style != CHUNKED_CUT));
+    c->ends_by_close = style == UNTIL_CLOSE && !is_head;
+    c->whole_in = buf_len(&c->out);
+    if (style == NO_CONTENT || (is_head && style != TOO_LONG))
+        return;
+    if ((style == CHUNKED || style == CHUNKED_CUT) && octets)
+        buf_printf(&c->out, "%zx\r\n", octets);
+    add_octets(&c->out, exchange_octet(number), octets);
+    if ((style == CHUNKED || style == CHUNKED_CUT) && octets)
+        buf_add_str(&c->out, "\r\n");
+    if (style == CHUNKED)
+        buf_add_str(&c->out, "0\r\n\r\n");
+    if (!is_head)
+        c->whole_in = buf_len(&c->out);
+    if (style == TOO_LONG) /* a response that nobody asked for */
+        buf_add_str(&c->out, "HTTP/1.1 200 OK\r\nX-Rid: 255\r\nContent-Length: 1\r\n\r\n?");
+}
+
+void exchange_worker_send(struct exchange_worker *w, unsigned conn, size_t n)
+{
+    struct exchange_conn *c = &w->conns[conn % EXCHANGE_CONNS];
+    if (c->fd < 0)
+        return;
+    if (n > buf_len(&c->out))
+        n = buf_len(&c->out);
+    ssize_t sent = n ? send(c->fd, buf_at(&c->out), n, MSG_NOSIGNAL) : 0;
+    if (sent > 0) {
+        buf_consume(&c->out, (size_t)sent);
+        c->whole_in -= (size_t)sent < c->whole_in ? (size_t)sent : c->whole_in;
+    }
+    settle(w, c);
+}
+
+void exchange_worker_close(struct exchange_worker *w, unsigned conn)
+{
+    struct exchange_conn *c = &w->conns[conn % EXCHANGE_CONNS];
+    if (c->fd >= 0)
+        conn_close(w, c);
+}

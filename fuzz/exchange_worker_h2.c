@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "exchange_worker_h2.h"
+#include "base/panic.h"
+
+#include <stdio.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+/* ---- receiving ---- */
+
+static void on_head(void *user, struct h2_stream *s, const struct http_head *head, bool end)
+{
+    struct exchange_h2_conn *c = user;
+    struct exchange_log *log = c->worker->log;
+    uint64_t number;
+    ASSERT(head->path.len > 1 &&
+           slice_u64(slice_of(head->path.p + 1, head->path.len - 1), &number) &&
+           number < log->request_count);
+    struct exchange_request *r = &log->requests[number];
+    for (unsigned i = 0; i < EXCHANGE_H2_STREAMS; i++) {
+        struct exchange_h2_stream *x = &c->streams[i];
+        if (x->stream)
+            continue;
+        *x = (struct exchange_h2_stream){.stream = s, .request = (unsigned)number};
+        h2_stream_set_user(s, x);
+        if (++r->deliveries > (r->is_idempotent ? 2 : 1))
+            PANIC("request %u was delivered %u times", x->request, r->deliveries);
+        ASSERT(!end || r->content_octets == 0);
+        return;
+    }
+    h2_stream_reset(s, H2_REFUSED_STREAM);
+}
+
+static void on_body(void *user, struct h2_stream *s, struct slice octets, bool end)
+{
+    struct exchange_h2_conn *c = user;
+    struct exchange_h2_stream *x = h2_stream_user(s);
+    const struct exchange_request *r = &c->worker->log->requests[x->request];
+    for (size_t i = 0; i < octets.len; i++)
+        ASSERT(octets.p[i] == exchange_octet(x->request));
+    x->content_octets += octets.len;
+    ASSERT(x->content_octets <= r->content_octets);
+    if (end)
+        ASSERT(x->content_octets == r->content_octets && r->is_sent);
+    h2_stream_consumed(s, octets.len);
+}
+
+static void on_close(void *user, struct h2_stream *s, uint32_t code)
+{
+    struct exchange_h2_stream *x = h2_stream_user(s);
+    if (x)
+        x->stream = NULL;
+}
+
+static const struct h2_events events = {
+    .on_head = on_head, .on_body = on_body, .on_close = on_close};
+
+static void draw(struct exchange_h2_conn *c)
+{
+    char out[4096];
+    while (h2_conn_has_output(c->h2) && buf_len(&c->out) < 1u << 20) {
+        size_t n = h2_conn_output(c->h2, out, sizeof out, 1);
+        buf_add(&c->out, out, n);
+    }
+}
+
+/* ---- life ---- */
+
+void exchange_worker_h2_init(struct exchange_worker_h2 *w, int listener, struct exchange_log *log)
+{
+    *w = (struct exchange_worker_h2){.listener = listener, .log = log};
+    pool_init(&w->pool);
+    for (unsigned i = 0; i < EXCHANGE_H2_CONNS; i++)
+        w->conns[i].fd = -1;
+}
+
+static void conn_open(struct exchange_worker_h2 *w, struct exchange_h2_conn *c, int fd)
+{
+    struct h2_settings settings;
+    h2_settings_default(&settings, H2_SERVER);
+    settings.stream_window = 10000;
+    settings.max_concurrent_streams = 20;
+    *c = (struct exchange_h2_conn){.fd = fd, .worker = w};
+    buf_init(&c->out, &w->pool);
+    c->h2 = h2_conn_new(H2_SERVER, &settings, &events, c, &w->pool, 1);
+    ASSERT(c->h2);
+}
+
+static void conn_close(struct exchange_h2_conn *c)
+{
+    close(c->fd);
+    c->fd = -1;
+    h2_conn_free(c->h2);
+    buf_fini(&c->out);
+}
+
+void exchange_worker_h2_fini(struct exchange_worker_h2 *w)
+{
+    for (unsigned i = 0; i < EXCHANGE_H2_CONNS; i++)
+        if (w->conns[i].fd >= 0)
+            conn_close(&w->conns[i]);
+    close(w->listener);
+    ASSERT(w->pool.live == 0);
+    pool_fini(&w->pool);
+}
+
+void exchange_worker_h2_read(struct exchange_worker_h2 *w)
+{
+    char in[65536];
+    bool has_more = true;
+    for (unsigned i = 0; i < EXCHANGE_H2_CONNS; i++) {
+        struct exchange_h2_conn *c = &w->conns[i];
+        if (c->fd < 0 && has_more) {
+            int fd = accept4(w->listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+            has_more = fd >= 0;
+            if (has_more)
+                conn_open(w, c, fd);
+        }
+        if (c->fd < 0)
+            continue;
+        ssize_t n;
+        while ((n = read(c->fd, in, sizeof in)) > 0)
+            h2_conn_feed(c->h2, in, (size_t)n, 1);
+        enum h2_blame blame = h2_conn_blame(c->h2);
+        ASSERT(blame == H2_BLAME_NONE || blame == H2_BLAME_ABORT); /* edge makes no mistakes */
+        exchange_worker_h2_send(w, i, 200);            /* SETTINGS and the like, and some more */
+        if (n == 0)
+            conn_close(c);
+    }
+}
+
+/* ---- answering ---- */
+
+enum act { WHOLE, NO_LENGTH, HALF, REST, RESET, REFUSE, PUSH, GIVE_UP };
+
+static void respond(struct exchange_h2_conn *c, struct exchange_h2_stream *x, enum act act,
+                    size_t octets)
+{
+    static char content[65536];
+    struct exchange_log *log = c->worker->log;
+    char id[16], length[24];
+    if (x->is_answered || log->response_count == EXCHANGE_RESPONSES)
+        return;
+    unsigned number = log->response_count++;
+    struct exchange_response *r = &log->responses[number];
+    bool is_head = log->requests[x->request].is_head;
+    *r = (struct exchange_response){.request = x->request, .content_octets = octets};
+    snprintf(id, sizeof id, "%u", number);
+    snprintf(length, sizeof length, "%zu", octets);
+    struct field fields[] = {
+        {SLICE("x-rid"), slice_str(id), TOKEN_NONE, 0},
+        {SLICE("content-length"), slice_str(length), TOKEN_CONTENT_LENGTH, 0},
+    };
+    const struct http_head head = {.status = 200,
+                                   .content_length = act == NO_LENGTH ? -1 : (int64_t)octets,
+                                   .fields = {fields, act == NO_LENGTH ? 1 : 2, 2}};
+    bool is_whole = act != HALF || is_head || octets == 0;
+    if (h2_stream_respond(x->stream, &head, is_head || octets == 0) < 0)
+        return;
+    x->is_answered = true;
+    r->is_whole = is_whole;
+    if (is_head || octets == 0)
+        return;
+    memset(content, exchange_octet(number), octets);
+    h2_stream_body(x->stream, slice_of(content, is_whole ? octets : octets / 2), NULL, is_whole);
+}
+
+/* The promised request is one of the log's, too: nobody asked for it, and it comes once. */
+static void push(struct exchange_h2_conn *c, struct exchange_h2_stream *parent, size_t octets)
+{
+    struct exchange_log *log = c->worker->log;
+    char path[16];
+    int err;
+    if (log->request_count == EXCHANGE_REQUESTS)
+        return;
+    for (unsigned i = 0; i < EXCHANGE_H2_STREAMS; i++) {
+        struct exchange_h2_stream *x = &c->streams[i];
+        if (x->stream)
+            continue;
+        unsigned number = log->request_count++;
+        log->requests[number] =
+            (struct exchange_request){.is_idempotent = true, .is_sent = true, .deliveries = 1};
+        snprintf(path, sizeof path, "/%u", number);
+        const struct http_head head = {.method = SLICE("GET"),
+                                       .scheme = SLICE("http"),
+                                       .authority = SLICE("b.test"),
+                                       .path = slice_str(path),
+                                       .content_length = -1};
+        struct h2_stream *s = h2_stream_promise(parent->stream, &head, x, &err);
+        if (!s)
+            return;
+        *x = (struct exchange_h2_stream){.stream = s, .request = number};
+        respond(c, x, WHOLE, octets);
+        return;
+    }
+}
+
+static void act(struct exchange_h2_conn *c, struct exchange_h2_stream *x, enum act act,
+                size_t octets)
+{
+    switch (act) {
+    case WHOLE:
+    case NO_LENGTH:
+    case HALF:
+        respond(c, x, act, octets);
+        break;
+    case REST: /* the end, with or without all that was promised */
+        h2_stream_body(x->stream, SLICE(""), NULL, true);
+        break;
+    case RESET:
+        h2_stream_reset(x->stream, H2_INTERNAL_ERROR);
+        x->stream = NULL;
+        break;
+    case REFUSE: /* not acted upon: it may come again */
+        if (!x->is_answered && !h2_stream_is_promised(x->stream)) {
+            c->worker->log->requests[x->request].deliveries--;
+            h2_stream_reset(x->stream, H2_REFUSED_STREAM);
+            x->stream = NULL;
+        }
+        break;
+    case PUSH:
+        push(c, x, octets);
+        break;
+    case GIVE_UP:
+        if (octets & 1)
+            h2_conn_shutdown(c->h2);
+        else
+            h2_conn_abort(c->h2, H2_NO_ERROR);
+        break;
+    }
+}
+
+void exchange_worker_h2_answer(struct exchange_worker_h2 *w, unsigned conn, uint8_t how,
+                               uint8_t size)
+{
+    struct exchange_h2_conn *c = &w->conns[conn % EXCHANGE_H2_CONNS];
+    unsigned skip = how >> 4;
+    if (c->fd < 0)
+        return;
+    for (unsigned i = 0; i < EXCHANGE_H2_STREAMS; i++) {
+        if (!c->streams[i].stream || skip-- > 0)
+            continue;
+        act(c, &c->streams[i], (enum act)(how & 7), how & 8 ? size * 250u : size);
+        return;
+    }
+}
+
+void exchange_worker_h2_send(struct exchange_worker_h2 *w, unsigned conn, size_t n)
+{
+    struct exchange_h2_conn *c = &w->conns[conn % EXCHANGE_H2_CONNS];
+    if (c->fd < 0)
+        return;
+    draw(c);
+    if (n > buf_len(&c->out))
+        n = buf_len(&c->out);
+    ssize_t sent = n ? send(c->fd, buf_at(&c->out), n, MSG_NOSIGNAL) : 0;
+    if (sent > 0)
+        buf_consume(&c->out, (size_t)sent);
+}
+
+void exchange_worker_h2_close(struct exchange_worker_h2 *w, unsigned conn)
+{
+    struct exchange_h2_conn *c = &w->conns[conn % EXCHANGE_H2_CONNS];
+    if (c->fd >= 0)
+        conn_close(c);
+}

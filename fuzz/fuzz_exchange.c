@@ -1,0 +1,248 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Edge between scripted clients and two scripted workers, one a protocol, over socket pairs and
+ * unix sockets, all in this thread.  Every request and every response has a number, and its content
+ * is made of one octet that the number gives, so that both ends can tell:
+ *  - no octet of one exchange is in another, in either direction;
+ *  - what a client takes for a whole response, the worker sent whole, and the same for requests;
+ *  - a request that is not idempotent is delivered once, any other at most twice;
+ *  - what edge writes, the strict reader (h1_strict.h) takes for HTTP/1.1;
+ *  - when the clients are gone, so are the exchanges, and all memory.
+ *
+ * The input is a program: an octet says what happens next, one or two say how. */
+#include "base/err.h"
+#include "base/panic.h"
+#include "edge/client.h"
+#include "edge/shard.h"
+#include "exchange_client.h"
+#include "exchange_worker.h"
+#include "exchange_worker_h2.h"
+#include "input.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#define OPS_MAX 120
+
+int LLVMFuzzerTestOneInput(const uint8_t *octets, size_t len);
+
+static char directory[] = "/tmp/portico-fuzz-XXXXXX";
+static char socket_paths[2][64]; /* by enum route_protocol */
+static void *snapshot;
+static size_t snapshot_len;
+static struct tls_server *tls;
+
+static void tidy(void)
+{
+    unlink(socket_paths[ROUTE_H1]);
+    unlink(socket_paths[ROUTE_H2C]);
+    rmdir(directory);
+    free(snapshot);
+    tls_server_free(tls);
+}
+
+static void add_site(struct route_builder *b, enum route_protocol protocol)
+{
+    bool h2 = protocol == ROUTE_H2C;
+    struct route_site site = {.flags = ROUTE_HTTP20 | (h2 ? 0 : ROUTE_DEFAULT),
+                              .proxy_flag = h2 ? ROUTE_PROXY_ALL : ROUTE_PROXY_H1,
+                              .request_timeout_ms = 60000,
+                              .idle_timeout_ms = 60000,
+                              .queue = 10,
+                              .body_limit_octets = 1u << 30};
+    char address[80];
+    snprintf(socket_paths[protocol], sizeof socket_paths[protocol], "%s/%s", directory,
+             h2 ? "h2" : "h1");
+    snprintf(address, sizeof address, "unix:%s", socket_paths[protocol]);
+    ASSERT(route_builder_site(b, h2 ? SLICE("b") : SLICE("a"), &site) == 0 &&
+           route_builder_host(b, h2 ? SLICE("b.test") : SLICE("a.test")) == 0 &&
+           route_builder_instance(b, h2 ? SLICE("b/0") : SLICE("a/0"), slice_str(address),
+                                  SLICE(""), ROUTE_READY, protocol) == 0);
+}
+
+static void setup(void)
+{
+    struct route_builder *b = route_builder_new(1);
+    ASSERT(b && mkdtemp(directory));
+    add_site(b, ROUTE_H1);
+    add_site(b, ROUTE_H2C);
+    snapshot = route_builder_finish(b, &snapshot_len);
+    route_builder_free(b);
+    tls = tls_server_new();
+    ASSERT(snapshot && tls);
+    atexit(tidy);
+}
+
+struct world {
+    struct shard shard;
+    void *counters;
+    struct exchange_log log;
+    struct exchange_client clients[EXCHANGE_CLIENTS];
+    struct exchange_worker worker;
+    struct exchange_worker_h2 worker_h2;
+};
+
+static void turn(struct world *w, unsigned turns)
+{
+    while (turns--)
+        loop_turn(w->shard.loop, 0);
+}
+
+static int listen_at(const char *path)
+{
+    struct sockaddr_un at = {.sun_family = AF_UNIX};
+    snprintf(at.sun_path, sizeof at.sun_path, "%s", path);
+    unlink(path);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    ASSERT(fd >= 0 && bind(fd, (struct sockaddr *)&at, sizeof at) == 0 && listen(fd, 8) == 0);
+    return fd;
+}
+
+static void world_init(struct world *w)
+{
+    memset(w, 0, sizeof *w);
+    w->counters = calloc(1, stats_octets(1, 1));
+    ASSERT(w->counters);
+    stats_init(w->counters, 1, 1);
+    ASSERT(shard_init(&w->shard, 0, 0, tls, stats_open(w->counters, stats_octets(1, 1)), NULL) ==
+           0);
+    void *map = /* routes_new takes it over */
+        mmap(NULL, snapshot_len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    ASSERT(map != MAP_FAILED);
+    memcpy(map, snapshot, snapshot_len);
+    struct routes *r = routes_new(map, snapshot_len, 1, NULL, 0);
+    ASSERT(r && mailbox_post(w->shard.mailbox, SHARD_ROUTES, r) == 0);
+    exchange_worker_init(&w->worker, listen_at(socket_paths[ROUTE_H1]), &w->log);
+    exchange_worker_h2_init(&w->worker_h2, listen_at(socket_paths[ROUTE_H2C]), &w->log);
+    turn(w, 3);
+    ASSERT(w->shard.routes);
+}
+
+static void connect_client(struct world *w, struct exchange_client *c, bool h2)
+{
+    int fds[2];
+    struct addr peer = {.len = sizeof peer.u.in};
+    peer.u.in.sin_family = AF_INET;
+    ASSERT(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds) == 0);
+    exchange_client_init(c, fds[0], h2, &w->log);
+    client_accept(&w->shard, fds[1], &peer, false);
+}
+
+/* 5: answer at once, 6: begin to, 7: go on or close */
+static void step_worker(struct exchange_worker *w, uint8_t op, uint8_t how, struct input *in)
+{
+    unsigned conn = op >> 3 & 15;
+    if ((op & 7) == 7 && how & 0x80) {
+        exchange_worker_close(w, conn);
+        return;
+    }
+    if ((op & 7) != 7)
+        exchange_worker_answer(w, conn, how, input_u8(in));
+    exchange_worker_send(w, conn,
+                         (op & 7) == 5   ? SIZE_MAX
+                         : (op & 7) == 6 ? input_u8(in) * 4u
+                                         : how * 16u);
+}
+
+static void step_worker_h2(struct exchange_worker_h2 *w, uint8_t op, uint8_t how, struct input *in)
+{
+    unsigned conn = op >> 3 & 15;
+    if ((op & 7) == 7 && how & 0x80) {
+        exchange_worker_h2_close(w, conn);
+        return;
+    }
+    if ((op & 7) != 7)
+        exchange_worker_h2_answer(w, conn, how, input_u8(in));
+    exchange_worker_h2_send(w, conn,
+                            (op & 7) == 5   ? SIZE_MAX
+                            : (op & 7) == 6 ? input_u8(in) * 4u
+                                            : how * 16u);
+}
+
+static void step(struct world *w, struct input *in)
+{
+    uint8_t op = input_u8(in), how = input_u8(in);
+    struct exchange_client *c = &w->clients[(op >> 3) % EXCHANGE_CLIENTS];
+    if (c->fd < 0 && (op & 7) < 3)
+        connect_client(w, c, op & 0x40);
+    switch (op & 7) {
+    case 0:
+        exchange_client_ask(c, how, input_u8(in));
+        exchange_client_send(c, SIZE_MAX);
+        break;
+    case 1:
+        exchange_client_ask(c, how, input_u8(in));
+        break;
+    case 2:
+        exchange_client_send(c, how * 4u);
+        break;
+    case 3:
+        exchange_client_read(c, how & 0x80 ? SIZE_MAX : how * 8u);
+        break;
+    case 4:
+        if (c->fd >= 0)
+            exchange_client_end(c, how);
+        break;
+    default:
+        if (op & 0x80)
+            step_worker_h2(&w->worker_h2, op, how, in);
+        else
+            step_worker(&w->worker, op, how, in);
+    }
+    turn(w, 2);
+    exchange_worker_read(&w->worker);
+    exchange_worker_h2_read(&w->worker_h2);
+    turn(w, op & 0x80 ? 1 : 0);
+}
+
+/* Everything that was begun goes on to its end, or half of it is just left. */
+static void finish(struct world *w)
+{
+    for (unsigned i = 0; i < 6; i++) {
+        for (unsigned k = 0; k < EXCHANGE_CLIENTS; k++) {
+            if (w->clients[k].fd < 0)
+                continue;
+            exchange_client_send(&w->clients[k], SIZE_MAX);
+            exchange_client_read(&w->clients[k], SIZE_MAX);
+        }
+        turn(w, 2);
+        exchange_worker_read(&w->worker);
+        exchange_worker_h2_read(&w->worker_h2);
+        for (unsigned k = 0; k < EXCHANGE_CONNS; k++)
+            exchange_worker_send(&w->worker, k, SIZE_MAX);
+        for (unsigned k = 0; k < EXCHANGE_H2_CONNS; k++)
+            exchange_worker_h2_send(&w->worker_h2, k, SIZE_MAX);
+        turn(w, 2);
+    }
+    for (unsigned k = 0; k < EXCHANGE_CLIENTS; k++)
+        if (w->clients[k].fd >= 0)
+            exchange_client_end(&w->clients[k], 0);
+    for (unsigned i = 0; i < 50 && (w->shard.open_exchanges || !list_empty(&w->shard.clients)); i++)
+        turn(w, 1);
+    if (w->shard.open_exchanges || !list_empty(&w->shard.clients))
+        PANIC("%u exchanges and %s are left when nobody is there", w->shard.open_exchanges,
+              list_empty(&w->shard.clients) ? "no client" : "a client");
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *octets, size_t len)
+{
+    static struct world world;
+    struct input in = {octets, len};
+    if (!snapshot)
+        setup();
+    world_init(&world);
+    for (unsigned k = 0; k < EXCHANGE_CLIENTS; k++)
+        world.clients[k].fd = -1;
+    for (unsigned ops = 0; ops < OPS_MAX && in.left; ops++)
+        step(&world, &in);
+    finish(&world);
+    exchange_worker_fini(&world.worker);
+    exchange_worker_h2_fini(&world.worker_h2);
+    shard_fini(&world.shard);
+    free(world.counters);
+    return 0;
+}

@@ -1,0 +1,328 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Two servers read the same client: ours and libnghttp2's.  After each operation of the client's
+ * program (h2_peer.h) the requests that became complete must be the same ones, with the same
+ * control data, fields, content and trailers.  The run ends at the first difference that is
+ * legitimate:
+ *
+ *  Ours alone has a complete request
+ *   - it names no authority: RFC 9113 8.3.1 does not ask for one, edge answers it;
+ *   - Content-Length is a list of one number, on one line or several: RFC 9110 8.6 takes it for
+ *     that number;
+ *   - Content-Length is in the trailer section, where it says nothing (RFC 9110 6.5.1), but the
+ *     judge believes it;
+ *   - the judge gave the connection up where RFC 9113 asks for an error of the stream only (a
+ * stream that depends on itself, WINDOW_UPDATE of 0), or leaves the choice (5.1, frames on streams
+ *     that are over);
+ *   - :path has octets that the judge's narrower table lacks.
+ *  The judge alone has one
+ *   - our connection is over because a budget is empty, or where RFC 9113 leaves the choice;
+ *   - the authority is none by RFC 3986, has user information (RFC 9110 4.2.4), or Host is there
+ *     twice or says something else than :authority (RFC 9113 8.3.1);
+ *   - :path is no path ("#", not beginning with "/"), or :method no token;
+ *   - CONNECT without :authority (RFC 9113 8.5, RFC 8441 4).
+ *  Everything else aborts. */
+#include "base/err.h"
+#include "base/panic.h"
+#include "h2_message.h"
+#include "h2_peer.h"
+#include "http/rules.h"
+
+#include <nghttp2/nghttp2.h>
+
+#define OPS_MAX 90
+
+int LLVMFuzzerTestOneInput(const uint8_t *octets, size_t len);
+
+struct both {
+    struct pool pool, own;
+    struct h2_conn *conn;
+    nghttp2_session *session;
+    struct h2_reader ours, judge;
+};
+
+/* ---- ours ---- */
+
+static void ours_answer(struct h2_stream *s)
+{
+    const struct http_head ok = {.status = 200, .content_length = -1};
+    h2_stream_respond(s, &ok, true);
+}
+
+static void on_head(void *user, struct h2_stream *s, const struct http_head *head, bool end)
+{
+    struct both *b = user;
+    struct h2_reader *r = &b->ours;
+    struct h2_message *m = h2_message(r, h2_stream_id(s));
+    ASSERT(!m->has_head);
+    m->method = arena_dup(&r->arena, head->method);
+    m->scheme = arena_dup(&r->arena, head->scheme);
+    m->authority = arena_dup(&r->arena, head->authority);
+    m->path = arena_dup(&r->arena, head->path);
+    m->protocol = arena_dup(&r->arena, head->protocol);
+    for (uint32_t i = 0; i < head->fields.count; i++)
+        h2_message_add(r, m, head->fields.at[i].name, head->fields.at[i].value);
+    m->has_head = true;
+    m->has_ended = end;
+    if (end)
+        ours_answer(s);
+}
+
+static void on_body(void *user, struct h2_stream *s, struct slice octets, bool end)
+{
+    struct both *b = user;
+    struct h2_message *m = h2_message(&b->ours, h2_stream_id(s));
+    ASSERT(m->has_head && !m->has_ended);
+    buf_add(&m->content, octets.p, octets.len);
+    h2_stream_consumed(s, octets.len);
+    m->has_ended = end;
+    if (end)
+        ours_answer(s);
+}
+
+static void on_trailers(void *user, struct h2_stream *s, const struct fields *trailers)
+{
+    struct both *b = user;
+    struct h2_message *m = h2_message(&b->ours, h2_stream_id(s));
+    ASSERT(m->has_head && !m->has_ended);
+    for (uint32_t i = 0; i < trailers->count; i++)
+        h2_message_add(&b->ours, m, trailers->at[i].name, trailers->at[i].value);
+    m->has_ended = true;
+    ours_answer(s);
+}
+
+static const struct h2_events events = {
+    .on_head = on_head,
+    .on_body = on_body,
+    .on_trailers = on_trailers,
+};
+
+static void ours_feed(struct both *b, struct slice in, size_t step)
+{
+    static char out[65536];
+    while (in.len && !b->ours.is_over) {
+        size_t n = step && step < in.len ? step : in.len;
+        if (h2_conn_feed(b->conn, in.p, n, 0) < 0)
+            b->ours.is_over = true;
+        in = slice_of(in.p + n, in.len - n);
+    }
+    while (h2_conn_has_output(b->conn))
+        h2_conn_output(b->conn, out, sizeof out, 0);
+    b->ours.is_over |= h2_conn_is_over(b->conn);
+}
+
+/* ---- the judge ---- */
+
+static int judge_on_header(nghttp2_session *session, const nghttp2_frame *frame,
+                           const uint8_t *name, size_t name_len, const uint8_t *value,
+                           size_t value_len, uint8_t flags, void *user)
+{
+    struct both *b = user;
+    struct h2_reader *r = &b->judge;
+    struct h2_message *m = h2_message(r, (uint32_t)frame->hd.stream_id);
+    struct slice n = slice_of(name, name_len), v = arena_dup(&r->arena, slice_of(value, value_len));
+    if (slice_eq(n, SLICE(":method")))
+        m->method = v;
+    else if (slice_eq(n, SLICE(":scheme")))
+        m->scheme = v;
+    else if (slice_eq(n, SLICE(":path")))
+        m->path = v;
+    else if (slice_eq(n, SLICE(":protocol")))
+        m->protocol = v;
+    else if (slice_eq(n, SLICE(":authority")))
+        m->authority = v, m->has_authority = true;
+    else
+        h2_message_add(r, m, n, v);
+    return 0;
+}
+
+static int judge_on_invalid_header(nghttp2_session *session, const nghttp2_frame *frame,
+                                   const uint8_t *name, size_t name_len, const uint8_t *value,
+                                   size_t value_len, uint8_t flags, void *user)
+{
+    return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE; /* malformed, rather than left out */
+}
+
+static int judge_on_error(nghttp2_session *session, int code, const char *text, size_t len,
+                          void *user)
+{
+    struct both *b = user;
+    h2_message_refused(&b->judge, text);
+    return 0;
+}
+
+static int judge_on_data(nghttp2_session *session, uint8_t flags, int32_t id, const uint8_t *octets,
+                         size_t len, void *user)
+{
+    struct both *b = user;
+    buf_add(&h2_message(&b->judge, (uint32_t)id)->content, octets, len);
+    return 0;
+}
+
+static int judge_on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *user)
+{
+    struct both *b = user;
+    const nghttp2_nv ok = {(uint8_t *)":status", (uint8_t *)"200", 7, 3, 0};
+    if (frame->hd.type != NGHTTP2_HEADERS && frame->hd.type != NGHTTP2_DATA)
+        return 0;
+    struct h2_message *m = h2_message(&b->judge, (uint32_t)frame->hd.stream_id);
+    m->has_head = true;
+    if (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) {
+        m->has_ended = true;
+        nghttp2_submit_response(session, frame->hd.stream_id, &ok, 1, NULL);
+    }
+    return 0;
+}
+
+static void judge_open(struct both *b)
+{
+    nghttp2_session_callbacks *callbacks;
+    const nghttp2_settings_entry settings[] = {{NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, 100},
+                                               {NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL, 1}};
+    ASSERT(nghttp2_session_callbacks_new(&callbacks) == 0);
+    nghttp2_session_callbacks_set_on_header_callback(callbacks, judge_on_header);
+    nghttp2_session_callbacks_set_on_invalid_header_callback(callbacks, judge_on_invalid_header);
+    nghttp2_session_callbacks_set_error_callback2(callbacks, judge_on_error);
+    nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, judge_on_data);
+    nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks, judge_on_frame);
+    ASSERT(nghttp2_session_server_new(&b->session, callbacks, b) == 0);
+    nghttp2_session_callbacks_del(callbacks);
+    ASSERT(nghttp2_submit_settings(b->session, NGHTTP2_FLAG_NONE, settings, 2) == 0);
+}
+
+static void judge_feed(struct both *b, struct slice in)
+{
+    const uint8_t *out;
+    if (nghttp2_session_mem_recv(b->session, (const uint8_t *)in.p, in.len) < 0) {
+        b->judge.is_over = true;
+        return;
+    }
+    while (nghttp2_session_mem_send(b->session, &out) > 0)
+        ;
+    b->judge.is_over = !nghttp2_session_want_read(b->session);
+}
+
+/* ---- comparing ---- */
+
+static bool judge_authority_is_bad(const struct h2_message *m)
+{
+    if (m->hosts > 1)
+        return true;
+    if (m->has_authority && m->has_host && !slice_ieq(m->authority, m->host))
+        return true;
+    return (m->has_authority && !rules_is_authority(m->authority)) ||
+           (m->has_host && !rules_is_authority(m->host));
+}
+
+static bool judge_alone_may(const struct both *b, const struct h2_message *m)
+{
+    bool connect = slice_eq(m->method, SLICE("CONNECT"));
+    if (b->ours.is_over || judge_authority_is_bad(m) || !rules_is_token(m->method))
+        return true;
+    if (connect && m->authority.len == 0)
+        return true;
+    if (connect && m->protocol.len == 0)
+        return false;
+    if (slice_eq(m->path, SLICE("*")))
+        return !connect && !slice_eq(m->method, SLICE("OPTIONS"));
+    return !rules_is_origin_form(m->path);
+}
+
+static bool ours_alone_may(struct both *b, const struct h2_message *m)
+{
+    if (h2_message(&b->judge, m->id)->has_late_length)
+        return true;
+    if (b->judge.is_over || m->authority.len == 0 || m->has_length_list)
+        return true;
+    for (size_t i = 0; i < m->path.len; i++)
+        if ((unsigned char)m->path.p[i] >= 0x7f ||
+            (m->path.p[i] && strchr("\"<>[\\]^`{|}", m->path.p[i])))
+            return true;
+    return false;
+}
+
+static void check_same(struct both *b, const struct h2_message *ours,
+                       const struct h2_message *judge)
+{
+    struct slice authority = judge->has_authority ? judge->authority : judge->host;
+    ASSERT(slice_eq(ours->method, judge->method));
+    ASSERT(slice_eq(ours->scheme, judge->scheme));
+    ASSERT(slice_eq(ours->authority, authority));
+    ASSERT(slice_eq(ours->path, judge->path));
+    ASSERT(slice_eq(ours->protocol, judge->protocol));
+    h2_message_same(ours, judge);
+}
+
+/* return  false at a legitimate difference */
+static bool compare(struct both *b)
+{
+    for (unsigned i = 0; i < b->ours.count; i++) {
+        const struct h2_message *o = &b->ours.at[i];
+        const struct h2_message *j = h2_message(&b->judge, o->id);
+        if (o->has_ended && !j->has_ended) {
+            if (!ours_alone_may(b, o))
+                PANIC("stream %u: ours alone has it: %.*s %.*s %.*s\n%.*s", o->id,
+                      SLICE_FMT(o->method), SLICE_FMT(o->authority), SLICE_FMT(o->path),
+                      SLICE_FMT(buf_slice(&o->fields)));
+            return false;
+        }
+    }
+    for (unsigned i = 0; i < b->judge.count; i++) {
+        const struct h2_message *j = &b->judge.at[i];
+        const struct h2_message *o = h2_message(&b->ours, j->id);
+        if (j->has_ended && !o->has_ended) {
+            if (!judge_alone_may(b, j))
+                PANIC("stream %u: the judge alone has it: %.*s %.*s %.*s\n%.*s", j->id,
+                      SLICE_FMT(j->method), SLICE_FMT(j->authority), SLICE_FMT(j->path),
+                      SLICE_FMT(buf_slice(&j->fields)));
+            return false;
+        }
+        if (j->has_ended)
+            check_same(b, o, j);
+    }
+    return !b->ours.is_over && !b->judge.is_over;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *octets, size_t len)
+{
+    static struct both both;
+    struct both *b = &both;
+    struct h2_settings settings;
+    struct h2_peer peer;
+    struct buf out;
+    struct input in = {octets, len};
+    memset(b, 0, sizeof *b);
+    pool_init(&b->pool);
+    pool_init(&b->own);
+    h2_reader_init(&b->ours, &b->own);
+    h2_reader_init(&b->judge, &b->own);
+    buf_init(&out, &b->own);
+    h2_settings_default(&settings, H2_SERVER);
+    settings.stream_window = settings.conn_window = 65535;
+    b->conn = h2_conn_new(H2_SERVER, &settings, &events, b, &b->pool, 0);
+    ASSERT(b->conn);
+    judge_open(b);
+    h2_peer_init(&peer, H2_CLIENT);
+    h2_peer_preface(&peer, &in, &out);
+    size_t step = 0;
+    bool goes_on = true;
+    for (unsigned ops = 0; ops < OPS_MAX && goes_on && (ops == 0 || in.left); ops++) {
+        uint8_t op = input_u8(&in);
+        h2_peer_frame(&peer, op & 15, &in, &out);
+        if (op & 0x40)
+            step = input_u8(&in) & 63;
+        ours_feed(b, buf_slice(&out), step);
+        judge_feed(b, buf_slice(&out));
+        buf_consume(&out, buf_len(&out));
+        goes_on = compare(b);
+    }
+    h2_conn_free(b->conn);
+    nghttp2_session_del(b->session);
+    ASSERT(b->pool.live == 0);
+    h2_reader_fini(&b->ours);
+    h2_reader_fini(&b->judge);
+    buf_fini(&out);
+    ASSERT(b->own.live == 0);
+    pool_fini(&b->own);
+    pool_fini(&b->pool);
+    return 0;
+}

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a reader of HTTP/2 has understood, stream by stream, in a form that two readers of the same
+ * octets can be compared by. */
+#ifndef FUZZ_H2_MESSAGE_H
+#define FUZZ_H2_MESSAGE_H
+
+#include "base/arena.h"
+#include "base/buf.h"
+
+#define H2_MESSAGES_MAX 128
+
+struct h2_message {
+    uint32_t id;
+    bool has_head, has_ended;
+    unsigned status; /* of a response, 0 in a request */
+    struct slice method, scheme, authority, path, protocol, host; /* in the arena */
+    bool has_authority, has_host, has_length_list, has_late_length;
+    unsigned hosts, lengths;
+    struct buf cookies, fields, content, trailers; /* fields as text */
+};
+
+struct h2_reader {
+    struct arena arena;
+    struct pool *pool;
+    struct h2_message at[H2_MESSAGES_MAX];
+    unsigned count;
+    bool is_over;
+};
+
+void h2_reader_init(struct h2_reader *r, struct pool *pool);
+void h2_reader_fini(struct h2_reader *r);
+/* That of the id; a new one if there is none. */
+struct h2_message *h2_message(struct h2_reader *r, uint32_t id);
+/* A field of the head, or of the trailers once has_head is set. */
+void h2_message_add(struct h2_reader *r, struct h2_message *m, struct slice name,
+                    struct slice value);
+/* What libnghttp2 said of a field: a Content-Length among the trailers it refuses without another
+ * word. */
+void h2_message_refused(struct h2_reader *r, const char *text);
+/* Aborts when content, trailers or fields are not the same. */
+void h2_message_same(const struct h2_message *a, const struct h2_message *b);
+
+#endif

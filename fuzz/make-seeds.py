@@ -1,0 +1,549 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""fuzz/make-seeds.py [TARGET...]: writes the hand-made seeds to fuzz/seeds/TARGET.
+
+A seed is valid input or a known trick, named after what it is; a fuzzer starts from them, and they
+are replayed as ordinary tests.  What is found by fuzzing lies beside them under other names.
+"""
+import pathlib
+import sys
+
+SEEDS = pathlib.Path(__file__).resolve().parent / "seeds"
+
+# ---- HTTP/1.1 ----
+
+H = "Host: a\r\n"
+REQUESTS = {
+    "get": f"GET / HTTP/1.1\r\n{H}\r\n",
+    "query": f"GET /a/b?c=d HTTP/1.1\r\n{H}Accept: */*\r\n\r\n",
+    "http10": "GET / HTTP/1.0\r\n\r\n",
+    "http10-keep-alive": f"GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\nGET /2 HTTP/1.0\r\n\r\n",
+    "http12": f"GET / HTTP/1.2\r\n{H}\r\n",
+    "close": f"GET / HTTP/1.1\r\n{H}Connection: Close\r\n\r\nGET /2 HTTP/1.1\r\n{H}\r\n",
+    "pipelined": f"GET /1 HTTP/1.1\r\n{H}\r\nHEAD /2 HTTP/1.1\r\n{H}\r\nGET /3 HTTP/1.1\r\n{H}\r\n",
+    "length": f"POST / HTTP/1.1\r\n{H}Content-Length: 5\r\n\r\nhelloGET / HTTP/1.1\r\n{H}\r\n",
+    "length-zero": f"POST / HTTP/1.1\r\n{H}Content-Length: 0\r\n\r\n",
+    "length-list": f"POST / HTTP/1.1\r\n{H}Content-Length: 3, 3\r\nContent-Length: 3\r\n\r\nabc",
+    "length-list-differs": f"POST / HTTP/1.1\r\n{H}Content-Length: 3, 4\r\n\r\nabcd",
+    "length-sign": f"POST / HTTP/1.1\r\n{H}Content-Length: +3\r\n\r\nabc",
+    "length-huge": f"POST / HTTP/1.1\r\n{H}Content-Length: 9223372036854775808\r\n\r\nabc",
+    "length-short": f"POST / HTTP/1.1\r\n{H}Content-Length: 50\r\n\r\nabc",
+    "chunked": f"POST / HTTP/1.1\r\n{H}Transfer-Encoding: chunked\r\n\r\n"
+               f"3\r\nabc\r\nA;x=\"y\\\"\"\r\n0123456789\r\n0\r\n\r\nGET / HTTP/1.1\r\n{H}\r\n",
+    "trailers": f"POST / HTTP/1.1\r\n{H}Transfer-Encoding: chunked\r\nTrailer: x\r\n\r\n"
+                "1\r\na\r\n0\r\nX: y\r\nHost: b\r\nContent-Length: 3\r\n\r\n",
+    "chunk-size-huge": f"POST / HTTP/1.1\r\n{H}Transfer-Encoding: chunked\r\n\r\n"
+                       "10000000000000001\r\na\r\n0\r\n\r\n",
+    "chunk-no-crlf": f"POST / HTTP/1.1\r\n{H}Transfer-Encoding: chunked\r\n\r\n1\r\naX0\r\n\r\n",
+    "chunk-bare-lf": f"POST / HTTP/1.1\r\n{H}Transfer-Encoding: chunked\r\n\r\n1\na\n0\n\n",
+    "chunk-ext-open-quote": f"POST / HTTP/1.1\r\n{H}Transfer-Encoding: chunked\r\n\r\n"
+                            "1;a=\"\r\na\r\n0\r\n\r\n",
+    "two-framings": f"POST / HTTP/1.1\r\n{H}Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n"
+                    "0\r\n\r\n",
+    "coding-other": f"POST / HTTP/1.1\r\n{H}Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+    "coding-not-last": f"POST / HTTP/1.1\r\n{H}Transfer-Encoding: chunked, x\r\n\r\n0\r\n\r\n",
+    "coding-twice": f"POST / HTTP/1.1\r\n{H}Transfer-Encoding: chunked\r\n"
+                    "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    "coding-http10": "POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    "coding-tab": f"POST / HTTP/1.1\r\n{H}Transfer-Encoding:\tchunked \r\n\r\n0\r\n\r\n",
+    "bare-cr": f"GET / HTTP/1.1\r\n{H}X: a\rb\r\n\r\n",
+    "bare-lf": "GET / HTTP/1.1\nHost: a\n\n",
+    "obs-fold": f"GET / HTTP/1.1\r\n{H}X: a\r\n b\r\n\r\n",
+    "space-before-colon": f"GET / HTTP/1.1\r\n{H}X : a\r\n\r\n",
+    "nul": f"GET / HTTP/1.1\r\n{H}X: a\0b\r\n\r\n",
+    "obs-text": f"GET /\u00e9 HTTP/1.1\r\n{H}X: \u00e9\r\n\r\n",
+    "no-host": "GET / HTTP/1.1\r\n\r\n",
+    "two-hosts": f"GET / HTTP/1.1\r\n{H}Host: b\r\n\r\n",
+    "host-empty": "GET / HTTP/1.1\r\nHost:\r\n\r\n",
+    "host-user": "GET / HTTP/1.1\r\nHost: u@a\r\n\r\n",
+    "host-ipv6": "GET / HTTP/1.1\r\nHost: [::1]:8443\r\n\r\n",
+    "absolute": f"GET http://b.test:80/x?y HTTP/1.1\r\n{H}\r\n",
+    "absolute-query": f"GET HTTPS://b.test?y HTTP/1.1\r\n{H}\r\n",
+    "absolute-options": f"OPTIONS http://b.test HTTP/1.1\r\n{H}\r\n",
+    "asterisk": f"OPTIONS * HTTP/1.1\r\n{H}\r\n",
+    "asterisk-get": f"GET * HTTP/1.1\r\n{H}\r\n",
+    "connect": "CONNECT a:443 HTTP/1.1\r\nHost: a:443\r\n\r\nGET / HTTP/1.1\r\nHost: b\r\n\r\n",
+    "connect-content": "CONNECT a:443 HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx",
+    "upgrade": f"GET / HTTP/1.1\r\n{H}Connection: upgrade\r\nUpgrade: websocket\r\n\r\nraw octets",
+    "expect": f"PUT / HTTP/1.1\r\n{H}Expect: 100-continue\r\nContent-Length: 2\r\n\r\nab",
+    "empty-lines": f"\r\n\r\nGET / HTTP/1.1\r\n{H}\r\n",
+    "two-spaces": f"GET  / HTTP/1.1\r\n{H}\r\n",
+    "fragment": f"GET /#a HTTP/1.1\r\n{H}\r\n",
+    "connection-options": f"GET / HTTP/1.1\r\n{H}Connection: a,b,c,d,e,f,g,h,i,j,k,l,m,n,o,p,q\r\n\r\n",
+    "tls": "\x16\x03\x01\x02\x00\x01",
+}
+OK = "HTTP/1.1 200 OK\r\n"
+# what was asked (the index in the targets' tables), what came
+RESPONSES = {
+    "length": (0, f"{OK}Content-Length: 5\r\n\r\nhello"),
+    "length-and-more": (0, f"{OK}Content-Length: 5\r\n\r\nhello{OK}\r\n"),
+    "length-short": (0, f"{OK}Content-Length: 50\r\n\r\nhello"),
+    "until-close": (0, f"{OK}\r\nhello"),
+    "http10": (0, "HTTP/1.0 200 OK\r\n\r\nhello"),
+    "chunked": (0, f"{OK}Transfer-Encoding: chunked\r\n\r\n5;a=b\r\nhello\r\n0\r\nX: y\r\n\r\n"),
+    "chunked-short": (0, f"{OK}Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n"),
+    "two-framings": (0, f"{OK}Transfer-Encoding: chunked\r\nContent-Length: 1\r\n\r\n0\r\n\r\n"),
+    "head": (1, f"{OK}Content-Length: 500\r\n\r\n"),
+    "no-content": (0, "HTTP/1.1 204 No Content\r\nContent-Length: 0\r\n\r\n"),
+    "no-content-but-length": (0, "HTTP/1.1 204 No Content\r\nContent-Length: 3\r\n\r\nabc"),
+    "not-modified": (0, "HTTP/1.1 304 Not Modified\r\nContent-Length: 9\r\n\r\n"),
+    "early-hints": (0, "HTTP/1.1 103 Early Hints\r\nLink: </a>; rel=preload\r\n\r\n"
+                       f"{OK}Content-Length: 0\r\n\r\n"),
+    "informational-many": (0, "HTTP/1.1 100 \r\n\r\n" * 5 + f"{OK}Content-Length: 0\r\n\r\n"),
+    "continue": (2, f"HTTP/1.1 100 Continue\r\n\r\n{OK}Content-Length: 0\r\n\r\n"),
+    "connected": (3, f"{OK}Content-Length: 7\r\n\r\nraw octets"),
+    "connect-refused": (3, "HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno"),
+    "switched": (4, "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\n"
+                    "Upgrade: websocket\r\n\r\nraw octets"),
+    "switched-unasked": (0, "HTTP/1.1 101 X\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\nraw"),
+    "no-phrase": (0, "HTTP/1.1 200\r\nContent-Length: 0\r\n\r\n"),
+    "status-short": (0, "HTTP/1.1 20 OK\r\n\r\n"),
+    "close": (0, f"{OK}Content-Length: 1\r\nConnection: close\r\n\r\na"),
+    "bare-lf": (0, "HTTP/1.1 200 OK\nContent-Length: 0\n\n"),
+}
+
+
+def octets(text):
+    return text.encode("latin-1")
+
+
+def h1_differential():
+    for name, text in REQUESTS.items():
+        yield "request-" + name, b"\0" + octets(text)
+    for name, (asked, text) in RESPONSES.items():
+        yield "response-" + name, bytes([asked << 1 | 1]) + octets(text)
+
+
+# setup, how it is answered or what is asked, sizes of pieces up to a zero: see h1_play.h
+def h1_server():
+    for number, (name, text) in enumerate(REQUESTS.items()):
+        yield name, bytes([number % 8, number * 41 % 256, 1 + number % 9, 0]) + octets(text)
+
+
+def h1_client():
+    hows = (0, 1, 2, 3, 0x10)
+    for number, (name, (asked, text)) in enumerate(RESPONSES.items()):
+        yield name, bytes([number % 8, hows[asked], 1 + number % 9, 0]) + octets(text)
+
+
+# ---- HTTP/2: programs for h2_play.c and h2_peer.c ----
+
+def b(text):
+    return bytes.fromhex(text)
+
+
+# In a server's programs: setup, the peer's SETTINGS, then operations; what the application does with
+# an event stands behind the operation that causes it.
+GET, POST = b("10 01 00 80"), b("10 00 00 40")
+END = b("11 01 00 00")
+H2_SERVER = {
+    "get": b("00 00") + GET + b("02"),
+    "get-content": b("00 00") + GET + b("f3"),
+    "get-content-window": b("00 01 34") + GET + b("f5 03") + b("85 00 f3 90 81 ff 16 00 ff 81 ff"),
+    "get-many": b("00 00") + (GET + b("02")) * 12,
+    "get-more-than-allowed": b("01 00") + (GET + b("00")) * 6,
+    "get-and-reset": b("10 00") + (GET + b("00") + b("12 00 08")) * 8,
+    "post": b("00 00") + POST + b("0a") + b("11 00 00 20 0a") + END + b("13"),
+    "post-length": b("00 00") + b("10 00 00 41 1c 0a 11 01 00 05 02"),
+    "post-length-short": b("00 00") + b("10 00 00 41 1c 0a 11 01 00 04 02"),
+    "post-padded": b("00 00") + POST + b("0a 11 09 00 10 07 02"),
+    "post-trailers": b("00 00") + POST + b("0a 11 00 00 20 0a 10 01 40 01 2f 02"),
+    "post-large": b("00 00") + POST + b("00") + b("11 40 00 40 0a") * 8 + END + b("02"),
+    "respond-early": b("00 00") + POST + b("02") + b("11 00 00 20") * 3,
+    "push": b("00 00") + GET + b("08 07") + b("84 00 02 90 81 ff"),
+    "push-many": b("00 00") + b("10 00 00 80 08 07") + b("84 00 08 07") * 6 + b("84 00 02"),
+    "push-disabled": b("00 01 12") + GET + b("08") + b("84 00 02"),
+    "push-held": b("00 01 13") + GET + b("08 05") + b("84 00 08 05 84 00 02 81 ff 81 ff"),
+    "early-hints": b("00 00") + GET + b("1c") + b("84 00 13"),
+    "trailers-out": b("00 00") + GET + b("f5") + b("84 00 43 84 00 c6 81 ff"),
+    "torn-block": b("00 00 10 41 00 85 2e 05 02"),
+    "priority": b("00 00") + GET + b("f4 17 00 05 75 3d 30 2c 69 81 ff"),
+    "connect": b("00 00 10 00 00 04 07 03 08 01 13 11 00 00 05 0a"),
+    "connect-plain": b("00 00 10 00 00 02 07 03 13 11 00 00 05 0a"),
+    "connect-length": b("00 00 10 00 00 05 07 03 08 01 1c 13 11 01 00 03 0a"),
+    "abort": b("00 00") + GET + b("34 83 02"),
+    "cookies": b("00 00 10 01 00 83 22 23 62 02"),
+    "bad-field": b("00 00 10 01 00 81 33"),
+    "bad-upper": b("00 00 10 01 00 81 36"),
+    "bad-connection": b("00 00 10 01 00 81 26"),
+    "bad-pseudo-twice": b("00 00 10 01 00 81 00"),
+    "bad-length": b("00 00 10 01 00 81 1f"),
+    "settings-ping": b("00 00 1a 14 00 13 02 14 34 10 01 00 80 02"),
+    "settings-many": b("10 00") + b("13 00") * 8,
+    "window-overflow": b("00 00") + GET + b("00 16 00 ff 16 00 ff"),
+    "window-zero": b("00 00") + GET + b("00 16 40 00"),
+    "goaway": b("00 00") + GET + b("00 15 00 00 84 00 02"),
+    "shutdown": b("00 00") + GET + b("00 83 01 14 01 84 00 02"),
+    "table-update": b("00 00 10 01 00 81 c3 3f e1 1f 02 10 01 00 81 c1 20 02"),
+    "table-index": b("00 00 10 01 00 81 6e 02 10 01 00 81 c1 be 02"),
+    "octet-by-octet": b("00 00 50 01 00 80 01 02"),
+    "slow-reader": b("00 00") + (b("00 01 00 80 f3") + b("81 00")) * 6,
+    "anything": b("00 00 19 ff 00 00 03 61 62 63 19 01 05 81 25 82 87 84"),
+    "raw": b("80 00 00 00 06 01 05 00 00 00 01 82 87 84 41 01 61 02"),
+    "http1": b("c0") + b"GET / HTTP/1.1\r\nHost: a\r\n\r\n",
+    "prior-knowledge-then-http1": b("80 00") + b"GET / HTTP/1.1\r\nHost: a\r\n\r\n",
+}
+# In a client's: 80 HOW sends a request, the peer answers.
+ASK = b("80 02")
+ANSWER, ANSWERED = b("10 00 20 80"), b("10 01 20 80")
+H2_CLIENT = {
+    "get": b("00 00") + ASK + ANSWERED + b("00"),
+    "content": b("00 00") + ASK + ANSWER + b("0a") + b("11 00 20 30 0a 11 01 20 00 00"),
+    "content-length": b("00 00") + ASK + b("10 00 20 81 1c 0a 11 01 20 05 0a"),
+    "content-too-long": b("00 00") + ASK + b("10 00 20 81 1c 0a 11 01 20 06 0a"),
+    "post": b("00 00") + b("80 01") + b("85 00 f5 81 ff") + ANSWERED + b("00"),
+    "post-window": b("00 01 04") + b("80 01") + b("85 00 f5 81 ff 16 20 05 81 ff") + ANSWERED,
+    "head": b("00 00 80 0a 10 01 20 81 1c 00"),
+    "early-hints": b("00 00") + ASK + b("10 00 20 40") + ANSWERED + b("00"),
+    "status-101": b("00 00") + ASK + b("10 00 20 01 13"),
+    "status-600": b("00 00") + ASK + b("10 01 20 01 3c 00"),
+    "trailers": b("00 00") + ASK + ANSWER + b("0a 11 00 20 05 0a 10 01 20 01 2f 00"),
+    "promise": b("00 00") + ASK + b("18 00 20 00 80 00") + ANSWERED + b("00 10 01 40 80 00"),
+    "promise-refused": b("00 00") + ASK + b("18 00 20 00 80 87") + ANSWERED + b("00 10 01 40 80 00"),
+    "promise-post": b("00 00") + ASK + b("18 00 20 00 40"),
+    "promise-disabled": b("20 00") + ASK + b("18 00 20 00 80"),
+    "promise-many": b("01 00") + ASK + b("18 00 20 00 80 00") * 6,
+    "reset-no-error": b("00 00 80 01 85 00 f5 81 ff") + ANSWERED + b("00 12 20 00"),
+    "reset": b("00 00") + ASK + b("12 20 08"),
+    "refused": b("00 00") + ASK + b("12 20 07"),
+    "goaway": b("00 00") + ASK + ASK + b("15 20 00") + ANSWERED,
+    "goaway-unprocessed": b("00 00") + ASK + ASK + b("15 80 00"),
+    "max-streams": b("00 01 23") + ASK * 4 + ANSWERED + b("00") + ASK,
+    "connect-websocket": b("00 01 18 80 36") + ANSWER + b("00 11 00 20 05 0a"),
+    "connect": b("00 00 80 34") + ANSWER + b("00 11 00 20 05 0a"),
+    "connect-length": b("00 00 80 34 10 01 20 81 1c 00"),
+    "abort": b("00 00") + ASK + b("83 02"),
+    "table-size-zero": b("00 01 01") + ASK + ASK + ANSWERED,
+    "answer-unasked": b("00 00 10 01 81 80"),
+    "anything": b("00 00") + ASK + b("19 00 01 20 05 61 62 63 64 65"),
+}
+
+
+def h2_server():
+    yield from H2_SERVER.items()
+
+
+# The peer's frames alone: no setup, nothing for the application, both answer what is complete.
+H2_DIFFERENTIAL = {
+    "get": b("00") + GET,
+    "get-many": b("00") + GET * 12,
+    "post": b("00") + POST + b("11 00 00 20") + END,
+    "post-length": b("00 10 00 00 41 1c 11 01 00 05"),
+    "post-length-short": b("00 10 00 00 41 1c 11 01 00 04"),
+    "post-padded": b("00") + POST + b("11 09 00 10 07"),
+    "post-trailers": b("00") + POST + b("11 00 00 20 10 01 40 01 2f"),
+    "trailers-length": b("00") + POST + b("10 01 40 01 20"),
+    "trailers-te": b("00") + POST + b("10 01 40 01 25"),
+    "trailers-bad": b("00") + POST + b("10 01 40 01 33"),
+    "post-large": b("00") + POST + b("11 40 00 40") * 8 + END,
+    "torn-block": b("00 10 41 00 85 2e 05"),
+    "priority": b("00") + GET + b("17 00 05 75 3d 30 2c 69"),
+    "priority-headers": b("00 10 21 00 05 80"),
+    "connect": b("00 10 00 00 04 07 03 08 01 11 00 00 05"),
+    "connect-plain": b("00 10 00 00 02 07 03 11 00 00 05"),
+    "cookies": b("00 10 01 00 83 22 23 62"),
+    "host": b("00 10 01 00 04 00 01 02 19"),
+    "host-differs": b("00 10 01 00 81 1a"),
+    "no-authority": b("00 10 01 00 03 00 01 02"),
+    "settings-ping": b("00 1a 14 00 13 02 14 34") + GET,
+    "table": b("00 10 01 00 81 6e 10 01 00 81 c1 be 10 01 00 82 c1 20 ee"),
+    "reset": b("00") + POST + b("12 00 08") + GET,
+    "data-after-end": b("00") + GET + b("11 00 00 05"),
+    "window-zero": b("00") + POST + b("16 40 00"),
+    "old-id": b("00") + GET + GET + b("10 01 81 80"),
+    "even-id": b("00 10 01 82 80"),
+    "promise": b("00") + GET + b("18 00 40 00 80"),
+    "goaway": b("00") + POST + b("15 00 00") + END,
+    "octet-by-octet": b("00 50 01 00 80 01") + GET,
+    **{f"field-{n:02}": bytes([0, 0x10, 1, 0, 0x81, n]) for n in range(64)},
+}
+
+
+def h2_differential():
+    yield from H2_DIFFERENTIAL.items()
+
+
+# What a server sends to GET, HEAD, GET and GET; 20 is the newest of them, 21 the one before.
+H2_CLIENT_DIFFERENTIAL = {
+    "all": b("00 10 01 23 80 10 01 22 80 10 01 21 80 10 01 20 80"),
+    "content": b("00 10 00 20 80 11 00 20 30 11 01 20 05"),
+    "content-length": b("00 10 00 20 81 1c 11 01 20 05"),
+    "content-length-wrong": b("00 10 00 20 81 1c 11 01 20 06"),
+    "content-length-list": b("00 10 00 20 81 20 11 01 20 05"),
+    "head": b("00 10 01 22 81 1c"),
+    "head-content": b("00 10 00 22 80 11 01 22 05"),
+    "no-content": b("00 10 01 20 01 14"),
+    "not-modified": b("00 10 01 20 02 15 1c"),
+    "early-hints": b("00 10 00 20 40 10 01 20 80"),
+    "early-hints-end": b("00 10 01 20 40 10 01 20 80"),
+    "status-101": b("00 10 00 20 01 13"),
+    "status-short": b("00 10 01 20 01 16"),
+    "status-long": b("00 10 01 20 01 17"),
+    "trailers": b("00 10 00 20 80 11 00 20 05 10 01 20 01 2f"),
+    "trailers-length": b("00 10 00 20 80 11 00 20 05 10 01 20 01 20"),
+    "promise": b("00 18 00 20 00 80 10 01 20 80 10 01 40 80"),
+    "promise-post": b("00 18 00 20 00 40"),
+    "promise-on-head": b("00 18 00 22 00 80"),
+    "promise-odd": b("00 18 00 20 85 80"),
+    "promise-bad-path": b("00 18 00 20 00 04 00 01 03 0d"),
+    "reset": b("00 12 20 08 10 01 21 80"),
+    "goaway": b("00 15 81 00 10 01 23 80"),
+    "unasked": b("00 10 01 89 80"),
+    "request-pseudo": b("00 10 01 20 81 02"),
+    "data-first": b("00 11 01 20 05"),
+    "octet-by-octet": b("00 50 01 20 80 01 10 01 21 80"),
+    **{f"field-{n:02}": bytes([0, 0x10, 1, 0x20, 0x81, n]) for n in range(64)},
+}
+
+
+def h2_client_differential():
+    yield from H2_CLIENT_DIFFERENTIAL.items()
+
+
+def h2_client():
+    yield from H2_CLIENT.items()
+
+
+# ---- HPACK: see fuzz_hpack.c ----
+
+HPACK = {
+    # RFC 7541 C.3 and C.4: three requests on one connection
+    "requests": b("00 14 828684410f7777772e6578616d706c652e636f6d 0e 828684be58086e6f2d6361636865"
+                  "1d 828785bf400a637573746f6d2d6b65790c637573746f6d2d76616c7565"),
+    "requests-huffman": b("00 11 828684418cf1e3c2e5f23a6ba0ab90f4ff 0c 828684be5886a8eb10649cbf"
+                          "18 828785bf408825a849e95ba97d7f8925a849e95bb8e8b4bf"),
+    "update": b("00 02 2082 01 3f"),
+    "update-late": b("00 02 8220"),
+    "update-too-large": b("00 04 3fe2ff03"),
+    "update-due": b("00 05 4001780179 81 01 01 be"),
+    "update-due-and-made": b("00 05 4001780179 82 01 20 82"),
+    "update-twice": b("00 05 203fe11f82"),
+    "integer-long": b("00 08 7fffffffffffff0f"),
+    "index-zero": b("00 01 80"),
+    "index-beyond": b("00 01 be"),
+    "string-short": b("00 04 00057878"),
+    "eos": b("00 08 00 01 78 84 ffffffff"),
+    "padding-long": b("00 05 00 01 78 81 ff"),
+    "padding-zero": b("00 05 00 01 78 81 18"),
+    "never-index": b("00 05 1001780179 05 0001780179"),
+    "evict": b("00 87 07" + "0d 40 01 78 0a 30313233343536373839" * 4),
+    "larger-than-table": b("00 87 03 05 4001780179 05 4001780179"),
+    "encode": b("01 03 01 00 03 0a 616263 00 01 02 6162"),
+    "encode-again": b("01 01 03 0a 616263 01 03 0a 616263 01 03 0a 616263"),
+    "encode-secret": b("01 02 43 0a 616263 03 20 616263"),
+    "encode-sizes": b("01 01 83 05 616263 c1 01 00 83 05 616263 81 05 83 05 616263"),
+    "encode-own-name": b("01 02 85 02 6162636465 85 02 6162636465 81 02 85 02 6162636465"),
+}
+
+
+def hpack():
+    yield from HPACK.items()
+
+
+# ---- edge between clients and a worker: see fuzz_exchange.c ----
+
+GET1, GET2 = b("00 00 00"), b("40 00 00")
+EXCHANGE = {
+    "get": GET1 + b("05 00 14 03 ff"),
+    "get-twice": (GET1 + b("05 00 14 03 ff")) * 2,
+    "get-pipelined": b("01 00 00 00 00 00 05 00 14 03 ff 05 00 08 03 ff"),
+    "get-slow": b("01 00 00") + b("02 05") * 6 + b("06 00 14 05") + b("07 05") * 6 + b("03 08 03 ff"),
+    "get-large": GET1 + b("05 08 ff 03 ff 07 7f 03 ff 07 7f 03 ff"),
+    "chunked": GET1 + b("05 01 14 03 ff"),
+    "chunked-cut": GET1 + b("05 04 14 03 ff 07 80 03 ff"),
+    "until-close": GET1 + b("05 02 14 07 80 03 ff"),
+    "until-close-early": b("00 05 00 06 5a 40 3a 07 80"),
+    "too-short": GET1 + b("05 03 14 07 80 03 ff"),
+    "too-long": GET1 + b("05 05 14 03 ff") + GET1 + b("05 00 08 03 ff"),
+    "too-long-two-clients": GET1 + b("08 00 00 05 05 14 0d 05 14 03 ff 0b ff") + GET1,
+    "garbage": GET1 + b("05 06 14 03 ff"),
+    "no-content": GET1 + b("05 07 00 03 ff"),
+    "early-hints": GET1 + b("05 20 14 03 ff"),
+    "head": b("00 03 00 05 00 14 03 ff"),
+    "head-then-get": b("00 03 00 05 05 14 03 ff") + GET1 + b("05 00 14 03 ff"),
+    "post": b("00 01 32 05 00 14 03 ff"),
+    "post-chunked": b("00 09 32 05 00 14 03 ff"),
+    "post-large": b("00 05 ff 87 00 87 00 05 00 14 03 ff"),
+    "post-cut": b("01 05 20 02 40 04 00"),
+    "post-half-answered": b("01 05 20 02 40 05 00 14 03 ff 02 ff 02 ff"),
+    "post-worker-gone": b("01 05 20 02 40 07 80 02 ff 02 ff 03 ff"),
+    "post-empty-worker-gone": b("00 01 00 07 80 05 00 14 03 ff"),
+    "post-empty-worker-gone-idle": GET1 + b("05 00 05 03 ff 00 01 00 07 80 05 00 14 03 ff"),
+    "to-h2-post-empty-gone": b("40 21 00 87 80 85 00 14 03 ff"),
+    "to-h2-post-empty-reset": b("40 21 00 85 04 00 85 00 14 03 ff"),
+    "post-twice-worker-gone": b("00 01 14 05 00 05 03 ff 07 80 00 01 14 05 00 05 03 ff"),
+    "get-worker-gone": GET1 + b("07 80 05 00 14 03 ff"),
+    "get-worker-gone-idle": GET1 + b("05 00 14 03 ff 07 80") + GET1 + b("05 00 14 03 ff"),
+    "put-worker-gone": b("00 02 32 07 80 05 00 14 03 ff"),
+    "client-gone": GET1 + b("04 00 05 00 14") + b("08 00 00 05 00 14 0d 00 14 0b ff"),
+    "client-half-closed": GET1 + b("04 01 05 00 14 03 ff"),
+    "client-gone-pipelined": b("00 00 05 00 03 04"),
+    "client-close": b("00 10 00 05 00 14 03 ff"),
+    "three-clients": b("00 00 00 08 00 00 10 00 00 05 00 10 0d 00 11 15 00 12 03 ff 0b ff 13 ff"),
+    "h2-get": GET2 + b("05 00 14 03 ff"),
+    "h2-many": GET2 * 4 + b("05 00 14 0d 01 14 15 03 14 1d 02 14 03 ff 1f 80 03 ff"),
+    "h2-post": b("40 05 ff 87 00 87 00 05 00 14 03 ff"),
+    "h2-cancel": GET2 + b("40 08 00 05 00 14 0d 00 14 03 ff"),
+    "h2-cut": GET2 + b("05 03 14 07 80 03 ff"),
+    "h2-large": GET2 + b("05 08 ff") + b("03 ff 07 7f") * 5,
+    "h2-and-h1": GET2 + b("08 00 00 05 00 14 0d 00 14 03 ff 0b ff"),
+    "to-h2-get": b("00 20 00 85 00 14 03 ff"),
+    "to-h2-post": b("00 21 32 85 00 14 03 ff"),
+    "to-h2-post-large": b("00 25 ff 87 20 87 20 87 20 85 00 14 03 ff"),
+    "to-h2-many": b("40 20 00") * 4 + b("85 10 14 85 20 15 85 01 16 85 00 17 03 ff"),
+    "to-h2-half": b("40 20 00 85 02 14 87 80 03 ff"),
+    "to-h2-half-h1": b("00 20 00 85 02 14 87 80 03 ff"),
+    "to-h2-half-end": b("00 20 00 85 02 14 85 03 00 03 ff"),
+    "to-h2-no-length": b("00 20 00 85 01 14 03 ff"),
+    "to-h2-no-length-cut": b("00 20 00 86 09 ff 10 87 80 03 ff"),
+    "to-h2-reset": b("00 20 00 85 04 00 03 ff 00 21 05 85 04 00 03 ff"),
+    "to-h2-refused": b("00 21 05 85 05 00 85 05 00 85 00 14 03 ff"),
+    "to-h2-push": b("40 20 00 85 06 14 85 00 14 03 ff"),
+    "to-h2-push-h1": b("00 20 00 85 06 14 85 00 14 03 ff"),
+    "to-h2-push-twice": b("40 20 00 85 06 14 85 0e ff 85 00 14 03 ff 03 ff 87 7f 03 ff"),
+    "to-h2-shutdown": b("40 20 00 85 07 01 40 20 00 85 00 14 8d 00 14 03 ff"),
+    "to-h2-abort": b("40 20 00 40 21 05 85 07 00 03 ff 8d 00 14 03 ff"),
+    "to-h2-gone": b("40 20 00 40 21 05 87 80 03 ff 8d 00 14 85 00 14 03 ff"),
+    "to-h2-cancel": b("40 20 00 40 28 00 85 00 14 03 ff"),
+    "to-h2-large": b("40 20 00 85 08 ff") + b("03 ff 87 7f") * 6,
+    "to-both": b("40 20 00 40 00 00 05 00 14 85 00 14 03 ff"),
+    "h2-gone": GET2 * 3 + b("05 00 14 04 00 0d 00 14"),
+}
+
+
+def exchange():
+    yield from EXCHANGE.items()
+
+
+# ---- texts ----
+
+AUTHORITIES = [
+    "a", "a.test", "A.TEST:443", "a:", "a:0", "a:65535", "a:65536", ":80", "[::1]", "[::1]:80", "[::1",
+    "[::1]x", "[v1.a]", "[fe80::1%25eth0]", "u@a", "u:p@a:1", "a/b", "a b", "a%2Eb", "a%zz", "1.2.3.4",
+    "127.0.0.1:80", "tcp://[::1]:80", "unix:/run/x", "10.0.0.0/8", "fd00::/8", "::1", "1.2.3.4/33", "",
+    "a\0b", "\u00e9", "a, b", '"a, b", c', '"a', ",,a", "5, 5", "5,,5", "u=1, i", "u=9", "i=?0", "u=1;x=y",
+    "a=(b c), u=2", "/a?b", "/a#b", "99999999999999999999", "+5",
+]
+PATHS = [
+    "/", "/a", "/a/", "/a/b.html?c=d", "/a%20b", "/a%2fb", "/a%00b", "/a%2", "/a%zz", "//a", "/a//b", "/./a",
+    "/a/..", "/../etc/passwd", "/%2e%2e/a", "/a/%2e", "/.hidden", "/.well-known/a", "/a/.well-known", "/a/.git/x", "/%2ehidden", "/a%252e", "/?",
+    "/a\\b", "/...", "/a/...", "/\u00e9", "/%c3%a9", "/a?/../b", "/a%3fb",
+]
+RANGES = [
+    "bytes=0-", "bytes=0-0", "bytes=-1", "bytes=-0", "bytes=-99999", "bytes=5-2", "bytes=10-19,30-39",
+    "bytes=0-9,200-209,100-109", "bytes=0-0,-1", "bytes=255-", "bytes=256-", "bytes=9-9,0-300", "bytes=,0-1,",
+    "bytes=0-1,x", "bytes= 0-1 , 3-4 ", "BYTES=0-1", "lines=0-1", "bytes", "bytes=",
+    "bytes=18446744073709551615-", "bytes=0-18446744073709551616", "bytes=-18446744073709551616",
+    "bytes=" + ",".join(f"{n}-{n}" for n in range(0, 160, 10)),
+    "bytes=" + ",".join(f"{n}-{n}" for n in range(17)),
+]
+DATES = ["Sun, 06 Nov 1994 08:49:37 GMT", "Sunday, 06-Nov-94 08:49:37 GMT", "Sun Nov  6 08:49:37 1994",
+         "Sun, 06 Nov 1994 08:49:60 GMT", "Sun, 31 Feb 1994 08:49:37 GMT", "yesterday"]
+
+
+def authority():
+    for number, text in enumerate(AUTHORITIES):
+        yield f"text-{number:02}", octets(text)
+
+
+def static_path():
+    for number, text in enumerate(PATHS):
+        yield f"path-{number:02}", octets(text)
+
+
+def static_range():
+    size = b"\1\0"  # 256 octets
+    for number, text in enumerate(RANGES):
+        yield f"range-{number:02}", size + octets(text)
+    for number, date in enumerate(DATES):
+        yield f"date-{number}", size + octets(f"bytes=0-1\n{date}\n\n\n{date}\n{date}\n")
+    for name, text in {
+        "if-range-tag": 'bytes=0-1\n"abc"', "if-range-weak": 'bytes=0-1\nW/"abc"',
+        "none-match": '\n\n"x", W/"abc"', "none-match-any": "\n\n*", "match": '\n\n\n"abc"',
+        "match-open": '\n\n\n"abc', "match-weak": '\n\n\nW/"abc"', "match-comma": '\n\n\n"a,b", "abc"',
+        "encodings": "\n\n\n\n\n\ngzip, br;q=0.5, zstd;q=0", "encodings-any": "\n\n\n\n\n\n*;q=0.1",
+        "encodings-identity": "\n\n\n\n\n\nidentity, *;q=0", "encodings-bad": "\n\n\n\n\n\ngzip;q=2, br;q=0.0001",
+    }.items():
+        yield name, size + octets(text)
+
+
+APP = "  a:\n    directory: x\n    command: run\n    hosts: [a.test]\n"
+MANIFESTS = {
+    "app": f"apps:\n{APP}",
+    "no-apps": "apps: {}\n",
+    "listen": f"listen:\n  https: ['127.0.0.1:8443', '[::1]:8443']\n  http: 127.0.0.1:8080\napps:\n{APP}",
+    "unknown-key": f"nothing: 1\napps:\n{APP}",
+    "key-twice": f"apps:\n{APP}{APP}",
+    "apps-twice": f"apps:\n{APP}apps:\n{APP}{APP.replace('a:', 'b:')}" + f"apps:\n{APP}" * 3,
+    "hosts-twice": f"apps:\n{APP}" + "    hosts: [a.test, b.test, c.test, d.test]\n" * 9,
+    "listen-twice": f"listen:\n" + "  http: ['127.0.0.1:1', '127.0.0.1:2']\n" * 9 + f"apps:\n{APP}",
+    "anchor": "a: &x 1\nb: *x\n",
+    "tag": "apps: !!python/object:os.system {}\n",
+    "deep": "a: " + "[" * 40 + "]" * 40 + "\n",
+    "open-quote": 'apps: "\n',
+    "tab": "apps:\n\ta: 1\n",
+    "two-documents": "apps: {}\n---\napps: {}\n",
+    "empty": "",
+    "bom": "\u00ef\u00bb\u00bfapps: {}\n",
+    "utf8-bad": "apps: {\u00ff: 1}\n",
+    "nul": "apps:\n  a\0: 1\n",
+    "quoted-number": f"apps:\n{APP}    instances: '3'\n",
+    "number-huge": f"apps:\n{APP}    instances: 99999999999999999999\n",
+    "env": f"apps:\n{APP}    env:\n      A: b\n      C: 1\n",
+    "upstreams": "apps:\n  a:\n    upstreams: ['127.0.0.1:1', 'unix:/x']\n    hosts: [a.test]\n",
+    "block": "apps:\n  a:\n    directory: x\n    command: |\n      run\n      this\n    hosts: [a.test]\n",
+    "host-wild": "apps:\n  a:\n    directory: x\n    command: run\n    hosts: ['*.a.test']\n",
+    "host-bad": "apps:\n  a:\n    directory: x\n    command: run\n    hosts: ['a..test', '-', 'a b']\n",
+}
+
+
+def manifest():
+    for name, text in MANIFESTS.items():
+        yield name, octets(text)
+    yield "example", (SEEDS.parent.parent / "examples/portico.yaml").read_bytes()
+
+
+IPC = {  # 1 LISTEN, 2 CERTIFICATE, 3 APP, 4 ENV, 5 COMMIT
+    "honest": b("01 00 02 00 03 00 04 00 04 00 03 00 05 00"),
+    "commit-twice": b("03 00 05 00 03 00 05 00"),
+    "type-unknown": b("ff 00"),
+    "type-none": b("00 00"),
+    "short": b("03 08"),
+    "long": b("03 10"),
+    "descriptors": b("03 02"),
+    "descriptors-many": b("06 07"),
+    "snapshot": b("06 01"),
+    "env-first": b("04 00"),
+    "app-twice": b("03 20 00 05 61 61 61 61 00 03 20 00 05 61 61 61 61 00 05 00"),
+    "app-name-path": b("03 20 00 05 2e 2e 2f 61 00 05 00"),
+    "app-directory-relative": b("03 20 06 02 61 00 05 00"),
+    "app-instances": b("03 20 08 04 ff ff ff ff 05 00"),
+    "app-no-nul": b("03 20 00 40" + "61" * 64),
+    "listen-kind": b("01 20 00 01 03 05 00"),
+    "listen-address": b("01 20 0d 02 78 00 05 00"),
+    "certificate-files": b("02 60 01 01 00 0b 03 2f 61 00 0c 03 2f 62 00 05 00"),
+    "certificate-relative": b("02 60 01 01 00 0b 02 61 00 0c 02 62 00 05 00"),
+    "certificate-hosts": b("02 20 0a 04 61 20 20 00 05 00"),
+    "certificate-same": b("02 20 00 01 07 02 20 00 01 07 05 00"),
+    "env-no-equals": b("03 00 04 20 00 02 41 00 05 00"),
+    "commit-loops": b("05 20 02 01 00"),
+    "commit-log": b("05 20 0f 02 61 00"),
+}
+
+
+def ipc():
+    yield from IPC.items()
+
+
+TARGETS = {f.__name__: f for f in (authority, exchange, h1_client, h1_differential, h1_server, h2_client, h2_client_differential, h2_differential, h2_server, hpack, ipc, manifest, static_path, static_range)}
+
+
+def main():
+    for target in sys.argv[1:] or TARGETS:
+        folder = SEEDS / target
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, content in TARGETS[target]():
+            (folder / name).write_bytes(content)
+
+
+main()
