@@ -6,6 +6,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "base/panic.h"
+#include "jail/jail.h"
 
 #include <fcntl.h>
 #include <stdlib.h>
@@ -112,7 +113,20 @@ static struct manifest *load(const struct control *c)
 {
     struct stat st;
     bool is_given = fstat(IPC_MANIFEST_FD, &st) == 0 && S_ISREG(st.st_mode);
-    return manifest_load(c->manifest_path, is_given ? IPC_MANIFEST_FD : -1, c->hello.as_root != 0);
+    return manifest_load(c->manifest_path, is_given ? IPC_MANIFEST_FD : -1, true);
+}
+
+/* /proc tells whose listener an address is.  For an ordinary user, whose processes all have one
+ * user, that takes a look into them, which Landlock forbids. */
+static int enter_jail(const struct control *c)
+{
+    bool has_root;
+    const struct jail j = {.role = JAIL_CONTROL,
+                           .readable = "/proc",
+                           .is_open = !c->hello.as_root,
+                           .why_open = "it finds out whose listener it is by looking into "
+                                       "processes of the same user"};
+    return jail_enter(&j, &has_root);
 }
 
 static void on_hello(struct control *c, const struct ipc_message *m)
@@ -125,6 +139,10 @@ static void on_hello(struct control *c, const struct ipc_message *m)
     }
     c->hello = *hello;
     c->has_hello = true;
+    if (enter_jail(c) < 0) {
+        control_leave(c, 71);
+        return;
+    }
     /* Without counters an earlier control ended before anything was committed. */
     c->is_resumed = hello->restarted && m->fd_count;
     c->slots = calloc(CONTROL_SITE_SLOTS, sizeof *c->slots);

@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/panic.h"
 #include "ipc/ipc.h"
+#include "jail/jail.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -46,6 +47,7 @@ struct edge {
     struct mailbox *drained_box, *routed_box;
     struct loop_timer rotate;
     bool serving;
+    char root[IPC_PATH_OCTETS];
     int exit_code;
 };
 
@@ -232,6 +234,7 @@ static int configure(const struct ipc_message *m)
     }
     if (!edge.counters || edge.counters->loops != c->loops * IPC_COUNTER_COPIES)
         return ERR_FORMAT;
+    memcpy(edge.root, c->root, sizeof edge.root);
     edge.tls = tls_server_new();
     edge.shards = calloc(c->loops, sizeof *edge.shards);
     edge.threads = calloc(c->loops, sizeof *edge.threads);
@@ -383,6 +386,22 @@ static int configure_first(int channel)
     return m.type == IPC_EDGE_CONFIG ? configure(&m) : ERR_FORMAT;
 }
 
+/* Everything that it opens itself is open now; the keys are still to come. */
+static int enter_jail(void)
+{
+    const struct jail j = {
+        .role = JAIL_EDGE, .root = edge.root[0] ? edge.root : NULL, .has_secrets = true};
+    bool has_root;
+    if (!edge.root[0])
+        log_event(LOG_WARN, "edge.root",
+                  "text=\"edge keeps the machine's root: there are upstreams at unix sockets\"");
+    if (jail_enter(&j, &has_root) < 0)
+        return ERR_SYS;
+    for (uint32_t i = 0; has_root && i < edge.loops; i++)
+        edge.shards[i].root = edge.root;
+    return 0;
+}
+
 int edge_main(int channel)
 {
     signal(SIGPIPE, SIG_IGN);
@@ -394,6 +413,8 @@ int edge_main(int channel)
         log_event(LOG_ERROR, "edge.start", "error=\"%s\"", err_text(err));
         return 70;
     }
+    if (enter_jail() < 0)
+        return 71;
     fcntl(channel, F_SETFL, fcntl(channel, F_GETFL) | O_NONBLOCK);
     edge.source = (struct loop_source){on_channel, channel};
     if (loop_add(edge.shards[0].loop, &edge.source) < 0)

@@ -48,6 +48,7 @@ struct shard {
     struct routes *routes; /* in force; shared */
     struct site **sites;   /* by index in routes; made when first asked for */
     struct map backends;   /* struct backend by key */
+    const char *root;      /* that directory is "/" to us; NULL: our root is the machine's */
     struct list clients;
     struct list waiting; /* exchanges without an instance, see waiting.h */
     struct loop_timer waiting_timer;

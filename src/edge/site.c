@@ -30,6 +30,8 @@ static struct backend *backend_get(struct shard *s, struct slice id, struct slic
     struct addr addr;
     if (id.len + address.len + 3 > sizeof text || addr_parse(address, &addr) < 0)
         return NULL;
+    if (s->root && !addr_enter(&addr, s->root))
+        return NULL;
     memcpy(text, id.p, id.len);
     len = id.len;
     text[len++] = h2 ? '>' : ' ';

@@ -44,6 +44,7 @@ static const struct {
     X(INSTANCE, ipc_instance, socket)          \
     X(OUTPUT, ipc_output, app)                 \
     X(OUTPUT, ipc_output, text)                \
+    X(EDGE_CONFIG, ipc_edge_config, root)      \
     X(EDGE_LISTENER, ipc_edge_listener, address)
 
 static const struct {

@@ -53,6 +53,7 @@ struct ipc_commit { /* the wanted state is complete: apps not named since the la
     uint32_t loops;           /* threads of edge, 1 to 64 */
     uint32_t counters_octets; /* size of the shared counters */
     uint32_t site_slots;
+    uint32_t foreign_sockets; /* 1: an app's upstream is a unix socket */
     char access_log[IPC_PATH_OCTETS]; /* "off", "stdout" or an absolute path */
 };
 struct ipc_snapshot { /* with one descriptor: the sealed memfd */
@@ -135,6 +136,8 @@ struct ipc_edge_config { /* first; with the counters' memfd */
     uint32_t loops, site_slots;
     uint32_t access_log; /* 1: a descriptor follows by ipc_access_log */
     uint32_t copy;       /* of the counters, below IPC_COUNTER_COPIES: nobody else writes to it */
+    char root[IPC_PATH_OCTETS]; /* the directory of workers' sockets, and all that edge is to see;
+                                   empty: there are sockets elsewhere */
 };
 struct ipc_edge_copy_free { /* the edge that wrote this copy is gone, maybe killed: what it counted
                                as open is not open any more, and nobody else can say so */

@@ -3,6 +3,7 @@
  * says that it is up, and only then the old one is told to drain.  So there is no moment at which
  * nobody accepts, and a new one that cannot start changes nothing. */
 #include "monitor/state.h"
+#include "monitor/files.h"
 #include "monitor/upgrade.h"
 #include "base/clock.h"
 #include "base/err.h"
@@ -290,6 +291,8 @@ void edge_start(struct monitor *m)
                                      .site_slots = m->site_slots,
                                      .access_log = m->access_fd >= 0,
                                      .copy = r->copy};
+    if (!m->foreign_sockets && !FILES_FMT(config.root, "%s/run", m->data))
+        config.root[0] = 0;
     channel_send(&r->channel, IPC_EDGE_CONFIG, &config, &m->counters_fd, 1);
     /* A killed edge may have left gauges in a copy that its successor does not write to. */
     for (uint32_t copy = 0; copy < IPC_COUNTER_COPIES; copy++) {

@@ -9,7 +9,7 @@
 
 #include <stdbool.h>
 
-#define RESUME_VERSION 2u
+#define RESUME_VERSION 3u
 
 struct monitor;
 

@@ -62,6 +62,7 @@ int role_spawn(struct role *r, const char *const arguments[3], int extra_fd)
         .gid = r->uid,
         .groups = {m->edge_uid}, /* the group of the workers' sockets */
         .group_count = 1,
+        .may_chroot = r != &m->control,
         .no_new_privs = true,
         .umask = 077,
     };
@@ -100,8 +101,12 @@ void role_log_exit(struct role *r, int code, int signal)
     bool expected = r->is_told || r->monitor->stop != STOP_NOT;
     r->deaths += !expected;
     log_event(expected ? LOG_INFO : LOG_ERROR, "role.exit",
-              "role=%s status=%d signal=%d ran_ms=%llu deaths=%u", r->name, code, signal,
-              (unsigned long long)(clock_mono_us() - r->started_us) / 1000u, r->deaths);
+              "role=%s status=%d signal=%d ran_ms=%llu deaths=%u%s", r->name, code, signal,
+              (unsigned long long)(clock_mono_us() - r->started_us) / 1000u, r->deaths,
+              signal == SIGSYS ? " text=\"seccomp refused a system call: it was broken into, or "
+                                 "this kernel's C library needs one more; the kernel's log tells "
+                                 "which (type=1326)\""
+                               : "");
 }
 
 /* The channel is of no use any more: end the process, and its exit does the rest. */

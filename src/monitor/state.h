@@ -134,6 +134,7 @@ struct monitor {
     /* held for roles to come; from the first commit on */
     bool is_committed;
     uint32_t loops, site_slots, counters_octets;
+    bool foreign_sockets; /* edge connects to sockets outside of the data directory */
     struct listener listeners[LISTEN_MAX_ADDRESSES];
     uint32_t listener_count;
     int counters_fd, snapshot_fd, access_fd; /* -1: none */
