@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/panic.h"
 #include "jail/jail.h"
+#include "net/diag.h"
 
 #include <fcntl.h>
 #include <stdlib.h>
@@ -139,6 +140,10 @@ static void on_hello(struct control *c, const struct ipc_message *m)
     }
     c->hello = *hello;
     c->has_hello = true;
+    if (c->diag < 0 && hello->uids)
+        log_event(LOG_WARN, "admin.owner",
+                  "text=\"this kernel does not tell whose a TCP socket is: apps can read the admin "
+                  "listener\"");
     if (enter_jail(c) < 0) {
         control_leave(c, 71);
         return;
@@ -285,6 +290,8 @@ static void control_fini(struct control *c)
     loop_remove(c->loop, &c->channel);
     loop_free(c->loop);
     manifest_free(c->manifest);
+    if (c->diag >= 0)
+        close(c->diag);
 }
 
 int control_main(int channel, const char *manifest_path, const char *data_dir)
@@ -296,6 +303,7 @@ int control_main(int channel, const char *manifest_path, const char *data_dir)
         .manifest_path = manifest_path,
         .data_dir = data_dir,
         .exit_code = -1,
+        .diag = diag_open(),
         .started_us = clock_mono_us(),
     };
     int flags = fcntl(channel, F_GETFL);

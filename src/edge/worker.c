@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "edge/worker_internal.h"
+#include "edge/owner.h"
 #include "edge/push_vehicle.h"
 #include "base/err.h"
 #include "base/panic.h"
@@ -180,7 +181,8 @@ static void h1_on_done(void *user, bool reusable)
         b->h1_idle_count++;
         w->used_us = shard_now_us(w->shard);
     } else if (w->leaving || (x && x->switched)) {
-        worker_let_finish(w); /* the engine has given its last octets, the socket may not have taken them */
+        worker_let_finish(
+            w); /* the engine has given its last octets, the socket may not have taken them */
     } else {
         worker_kill(w);
     }
@@ -428,7 +430,7 @@ static void on_connected(struct stream *st, int err)
     struct worker *w = worker_of_stream(st);
     if (w->dead)
         return;
-    if (err < 0) {
+    if (err < 0 || !owner_fits(w->backend, st->source.fd)) {
         stats_add(&w->shard->stats->worker_connect_failures, 1);
         worker_fail(w, FAULT_CONNECT);
         return;

@@ -53,7 +53,7 @@ struct ipc_commit { /* the wanted state is complete: apps not named since the la
     uint32_t loops;           /* threads of edge, 1 to 64 */
     uint32_t counters_octets; /* size of the shared counters */
     uint32_t site_slots;
-    uint32_t foreign_sockets; /* 1: an app's upstream is a unix socket */
+    uint32_t foreign_sockets;         /* 1: an app's upstream is a unix socket */
     char access_log[IPC_PATH_OCTETS]; /* "off", "stdout" or an absolute path */
 };
 struct ipc_snapshot { /* with one descriptor: the sealed memfd */
@@ -85,6 +85,7 @@ struct ipc_hello { /* first: with the counters' memfd if there is one already (a
     uint32_t restarted;
     uint32_t as_root;              /* 1: workers have users of their own */
     uint32_t owner;                /* the user that started Portico */
+    uint32_t uids_first, uids;     /* as root: the users that apps may have */
     char data[IPC_PATH_OCTETS];    /* the data directory, absolute */
     char ca_file[IPC_PATH_OCTETS]; /* the local authority's certificate */
 };
@@ -136,6 +137,7 @@ struct ipc_edge_config { /* first; with the counters' memfd */
     uint32_t loops, site_slots;
     uint32_t access_log; /* 1: a descriptor follows by ipc_access_log */
     uint32_t copy;       /* of the counters, below IPC_COUNTER_COPIES: nobody else writes to it */
+    uint32_t as_root;    /* 1: workers have users of their own */
     char root[IPC_PATH_OCTETS]; /* the directory of workers' sockets, and all that edge is to see;
                                    empty: there are sockets elsewhere */
 };
@@ -149,6 +151,7 @@ struct ipc_edge_listener { /* with the socket */
 };
 struct ipc_edge_certificate { /* with two descriptors: chain and key, PEM, read-only */
     uint32_t id;
+    char where[256]; /* of the manifest, for messages */
 };
 struct ipc_access_log { /* with the descriptor to write to */
     uint32_t unused;
@@ -158,8 +161,8 @@ struct ipc_edge_start { /* everything was sent: serve */
 };
 struct ipc_edge_drain { /* stop accepting, let exchanges end, at most so long, then exit 0 */
     uint32_t limit_ms;
-    uint32_t patient; /* 1: a successor serves, so nobody is in a hurry: a connection that is open may
-                         bring the request that is on its way */
+    uint32_t patient; /* 1: a successor serves, so nobody is in a hurry: a connection that is open
+                         may bring the request that is on its way */
 };
 
 /* edge -> monitor */

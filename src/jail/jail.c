@@ -38,38 +38,46 @@ static void miss(struct report *r, const char *fmt, ...)
         r->len = sizeof r->missing - 1;
 }
 
-void jail_drop_bounding(void)
+#define BIT(cap) (1u << (cap))
+
+void jail_drop_bounding(bool may_chroot)
 {
     for (unsigned long cap = 0; prctl(PR_CAPBSET_READ, cap, 0, 0, 0) >= 0; cap++)
-        prctl(PR_CAPBSET_DROP, cap, 0, 0, 0);
+        if (!may_chroot || cap != CAP_SYS_CHROOT)
+            prctl(PR_CAPBSET_DROP, cap, 0, 0, 0);
 }
 
 /* Exactly these, of the first 32. */
-static int set_capabilities(uint32_t caps)
+static int set_capabilities(uint32_t held, uint32_t inheritable)
 {
     struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
     struct __user_cap_data_struct sets[CAPABILITY_SETS] = {
-        {.effective = caps, .permitted = caps, .inheritable = caps}};
+        {.effective = held, .permitted = held, .inheritable = inheritable}};
     return syscall(SYS_capset, &head, sets) < 0 ? ERR_SYS : 0;
 }
 
+/* What is not in the bounding set cannot become inheritable, so it leaves that last. */
 void jail_keep_chroot(void)
 {
-    if (set_capabilities(1u << CAP_SYS_CHROOT) < 0 ||
-        prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, CAP_SYS_CHROOT, 0, 0) < 0)
-        set_capabilities(0);
+    const uint32_t kept = BIT(CAP_SYS_CHROOT);
+    bool ok = set_capabilities(kept | BIT(CAP_SETPCAP), kept) == 0 &&
+              prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, CAP_SYS_CHROOT, 0, 0) == 0 &&
+              prctl(PR_CAPBSET_DROP, CAP_SYS_CHROOT, 0, 0, 0) == 0 &&
+              set_capabilities(kept, kept) == 0;
+    if (!ok)
+        set_capabilities(0, 0);
 }
 
 /* An ordinary user may have a root of its own in a user namespace of its own.  To the rest of the
  * machine the user stays the same. */
-static bool change_root(const char *root, struct report *r)
+static bool change_root(const struct jail *j, struct report *r)
 {
     if (JAIL_IS_SANITIZED) {
         miss(r, "root: the sanitizers of this build read /proc");
         return false;
     }
-    bool ok =
-        chroot(root) == 0 || (errno == EPERM && unshare(CLONE_NEWUSER) == 0 && chroot(root) == 0);
+    bool ok = chroot(j->root) == 0 || (errno == EPERM && j->may_unshare &&
+                                       unshare(CLONE_NEWUSER) == 0 && chroot(j->root) == 0);
     if (!ok)
         miss(r, "root: %s", strerror(errno));
     return ok;
@@ -87,9 +95,9 @@ static int restrict_files(const struct jail *j, struct report *r)
 
 static int drop_capabilities(void)
 {
-    jail_drop_bounding();
+    jail_drop_bounding(false);
     prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
-    return set_capabilities(0);
+    return set_capabilities(0, 0);
 }
 
 static int hide(void)
@@ -115,7 +123,7 @@ int jail_enter(const struct jail *j, bool *root_out)
     } else if (ok) {
         miss(&missing, "files: %s", j->why_open);
     }
-    if (ok && j->root && change_root(j->root, &missing)) {
+    if (ok && j->root && change_root(j, &missing)) {
         step = "root";
         ok = chdir("/") == 0;
         *root_out = ok;

@@ -15,7 +15,8 @@ enum jail_role { JAIL_EDGE, JAIL_CONTROL };
 
 struct jail {
     enum jail_role role;
-    const char *root;     /* becomes "/": a directory; NULL: the root stays */
+    const char *root; /* becomes "/": a directory; NULL: the root stays */
+    bool may_unshare; /* if need be in a user namespace of its own: other users then look alike */
     const char *readable; /* files may be read below this directory; NULL: none may be opened */
     bool is_open;         /* no rules about files: readable is not looked at */
     const char *why_open; /* why not, for the log */
@@ -27,12 +28,13 @@ struct jail {
  * return  0, or ERR_SYS: told, and the role must not go on */
 int jail_enter(const struct jail *j, bool *root_out);
 
-/* For who starts a role, between fork and exec, as root: no program that it executes can ever have
- * a capability.  Where that may not be done, nothing happens. */
-void jail_drop_bounding(void);
-/* The same, after the change of user (with PR_SET_KEEPCAPS before it): the one capability that
- * jail_enter needs for a root of its own stays over exec, until then.  No capability at all stays
- * when we do not have that one. */
+/* For who starts a process, between fork and exec, as root, before the change of user: no program
+ * that it executes can ever have a capability.  Where that may not be done, nothing happens.
+ * may_chroot  but for the one that jail_enter needs for a root of its own: jail_keep_chroot must
+ *             follow the change of user */
+void jail_drop_bounding(bool may_chroot);
+/* That one capability stays over exec, all others are gone; all are, when we do not have it.
+ * PR_SET_KEEPCAPS was set before the change of user. */
 void jail_keep_chroot(void);
 
 #endif

@@ -100,7 +100,7 @@ static _Noreturn void fail(int report, enum step step)
 
 static bool become_user(const struct spawn *s)
 {
-    jail_drop_bounding();
+    jail_drop_bounding(s->may_chroot);
     if ((s->may_chroot && prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) < 0) ||
         setgroups(s->group_count, s->groups) < 0 || setresgid(s->gid, s->gid, s->gid) < 0 ||
         setresuid(s->uid, s->uid, s->uid) < 0)

@@ -290,7 +290,8 @@ void edge_start(struct monitor *m)
     struct ipc_edge_config config = {.loops = m->loops,
                                      .site_slots = m->site_slots,
                                      .access_log = m->access_fd >= 0,
-                                     .copy = r->copy};
+                                     .copy = r->copy,
+                                     .as_root = m->as_root};
     if (!m->foreign_sockets && !FILES_FMT(config.root, "%s/run", m->data))
         config.root[0] = 0;
     channel_send(&r->channel, IPC_EDGE_CONFIG, &config, &m->counters_fd, 1);

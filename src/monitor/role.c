@@ -280,6 +280,8 @@ void control_start(struct monitor *m)
     hello.restarted = r->deaths > 0 || m->is_committed;
     hello.as_root = m->as_root;
     hello.owner = geteuid();
+    hello.uids_first = USERS_FIRST;
+    hello.uids = m->as_root ? USERS_SPAN : 0;
     memcpy(hello.data, m->data, sizeof hello.data);
     if (!FILES_FMT(hello.ca_file, "%s/tls/ca.crt", m->data))
         hello.ca_file[0] = 0;

@@ -12,7 +12,7 @@
 #include "base/slice.h"
 
 #define ROUTE_MAGIC   0x31525450u /* "PTR1" */
-#define ROUTE_VERSION 1u
+#define ROUTE_VERSION 2u
 
 #define ROUTE_MAX_INSTANCES   64  /* of a site: they fit into one word of bits */
 #define ROUTE_MAX_HOST_OCTETS 253 /* RFC 1035 2.3.4, without the dot at the end */
@@ -23,14 +23,14 @@ struct route_text {
 };
 
 enum route_flag {
-    ROUTE_HTTP20 = 1,     /* http20Enabled: HTTP/2 to the client */
-    ROUTE_HTTPS_ONLY = 2, /* plain requests are redirected */
-    ROUTE_PUSH_OFF = 4,   /* push: off or deny: workers see push disabled */
-    ROUTE_XFF_PORT = 8,   /* X-Forwarded-For as ip:port, as the hosted service writes it */
-    ROUTE_MANAGED = 64,     /* its workers are started for it: worth waiting for */
-    ROUTE_FAILING = 128,    /* they keep failing: not worth waiting for */
-    ROUTE_WEBSOCKETS = 32,  /* webSocketsEnabled */
-    ROUTE_DEFAULT = 16,   /* the site whose certificate answers a client without SNI */
+    ROUTE_HTTP20 = 1,      /* http20Enabled: HTTP/2 to the client */
+    ROUTE_HTTPS_ONLY = 2,  /* plain requests are redirected */
+    ROUTE_PUSH_OFF = 4,    /* push: off or deny: workers see push disabled */
+    ROUTE_XFF_PORT = 8,    /* X-Forwarded-For as ip:port, as the hosted service writes it */
+    ROUTE_MANAGED = 64,    /* its workers are started for it: worth waiting for */
+    ROUTE_FAILING = 128,   /* they keep failing: not worth waiting for */
+    ROUTE_WEBSOCKETS = 32, /* webSocketsEnabled */
+    ROUTE_DEFAULT = 16,    /* the site whose certificate answers a client without SNI */
 };
 
 enum route_proxy_flag { ROUTE_PROXY_H1 = 0, ROUTE_PROXY_ALL = 1, ROUTE_PROXY_GRPC = 2 };
@@ -53,6 +53,7 @@ struct route_site {
 };
 
 enum route_instance_state { ROUTE_STARTING = 0, ROUTE_READY = 1, ROUTE_DRAINING = 2 };
+#define ROUTE_ANYBODY UINT32_MAX
 enum route_protocol { ROUTE_H1 = 0, ROUTE_H2C = 1 };
 
 struct route_instance {
@@ -61,6 +62,7 @@ struct route_instance {
     struct route_text address_h2; /* HTTP20_ONLY_PORT's, or empty */
     uint32_t state;               /* enum route_instance_state */
     uint32_t protocol;            /* enum route_protocol: what the instance speaks at address */
+    uint32_t owner;               /* the user whose listeners these must be, or ROUTE_ANYBODY */
 };
 
 /* An open-addressing table: hosts[hash & (cap - 1)], exact names and "*.example" wildcards. */
@@ -124,6 +126,8 @@ int route_builder_host(struct route_builder *b, struct slice name);
 int route_builder_instance(struct route_builder *b, struct slice id, struct slice address,
                            struct slice address_h2, enum route_instance_state state,
                            enum route_protocol protocol);
+/* Whose the addresses of the instance added last must be; ROUTE_ANYBODY when nothing is said. */
+void route_builder_owner(struct route_builder *b, uint32_t uid);
 int route_builder_trusted_proxy(struct route_builder *b, const struct addr_prefix *p);
 /* return  the octets (given: free()), or NULL when memory is out */
 void *route_builder_finish(struct route_builder *b, size_t *len_out);
