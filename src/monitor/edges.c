@@ -4,10 +4,12 @@
  * nobody accepts, and a new one that cannot start changes nothing. */
 #include "monitor/state.h"
 #include "monitor/files.h"
+#include "monitor/say.h"
 #include "monitor/upgrade.h"
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
+#include "base/panic.h"
 
 #include <signal.h>
 #include <stdlib.h>
@@ -147,6 +149,10 @@ static void on_message(struct channel *c, struct ipc_message *b, int error)
             role_end(r, err_text(error));
         return;
     }
+    if (!say_is_allowed(r->is_told ? SAY_EDGE_MUST_LEAVE : SAY_EDGE_SERVES, b->type)) {
+        role_out_of_place(r, b);
+        return;
+    }
     switch (b->type) {
     case IPC_EDGE_UP:
         on_revision(r, b->body.EDGE_UP.revision);
@@ -157,9 +163,7 @@ static void on_message(struct channel *c, struct ipc_message *b, int error)
                   b->body.EDGE_DRAINED.open);
         break;
     default:
-        role_close_fds(b);
-        role_end(r, "a message that is not edge's to say");
-        return;
+        UNREACHABLE();
     }
     role_close_fds(b);
 }

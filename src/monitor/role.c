@@ -2,10 +2,12 @@
 /* Roles: how they are started and what happens when they die; and what control says. */
 #include "monitor/state.h"
 #include "monitor/files.h"
+#include "monitor/say.h"
 #include "monitor/strays.h"
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
+#include "base/panic.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -124,6 +126,14 @@ void role_close_fds(const struct ipc_message *b)
         close(b->fds[i]);
 }
 
+void role_out_of_place(struct role *r, const struct ipc_message *b)
+{
+    char why[128];
+    snprintf(why, sizeof why, "%s is not for it to say, or not now", ipc_type_name(b->type));
+    role_close_fds(b);
+    role_end(r, why);
+}
+
 /* Control. */
 
 static void take_snapshot(struct monitor *m, const struct ipc_message *b)
@@ -159,6 +169,10 @@ static void on_control_message(struct channel *c, struct ipc_message *b, int err
         return;
     }
     int result = 0;
+    if (!say_is_allowed(m->control_synced ? SAY_CONTROL_IN_STEP : SAY_CONTROL_BEGINS, b->type)) {
+        role_out_of_place(r, b);
+        return;
+    }
     switch (b->type) {
     case IPC_LISTEN:
     case IPC_CERTIFICATE:
@@ -176,8 +190,7 @@ static void on_control_message(struct channel *c, struct ipc_message *b, int err
         worker_probed(m, &b->body.INSTANCE_READY);
         break;
     case IPC_ROLL:
-        if (m->control_synced)
-            workers_roll(m, b->body.ROLL.app);
+        workers_roll(m, b->body.ROLL.app);
         break;
     case IPC_RETIRE:
         workers_retire(m, &b->body.RETIRE);
@@ -189,9 +202,7 @@ static void on_control_message(struct channel *c, struct ipc_message *b, int err
         monitor_stop(m, (int)(b->body.STOP.exit_code & 0xff));
         break;
     default:
-        snprintf(why, sizeof why, "%s is not control's to say", ipc_type_name(b->type));
-        result = ERR_FORMAT;
-        break;
+        UNREACHABLE();
     }
     role_close_fds(b);
     if (result < 0)

@@ -185,6 +185,8 @@ void role_log_exit(struct role *r, int code, int signal);
 /* The channel is of no use any more: end the process, and its exit does the rest. */
 void role_end(struct role *r, const char *why);
 void role_close_fds(const struct ipc_message *b);
+/* It says what it may not say: its end. */
+void role_out_of_place(struct role *r, const struct ipc_message *b);
 void control_init(struct monitor *m);
 void control_start(struct monitor *m);
 /* Hand the manifest to control, to be read again; later, when control is not ready for it. */
