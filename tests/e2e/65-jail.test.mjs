@@ -5,7 +5,7 @@ import { createPrivateKey } from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
 import test from 'node:test';
-import { PORTICO, Portico, WORKERS, check, isAlive, scratch, until, worker } from './lib.mjs';
+import { PORTICO, Portico, ROOT, WORKERS, check, isAlive, scratch, until, worker } from './lib.mjs';
 
 const asRoot = process.getuid() === 0;
 const rootOnly = { timeout: 60_000, skip: !asRoot && 'needs root' };
@@ -144,6 +144,19 @@ check('and has its own again when there is none', async () => {
 }, 60);
 
 check('ends clean', () => p.stop());
+
+test('what the unit leaves of root\'s capabilities is enough', rootOnly, async () => {
+  const unit = fs.readFileSync(path.join(ROOT, 'install/portico.service.in'), 'utf8');
+  const kept = /^CapabilityBoundingSet=(.*)$/m.exec(unit)[1].split(' ').map((name) => `+${name.toLowerCase().slice(4)}`);
+  const program = path.join(scratch(), 'portico');
+  fs.writeFileSync(program, `#!/bin/sh\nexec setpriv --bounding-set=-all,${kept} '${PORTICO}' "$@"\n`, { mode: 0o755 });
+  p = await Portico.start({ apps: { one: worker('h1', 'one.localhost') } }, { program });
+  assert.notEqual(field(p.pid, 'CapBnd'), field('self', 'CapBnd'));
+  assert.equal((await p.h1('one.localhost', '/whoami')).status, 200);
+  for (const pid of [p.role('edge'), p.role('control'), (await p.states()).one[0].pid]) assert.match(field(pid, 'CapBnd'), /^0+$/);
+  if (!isSanitized) assert.equal(root(p.role('edge')), path.join(p.data, 'run'));
+  await p.stop();
+});
 
 check('as an ordinary user the same holds; both die with monitor', async () => {
   const place = scratch();
