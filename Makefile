@@ -9,17 +9,20 @@ export CC
 RELEASE := build
 CHECKED := build-asan
 FUZZED := build-fuzz
+THREADED := build-tsan
 NPM_APPS := $(dir $(wildcard examples/*/package-lock.json))
 
 PREFIX ?= /usr/local
 
-.PHONY: help up build test soak fuzz install clean packages-build packages-examples packages-test packages-fuzz examples names
+.PHONY: help up build test tsan valgrind soak fuzz install clean released-tests threaded-tests packages-build packages-examples packages-test packages-fuzz examples names
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 
 help:
 	@echo 'make up      install what is missing, build, and start Portico with the example apps'
 	@echo 'make test    install what is missing, build with sanitizers, run all tests'
+	@echo 'make tsan    tests where threads meet, under ThreadSanitizer'
+	@echo 'make valgrind   unit tests under Valgrind'
 	@echo 'make soak    SECONDS=60 of load while processes are killed; every octet is checked'
 	@echo 'make build   leave the program at build/portico'
 	@echo 'make fuzz    SECONDS=60 of each fuzz target, or of TARGET=h2_server'
@@ -41,9 +44,34 @@ $(CHECKED)/build.ninja:
 	@meson setup $(CHECKED) --buildtype=debugoptimized -Doptimization=1 -Dwerror=true \
 	    -Db_sanitize=address,undefined -Db_lundef=false
 
-test: packages-test examples $(CHECKED)/build.ninja
+$(THREADED)/build.ninja:
+	@meson setup $(THREADED) --buildtype=debugoptimized -Doptimization=1 -Dwerror=true \
+	    -Db_sanitize=thread -Db_lundef=false
+
+# What is shipped, in a jail without a sanitizer's needs; and four loops under ThreadSanitizer.
+RELEASED_TESTS := hardening jail tests/e2e/65-jail.test.mjs tests/e2e/66-tenants.test.mjs
+THREADED_TESTS := loop stream tests/e2e/10-first-light.test.mjs tests/e2e/64-loops.test.mjs
+VALGRIND_TESTS := --setup=valgrind --suite=unit --no-suite=bare
+
+test: packages-test examples released-tests threaded-tests $(CHECKED)/build.ninja
 	@ninja -C $(CHECKED)
-	@tests/run $(CHECKED)
+	@tests/run $(RELEASE) $(RELEASED_TESTS) -- $(THREADED) $(THREADED_TESTS) -- \
+	    $(RELEASE) $(VALGRIND_TESTS) -- $(CHECKED)
+
+tsan: packages-test threaded-tests
+	@tests/run $(THREADED) $(THREADED_TESTS)
+
+valgrind: packages-test released-tests
+	@tests/run $(RELEASE) $(VALGRIND_TESTS)
+
+# cmocka or Valgrind may have been installed after the build directory was made.
+released-tests: build
+	@[ -e $(RELEASE)/meson-private/valgrind-found ] || \
+	    { meson setup --reconfigure $(RELEASE) >/dev/null && touch $(RELEASE)/meson-private/valgrind-found; }
+	@ninja -C $(RELEASE)
+
+threaded-tests: packages-build $(THREADED)/build.ninja
+	@ninja -C $(THREADED) src/bin/portico tests/unit/test_loop tests/unit/test_stream
 
 # The judge of HTTP/2 may have been installed after the build directory was made.
 SECONDS ?= 60
@@ -91,4 +119,4 @@ names:
 	      echo '    127.0.0.1 gallery.localhost notes.localhost shelf.localhost'; }
 
 clean:
-	rm -rf $(RELEASE) $(CHECKED) $(FUZZED) $(addsuffix node_modules,$(NPM_APPS))
+	rm -rf $(RELEASE) $(CHECKED) $(THREADED) $(FUZZED) $(addsuffix node_modules,$(NPM_APPS))

@@ -127,6 +127,19 @@ bool addr_eq(const struct addr *a, const struct addr *b)
     return a->u.sa.sa_family == AF_UNIX && slice_eq(unix_path(a), unix_path(b));
 }
 
+bool addr_enter(struct addr *a, const char *root)
+{
+    struct addr inside;
+    if (a->u.sa.sa_family != AF_UNIX)
+        return true;
+    struct slice path = unix_path(a), head = slice_str(root);
+    if (!slice_starts(path, head) || path.len == head.len || path.p[head.len] != '/' ||
+        unix_parse(slice_of(path.p + head.len, path.len - head.len), &inside) < 0)
+        return false;
+    *a = inside;
+    return true;
+}
+
 /* RFC 4291 2.5.5.2 */
 static void map_v4(const struct in_addr *in, uint8_t out[16])
 {

@@ -29,6 +29,9 @@ size_t addr_format(const struct addr *a, char *out, size_t cap);
 /* The address without port: "127.0.0.1", "::1", "unix". */
 size_t addr_format_host(const struct addr *a, char *out, size_t cap);
 uint16_t addr_port(const struct addr *a);
+/* A unix address as a process names it whose root is that directory; others stay as they are.
+ * return  false: it lies outside, and nothing was changed */
+bool addr_enter(struct addr *a, const char *root);
 bool addr_eq(const struct addr *a, const struct addr *b);
 /* 32 or 128 bits of prefix of "10.0.0.0/8", "::1", "fd00::/8": return 0 or ERR_USAGE */
 struct addr_prefix {

@@ -9,10 +9,12 @@
 #include "monitor/monitor.h"
 #include "static/static.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static enum log_level wanted_level(void)
@@ -26,10 +28,32 @@ static enum log_level wanted_level(void)
     return LOG_INFO;
 }
 
+/* Once, by who starts Portico and in a process of its own: monitor parses nothing, and control may
+ * look at less, at no certificate or key in particular.
+ * return  the exit code */
+static int check_apart(const char *manifest)
+{
+    int status;
+    pid_t pid = fork();
+    if (pid == 0)
+        _exit(control_check(manifest));
+    while (pid > 0 && waitpid(pid, &status, 0) < 0)
+        if (errno != EINTR)
+            pid = -1;
+    if (pid < 0) {
+        fprintf(stderr, "portico: cannot check the manifest: %s\n", strerror(errno));
+        return 1;
+    }
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 1;
+}
+
 static int up(const struct cli_up *up_)
 {
     if (up_->check)
         return control_check(up_->manifest);
+    int code = up_->resume_fd < 0 ? check_apart(up_->manifest) : 0;
+    if (code != 0)
+        return code;
     struct monitor_options options = {
         .manifest = up_->manifest, .data = up_->data, .resume_fd = up_->resume_fd};
     log_setup("monitor", wanted_level());

@@ -3,6 +3,7 @@
 #include "control/state.h"
 #include "base/clock.h"
 #include "base/err.h"
+#include "net/diag.h"
 #include "base/log.h"
 #include "base/panic.h"
 #include "http/h1.h"
@@ -41,6 +42,7 @@ struct admin_conn {
     struct loop_timer idle;
     struct loop_task work, reap;
     bool is_local;
+    bool is_tenant; /* an app of ours asks */
     bool is_held;   /* its content comes first: head is the request's, in the engine's arena */
     bool is_reload; /* the answer comes when the manifest was read */
     bool is_head;   /* of a HEAD */
@@ -109,6 +111,8 @@ static int find_answer(struct admin_conn *c, const struct http_head *head, struc
     if (query)
         path.len = (size_t)(query - path.p);
     *verdict_out = ADMIN_ANSWERED;
+    if (c->is_tenant)
+        return admin_error(a, 403, "This is not for apps.");
     if (!c->is_local && head->authority.len && !admin_host_is_local(head->authority))
         return admin_error(a, 403,
                            "Only an IP address or localhost is accepted as the host of this "
@@ -341,6 +345,16 @@ static bool is_trusted(const struct control *c, int fd)
            (cred.uid == 0 || cred.uid == c->hello.owner);
 }
 
+/* An app's worker on this machine?  It must not read there what others wrote. */
+static bool is_tenant(const struct control *c, int fd)
+{
+    struct addr self = {.len = sizeof self.u}, peer = {.len = sizeof peer.u};
+    uid_t uid;
+    return c->hello.uids && c->diag >= 0 && getsockname(fd, &self.u.sa, &self.len) == 0 &&
+           getpeername(fd, &peer.u.sa, &peer.len) == 0 &&
+           diag_user(c->diag, &peer, &self, &uid) == 0 && uid - c->hello.uids_first < c->hello.uids;
+}
+
 static void conn_new(struct admin *a, int fd, bool is_local)
 {
     struct loop *l = a->control->loop;
@@ -357,6 +371,7 @@ static void conn_new(struct admin *a, int fd, bool is_local)
     h1_limits_default(&limits);
     c->admin = a;
     c->is_local = is_local;
+    c->is_tenant = !is_local && is_tenant(a->control, fd);
     buf_init(&c->body, loop_pool(l));
     c->h1 = h1_conn_new(H1_SERVER, &limits, &h1_table, c, loop_pool(l));
     loop_timer_init(&c->idle, on_idle);

@@ -6,6 +6,8 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "base/panic.h"
+#include "jail/jail.h"
+#include "net/diag.h"
 
 #include <fcntl.h>
 #include <stdlib.h>
@@ -112,7 +114,20 @@ static struct manifest *load(const struct control *c)
 {
     struct stat st;
     bool is_given = fstat(IPC_MANIFEST_FD, &st) == 0 && S_ISREG(st.st_mode);
-    return manifest_load(c->manifest_path, is_given ? IPC_MANIFEST_FD : -1, c->hello.as_root != 0);
+    return manifest_load(c->manifest_path, is_given ? IPC_MANIFEST_FD : -1, true);
+}
+
+/* /proc tells whose listener an address is.  For an ordinary user, whose processes all have one
+ * user, that takes a look into them, which Landlock forbids. */
+static int enter_jail(const struct control *c)
+{
+    bool has_root;
+    const struct jail j = {.role = JAIL_CONTROL,
+                           .readable = "/proc",
+                           .is_open = !c->hello.as_root,
+                           .why_open = "it finds out whose listener it is by looking into "
+                                       "processes of the same user"};
+    return jail_enter(&j, &has_root);
 }
 
 static void on_hello(struct control *c, const struct ipc_message *m)
@@ -125,6 +140,14 @@ static void on_hello(struct control *c, const struct ipc_message *m)
     }
     c->hello = *hello;
     c->has_hello = true;
+    if (c->diag < 0 && hello->uids)
+        log_event(LOG_WARN, "admin.owner",
+                  "text=\"this kernel does not tell whose a TCP socket is: apps can read the admin "
+                  "listener\"");
+    if (enter_jail(c) < 0) {
+        control_leave(c, 71);
+        return;
+    }
     /* Without counters an earlier control ended before anything was committed. */
     c->is_resumed = hello->restarted && m->fd_count;
     c->slots = calloc(CONTROL_SITE_SLOTS, sizeof *c->slots);
@@ -267,6 +290,8 @@ static void control_fini(struct control *c)
     loop_remove(c->loop, &c->channel);
     loop_free(c->loop);
     manifest_free(c->manifest);
+    if (c->diag >= 0)
+        close(c->diag);
 }
 
 int control_main(int channel, const char *manifest_path, const char *data_dir)
@@ -278,6 +303,7 @@ int control_main(int channel, const char *manifest_path, const char *data_dir)
         .manifest_path = manifest_path,
         .data_dir = data_dir,
         .exit_code = -1,
+        .diag = diag_open(),
         .started_us = clock_mono_us(),
     };
     int flags = fcntl(channel, F_GETFL);

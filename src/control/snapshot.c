@@ -72,6 +72,8 @@ static int add_site(struct route_builder *b, const struct control_app *app)
         snprintf(id, sizeof id, "%.*s/%u", SLICE_FMT(a->name), in->index);
         err = route_builder_instance(b, slice_str(id), in->address, in->address_h2, state_of(in),
                                      in->protocol);
+        if (err == 0 && app->control->hello.as_root && !in->is_upstream)
+            route_builder_owner(b, in->last.uid);
     }
     return err;
 }

@@ -95,6 +95,7 @@ struct control {
     struct loop_timer greet;
     bool greeted;
     struct admin *admin;
+    int diag; /* -1: the kernel does not tell whose a TCP socket is */
     uint64_t started_us;
     int exit_code;
 };

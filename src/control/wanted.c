@@ -66,6 +66,15 @@ static void send_app(struct control *c, const struct control_app *app)
     }
 }
 
+static bool has_foreign_sockets(const struct manifest *m)
+{
+    for (uint32_t i = 0; i < m->app_count; i++)
+        for (uint32_t j = 0; j < m->apps[i].upstreams.count; j++)
+            if (slice_starts(m->apps[i].upstreams.at[j], SLICE("unix:")))
+                return true;
+    return false;
+}
+
 void wanted_send(struct control *c)
 {
     send_listens(c);
@@ -79,6 +88,7 @@ void wanted_send(struct control *c)
     m->loops = c->manifest->loops;
     m->site_slots = CONTROL_SITE_SLOTS;
     m->counters_octets = (uint32_t)stats_octets(m->loops * IPC_COUNTER_COPIES, m->site_slots);
+    m->foreign_sockets = has_foreign_sockets(c->manifest);
     TEXT(m->access_log, c->manifest->access_log);
     control_send(c, IPC_COMMIT, m, -1);
 }

@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/panic.h"
 #include "ipc/ipc.h"
+#include "jail/jail.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -49,6 +50,8 @@ struct edge {
     struct list leaves; /* instances that are being left */
     struct loop_timer rotate;
     bool serving;
+    char root[IPC_PATH_OCTETS];
+    bool as_root;
     int exit_code;
 };
 
@@ -82,8 +85,9 @@ static void forget(char *p, size_t len)
     free(p);
 }
 
-static void take_certificate(uint32_t id, int chain_fd, int key_fd)
+static void take_certificate(const struct ipc_edge_certificate *c, int chain_fd, int key_fd)
 {
+    uint32_t id = c->id;
     char *chain = NULL, *key = NULL;
     size_t chain_len = 0, key_len = 0;
     const char *why = "cannot be read";
@@ -107,7 +111,7 @@ static void take_certificate(uint32_t id, int chain_fd, int key_fd)
         edge.identities[id] = identity;
     } else {
         /* The one in force, if any, stays. */
-        log_event(LOG_ERROR, "edge.certificate", "id=%u error=\"%s\"", id, why);
+        log_event(LOG_ERROR, "edge.certificate", "where=\"%s\" error=\"%s\"", c->where, why);
     }
     if (chain)
         free(chain);
@@ -272,6 +276,8 @@ static int configure(const struct ipc_message *m)
     }
     if (!edge.counters || edge.counters->loops != c->loops * IPC_COUNTER_COPIES)
         return ERR_FORMAT;
+    memcpy(edge.root, c->root, sizeof edge.root);
+    edge.as_root = c->as_root;
     edge.tls = tls_server_new();
     edge.addresses = addresses_new();
     edge.shards = calloc(c->loops, sizeof *edge.shards);
@@ -365,7 +371,7 @@ static int take_message(struct ipc_message *m)
     case IPC_EDGE_LISTENER:
         return keep_listener(m);
     case IPC_EDGE_CERTIFICATE:
-        take_certificate(m->body.EDGE_CERTIFICATE.id, m->fds[0], m->fds[1]);
+        take_certificate(&m->body.EDGE_CERTIFICATE, m->fds[0], m->fds[1]);
         break;
     case IPC_ACCESS_LOG:
         return take_log(m->fds[0]);
@@ -431,6 +437,28 @@ static int configure_first(int channel)
     return m.type == IPC_EDGE_CONFIG ? configure(&m) : ERR_FORMAT;
 }
 
+/* Everything that it opens itself is open now; the keys are still to come. */
+static int enter_jail(void)
+{
+    const struct jail j = {.role = JAIL_EDGE,
+                           .root = edge.root[0] ? edge.root : NULL,
+                           .may_unshare = !edge.as_root,
+                           .has_secrets = true};
+    bool has_root;
+    if (!edge.root[0])
+        log_event(LOG_WARN, "edge.root",
+                  "text=\"edge keeps the machine's root: there are upstreams at unix sockets\"");
+    if (edge.as_root && edge.shards[0].diag < 0)
+        log_event(LOG_WARN, "edge.owner",
+                  "text=\"this kernel does not tell whose a TCP socket is: a worker's port that "
+                  "another user took is seen when it is next probed\"");
+    if (jail_enter(&j, &has_root) < 0)
+        return ERR_SYS;
+    for (uint32_t i = 0; has_root && i < edge.loops; i++)
+        edge.shards[i].root = edge.root;
+    return 0;
+}
+
 int edge_main(int channel)
 {
     signal(SIGPIPE, SIG_IGN);
@@ -443,6 +471,8 @@ int edge_main(int channel)
         log_event(LOG_ERROR, "edge.start", "error=\"%s\"", err_text(err));
         return 70;
     }
+    if (enter_jail() < 0)
+        return 71;
     fcntl(channel, F_SETFL, fcntl(channel, F_GETFL) | O_NONBLOCK);
     edge.source = (struct loop_source){on_channel, channel};
     if (loop_add(edge.shards[0].loop, &edge.source) < 0)

@@ -7,6 +7,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "base/panic.h"
+#include "net/diag.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -271,6 +272,7 @@ int shard_init(struct shard *s, uint32_t index, uint32_t row, struct tls_server 
     s->loop = loop_new();
     if (!s->loop)
         return ERR_SYS;
+    s->diag = diag_open();
     s->pool = loop_pool(s->loop);
     s->stats = stats_loop(counters, row);
     stats_forget(counters, row); /* what a predecessor left behind */
@@ -316,6 +318,8 @@ void shard_fini(struct shard *s)
     if (s->mailbox)
         mailbox_free(s->mailbox);
     chunk_unref(s->rx);
+    if (s->diag >= 0)
+        close(s->diag);
     loop_free(s->loop);
     s->loop = NULL;
 }

@@ -50,9 +50,12 @@ struct shard {
     struct loop *loop;
     struct pool *pool;
     struct tls_server *tls;
-    struct routes *routes; /* in force; shared */
-    struct site **sites;   /* by index in routes; made when first asked for */
-    struct map backends;   /* struct backend by key */
+    struct routes *routes;    /* in force; shared */
+    struct site **sites;      /* by index in routes; made when first asked for */
+    struct map backends;      /* struct backend by key */
+    int diag;                 /* -1: the kernel does not tell whose a TCP socket is */
+    uint64_t tell_foreign_us; /* not before */
+    const char *root;         /* that directory is "/" to us; NULL: our root is the machine's */
     struct list clients;
     struct list waiting;  /* exchanges without an instance, see waiting.h */
     struct list handed;   /* those of them that have got a place */

@@ -23,12 +23,14 @@ static void uncopy(struct pool *pool, struct slice s)
 /* The backend of an instance: found by id, address and protocol, so that it outlives snapshots. */
 /* no_memory_out  set when that is why there is none; otherwise the address is at fault */
 static struct backend *backend_get(struct shard *s, struct slice id, struct slice address, bool h2,
-                                   bool *no_memory_out)
+                                   uint32_t owner, bool *no_memory_out)
 {
     char text[2 * ADDR_TEXT_OCTETS + 8];
     size_t len = 0;
     struct addr addr;
     if (id.len + address.len + 3 > sizeof text || addr_parse(address, &addr) < 0)
+        return NULL;
+    if (s->root && !addr_enter(&addr, s->root))
         return NULL;
     memcpy(text, id.p, id.len);
     len = id.len;
@@ -38,6 +40,7 @@ static struct backend *backend_get(struct shard *s, struct slice id, struct slic
     struct backend *b = map_get(&s->backends, slice_of(text, len));
     if (b) {
         b->refs++;
+        b->owner = owner;
         b->unused_us = 0;
         b->bad_until_us = 0; /* control has seen it accept */
         return b;
@@ -51,6 +54,7 @@ static struct backend *backend_get(struct shard *s, struct slice id, struct slic
     b->shard = s;
     b->address = addr;
     b->h2 = h2;
+    b->owner = owner;
     b->refs = 1;
     list_init(&b->h1_idle);
     list_init(&b->h1_busy);
@@ -136,9 +140,9 @@ struct site *site_new(struct shard *s, const struct routes *r, const struct rout
         if (ri->state != ROUTE_READY)
             continue;
         site->instances[i].backend = backend_get(s, id, route_text(&r->route, ri->address),
-                                                 ri->protocol == ROUTE_H2C, &short_);
+                                                 ri->protocol == ROUTE_H2C, ri->owner, &short_);
         if (h2.len)
-            site->instances[i].backend_h2 = backend_get(s, id, h2, true, &short_);
+            site->instances[i].backend_h2 = backend_get(s, id, h2, true, ri->owner, &short_);
         struct slice address = route_text(&r->route, ri->address);
         uint32_t limit = route->concurrency;
         short_ |= !set_limit(site->instances[i].backend, id, address, limit, r->revision) ||

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "edge/worker_internal.h"
 #include "edge/leave.h"
+#include "edge/owner.h"
 #include "edge/push_vehicle.h"
 #include "edge/tunnel.h"
 #include "base/err.h"
@@ -441,7 +442,7 @@ static void on_connected(struct stream *st, int err)
     struct worker *w = worker_of_stream(st);
     if (w->dead)
         return;
-    if (err < 0) {
+    if (err < 0 || !owner_fits(w->backend, st->source.fd)) {
         stats_add(&w->shard->stats->worker_connect_failures, 1);
         worker_fail(w, FAULT_CONNECT);
         return;

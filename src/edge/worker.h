@@ -47,6 +47,7 @@ struct backend {
     struct shard *shard;
     struct slice key;
     struct addr address;
+    uint32_t owner; /* ROUTE_ANYBODY, or the one user whose listener it may be */
     bool h2;
     uint32_t refs;         /* sites */
     uint32_t in_flight;    /* exchanges */

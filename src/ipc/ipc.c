@@ -21,30 +21,32 @@ static const struct {
 };
 
 /* Every member that holds text: the receiver may hand it to printf without another look. */
-#define TEXT_TABLE(X)                            \
-    X(LISTEN, ipc_listen, address)               \
-    X(LISTEN, ipc_listen, where)                 \
-    X(CERTIFICATE, ipc_certificate, hosts)       \
-    X(CERTIFICATE, ipc_certificate, chain)       \
-    X(CERTIFICATE, ipc_certificate, key)         \
-    X(CERTIFICATE, ipc_certificate, where)       \
-    X(APP, ipc_app, name)                        \
-    X(APP, ipc_app, directory)                   \
-    X(APP, ipc_app, command)                     \
-    X(APP, ipc_app, where)                       \
-    X(ENV, ipc_env, text)                        \
-    X(COMMIT, ipc_commit, access_log)            \
-    X(INSTANCE_READY, ipc_instance_ready, app)   \
-    X(ROLL, ipc_roll, app)                       \
-    X(RETIRE, ipc_retire, app)                   \
-    X(HELLO, ipc_hello, data)                    \
-    X(HELLO, ipc_hello, ca_file)                 \
-    X(LISTENING, ipc_listening, address)         \
-    X(INSTANCE, ipc_instance, app)               \
-    X(INSTANCE, ipc_instance, socket)            \
-    X(OUTPUT, ipc_output, app)                   \
-    X(OUTPUT, ipc_output, text)                  \
-    X(EDGE_LISTENER, ipc_edge_listener, address) \
+#define TEXT_TABLE(X)                                \
+    X(LISTEN, ipc_listen, address)                   \
+    X(LISTEN, ipc_listen, where)                     \
+    X(CERTIFICATE, ipc_certificate, hosts)           \
+    X(CERTIFICATE, ipc_certificate, chain)           \
+    X(CERTIFICATE, ipc_certificate, key)             \
+    X(CERTIFICATE, ipc_certificate, where)           \
+    X(APP, ipc_app, name)                            \
+    X(APP, ipc_app, directory)                       \
+    X(APP, ipc_app, command)                         \
+    X(APP, ipc_app, where)                           \
+    X(ENV, ipc_env, text)                            \
+    X(COMMIT, ipc_commit, access_log)                \
+    X(INSTANCE_READY, ipc_instance_ready, app)       \
+    X(ROLL, ipc_roll, app)                           \
+    X(RETIRE, ipc_retire, app)                       \
+    X(HELLO, ipc_hello, data)                        \
+    X(HELLO, ipc_hello, ca_file)                     \
+    X(LISTENING, ipc_listening, address)             \
+    X(INSTANCE, ipc_instance, app)                   \
+    X(INSTANCE, ipc_instance, socket)                \
+    X(OUTPUT, ipc_output, app)                       \
+    X(OUTPUT, ipc_output, text)                      \
+    X(EDGE_CERTIFICATE, ipc_edge_certificate, where) \
+    X(EDGE_CONFIG, ipc_edge_config, root)            \
+    X(EDGE_LISTENER, ipc_edge_listener, address)     \
     X(EDGE_LEAVE, ipc_edge_leave, app)
 
 static const struct {

@@ -54,6 +54,7 @@ struct ipc_commit { /* the wanted state is complete: apps not named since the la
     uint32_t loops;           /* threads of edge, 1 to 64 */
     uint32_t counters_octets; /* size of the shared counters */
     uint32_t site_slots;
+    uint32_t foreign_sockets;         /* 1: an app's upstream is a unix socket */
     char access_log[IPC_PATH_OCTETS]; /* "off", "stdout" or an absolute path */
 };
 struct ipc_snapshot { /* with one descriptor: the sealed memfd */
@@ -85,6 +86,7 @@ struct ipc_hello { /* first: with the counters' memfd if there is one already (a
     uint32_t restarted;
     uint32_t as_root;              /* 1: workers have users of their own */
     uint32_t owner;                /* the user that started Portico */
+    uint32_t uids_first, uids;     /* as root: the users that apps may have */
     char data[IPC_PATH_OCTETS];    /* the data directory, absolute */
     char ca_file[IPC_PATH_OCTETS]; /* the local authority's certificate */
 };
@@ -137,6 +139,9 @@ struct ipc_edge_config { /* first; with the counters' memfd */
     uint32_t loops, site_slots;
     uint32_t access_log; /* 1: a descriptor follows by ipc_access_log */
     uint32_t copy;       /* of the counters, below IPC_COUNTER_COPIES: nobody else writes to it */
+    uint32_t as_root;    /* 1: workers have users of their own */
+    char root[IPC_PATH_OCTETS]; /* the directory of workers' sockets, and all that edge is to see;
+                                   empty: there are sockets elsewhere */
 };
 struct ipc_edge_copy_free { /* the edge that wrote this copy is gone, maybe killed: what it counted
                                as open is not open any more, and nobody else can say so */
@@ -148,6 +153,7 @@ struct ipc_edge_listener { /* with the socket */
 };
 struct ipc_edge_certificate { /* with two descriptors: chain and key, PEM, read-only */
     uint32_t id;
+    char where[256]; /* of the manifest, for messages */
 };
 struct ipc_access_log { /* with the descriptor to write to */
     uint32_t unused;

@@ -132,7 +132,8 @@ static int make_directories(struct app *a, char *error_out, size_t cap)
         errno = ENOTDIR;
         return refuse(error_out, cap, "its directory", a->wanted.directory);
     }
-    if (files_mkdir(top, 0755, nobody, nobody) < 0)
+    /* What the app is made of is nobody else's to read. */
+    if (files_mkdir(top, m->as_root ? 0750 : 0755, nobody, m->as_root ? a->uid : nobody) < 0)
         return refuse(error_out, cap, "cannot make", top);
     if (files_mkdir(a->home, 0700, m->as_root ? a->uid : nobody, m->as_root ? a->uid : nobody) < 0)
         return refuse(error_out, cap, "cannot make", a->home);

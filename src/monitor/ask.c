@@ -51,8 +51,7 @@ static bool is_same(const struct stat *a, const struct stat *b)
 int monitor_ask_upgrade(const char *data_)
 {
     char data[PATH_MAX], path[PATH_MAX], text[1600];
-    if (files_data_directory(data_, data, sizeof data) < 0 ||
-        !FILES_FMT(path, "%s/run/upgrade", data))
+    if (files_data_directory(data_, data, sizeof data) < 0 || !FILES_FMT(path, "%s/upgrade", data))
         return 2;
     pid_t pid = holder(data);
     if (pid <= 0) {

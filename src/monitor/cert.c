@@ -80,6 +80,7 @@ static int check_all(struct monitor *m, bool send_all)
         }
         if (send_all || c->is_new) {
             struct ipc_edge_certificate b = {.id = c->wanted.id};
+            snprintf(b.where, sizeof b.where, "%s", c->wanted.where);
             if (send_all)
                 channel_send(&m->edge->channel, IPC_EDGE_CERTIFICATE, &b, fds, 2);
             else

@@ -2,6 +2,7 @@
 #include "monitor/child.h"
 #include "base/err.h"
 #include "base/panic.h"
+#include "jail/jail.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -97,6 +98,18 @@ static _Noreturn void fail(int report, enum step step)
     _exit(n == (ssize_t)sizeof f ? 127 : 126);
 }
 
+static bool become_user(const struct spawn *s)
+{
+    jail_drop_bounding(s->may_chroot);
+    if ((s->may_chroot && prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) < 0) ||
+        setgroups(s->group_count, s->groups) < 0 || setresgid(s->gid, s->gid, s->gid) < 0 ||
+        setresuid(s->uid, s->uid, s->uid) < 0)
+        return false;
+    if (s->may_chroot)
+        jail_keep_chroot();
+    return true;
+}
+
 static _Noreturn void run(const struct spawn *s, int report, pid_t parent)
 {
     if (!place_fds(s, &report))
@@ -106,9 +119,7 @@ static _Noreturn void run(const struct spawn *s, int report, pid_t parent)
     umask(s->umask);
     if (s->nofile && setrlimit(RLIMIT_NOFILE, s->nofile) < 0)
         fail(report, STEP_LIMITS);
-    if (s->own_user &&
-        (setgroups(s->group_count, s->groups) < 0 || setresgid(s->gid, s->gid, s->gid) < 0 ||
-         setresuid(s->uid, s->uid, s->uid) < 0))
+    if (s->own_user && !become_user(s))
         fail(report, STEP_USER);
     /* After the change of user, which clears it.  When monitor is killed with -9, this ends the
      * roles and the first process of each worker; what that one forked is then on its own, as

@@ -35,6 +35,7 @@ struct spawn {
     gid_t gid;
     gid_t groups[CHILD_MAX_GROUP];
     unsigned group_count;
+    bool may_chroot; /* with own_user: once more, before it drops that, too */
     bool no_new_privs;
     mode_t umask;
     const struct rlimit *nofile; /* NULL: as monitor's */

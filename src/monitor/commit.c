@@ -107,6 +107,7 @@ static int open_admin_socket(const struct monitor *m)
 static int first(struct monitor *m, const struct ipc_commit *c)
 {
     m->loops = c->loops;
+    m->foreign_sockets = c->foreign_sockets;
     memcpy(m->access_log, c->access_log, sizeof m->access_log);
     if (bind_all(m) < 0)
         return ERR_SYS;
@@ -141,11 +142,15 @@ static bool later(struct monitor *m, const struct ipc_commit *c)
                   "error=\"loops cannot change while Portico runs; nothing was changed\"");
         return false;
     }
-    if (c->counters_octets == m->counters_octets && c->site_slots == m->site_slots)
+    bool same_root = c->foreign_sockets == m->foreign_sockets;
+    bool same_counters = c->counters_octets == m->counters_octets && c->site_slots == m->site_slots;
+    if (same_root && same_counters)
         return true;
-    if (make_counters(m, c) < 0)
+    if (!same_counters && make_counters(m, c) < 0)
         return false;
-    /* Edge counts in the old ones until its successor serves; without one it counts there on. */
+    m->foreign_sockets = c->foreign_sockets;
+    /* Edge counts in the old ones, and has the old root, until its successor serves; without one it
+     * counts there on. */
     if (m->snapshot_fd >= 0 && !m->awaits_control)
         m->edge_is_stale = edge_replace(m) < 0;
     return true;

@@ -3,10 +3,13 @@
  * says that it is up, and only then the old one is told to drain.  So there is no moment at which
  * nobody accepts, and a new one that cannot start changes nothing. */
 #include "monitor/state.h"
+#include "monitor/files.h"
+#include "monitor/say.h"
 #include "monitor/upgrade.h"
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
+#include "base/panic.h"
 
 #include <signal.h>
 #include <stdlib.h>
@@ -172,6 +175,10 @@ static void on_message(struct channel *c, struct ipc_message *b, int error)
             role_end(r, err_text(error));
         return;
     }
+    if (!say_is_allowed(r->is_told ? SAY_EDGE_MUST_LEAVE : SAY_EDGE_SERVES, b->type)) {
+        role_out_of_place(r, b);
+        return;
+    }
     switch (b->type) {
     case IPC_EDGE_UP:
         on_up(r); /* first: one that serves is asked */
@@ -185,9 +192,7 @@ static void on_message(struct channel *c, struct ipc_message *b, int error)
                   b->body.EDGE_DRAINED.open);
         break;
     default:
-        role_close_fds(b);
-        role_end(r, "a message that is not edge's to say");
-        return;
+        UNREACHABLE();
     }
     role_close_fds(b);
 }
@@ -320,7 +325,10 @@ void edge_start(struct monitor *m)
     struct ipc_edge_config config = {.loops = m->loops,
                                      .site_slots = m->site_slots,
                                      .access_log = m->access_fd >= 0,
-                                     .copy = r->copy};
+                                     .copy = r->copy,
+                                     .as_root = m->as_root};
+    if (!m->foreign_sockets && !FILES_FMT(config.root, "%s/run", m->data))
+        config.root[0] = 0;
     channel_send(&r->channel, IPC_EDGE_CONFIG, &config, &m->counters_fd, 1);
     /* A killed edge may have left gauges in a copy that its successor does not write to. */
     for (uint32_t copy = 0; copy < IPC_COUNTER_COPIES; copy++) {

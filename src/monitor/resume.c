@@ -409,6 +409,7 @@ static void monitor(struct walk *w, struct monitor *m)
     NUMBER(w, m->control.deaths);
     FLAG(w, m->is_committed);
     NUMBER(w, m->loops);
+    FLAG(w, m->foreign_sockets);
     NUMBER(w, m->site_slots);
     NUMBER(w, m->counters_octets);
     descriptor(w, &m->counters_fd);

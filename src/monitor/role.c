@@ -2,10 +2,12 @@
 /* Roles: how they are started and what happens when they die; and what control says. */
 #include "monitor/state.h"
 #include "monitor/files.h"
+#include "monitor/say.h"
 #include "monitor/strays.h"
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
+#include "base/panic.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -62,6 +64,7 @@ int role_spawn(struct role *r, const char *const arguments[3], int extra_fd)
         .gid = r->uid,
         .groups = {m->edge_uid}, /* the group of the workers' sockets */
         .group_count = 1,
+        .may_chroot = r != &m->control,
         .no_new_privs = true,
         .umask = 077,
     };
@@ -100,8 +103,12 @@ void role_log_exit(struct role *r, int code, int signal)
     bool expected = r->is_told || r->monitor->stop != STOP_NOT;
     r->deaths += !expected;
     log_event(expected ? LOG_INFO : LOG_ERROR, "role.exit",
-              "role=%s status=%d signal=%d ran_ms=%llu deaths=%u", r->name, code, signal,
-              (unsigned long long)(clock_mono_us() - r->started_us) / 1000u, r->deaths);
+              "role=%s status=%d signal=%d ran_ms=%llu deaths=%u%s", r->name, code, signal,
+              (unsigned long long)(clock_mono_us() - r->started_us) / 1000u, r->deaths,
+              signal == SIGSYS ? " text=\"seccomp refused a system call: it was broken into, or "
+                                 "this kernel's C library needs one more; the kernel's log tells "
+                                 "which (type=1326)\""
+                               : "");
 }
 
 /* The channel is of no use any more: end the process, and its exit does the rest. */
@@ -117,6 +124,14 @@ void role_close_fds(const struct ipc_message *b)
 {
     for (unsigned i = 0; i < b->fd_count; i++)
         close(b->fds[i]);
+}
+
+void role_out_of_place(struct role *r, const struct ipc_message *b)
+{
+    char why[128];
+    snprintf(why, sizeof why, "%s is not for it to say, or not now", ipc_type_name(b->type));
+    role_close_fds(b);
+    role_end(r, why);
 }
 
 /* Control. */
@@ -154,6 +169,10 @@ static void on_control_message(struct channel *c, struct ipc_message *b, int err
         return;
     }
     int result = 0;
+    if (!say_is_allowed(m->control_synced ? SAY_CONTROL_IN_STEP : SAY_CONTROL_BEGINS, b->type)) {
+        role_out_of_place(r, b);
+        return;
+    }
     switch (b->type) {
     case IPC_LISTEN:
     case IPC_CERTIFICATE:
@@ -171,8 +190,7 @@ static void on_control_message(struct channel *c, struct ipc_message *b, int err
         worker_probed(m, &b->body.INSTANCE_READY);
         break;
     case IPC_ROLL:
-        if (m->control_synced)
-            workers_roll(m, b->body.ROLL.app);
+        workers_roll(m, b->body.ROLL.app);
         break;
     case IPC_RETIRE:
         workers_retire(m, &b->body.RETIRE);
@@ -184,9 +202,7 @@ static void on_control_message(struct channel *c, struct ipc_message *b, int err
         monitor_stop(m, (int)(b->body.STOP.exit_code & 0xff));
         break;
     default:
-        snprintf(why, sizeof why, "%s is not control's to say", ipc_type_name(b->type));
-        result = ERR_FORMAT;
-        break;
+        UNREACHABLE();
     }
     role_close_fds(b);
     if (result < 0)
@@ -275,6 +291,8 @@ void control_start(struct monitor *m)
     hello.restarted = r->deaths > 0 || m->is_committed;
     hello.as_root = m->as_root;
     hello.owner = geteuid();
+    hello.uids_first = USERS_FIRST;
+    hello.uids = m->as_root ? USERS_SPAN : 0;
     memcpy(hello.data, m->data, sizeof hello.data);
     if (!FILES_FMT(hello.ca_file, "%s/tls/ca.crt", m->data))
         hello.ca_file[0] = 0;

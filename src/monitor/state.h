@@ -138,6 +138,7 @@ struct monitor {
     /* held for roles to come; from the first commit on */
     bool is_committed;
     uint32_t loops, site_slots, counters_octets;
+    bool foreign_sockets; /* edge connects to sockets outside of the data directory */
     struct listener listeners[LISTEN_MAX_ADDRESSES];
     uint32_t listener_count;
     int counters_fd, snapshot_fd, access_fd; /* -1: none */
@@ -189,6 +190,8 @@ void role_log_exit(struct role *r, int code, int signal);
 /* The channel is of no use any more: end the process, and its exit does the rest. */
 void role_end(struct role *r, const char *why);
 void role_close_fds(const struct ipc_message *b);
+/* It says what it may not say: its end. */
+void role_out_of_place(struct role *r, const struct ipc_message *b);
 void control_init(struct monitor *m);
 void control_start(struct monitor *m);
 /* Hand the manifest to control, to be read again; later, when control is not ready for it. */

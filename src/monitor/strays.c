@@ -79,7 +79,7 @@ static bool look(pid_t pid, struct process *out)
 
 static bool notes_path(char *out, size_t cap, const char *data)
 {
-    return files_fmt(out, cap, "%s/run/pids", data);
+    return files_fmt(out, cap, "%s/pids", data);
 }
 
 void strays_note(const char *data, pid_t pid, uid_t uid)

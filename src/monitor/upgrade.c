@@ -46,8 +46,7 @@ static void __attribute__((format(printf, 2, 3))) tell(struct monitor *m, const 
     va_start(ap, fmt);
     vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
-    if (!FILES_FMT(path, "%s/run/upgrade", m->data) ||
-        !FILES_FMT(next, "%s/run/upgrade.new", m->data))
+    if (!FILES_FMT(path, "%s/upgrade", m->data) || !FILES_FMT(next, "%s/upgrade.new", m->data))
         return;
     unlink(next);
     int fd = open(next, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0644);
@@ -62,7 +61,7 @@ static void __attribute__((format(printf, 2, 3))) tell(struct monitor *m, const 
 void upgrade_forget_result(struct monitor *m)
 {
     char path[IPC_PATH_OCTETS];
-    if (FILES_FMT(path, "%s/run/upgrade", m->data))
+    if (FILES_FMT(path, "%s/upgrade", m->data))
         unlink(path);
 }
 

@@ -68,7 +68,7 @@ int users_open(struct users *u, const char *path)
     while (r == 0 && fgets(line, sizeof line, f)) {
         end = 0;
         if (sscanf(line, "%127s %u\n%n", name, &uid, &end) != 2 || line[end] || uid < USERS_FIRST ||
-            uid >= USERS_FIRST + 2 * USERS_MAX || map_get(&u->by_name, slice_str(name)))
+            uid >= USERS_FIRST + USERS_SPAN || map_get(&u->by_name, slice_str(name)))
             r = ERR_FORMAT;
         else
             r = add(u, name, uid);

@@ -10,6 +10,7 @@
 
 #define USERS_FIRST 64000u
 #define USERS_MAX   100000u
+#define USERS_SPAN  (2 * USERS_MAX) /* from the first: some ids are taken by others */
 
 struct users {
     struct map by_name; /* of struct user */

@@ -220,6 +220,8 @@ int wanted_check_commit(struct wanted *w, const struct ipc_commit *c, char *erro
     if (c->site_slots > WANTED_MAX_SITE_SLOTS || c->counters_octets < 1 ||
         c->counters_octets > WANTED_MAX_COUNTERS)
         return refuse(error_out, cap, "counters that cannot be");
+    if (c->foreign_sockets > 1)
+        return refuse(error_out, cap, "a commit that cannot be");
     if (strcmp(c->access_log, "off") != 0 && strcmp(c->access_log, "stdout") != 0 &&
         !is_path(c->access_log))
         return refuse(error_out, cap, "the access log must be off, stdout or an absolute path");

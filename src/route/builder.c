@@ -221,8 +221,15 @@ int route_builder_instance(struct route_builder *b, struct slice id, struct slic
     n->address_h2 = add_text(b, address_h2);
     n->state = state;
     n->protocol = protocol;
+    n->owner = ROUTE_ANYBODY;
     site->instance_count++;
     return 0;
+}
+
+void route_builder_owner(struct route_builder *b, uint32_t uid)
+{
+    ASSERT(b->instances.count);
+    ((struct route_instance *)(void *)b->instances.rows)[b->instances.count - 1].owner = uid;
 }
 
 int route_builder_trusted_proxy(struct route_builder *b, const struct addr_prefix *p)

@@ -56,6 +56,7 @@ struct route_site {
 };
 
 enum route_instance_state { ROUTE_STARTING = 0, ROUTE_READY = 1, ROUTE_DRAINING = 2 };
+#define ROUTE_ANYBODY UINT32_MAX
 enum route_protocol { ROUTE_H1 = 0, ROUTE_H2C = 1 };
 
 struct route_instance {
@@ -64,6 +65,7 @@ struct route_instance {
     struct route_text address_h2; /* HTTP20_ONLY_PORT's, or empty */
     uint32_t state;               /* enum route_instance_state */
     uint32_t protocol;            /* enum route_protocol: what the instance speaks at address */
+    uint32_t owner;               /* the user whose listeners these must be, or ROUTE_ANYBODY */
 };
 
 /* An open-addressing table: hosts[hash & (cap - 1)], exact names and "*.example" wildcards. */
@@ -133,6 +135,8 @@ int route_builder_upgrades(struct route_builder *b, struct slice names);
 int route_builder_instance(struct route_builder *b, struct slice id, struct slice address,
                            struct slice address_h2, enum route_instance_state state,
                            enum route_protocol protocol);
+/* Whose the addresses of the instance added last must be; ROUTE_ANYBODY when nothing is said. */
+void route_builder_owner(struct route_builder *b, uint32_t uid);
 int route_builder_trusted_proxy(struct route_builder *b, const struct addr_prefix *p);
 /* Others than limits_default.  return 0, or ERR_USAGE: one is out of its range */
 int route_builder_limits(struct route_builder *b, const struct limits *limits);

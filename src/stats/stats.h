@@ -34,6 +34,7 @@
     X(h2_aborts, "client_h2_aborts_total", "counter", "HTTP/2 connections ended for an error.")    \
     X(worker_connects, "worker_connects_total", "counter", "Connections opened to workers.")       \
     X(worker_connect_failures, "worker_connect_failures_total", "counter", "Of those, failed.")    \
+    X(worker_foreign, "worker_foreign_total", "counter", "Of those, led to another user's.")       \
     X(worker_connections_open, "worker_connections_open", "gauge", "Connections to workers now.")  \
     X(worker_octets_in, "worker_received_bytes_total", "counter", "Octets from workers.")          \
     X(worker_octets_out, "worker_sent_bytes_total", "counter", "Octets to workers.")               \

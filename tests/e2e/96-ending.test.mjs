@@ -74,7 +74,7 @@ check('content until the close that is cut ends with a reset: HTTP/1.0 sees no o
     const { stdout } = await run('python3', ['-c', READ_TO_THE_END, String(p.ports.http)]);
     assert.equal(stdout.trim(), 'reset');
   }
-});
+}, 90);
 
 check('clients that stand still hold a worker no longer than the time limit', async () => {
   const upload = net.connect(p.ports.http, '127.0.0.1'), half = net.connect(p.ports.http, '127.0.0.1');

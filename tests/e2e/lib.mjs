@@ -20,6 +20,7 @@ export const PORTICO = process.env.PORTICO ?? path.join(ROOT, 'build-asan/src/bi
 // The roles inherit these.  A small quarantine: memory that was freed shall not look like memory held.
 const SANITIZERS = {
   ASAN_OPTIONS: 'detect_leaks=1:exitcode=99:quarantine_size_mb=4',
+  TSAN_OPTIONS: 'exitcode=66',
   UBSAN_OPTIONS: 'print_stacktrace=1:halt_on_error=1:exitcode=99',
 };
 const SANITIZER = /(ERROR|WARNING): \w*Sanitizer|runtime error:|SUMMARY: \w*Sanitizer/;

@@ -171,6 +171,29 @@ static void test_prefix_refuses(void **state)
     }
 }
 
+static void test_enter(void **state)
+{
+    static const struct {
+        const char *text, *root, *expected; /* NULL: refused */
+    } cases[] = {
+        {"unix:/data/run/a/0.sock", "/data/run", "unix:/a/0.sock"},
+        {"unix:/data/runs/a/0.sock", "/data/run", NULL},
+        {"unix:/data/run", "/data/run", NULL},
+        {"unix:/data/run/", "/data/run", NULL},
+        {"unix:/run/x.sock", "/data/run", NULL},
+        {"127.0.0.1:80", "/data/run", "127.0.0.1:80"},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct addr a;
+        char out[ADDR_TEXT_OCTETS];
+        assert_int_equal(addr_parse(slice_str(cases[i].text), &a), 0);
+        assert_int_equal(addr_enter(&a, cases[i].root), cases[i].expected != NULL);
+        addr_format(&a, out, sizeof out);
+        assert_string_equal(out, cases[i].expected ? cases[i].expected : cases[i].text);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -181,6 +204,7 @@ int main(void)
         cmocka_unit_test(test_eq),
         cmocka_unit_test(test_prefix),
         cmocka_unit_test(test_prefix_refuses),
+        cmocka_unit_test(test_enter),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -77,6 +77,14 @@ const server = http2.createServer({ settings: { maxConcurrentStreams: 1000 } }, 
     response.addTrailers({ 'x-sum': '42' });
     response.end('content with trailers\n');
   },
+  '/claim': (request, response, query) => { // to speak for an origin, in frames of its own
+    const origin = query.get('origin');
+    if (origin) {
+      response.stream.session.origin(origin);
+      response.stream.session.altsvc('h2=":1"', origin);
+    }
+    response.end(JSON.stringify({ socket: process.env.PORTICO_SOCKET }));
+  },
   '/never': () => {},
 }));
 const sessions = new Set();
