@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "edge/client.h"
+#include "edge/leave.h"
 #include "edge/places.h"
 #include "edge/shard.h"
 #include "edge/waiting.h"
@@ -385,6 +386,46 @@ static void test_waits_for_who_takes_grpc(void **state)
     assert_int_equal(count_waiting(), 0);
 }
 
+static uint32_t told;
+
+static void on_left(struct leave *l)
+{
+    (void)l;
+    told++;
+}
+
+static void on_drained(struct shard *s)
+{
+    (void)s;
+    told++;
+}
+
+/* Edge ends with a request under way at an instance that is to be left, or while it drains: who
+ * would be told is gone already. */
+static void test_a_shard_that_ends_tells_nobody(void **state)
+{
+    const struct ipc_edge_leave m = {.ticket = 1, .app = "a"};
+    struct shard *s = &shards[1];
+    (void)state;
+    struct leave *l = leave_new(&m, 1);
+    assert_non_null(l);
+    int a = ask(1);
+    s->index = 0; /* the only one that is asked */
+    s->peers = NULL;
+    s->on_left = on_left;
+    s->on_drained = on_drained;
+    assert_int_equal(mailbox_post(s->mailbox, SHARD_LEAVE, l), 0);
+    struct shard_drain *d = malloc(sizeof *d);
+    *d = (struct shard_drain){.limit_us = 60000000};
+    assert_int_equal(mailbox_post(s->mailbox, SHARD_DRAIN, d), 0);
+    turn();
+    assert_int_equal(told, 0);
+    shard_fini(s);
+    assert_int_equal(told, 0);
+    free(l);
+    close(a);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -395,6 +436,7 @@ int main(void)
         cmocka_unit_test(test_the_answer_is_whole_when_both_timers_are_due),
         cmocka_unit_test(test_waits_for_a_descriptor),
         cmocka_unit_test(test_waits_for_who_takes_grpc),
+        cmocka_unit_test(test_a_shard_that_ends_tells_nobody),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
