@@ -386,6 +386,27 @@ static void test_waits_for_who_takes_grpc(void **state)
     assert_int_equal(count_waiting(), 0);
 }
 
+/* More content than may wait: nothing is read of it any more, and its end is seen all the same. */
+static void test_a_client_that_goes_in_its_content_waits_no_more(void **state)
+{
+    static const char post[] = "POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 9999999\r\n\r\n";
+    static char filler[1u << 16];
+    (void)state;
+    int a = ask(0), b = ask_by(1, post, sizeof post - 1);
+    size_t octets = 0;
+    for (ssize_t n; (n = write(b, filler, sizeof filler)) > 0; turn())
+        octets += (size_t)n;
+    assert_true(octets > QUEUE_HIGH_OCTETS && octets < 9999999);
+    assert_int_equal(count_waiting(), 1);
+    close(b);
+    turn();
+    assert_int_equal(count_waiting(), 0);
+    assert_int_equal(work(1), 0);
+    assert_int_equal(status(a), 200);
+    close(a);
+    turn();
+}
+
 static uint32_t told;
 
 static void on_left(struct leave *l)
@@ -434,6 +455,7 @@ int main(void)
         cmocka_unit_test(test_of_two_that_wait_one_is_served),
         cmocka_unit_test(test_new_routes_bound_the_room),
         cmocka_unit_test(test_the_answer_is_whole_when_both_timers_are_due),
+        cmocka_unit_test(test_a_client_that_goes_in_its_content_waits_no_more),
         cmocka_unit_test(test_waits_for_a_descriptor),
         cmocka_unit_test(test_waits_for_who_takes_grpc),
         cmocka_unit_test(test_a_shard_that_ends_tells_nobody),
