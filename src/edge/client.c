@@ -589,6 +589,7 @@ static void read_some(struct client *c)
             exchange_request_body(c->current, SLICE(""), true);
             if (!c->dead)
                 h1_conn_eof(c->http.h1);
+            client_wants_flush(c); /* when the worker has ended, too, nothing is left to wait for */
             break;
         }
         if (n <= 0) {
