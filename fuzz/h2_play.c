@@ -392,7 +392,7 @@ static void feed(struct play *p, size_t step)
         free(copy);
         if (err < 0) {
             p->is_over = true;
-            ASSERT(h2_conn_is_over(p->conn) && h2_conn_blame(p->conn));
+            ASSERT(h2_conn_is_over(p->conn) && (was_over || h2_conn_blame(p->conn)));
             ASSERT(h2_conn_streams(p->conn) == 0);
             for (unsigned i = 0; i < STREAMS_MAX; i++)
                 ASSERT(!p->streams[i].stream);

@@ -589,6 +589,7 @@ static void read_some(struct client *c)
             exchange_request_body(c->current, SLICE(""), true);
             if (!c->dead)
                 h1_conn_eof(c->http.h1);
+            client_wants_flush(c); /* when the worker has ended, too, nothing is left to wait for */
             break;
         }
         if (n <= 0) {
@@ -643,11 +644,10 @@ static void read_again(struct loop_task *t)
 static void on_readable(struct stream *st)
 {
     struct client *c = client_of_stream(st);
-    /* Half-closed, or the next requests wait inside: nothing more is read before the answer has
-     * left. But a dead connection need not wait for its answer. */
-    bool is_half_closed = c->paused && c->closing;
+    /* Half-closed, content that waits for a worker, or the next requests wait inside: nothing more
+     * is read for now. But a dead connection need not wait for its answer. */
     if (c->http.h1 && c->current && !c->current->switched &&
-        (is_half_closed || !h1_conn_wants_input(c->http.h1))) {
+        (c->paused || !h1_conn_wants_input(c->http.h1))) {
         if (st->failed || st->lost)
             client_kill(c);
         return;

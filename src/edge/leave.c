@@ -39,6 +39,14 @@ static bool is_at_rest(const struct backend *b)
         if (LIST_ENTRY(node, struct worker, node)->leaving)
             return false;
     }
+    for (int k = 0; k < WORKER_CLASSES; k++) {
+        LIST_FOR(node, &b->h2_conns[k])
+        {
+            const struct worker *w = LIST_ENTRY(node, struct worker, node);
+            if (h2_conn_queued(w->http.h2) || stream_is_blocked(&w->stream))
+                return false;
+        }
+    }
     return true;
 }
 

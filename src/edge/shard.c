@@ -299,6 +299,9 @@ void shard_fini(struct shard *s)
 {
     if (!s->loop)
         return;
+    s->on_drained = NULL; /* whom that was for is gone */
+    loop_task_cancel(&s->leave_task);
+    list_init(&s->leaves);
     stop_listening(s);
     LIST_FOR(node, &s->clients)
     {
@@ -314,7 +317,6 @@ void shard_fini(struct shard *s)
     loop_timer_clear(&s->waiting_timer);
     loop_task_cancel(&s->waiting_room);
     loop_task_cancel(&s->waiting_handed);
-    loop_task_cancel(&s->leave_task);
     if (s->mailbox)
         mailbox_free(s->mailbox);
     chunk_unref(s->rx);

@@ -111,7 +111,7 @@ enum shard_mail {
 /* return  0, ERR_NOMEM or ERR_SYS */
 int shard_init(struct shard *s, uint32_t index, uint32_t row, struct tls_server *tls,
                struct stats_header *counters, struct access_log *log);
-/* Frees what is left; clients are closed. */
+/* Frees what is left; clients are closed, and nobody is told of that. */
 void shard_fini(struct shard *s);
 /* fd is given. */
 int shard_listen(struct shard *s, int fd, bool https, uint16_t port);

@@ -19,25 +19,23 @@ static bool awaits_place(const struct exchange *x)
     return x->wait_why == FAULT_OVERLOAD && x->site->route.concurrency;
 }
 
-/* The instances of x's site that have not failed it. */
-static struct backend *may_use(const struct exchange *x, uint32_t i, bool h2)
+/* The instances that have not failed it. */
+static struct backend *may_use(const struct exchange *x, uint32_t i)
 {
-    const struct site_instance *in = &x->site->instances[i];
-    return x->tried >> i & 1 ? NULL : h2 ? in->backend_h2 : in->backend;
+    return x->tried >> i & 1 ? NULL : worker_backend(x, i);
 }
 
 /* After it has marked itself everywhere, a place may be free after all.  return  whether one is */
 static bool await_places(struct exchange *x)
 {
     bool is_free = false;
-    for (uint32_t i = 0; i < x->site->count; i++)
-        for (int h2 = 0; h2 < 2; h2++) {
-            struct backend *b = may_use(x, i, h2);
-            if (!b)
-                continue;
-            places_await(b->places, x->shard->index);
-            is_free |= !places_are_full(b->places);
-        }
+    for (uint32_t i = 0; i < x->site->count; i++) {
+        struct backend *b = may_use(x, i);
+        if (!b)
+            continue;
+        places_await(b->places, x->shard->index);
+        is_free |= !places_are_full(b->places);
+    }
     return is_free;
 }
 
@@ -113,12 +111,11 @@ void waiting_retry(struct shard *s)
 
 static bool can_use(const struct exchange *x, const struct places *p)
 {
-    for (uint32_t i = 0; awaits_place(x) && i < x->site->count; i++)
-        for (int h2 = 0; h2 < 2; h2++) {
-            const struct backend *b = may_use(x, i, h2);
-            if (b && b->places == p)
-                return true;
-        }
+    for (uint32_t i = 0; awaits_place(x) && i < x->site->count; i++) {
+        const struct backend *b = may_use(x, i);
+        if (b && b->places == p)
+            return true;
+    }
     return false;
 }
 

@@ -264,6 +264,7 @@ static void h2_on_close(void *user, struct h2_stream *s, uint32_t code)
         if (w->draining)
             w->draining--;
         worker_wants_flush(w); /* it may have been the last one of a retired connection */
+        leaves_review(w->shard);
         return;
     }
     bool untouched = h2_stream_unprocessed(s) || !w->connected;
@@ -434,7 +435,9 @@ static void on_readable(struct stream *st)
 
 static void on_writable(struct stream *st)
 {
-    worker_wants_flush(worker_of_stream(st));
+    struct worker *w = worker_of_stream(st);
+    worker_wants_flush(w);
+    leaves_review(w->shard);
 }
 
 static void on_connected(struct stream *st, int err)

@@ -116,6 +116,8 @@ void site_unref(struct site *s); /* NULL allowed */
  * return  0, or ERR_NOTFOUND (no instance is left), ERR_LIMIT, ERR_SYS, ERR_NOMEM, ERR_CLOSED (a
  *         tunnel that this app's workers cannot take), or what the engine says of the head */
 int worker_attach(struct exchange *x);
+/* The i-th instance of x's site as x would use it.  return  NULL when it cannot */
+struct backend *worker_backend(const struct exchange *x, uint32_t i);
 /* x gives its place at an instance back, maybe to the next one that waits. */
 void worker_give_place(struct exchange *x);
 /* Join x to a promised stream that already exists. */

@@ -114,6 +114,15 @@ int worker_join(struct exchange *x, struct worker *w)
     return 0;
 }
 
+struct backend *worker_backend(const struct exchange *x, uint32_t i)
+{
+    const struct site *site = x->site;
+    bool grpc = site->route.proxy_flag == ROUTE_PROXY_GRPC &&
+                slice_starts(fields_value(&x->request->fields, TOKEN_CONTENT_TYPE),
+                             SLICE("application/grpc"));
+    return grpc ? site->instances[i].backend_h2 : site->instances[i].backend;
+}
+
 /* The backends of the site that x may be sent to, as a mask of those that may not, their loads, and
  * a mask of those that had better not. */
 static uint64_t survey(const struct exchange *x, struct backend **at, uint32_t *load,
@@ -121,13 +130,10 @@ static uint64_t survey(const struct exchange *x, struct backend **at, uint32_t *
 {
     struct site *site = x->site;
     uint64_t skip = x->tried, now = shard_now_us(x->shard);
-    bool grpc = site->route.proxy_flag == ROUTE_PROXY_GRPC &&
-                slice_starts(fields_value(&x->request->fields, TOKEN_CONTENT_TYPE),
-                             SLICE("application/grpc"));
     *bad_out = 0;
     *full_out = false;
     for (uint32_t i = 0; i < count; i++) {
-        struct backend *b = grpc ? site->instances[i].backend_h2 : site->instances[i].backend;
+        struct backend *b = worker_backend(x, i);
         at[i] = b;
         load[i] = b ? b->in_flight : 0;
         if (b && site->route.concurrency) {
@@ -200,7 +206,7 @@ int worker_attach(struct exchange *x)
         x->tried |= 1ull << i;
     }
     worker_give_place(x);
-    return full ? ERR_LIMIT : short_ ? ERR_SYS : err;
+    return short_ ? ERR_SYS : full ? ERR_LIMIT : err; /* no place given back is a descriptor */
 }
 
 void worker_attach_promised(struct exchange *x, struct worker *w, struct h2_stream *ws)

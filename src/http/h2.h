@@ -158,7 +158,7 @@ void h2_conn_abort(struct h2_conn *c, enum h2_code code);
 bool h2_conn_is_idle(const struct h2_conn *c);
 /* Fatal error, or shut down by either side and idle: drain the output, then free. */
 bool h2_conn_is_over(const struct h2_conn *c);
-/* Why a connection ended; NONE while it is well. */
+/* Why a connection was ended; NONE while it is well, and after h2_conn_abort. */
 enum h2_blame h2_conn_blame(const struct h2_conn *c);
 size_t h2_conn_streams(const struct h2_conn *c); /* open streams, both sides' */
 size_t h2_conn_queued(const struct h2_conn *c);  /* body octets of all streams, not yet drawn */

@@ -64,7 +64,6 @@
     X(BUDGET_WINDOW, "budget.window", CONN, ENHANCE_YOUR_CALM, "10.5",                             \
       "Too many WINDOW_UPDATE for the DATA that was sent.")                                        \
     X(MEMORY, "memory", CONN, INTERNAL_ERROR, "5.4.1", "Memory is out.")                           \
-    X(ABORT, "abort", CONN, NO_ERROR, "6.8", "The owner of the connection ended it.")              \
     X(STREAMS, "streams", STREAM, REFUSED_STREAM, "5.1.2", "More streams at once than allowed.")   \
     X(MESSAGE, "message", STREAM, PROTOCOL_ERROR, "8.1.1", "A field section is malformed.")        \
     X(MESSAGE_LENGTH, "message.length", STREAM, PROTOCOL_ERROR, "8.1.1",                           \

@@ -163,17 +163,11 @@ static uint32_t last_taken(const struct h2_conn *c)
     return c->last_peer_id < c->goaway_last ? c->last_peer_id : c->goaway_last;
 }
 
-static int end_conn(struct h2_conn *c, int err, enum h2_blame blame, uint32_t code)
+static void end_conn(struct h2_conn *c, int err, uint32_t code)
 {
-    if (c->error)
-        return c->error;
     c->error = err;
     c->code = code;
-    c->blame = (uint8_t)blame;
     send_goaway(c, last_taken(c), (enum h2_code)code);
-    if (c->events->on_refuse)
-        c->events->on_refuse(c->user, blame);
-    return err;
 }
 
 int h2_conn_fail(struct h2_conn *c, enum h2_blame blame)
@@ -181,11 +175,17 @@ int h2_conn_fail(struct h2_conn *c, enum h2_blame blame)
     int err = blame == H2_BLAME_MEMORY  ? ERR_NOMEM
               : blame == H2_BLAME_HPACK ? ERR_HPACK
                                         : ERR_H2_CONN;
-    return end_conn(c, err, blame, h2_blame_row(blame)->code);
+    if (c->error)
+        return c->error;
+    c->blame = (uint8_t)blame;
+    end_conn(c, err, h2_blame_row(blame)->code);
+    if (c->events->on_refuse)
+        c->events->on_refuse(c->user, blame);
+    return err;
 }
 
-/* A callback may close any stream, so look from the start each time.  What is cut is never told as a
- * clean end, whatever the GOAWAY said. */
+/* A callback may close any stream, so look from the start each time.  What is cut is never told as
+ * a clean end, whatever the GOAWAY said. */
 static void close_all(struct h2_conn *c)
 {
     uint32_t code = c->code == H2_NO_ERROR ? H2_CANCEL : c->code;
@@ -354,7 +354,8 @@ void h2_conn_shutdown(struct h2_conn *c)
 
 void h2_conn_abort(struct h2_conn *c, enum h2_code code)
 {
-    end_conn(c, ERR_CLOSED, H2_BLAME_ABORT, code);
+    if (!c->error)
+        end_conn(c, ERR_CLOSED, code);
     if (!c->busy) {
         c->busy++;
         h2_conn_settle(c);

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Two shards, one instance with one place, all in this thread: a place that is given back goes to
  * who waits in the other shard, and on when that one has given up.  The timer by which those who
- * wait look again at times is taken away, so nothing but the place itself can serve them. */
+ * wait look again at times is taken away, so nothing but the place itself can serve them.  Two more
+ * apps have two instances, of which one is no help: who waits then waits, and does not look again
+ * and again. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -9,6 +11,7 @@
 #include <cmocka.h>
 
 #include "edge/client.h"
+#include "edge/leave.h"
 #include "edge/places.h"
 #include "edge/shard.h"
 #include "edge/waiting.h"
@@ -17,6 +20,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -39,6 +43,23 @@ static int non_blocking(int fd)
     return fd;
 }
 
+/* An app of two instances; only the first has a port for HTTP/2 alone. */
+static void add_pair(struct route_builder *b, const char *name, const struct route_site *site,
+                     struct slice address)
+{
+    char text[16];
+    snprintf(text, sizeof text, "%s.test", name);
+    assert_int_equal(route_builder_site(b, slice_str(name), site), 0);
+    assert_int_equal(route_builder_host(b, slice_str(text)), 0);
+    for (uint32_t i = 0; i < 2; i++) {
+        snprintf(text, sizeof text, "%s/%u", name, i);
+        assert_int_equal(route_builder_instance(b, slice_str(text), address,
+                                                i == 0 ? address : SLICE(""), ROUTE_READY,
+                                                ROUTE_H1),
+                         0);
+    }
+}
+
 static struct routes *make_routes(uint32_t queue)
 {
     static uint64_t revision;
@@ -57,6 +78,9 @@ static struct routes *make_routes(uint32_t queue)
     assert_int_equal(route_builder_instance(b, SLICE("a/0"), slice_str(address), SLICE(""),
                                             ROUTE_READY, ROUTE_H1),
                      0);
+    add_pair(b, "two", &site, slice_str(address));
+    site.proxy_flag = ROUTE_PROXY_GRPC;
+    add_pair(b, "rpc", &site, slice_str(address));
     void *octets = route_builder_finish(b, &len);
     void *map = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     memcpy(map, octets, len);
@@ -185,6 +209,13 @@ static uint32_t count_waiting(void)
     return n;
 }
 
+/* Nobody is to look for room in the next turn. */
+static bool is_at_rest(uint32_t shard)
+{
+    return list_empty(&shards[shard].waiting_room.node) &&
+           list_empty(&shards[shard].waiting_handed.node);
+}
+
 static void test_goes_to_the_other_shard(void **state)
 {
     (void)state;
@@ -311,6 +342,111 @@ static void test_the_answer_is_whole_when_both_timers_are_due(void **state)
     turn();
 }
 
+/* One instance is full, and for a connection to the other one no descriptor is left. */
+static void test_waits_for_a_descriptor(void **state)
+{
+    static const char head[] = "GET / HTTP/1.1\r\nHost: two.test\r\n";
+    struct rlimit before, none;
+    (void)state;
+    int a = ask_by(0, head, sizeof head - 1), b = ask_by(0, head, sizeof head - 1);
+    assert_int_equal(write(a, "\r\n", 2), 2);
+    turn();
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    none = (struct rlimit){.rlim_cur = 0, .rlim_max = before.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    assert_int_equal(write(b, "\r\n", 2), 2);
+    turn();
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    assert_int_equal(count_waiting(), 1);
+    assert_true(is_at_rest(0));
+    waiting_retry(&shards[0]); /* as the timer does */
+    turn();
+    assert_int_equal(work(2), 0);
+    assert_int_equal(status(a), 200);
+    assert_int_equal(status(b), 200);
+    close(a);
+    close(b);
+    turn();
+}
+
+/* One instance is full, and the other one does not take gRPC. */
+static void test_waits_for_who_takes_grpc(void **state)
+{
+    static const char call[] = "POST / HTTP/1.1\r\nHost: rpc.test\r\n"
+                               "Content-Type: application/grpc\r\nContent-Length: 0\r\n\r\n";
+    (void)state;
+    int a = ask_by(0, call, sizeof call - 1);
+    assert_int_equal(count_waiting(), 0);
+    int b = ask_by(0, call, sizeof call - 1);
+    assert_int_equal(count_waiting(), 1);
+    assert_true(is_at_rest(0));
+    close(b);
+    close(a);
+    turn();
+    assert_int_equal(count_waiting(), 0);
+}
+
+/* More content than may wait: nothing is read of it any more, and its end is seen all the same. */
+static void test_a_client_that_goes_in_its_content_waits_no_more(void **state)
+{
+    static const char post[] = "POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 9999999\r\n\r\n";
+    static char filler[1u << 16];
+    (void)state;
+    int a = ask(0), b = ask_by(1, post, sizeof post - 1);
+    size_t octets = 0;
+    for (ssize_t n; (n = write(b, filler, sizeof filler)) > 0; turn())
+        octets += (size_t)n;
+    assert_true(octets > QUEUE_HIGH_OCTETS && octets < 9999999);
+    assert_int_equal(count_waiting(), 1);
+    close(b);
+    turn();
+    assert_int_equal(count_waiting(), 0);
+    assert_int_equal(work(1), 0);
+    assert_int_equal(status(a), 200);
+    close(a);
+    turn();
+}
+
+static uint32_t told;
+
+static void on_left(struct leave *l)
+{
+    (void)l;
+    told++;
+}
+
+static void on_drained(struct shard *s)
+{
+    (void)s;
+    told++;
+}
+
+/* Edge ends with a request under way at an instance that is to be left, or while it drains: who
+ * would be told is gone already. */
+static void test_a_shard_that_ends_tells_nobody(void **state)
+{
+    const struct ipc_edge_leave m = {.ticket = 1, .app = "a"};
+    struct shard *s = &shards[1];
+    (void)state;
+    struct leave *l = leave_new(&m, 1);
+    assert_non_null(l);
+    int a = ask(1);
+    s->index = 0; /* the only one that is asked */
+    s->peers = NULL;
+    s->on_left = on_left;
+    s->on_drained = on_drained;
+    assert_int_equal(mailbox_post(s->mailbox, SHARD_LEAVE, l), 0);
+    struct shard_drain *d = malloc(sizeof *d);
+    *d = (struct shard_drain){.limit_us = 60000000};
+    assert_int_equal(mailbox_post(s->mailbox, SHARD_DRAIN, d), 0);
+    turn();
+    assert_int_equal(told, 0);
+    shard_fini(s);
+    assert_int_equal(told, 0);
+    free(l);
+    close(a);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -319,6 +455,10 @@ int main(void)
         cmocka_unit_test(test_of_two_that_wait_one_is_served),
         cmocka_unit_test(test_new_routes_bound_the_room),
         cmocka_unit_test(test_the_answer_is_whole_when_both_timers_are_due),
+        cmocka_unit_test(test_a_client_that_goes_in_its_content_waits_no_more),
+        cmocka_unit_test(test_waits_for_a_descriptor),
+        cmocka_unit_test(test_waits_for_who_takes_grpc),
+        cmocka_unit_test(test_a_shard_that_ends_tells_nobody),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

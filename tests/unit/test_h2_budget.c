@@ -59,7 +59,7 @@ struct world {
     struct pool pool;
     struct h2_conn *conn;
     struct h2_settings settings;
-    unsigned heads, closed;
+    unsigned heads, closed, refused;
     bool reset_all; /* the server resets what comes */
     struct h2_stream *last;
 };
@@ -78,7 +78,14 @@ static void on_close(void *user, struct h2_stream *s, uint32_t code)
     w->last = NULL;
 }
 
-static const struct h2_events events = {.on_head = on_head, .on_close = on_close};
+static void on_refuse(void *user, enum h2_blame blame)
+{
+    struct world *w = user;
+    w->refused++;
+}
+
+static const struct h2_events events = {
+    .on_head = on_head, .on_close = on_close, .on_refuse = on_refuse};
 
 static int feed(struct world *w, enum h2_frame_type type, unsigned flags, uint32_t id,
                 const void *payload, uint32_t len)
@@ -236,6 +243,21 @@ static void test_window_is_earned(void **state)
     world_close(&w);
 }
 
+/* That we end a connection is no fault of the peer's, and is not counted as one. */
+static void test_abort(void **state)
+{
+    struct world w = {0};
+    h2_settings_default(&w.settings, H2_SERVER);
+    world_open(&w, H2_SERVER);
+    assert_int_equal(feed_get(&w, 1, true), 0);
+    h2_conn_abort(w.conn, H2_NO_ERROR);
+    assert_true(h2_conn_is_over(w.conn));
+    assert_int_equal(w.closed, 1);
+    assert_int_equal(w.refused, 0);
+    assert_int_equal(h2_conn_blame(w.conn), H2_BLAME_NONE);
+    world_close(&w);
+}
+
 /* A peer that asks and never reads. */
 static void test_queue(void **state)
 {
@@ -249,6 +271,7 @@ static void test_queue(void **state)
         assert_int_equal(do_ping(&w, i++), 0);
     assert_int_equal(do_ping(&w, i), ERR_H2_CONN);
     assert_int_equal(h2_conn_blame(w.conn), H2_BLAME_QUEUE);
+    assert_int_equal(w.refused, 1);
     world_close(&w);
 }
 
@@ -344,11 +367,17 @@ static void test_early_priorities(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_bucket),        cmocka_unit_test(test_bucket_never_refilled),
-        cmocka_unit_test(test_each_budget),   cmocka_unit_test(test_window_is_earned),
-        cmocka_unit_test(test_queue),         cmocka_unit_test(test_block_frames),
-        cmocka_unit_test(test_streams),       cmocka_unit_test(test_promises),
-        cmocka_unit_test(test_informational), cmocka_unit_test(test_early_priorities),
+        cmocka_unit_test(test_bucket),
+        cmocka_unit_test(test_bucket_never_refilled),
+        cmocka_unit_test(test_each_budget),
+        cmocka_unit_test(test_window_is_earned),
+        cmocka_unit_test(test_abort),
+        cmocka_unit_test(test_queue),
+        cmocka_unit_test(test_block_frames),
+        cmocka_unit_test(test_streams),
+        cmocka_unit_test(test_promises),
+        cmocka_unit_test(test_informational),
+        cmocka_unit_test(test_early_priorities),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -135,6 +135,17 @@ static void do_io_uring(void)
     syscall(SYS_io_uring_setup, 0, NULL);
 }
 
+static int by_octet(const void *a, const void *b)
+{
+    return *(const char *)a - *(const char *)b;
+}
+/* Beyond 1 KiB the C library first asks how much memory there is. */
+static void do_sort(void)
+{
+    static char text[64 << 10];
+    qsort(text, sizeof text, 1, by_octet);
+}
+
 static const struct attempt {
     const char *name;
     void (*run)(void);
@@ -163,6 +174,7 @@ static const struct attempt {
     {"unlink", do_unlink, BOTH, false},
     {"bpf", do_bpf, BOTH, false},
     {"io_uring", do_io_uring, BOTH, false},
+    {"a large sort", do_sort, 0, false},
 };
 
 /* return  the signal that ended it, 0 after a good exit, -1 after another one */
