@@ -39,7 +39,8 @@
       "A frame that a promised stream cannot get.")                                                \
     X(STREAM_ID_ORDER, "stream.id_order", CONN, PROTOCOL_ERROR, "5.1.1",                           \
       "A new stream's id is below an earlier one's.")                                              \
-    X(STREAM_CLOSED, "stream.closed", CONN, STREAM_CLOSED, "5.1", "HEADERS for a closed stream.")  \
+    X(STREAM_CLOSED, "stream.closed", CONN, STREAM_CLOSED, "5.1",                                  \
+      "HEADERS for a closed stream; of a worker, content behind the end of its response.")         \
     X(PRIORITY_SELF, "priority.self", CONN, PROTOCOL_ERROR, "5.3.1",                               \
       "An idle stream depends on itself.")                                                         \
     X(PRIORITY_UPDATE_STREAM, "priority_update.stream", CONN, PROTOCOL_ERROR, "RFC 9218 7.1",      \

@@ -78,7 +78,9 @@ int h2_frame_misplaced(struct h2_conn *c, struct h2_stream *s, uint32_t id, enum
         return h2_conn_fail(c, H2_BLAME_STREAM_ID_ORDER);
     if (forgiven)
         return 0;
-    if (event == H2_EV_RECV_HEADERS)
+    /* Of a server that goes on after the end of a response nobody knows what belongs to what, as of
+     * one that sends octets behind it in HTTP/1.1.  RFC 9113 5.1 (closed) */
+    if (event == H2_EV_RECV_HEADERS || c->role == H2_CLIENT)
         return h2_conn_fail(c, H2_BLAME_STREAM_CLOSED);
     return h2_id_fail(c, id, H2_BLAME_STREAM_LATE);
 }

@@ -342,6 +342,8 @@ static const struct row client_rows[] = {
         "close 1 PROTOCOL_ERROR > RST_STREAM 1 PROTOCOL_ERROR"),
     ROW("trailers", "HEADERS 4 1 " OK "|DATA 0 1 61|HEADERS 5 1 [x: y]",
         "head 1, trailers 1 1, close 1 NO_ERROR >"),
+    ROW("content behind the end of a response", "HEADERS 5 1 " OK "|DATA 1 1 61",
+        "head 1 end, close 1 NO_ERROR > GOAWAY 0 STREAM_CLOSED"),
     ROW("304 with the length of what is not sent", "HEADERS 5 1 [:status: 304][content-length: 9]",
         "head 1 end status 304, close 1 NO_ERROR >"),
     ROW("304 with content", "HEADERS 4 1 [:status: 304]|DATA 1 1 61",
