@@ -32,8 +32,9 @@ help:
 up: build examples names
 	@exec $(RELEASE)/portico up --manifest examples/portico.yaml $(UP)
 
+# The program alone: who only wants to run it need not wait for what tests it.
 build: packages-build $(RELEASE)/build.ninja
-	@ninja -C $(RELEASE)
+	@ninja -C $(RELEASE) src/bin/portico
 	@[ -e $(RELEASE)/portico ] || ln -s src/bin/portico $(RELEASE)/portico
 
 # Werror is for CI: a newer compiler's new warning must not stop someone's `make up`.
@@ -77,8 +78,8 @@ threaded-tests: packages-build $(THREADED)/build.ninja
 SECONDS ?= 60
 CHAOS ?= workers,edge,control,upgrade
 soak: packages-test build
-	@[ -e $(RELEASE)/tests/soak/soak_checker ] || \
-	    { meson setup --reconfigure $(RELEASE) && ninja -C $(RELEASE); }
+	@[ -e $(RELEASE)/tests/soak/soak_checker ] || meson setup --reconfigure $(RELEASE)
+	@ninja -C $(RELEASE) tests/soak/soak_checker
 	@tests/soak/run.py --seconds $(SECONDS) --chaos $(CHAOS) $(SOAK)
 
 FUZZ_FLAGS := ['-fsanitize=fuzzer-no-link', '-fno-sanitize-recover=undefined']
@@ -92,8 +93,9 @@ fuzz: packages-fuzz $(FUZZED)/build.ninja
 
 # PREFIX is kept by the build directory, as the unit names the program by it.
 install: build
-	@meson configure $(RELEASE) --prefix=$(abspath $(PREFIX))
-	@meson install -C $(RELEASE) $(if $(DESTDIR),--destdir $(abspath $(DESTDIR)))
+	@meson setup --reconfigure $(RELEASE) --prefix=$(abspath $(PREFIX)) >/dev/null
+	@ninja -C $(RELEASE) src/bin/portico
+	@meson install -C $(RELEASE) --no-rebuild $(if $(DESTDIR),--destdir $(abspath $(DESTDIR)))
 
 examples: packages-examples $(addsuffix node_modules/.package-lock.json,$(NPM_APPS))
 
