@@ -3,10 +3,10 @@
 #include "control/state.h"
 #include "base/clock.h"
 #include "base/err.h"
-#include "net/diag.h"
 #include "base/log.h"
 #include "base/panic.h"
 #include "http/h1.h"
+#include "net/diag.h"
 #include "net/stream.h"
 
 #include <errno.h>

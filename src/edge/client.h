@@ -10,11 +10,11 @@
 #define CLIENT_MAGIC 0x434c4e54u
 
 #define CLIENT_IDLE_US 60000000u /* until a request has named an app with a setting of its own */
-/* After the last octet of ours, so long for the peer to take it and close. */
 /* Of a draining edge that is patient: how long a request may be on its way. */
 #define CLIENT_PATIENCE_US 5000000u
-#define CLIENT_LINGER_US   2000000u
-#define CLIENT_PUSHES_MAX  100 /* promised responses open at once on a connection */
+/* After the last octet of ours, so long for the peer to take it and close. */
+#define CLIENT_LINGER_US  2000000u
+#define CLIENT_PUSHES_MAX 100 /* promised responses open at once on a connection */
 
 struct client {
     uint32_t magic;

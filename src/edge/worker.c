@@ -293,8 +293,13 @@ static void h2_on_settings(void *user)
         if (x->ws)
             continue;
         list_remove(&x->worker_node);
-        if (worker_join(x, w) < 0)
+        int err = worker_join(x, w);
+        if (err == ERR_LIMIT) { /* more came than it takes: another connection */
+            worker_detach(x);
+            exchange_worker_failed(x, FAULT_OVERLOAD, true, false);
+        } else if (err < 0) {
             exchange_fail(x, tunnel_refusal(x));
+        }
     }
 }
 

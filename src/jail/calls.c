@@ -35,7 +35,6 @@ static const struct call calls[] = {
     {SCMP_SYS(lseek), BOTH},
     {SCMP_SYS(close), BOTH},
     {SCMP_SYS(dup), BOTH},
-    {SCMP_SYS(fcntl), BOTH},
     {SCMP_SYS(fstat), BOTH},
     {SCMP_SYS(poll), BOTH},
     {SCMP_SYS(ppoll), BOTH},
@@ -117,6 +116,11 @@ static const struct conditional conditionals[] = {
     /* memory is never executable that was not so at the start */
     {SCMP_SYS(mmap), BOTH, 1, {MASKED(2, PROT_EXEC, 0)}},
     {SCMP_SYS(mprotect), BOTH, 1, {MASKED(2, PROT_EXEC, 0)}},
+    /* F_SETOWN would send signals, which kill() and tgkill() may not */
+    {SCMP_SYS(fcntl), BOTH, 1, {IS(1, F_GETFL)}},
+    {SCMP_SYS(fcntl), BOTH, 1, {IS(1, F_SETFL)}},
+    {SCMP_SYS(fcntl), BOTH, 1, {IS(1, F_GET_SEALS)}},
+    {SCMP_SYS(fcntl), CONTROL, 1, {IS(1, F_ADD_SEALS)}},
     {SCMP_SYS(clone), EDGE, 1, {MASKED(0, CLONE_THREAD | CLONE_NEWUSER, CLONE_THREAD)}},
     {SCMP_SYS(prctl), BOTH, 1, {IS(0, PR_SET_NAME)}},
     {SCMP_SYS(prlimit64), BOTH, 1, {IS(2, 0)}}, /* look, not set */
@@ -129,6 +133,7 @@ static const struct conditional conditionals[] = {
 #if JAIL_IS_SANITIZED
 static const int of_sanitizers[] = {
     SCMP_SYS(open),
+    SCMP_SYS(fcntl),
     SCMP_SYS(openat),
     SCMP_SYS(stat),
     SCMP_SYS(lstat),

@@ -83,9 +83,15 @@ static void do_kill(void)
 {
     kill(getpid(), 0);
 }
+static pid_t parent; /* of the attempts; to ask for it is refused itself */
 static void do_signal_parent(void)
 {
-    syscall(SYS_tgkill, getppid(), getppid(), 0);
+    syscall(SYS_tgkill, parent, parent, 0);
+}
+/* Who owns a descriptor gets a signal of one's choice when something comes. */
+static void do_set_owner(void)
+{
+    fcntl(-1, F_SETOWN, parent);
 }
 static void do_executable(void)
 {
@@ -106,7 +112,7 @@ static void do_unshare(void)
 }
 static void do_setuid(void)
 {
-    syscall(SYS_setuid, getuid());
+    syscall(SYS_setuid, -1); /* nobody */
 }
 static void do_chroot(void)
 {
@@ -163,6 +169,7 @@ static const struct attempt {
     {"ptrace", do_ptrace, BOTH, true},
     {"kill", do_kill, BOTH, true},
     {"tgkill of another", do_signal_parent, BOTH, false},
+    {"a signal by way of a descriptor", do_set_owner, BOTH, true},
     {"memory that is executable", do_executable, BOTH, false},
     {"memory that becomes executable", do_make_executable, BOTH, false},
     {"memfd_create", do_memfd, EDGE, false},
@@ -367,6 +374,7 @@ int main(void)
         cmocka_unit_test(test_panic),
         cmocka_unit_test(test_files),
     };
+    parent = getpid();
     log_setup("test", LOG_ERROR);
     return cmocka_run_group_tests_name("jail", tests, NULL, NULL);
 }

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* An instance is left when nothing is on its way to it any more, the rest of a tunnel included
- * whose client is done: a shard, a client over a socket pair, a worker with our own HTTP/2 server,
- * all in this thread.  (With HTTP/1.1, and with all processes: tests/e2e/66-retire.) */
+/* WebSockets to a worker that speaks HTTP/2: a shard, clients over socket pairs, a worker with our
+ * own HTTP/2 server, all in this thread. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -24,20 +23,28 @@
 #define WINDOW_OCTETS 16384u
 #define SAID_OCTETS   100000u /* by the client: most of it does not fit into the worker's window */
 
-static char directory[] = "/tmp/portico-leave-XXXXXX";
+static const char place[] = "/tmp/portico-h2c-XXXXXX";
+static char directory[sizeof place];
 static char socket_path[64];
 static struct shard shard;
 static uint32_t left;
 
+#define CONNS_MAX 8
+
 static struct {
     struct pool pool;
-    int listener, fd;
-    struct h2_conn *h2;
-    struct h2_stream *tunnel;
-    size_t came, held; /* octets of the tunnel; of them not consumed yet */
-    bool is_eager;     /* it takes what comes at once */
-    bool has_ended;    /* the client's end came */
-} worker = {.fd = -1};
+    int listener;
+    struct {
+        int fd;
+        struct h2_conn *h2;
+    } conns[CONNS_MAX];
+    uint32_t conn_count;
+    uint32_t streams_max;     /* of a connection */
+    struct h2_stream *tunnel; /* the last one */
+    size_t came, held;        /* octets of tunnels; of them not consumed yet */
+    bool is_eager;            /* it takes what comes at once */
+    bool has_ended;           /* the client's end came */
+} worker;
 
 static int non_blocking(int fd)
 {
@@ -86,26 +93,37 @@ static void on_close(void *user, struct h2_stream *s, uint32_t code)
 static const struct h2_events events = {
     .on_head = on_head, .on_body = on_body, .on_close = on_close};
 
-static void play_worker(void)
+static void accept_all(void)
 {
-    static char octets[65536];
-    ssize_t n;
-    if (worker.fd < 0) {
+    int fd;
+    while (worker.conn_count < CONNS_MAX &&
+           (fd = accept4(worker.listener, NULL, NULL, SOCK_NONBLOCK)) >= 0) {
         struct h2_settings set;
-        worker.fd = accept4(worker.listener, NULL, NULL, SOCK_NONBLOCK);
-        if (worker.fd < 0)
-            return;
         h2_settings_default(&set, H2_SERVER);
         set.enable_connect = true;
         set.stream_window = WINDOW_OCTETS;
-        worker.h2 = h2_conn_new(H2_SERVER, &set, &events, NULL, &worker.pool, 1);
-        assert_non_null(worker.h2);
+        set.max_concurrent_streams = worker.streams_max;
+        struct h2_conn *h2 = h2_conn_new(H2_SERVER, &set, &events, NULL, &worker.pool, 1);
+        assert_non_null(h2);
+        worker.conns[worker.conn_count].fd = fd;
+        worker.conns[worker.conn_count++].h2 = h2;
     }
-    while ((n = read(worker.fd, octets, sizeof octets)) > 0)
-        h2_conn_feed(worker.h2, octets, (size_t)n, 1);
-    while ((n = (ssize_t)h2_conn_output(worker.h2, octets, sizeof octets, 1)) > 0)
-        if (send(worker.fd, octets, (size_t)n, MSG_NOSIGNAL) < 0)
-            return; /* it was hung up on */
+}
+
+static void play_worker(void)
+{
+    static char octets[65536];
+    accept_all();
+    for (uint32_t i = 0; i < worker.conn_count; i++) {
+        int fd = worker.conns[i].fd;
+        struct h2_conn *h2 = worker.conns[i].h2;
+        ssize_t n;
+        while ((n = read(fd, octets, sizeof octets)) > 0)
+            h2_conn_feed(h2, octets, (size_t)n, 1);
+        while ((n = (ssize_t)h2_conn_output(h2, octets, sizeof octets, 1)) > 0)
+            if (send(fd, octets, (size_t)n, MSG_NOSIGNAL) < 0)
+                break; /* it was hung up on */
+    }
 }
 
 /* ---- edge ---- */
@@ -161,31 +179,63 @@ static void leave(void)
     turn();
 }
 
-static void test_the_rest_of_a_tunnel_arrives(void **state)
+/* A client asks for a WebSocket.  return  its end */
+static int ask(void)
 {
     static const char request[] = "GET / HTTP/1.1\r\nHost: a.test\r\nConnection: upgrade\r\n"
                                   "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
                                   "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
-    static char said[SAID_OCTETS];
-    char got[1024];
     int fds[2];
     struct addr peer = {.len = sizeof peer.u.in};
-    (void)state;
     peer.u.in.sin_family = AF_INET;
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
-    client_accept(&shard, non_blocking(fds[1]), &peer, false);
     assert_int_equal(write(fds[0], request, sizeof request - 1), (ssize_t)sizeof request - 1);
+    client_accept(&shard, non_blocking(fds[1]), &peer, false);
+    return non_blocking(fds[0]);
+}
+
+/* The status of what came to a client, -1: nothing yet. */
+static int status(int client)
+{
+    char got[1024] = "";
+    return read(client, got, sizeof got - 1) > 9 ? atoi(got + 9) : -1;
+}
+
+/* More come than the worker takes on a connection, before it has said how many that is. */
+static void test_each_finds_a_connection(void **state)
+{
+    int clients[4];
+    (void)state;
+    worker.streams_max = 1;
+    for (size_t i = 0; i < 4; i++)
+        clients[i] = ask();
     turn();
-    assert_true(read(fds[0], got, sizeof got) > 12 && memcmp(got, "HTTP/1.1 101", 12) == 0);
+    for (size_t i = 0; i < 4; i++) {
+        assert_int_equal(status(clients[i]), 101);
+        close(clients[i]);
+    }
+    assert_int_equal(worker.conn_count, 4);
+}
+
+/* An instance is left when nothing is on its way to it any more.  (The same with HTTP/1.1, and with
+ * all processes: tests/e2e/66-retire.) */
+static void test_the_rest_of_a_tunnel_arrives(void **state)
+{
+    static char said[SAID_OCTETS];
+    char got[16];
+    (void)state;
+    int client = ask();
+    turn();
+    assert_int_equal(status(client), 101);
     for (size_t at = 0; at < sizeof said; turn()) {
-        ssize_t n = write(fds[0], said + at, sizeof said - at);
+        ssize_t n = write(client, said + at, sizeof said - at);
         at += n > 0 ? (size_t)n : 0;
     }
-    shutdown(fds[0], SHUT_WR);
+    shutdown(client, SHUT_WR);
     turn();
-    assert_int_equal(read(fds[0], got, sizeof got), 0); /* the worker's end */
+    assert_int_equal(read(client, got, sizeof got), 0); /* the worker's end */
     assert_true(list_empty(&shard.clients));            /* both have ended: nothing to linger for */
-    close(fds[0]);
+    close(client);
     assert_int_equal(worker.came, WINDOW_OCTETS);
     publish(2, ROUTE_DRAINING);
     leave();
@@ -203,7 +253,11 @@ static int setup(void **state)
     struct sockaddr_un at = {.sun_family = AF_UNIX};
     void *counters = calloc(1, stats_octets(1, 1));
     struct tls_server *tls = tls_server_new();
+    memset(&worker, 0, sizeof worker);
+    worker.streams_max = 100;
     pool_init(&worker.pool);
+    left = 0;
+    memcpy(directory, place, sizeof place);
     if (!mkdtemp(directory) || !counters || !tls)
         return -1;
     *state = tls;
@@ -225,11 +279,11 @@ static int teardown(void **state)
 {
     void *counters = shard.counters;
     shard_fini(&shard);
-    if (worker.h2)
-        h2_conn_free(worker.h2);
+    for (uint32_t i = 0; i < worker.conn_count; i++) {
+        h2_conn_free(worker.conns[i].h2);
+        close(worker.conns[i].fd);
+    }
     pool_fini(&worker.pool);
-    if (worker.fd >= 0)
-        close(worker.fd);
     close(worker.listener);
     tls_server_free(*state);
     free(counters);
@@ -239,6 +293,9 @@ static int teardown(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_the_rest_of_a_tunnel_arrives)};
-    return cmocka_run_group_tests(tests, setup, teardown);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_each_finds_a_connection, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_the_rest_of_a_tunnel_arrives, setup, teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
 }
