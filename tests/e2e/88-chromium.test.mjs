@@ -52,8 +52,9 @@ async function visit(host, where) {
   }
 }
 
-const lines = (host) => p.access.filter((line) => line.startsWith('{')).map((line) => JSON.parse(line))
-  .filter((line) => line.host === p.authority(host));
+/** The line of the access log, which comes when the exchange has ended. */
+const logged = (host, where) => until(`${where} is in the log`, () => p.access.filter((line) => line.startsWith('{'))
+  .map((line) => JSON.parse(line)).find((line) => line.host === p.authority(host) && line.path === where));
 
 test('HTTP/2: an early hint is acted on before the response, and used once; WebSocket by extended CONNECT', { timeout: 90_000, skip }, async () => {
   const { report, asked } = await visit('two.localhost', '/hint');
@@ -64,8 +65,8 @@ test('HTTP/2: an early hint is acted on before the response, and used once; WebS
   assert.equal(asked.filter((where) => where === '/hinted.css').length, 1, 'fetched once');
   assert.equal(report.echo, 'hello from the page');
   assert.equal(report.close, 1000);
-  const socket = lines('two.localhost').find((line) => line.path === '/echo');
-  assert.equal(socket?.protocol, 'h2');
+  const socket = await logged('two.localhost', '/echo');
+  assert.equal(socket.protocol, 'h2');
   assert.equal(socket.method, 'CONNECT');
 });
 
@@ -77,8 +78,8 @@ test('HTTP/1.1: no 103, and WebSocket by Upgrade', { timeout: 90_000, skip }, as
   assert.equal(asked.filter((where) => where === '/hinted.css').length, 1);
   assert.equal(report.echo, 'hello from the page');
   assert.equal(report.close, 1000);
-  const socket = lines('one.localhost').find((line) => line.path === '/echo');
-  assert.equal(socket?.protocol, 'http/1.1');
+  const socket = await logged('one.localhost', '/echo');
+  assert.equal(socket.protocol, 'http/1.1');
   assert.equal(socket.status, 101);
 });
 
