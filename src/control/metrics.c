@@ -67,26 +67,26 @@ static const char *refusal_name(unsigned i)
 
 static const char *blame_name(unsigned i)
 {
-    return h2_blame_row((enum h2_blame)i)->name;
+    return h2_blame_row((enum h2_blame)(i + 1))->name; /* without NONE */
 }
 
 static const char *fault_name(unsigned i)
 {
-    return fault_row((enum fault)i)->name;
+    return fault_row((enum fault)(i + 1))->name;
 }
 
 static const struct group loop_groups[] = {
     {"refusals_total", "reason", "Client connections, or what came on them, refused.",
      offsetof(struct stats_loop, refusals), REFUSAL_COUNT, refusal_name},
     {"http2_refusals_total", "reason", "HTTP/2 of clients refused: connections and streams.",
-     offsetof(struct stats_loop, h2_refusals), H2_BLAME_COUNT, blame_name},
+     offsetof(struct stats_loop, h2_refusals[1]), H2_BLAME_COUNT - 1, blame_name},
     {"worker_http2_refusals_total", "reason", "HTTP/2 of workers refused.",
-     offsetof(struct stats_loop, worker_h2_refusals), H2_BLAME_COUNT, blame_name},
+     offsetof(struct stats_loop, worker_h2_refusals[1]), H2_BLAME_COUNT - 1, blame_name},
 };
 
 static const struct group site_groups[] = {
     {"faults_total", "reason", "Requests that did not end well, by reason.",
-     offsetof(struct stats_site, faults), FAULT_COUNT, fault_name},
+     offsetof(struct stats_site, faults[1]), FAULT_COUNT - 1, fault_name},
     {"push_promises_total", "source", "Promises, by where they came from.", LEDGER(promises),
      PUSH_SOURCE_COUNT, source_name},
     {"push_decisions_total", "reason", "Promises, by the reason of what was decided.",
