@@ -39,6 +39,7 @@ struct client {
     uint64_t idle_us;
     uint32_t open_pushes;
     uint32_t open; /* exchanges */
+    uint32_t wide; /* those whose h2c worker may send WORKER_H2_WIDE ahead */
     uint8_t sniffed_len;
     char sniffed[24];
     char peer_text[ADDR_TEXT_OCTETS / 2]; /* "192.0.2.1:4711", "[2001:db8::1]:4711" */

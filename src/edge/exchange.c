@@ -171,6 +171,7 @@ void exchange_client_closed(struct exchange *x, bool complete, uint32_t h2_code)
     loop_timer_clear(&x->timer);
     chain_fini(&x->held);
     list_remove(&x->client_node);
+    c->wide -= x->wide;
     c->open--;
     s->open_exchanges--;
     loop_reap(s->loop, &x->drop);
@@ -199,8 +200,8 @@ static void answer(struct exchange *x, unsigned status, struct slice location, s
     x->status = (uint16_t)status;
     x->head_sent = true;
     x->response_ended = true;
-    /* What has timed out may have been the worker's part: the client's begins here, and it may be one
-     * that takes nothing. */
+    /* What has timed out may have been the worker's part: the client's begins here, and it may be
+     * one that takes nothing. */
     touch(x);
     if (err || !length.p || !text.p || client_send_head(x, &head, !has_content) < 0) {
         client_cut(x, H2_INTERNAL_ERROR);

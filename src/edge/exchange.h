@@ -71,6 +71,7 @@ struct exchange {
     bool switched;         /* and got it: octets pass as they are */
     bool waiting;          /* in the shard's waiting room */
     uint8_t wait_why;      /* enum fault: what it fails with when time is up */
+    bool wide;             /* its worker may send more ahead; counted in client->wide */
     bool ended;
     uint16_t promises;
 };

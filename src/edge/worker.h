@@ -18,12 +18,13 @@
 /* A request that must not be sent twice takes only a connection that was used so lately. */
 #define WORKER_FRESH_US    1000000u
 #define WORKER_CONNECT_US  5000000u
-#define WORKER_LEAVE_US    30000000u   /* for the rest of a tunnel whose client is done */
-#define WORKER_H1_IDLE_MAX 4096        /* idle HTTP/1.1 connections kept a backend and shard */
-#define WORKER_H1_MAX      4096        /* HTTP/1.1 connections a backend and shard */
-#define WORKER_H2_MAX      16          /* h2c connections a backend, class and shard */
-#define WORKER_H2_STREAMS  256         /* streams on one of them, if the worker allows as many */
-#define WORKER_H2_WINDOW   (64u << 10) /* octets a stream: with STREAMS the cap of what waits */
+#define WORKER_LEAVE_US    30000000u    /* for the rest of a tunnel whose client is done */
+#define WORKER_H1_IDLE_MAX 4096         /* idle HTTP/1.1 connections kept a backend and shard */
+#define WORKER_H1_MAX      4096         /* HTTP/1.1 connections a backend and shard */
+#define WORKER_H2_MAX      16           /* h2c connections a backend, class and shard */
+#define WORKER_H2_STREAMS  256          /* streams on one of them, if the worker allows as many */
+#define WORKER_H2_WINDOW   (64u << 10)  /* octets a stream: with STREAMS the cap of what waits */
+#define WORKER_H2_WIDE     (256u << 10) /* of a response that its client takes; see widen */
 #define WORKER_DRAINING_MAX                                               \
     64 /* refused responses being thrown away before a connection retires \
         */

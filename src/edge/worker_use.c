@@ -318,6 +318,22 @@ size_t worker_queued(const struct exchange *x)
     return x->ws ? h2_stream_queued(x->ws) : h1_conn_queued(x->worker->http.h1);
 }
 
+/* A large response that its client takes gets more room, so that its worker need not be woken for
+ * each piece: but no more than http2Unsent of it for all responses on a client's connection, for a
+ * client may stop whenever it likes. */
+static void widen(struct exchange *x)
+{
+    const uint32_t more = WORKER_H2_WIDE - WORKER_H2_WINDOW;
+    struct client *c = x->client;
+    if (x->wide || x->ended || x->body_sent < WORKER_H2_WINDOW ||
+        (c->wide + 1) * (uint64_t)more > shard_limits(x->shard)->h2_unsent ||
+        (x->response_length >= 0 && (uint64_t)x->response_length < x->body_out + WORKER_H2_WINDOW))
+        return;
+    x->wide = true;
+    c->wide++;
+    h2_stream_widen(x->ws, WORKER_H2_WIDE);
+}
+
 void worker_consumed(struct exchange *x, size_t octets)
 {
     struct worker *w = x->worker;
@@ -326,6 +342,7 @@ void worker_consumed(struct exchange *x, size_t octets)
     if (w->http.h2) {
         if (octets && x->ws) {
             h2_stream_consumed(x->ws, octets);
+            widen(x);
             if (h2_conn_has_output(w->http.h2))
                 worker_wants_flush(w);
         }

@@ -202,14 +202,17 @@ void h2_stream_reset(struct h2_stream *s, enum h2_code code);
 /* octets of content were passed on: return flow control credit of the stream.  Never more than
  * on_body gave out. */
 void h2_stream_consumed(struct h2_stream *s, size_t octets);
+/* From now on so many octets may come ahead of being consumed, where the settings allow fewer: not
+ * to be taken back.  octets: at least twice settings.stream_window. */
+void h2_stream_widen(struct h2_stream *s, uint32_t octets);
 
 void h2_stream_set_user(struct h2_stream *s, void *user);
 void *h2_stream_user(const struct h2_stream *s);
 uint32_t h2_stream_id(const struct h2_stream *s);
 struct h2_conn *h2_stream_conn(const struct h2_stream *s);
 void *h2_conn_user(const struct h2_conn *c);
-/* Lives as long as the stream, and so do heads, unless the caller empties it (of a tunnel, say, from
- * within on_head at the earliest); the caller may allocate from it. */
+/* Lives as long as the stream, and so do heads, unless the caller empties it (of a tunnel, say,
+ * from within on_head at the earliest); the caller may allocate from it. */
 struct arena *h2_stream_arena(struct h2_stream *s);
 size_t h2_stream_queued(const struct h2_stream *s); /* body octets not yet drawn */
 bool h2_stream_is_promised(const struct h2_stream *s);

@@ -32,13 +32,23 @@ void h2_stream_consumed(struct h2_stream *s, size_t octets)
     ASSERT((int64_t)octets <= s->recv_held);
     s->recv_held -= (int64_t)octets;
     s->recv_unreturned += (uint32_t)octets;
-    if (!receives(s) || s->recv_unreturned < c->settings.stream_window / 2 || c->error)
+    if (!receives(s) || s->recv_unreturned < s->recv_size / 2 || c->error)
         return;
     if (s->recv_unreturned == 0)
         return;
     h2_send_u32(c, H2_FRAME_WINDOW_UPDATE, s->id, s->recv_unreturned);
     s->recv_window += s->recv_unreturned;
     s->recv_unreturned = 0;
+}
+
+void h2_stream_widen(struct h2_stream *s, uint32_t octets)
+{
+    ASSERT(octets / 2 >= s->conn->settings.stream_window && octets <= H2_WINDOW_MAX / 2);
+    if (s->gone || octets <= s->recv_size)
+        return;
+    s->recv_unreturned += octets - s->recv_size; /* half of it or more, so it goes at once */
+    s->recv_size = octets;
+    h2_stream_consumed(s, 0);
 }
 
 int h2_data_begin(struct h2_conn *c, const struct h2_frame *f, uint32_t padding_octets,

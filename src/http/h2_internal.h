@@ -82,6 +82,7 @@ struct h2_stream {
     bool forgiving : 1; /* late frames are to be expected once it is closed */
     int64_t send_window;
     int64_t recv_window;      /* octets that the peer may still send */
+    uint32_t recv_size;       /* of the window when all is consumed and returned */
     uint32_t recv_unreturned; /* consumed, WINDOW_UPDATE not yet sent */
     int64_t recv_held;        /* received, not yet consumed */
     int64_t content_left;     /* content-length not yet received; -1: not given */

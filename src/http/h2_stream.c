@@ -195,6 +195,7 @@ struct h2_stream *h2_stream_new(struct h2_conn *c, uint32_t id, bool local)
     s->priority = PRIORITY_DEFAULT;
     s->send_window = c->peer.initial_window;
     s->recv_window = c->local_initial_window;
+    s->recv_size = c->settings.stream_window;
     s->content_left = -1;
     chain_init(&s->body, c->pool);
     arena_init(&s->arena, c->pool);

@@ -226,7 +226,9 @@ int rules_settle_content_length(struct fields *f, struct arena *a, int64_t *out)
             continue;
         if (is_length)
             first = kept;
-        f->at[kept++] = f->at[i];
+        if (kept < i)
+            f->at[kept] = f->at[i];
+        kept++;
     }
     bool was_one = kept == f->count;
     f->count = kept;

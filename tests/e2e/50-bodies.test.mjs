@@ -5,6 +5,7 @@ import { createHash } from 'node:crypto';
 import { Transform } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { Portico, check, close2, fetch2, openDescriptors, residentKib, until, worker } from './lib.mjs';
+import * as h2 from './workers/frames.mjs';
 import { patternHash, patternStream } from './workers/pattern.mjs';
 
 const SIZE = 100 << 20;
@@ -185,6 +186,64 @@ check('descriptors are back to where they were', async () => {
     await Promise.all(sessions.map(close2));
   }
   await until('descriptors are given back', async () => openDescriptors(edge) <= before + 40);
+});
+
+/** An h2c worker whose responses have no end: `streams` tells what each has been allowed to send. */
+async function endlessWorker() {
+  const streams = new Map();
+  let initial = 65535, pinged;
+  const more = (send, id, octets) => {
+    const one = streams.get(id);
+    if (!one) return;
+    one.allowed += octets;
+    for (let n = octets; n > 0; n -= 16384) send(h2.data(id, Buffer.alloc(Math.min(n, 16384))));
+  };
+  const server = await h2.h2cServer((send, f, socket) => {
+    if (f.type === h2.TYPE.SETTINGS && f.payload.length) {
+      for (let at = 0; at < f.payload.length; at += 6) if (f.payload.readUInt16BE(at) === 4) initial = f.payload.readUInt32BE(at + 2);
+    } else if (f.type === h2.TYPE.HEADERS) {
+      streams.set(f.id, { allowed: 0, socket });
+      send(h2.head(f.id, { ':status': 200 }));
+      more(send, f.id, initial);
+    } else if (f.type === h2.TYPE.WINDOW && f.id) {
+      more(send, f.id, f.payload.readUInt32BE(0));
+    } else if (f.type === h2.TYPE.RST) {
+      streams.delete(f.id);
+    } else if (f.type === h2.TYPE.PING && f.flags & h2.ACK) {
+      pinged();
+    }
+  });
+  /** What edge sent before now has come. */
+  const settle = () => new Promise((resolve) => {
+    pinged = resolve;
+    [...streams.values()][0].socket.write(h2.frame(h2.TYPE.PING, 0, 0, Buffer.alloc(8)));
+  });
+  return { server, streams, settle };
+}
+
+check('an h2c worker may send more ahead where the client takes it, for so many responses as fit', async () => {
+  const WINDOW = 64 << 10, WIDE = 256 << 10, TAKEN = 100 << 10, MOST = 5; // of 192 KiB more each, in http2Unsent
+  const { server, streams, settle } = await endlessWorker();
+  const q = await Portico.start({ loops: 1, accessLog: 'off', apps: { endless: { upstreams: [`tcp://127.0.0.1:${server.address().port}`], hosts: ['endless.localhost'], http20ProxyFlag: 1 } } });
+  await until('the app is ready', async () => (await q.states()).endless[0].state === 'READY');
+  const client = await h2.h2Client(q.ports.http, { first: Buffer.concat([h2.settings({ 4: TAKEN }), h2.windowUpdate(0, 1 << 30)]) });
+  const took = new Map();
+  client.socket.on('data', h2.reader((f) => f.type === h2.TYPE.DATA && took.set(f.id, (took.get(f.id) ?? 0) + f.payload.length)));
+  for (let round = 0; round < 2; round++) {
+    const ids = Array.from({ length: 8 }, (_, i) => 2 * (8 * round + i) + 1);
+    for (const id of ids) client.send(h2.head(id, h2.request(q.authority('endless.localhost', 'http'), '/'), true));
+    await until('all have taken what they may', () => ids.every((id) => took.get(id) === TAKEN));
+    await settle();
+    const allowed = [...streams.values()].map((one) => one.allowed).sort((a, b) => b - a);
+    assert.equal(allowed.length, 8);
+    assert.equal(allowed.filter((octets) => octets > WIDE).length, MOST, `${allowed}`);
+    assert.ok(allowed.every((octets, i) => octets <= (i < MOST ? WIDE : WINDOW) + TAKEN), `${allowed}`);
+    for (const id of ids) client.send(h2.reset(id, 8));
+    await until('all have ended', () => streams.size === 0);
+  }
+  client.socket.destroy();
+  await q.stop();
+  server.close();
 });
 
 check('ends clean', () => p.stop());

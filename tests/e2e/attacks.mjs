@@ -13,6 +13,7 @@ const CALM = 0xb, HPACK = 0x9;
 export class Raw {
   frames = [];
   closed = false;
+  isHasty = false;
   #waiting = new Set();
 
   static open(port, { first = h2.settings(), deaf = false } = {}) {
@@ -44,10 +45,12 @@ export class Raw {
   /** Writes, and waits while the socket takes no more.  false: it is closed. */
   async send(...list) {
     if (this.closed || !this.socket.writable) return false;
-    if (!this.socket.write(Buffer.concat(list))) {
+    this.socket.write(Buffer.concat(list));
+    while (this.socket.writableNeedDrain && !this.closed) {
       await new Promise((resolve) => {
-        this.#waiting.add(resolve);
-        this.socket.once('drain', resolve);
+        const awake = () => (this.socket.off('drain', awake), resolve());
+        this.#waiting.add(awake);
+        this.socket.once('drain', awake);
       });
     }
     return !this.closed;
@@ -78,7 +81,8 @@ export class Raw {
   }
 }
 
-/** Sends make(0), make(1), ... in runs, until the peer closes or `most` are out; then hears the end. */
+/** Sends make(0), make(1), ... in runs, until the peer closes or `most` are out; then hears the end,
+ *  unless it is in haste. */
 async function flood(raw, most, make) {
   for (let i = 0; i < most;) {
     const run = [];
@@ -87,7 +91,7 @@ async function flood(raw, most, make) {
     await new Promise((resolve) => setImmediate(resolve)); // what came is looked at
     if (raw.goaway) break;
   }
-  if (!raw.socket.isPaused()) await raw.until(() => raw.goaway && raw.closed);
+  if (!raw.socket.isPaused()) await raw.until(() => raw.goaway && (raw.closed || raw.isHasty));
 }
 
 const id = (i) => 2 * i + 1;
@@ -95,13 +99,15 @@ const literal = (name, value) => h2.block({ [name]: value });
 /** "cookie: a" into the dynamic table, then as an index of one octet. */
 const indexed = (name, value) => Buffer.concat([Buffer.from([0x40]), h2.block({ [name]: value }).subarray(1)]);
 
-export function attacks({ port, authority, path = '/' }) {
+/** hasty: a connection is given up as soon as its GOAWAY has come, for the next one. */
+export function attacks({ port, authority, path = '/', hasty = false }) {
   const get = (i, more = {}) => h2.head(id(i), h2.request(authority, path, more), true);
   const post = (i, more = {}) => h2.head(id(i), { ...h2.request(authority, path, more), ':method': 'POST' });
   const requestBlock = h2.block(h2.request(authority, path));
   const settings = (values) => h2.settings(values);
   const on = (options, run) => async () => {
     const raw = await Raw.open(port, options);
+    raw.isHasty = hasty;
     try {
       await run(raw);
     } finally {

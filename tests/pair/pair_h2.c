@@ -390,6 +390,8 @@ static void act(struct world *w, struct side *side)
         h2_stream_consumed(x->stream, x->in.unread);
         x->in.unread = 0;
     }
+    if (rng_one_in(&w->rng, 50))
+        h2_stream_widen(x->stream, 4u << 20);
     if (side == &w->server)
         server_act(side, x);
     else if (!x->out.ended)
