@@ -207,16 +207,9 @@ static uint64_t first_number(struct slice s)
     return n;
 }
 
-static bool is_list(const struct strict_message *m, struct slice length)
-{
-    unsigned lines = 0;
-    for (size_t i = 0; i < m->fields.count; i++)
-        lines += slice_ieq(m->fields.at[i].name, SLICE("content-length"));
-    return lines > 1 || memchr(length.p, ',', length.len);
-}
-
-/* The engine makes one number of a list of equal ones, and has Host say what an absolute target
- * says. */
+/* The engine leaves one Content-Length, its number in plain digits: RFC 9110 8.6 knows leading
+ * zeros, and lists of equal numbers, which a recipient may make one of.  Host says what an absolute
+ * target says (RFC 9112 3.2.2). */
 static void print_head(struct buf *text, const struct strict_message *m)
 {
     bool has_length = false;
@@ -237,7 +230,7 @@ static void print_head(struct buf *text, const struct strict_message *m)
             continue;
         has_length |= is_length;
         print_lower(text, name);
-        if (is_length && is_list(m, value))
+        if (is_length)
             buf_printf(text, ": %llu\n", (unsigned long long)first_number(value));
         else if (m->method.len && slice_ieq(name, SLICE("host")))
             buf_printf(text, ": %.*s\n", SLICE_FMT(m->host));

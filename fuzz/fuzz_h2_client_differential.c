@@ -4,8 +4,10 @@
  * promises, must be the same ones.  The run ends at the first difference that is legitimate:
  *
  *  Ours alone has it
- *   - Content-Length is a list of one number (RFC 9110 8.6), or in the trailer section (6.5.1), or
- *     says something about 204 or HEAD, where there is no content to count;
+ *   - Content-Length is a list of one number (RFC 9110 8.6), which is the one that ours gives out;
+ * or it is in the trailer section (6.5.1); or in an informational response or 204: a server must
+ *     not send it there (8.6) and edge drops it, but RFC 9113 8.1.1 lets what has no content say
+ * any length;
  *   - the judge gave the connection up where RFC 9113 asks for an error of the stream only or
  * leaves the choice (5.1);
  *   - a promise's :path has octets that the judge's narrower table lacks, or its parent was over.
@@ -201,8 +203,7 @@ static int judge_on_frame(nghttp2_session *session, const nghttp2_frame *frame, 
     if (frame->hd.type == NGHTTP2_HEADERS && !m->has_head && m->status < 200) {
         buf_consume(&m->fields, buf_len(&m->fields)); /* of an informational response */
         buf_consume(&m->cookies, buf_len(&m->cookies));
-        m->lengths = 0;
-        m->has_length_list = false;
+        m->length = -1;
         b->informational++;
         return 0;
     }
@@ -274,11 +275,11 @@ static bool judge_alone_may(const struct both *b, const struct h2_message *m)
 static bool ours_alone_may(struct both *b, const struct h2_message *m)
 {
     struct h2_message *judge = h2_message(&b->judge, m->id);
-    if (b->judge.is_over || judge->has_late_length || m->has_length_list)
+    if (b->judge.is_over || judge->has_late_length || judge->has_bare_length)
         return true;
     if (m->id & PROMISE)
         return true; /* the judge asks more of the parent, and less of the octets in a path */
-    return m->status == 204 || m->lengths > 0;
+    return judge->has_length_list && judge->length == m->length;
 }
 
 /* return  false at a legitimate difference */
@@ -324,6 +325,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *octets, size_t len)
     pool_init(&b->own);
     h2_reader_init(&b->ours, &b->own);
     h2_reader_init(&b->judge, &b->own);
+    b->judge.is_judge = true;
     buf_init(&out, &b->own);
     ours_open(b);
     judge_open(b);

@@ -6,8 +6,8 @@
  *
  *  Ours alone has a complete request
  *   - it names no authority: RFC 9113 8.3.1 does not ask for one, edge answers it;
- *   - Content-Length is a list of one number, on one line or several: RFC 9110 8.6 takes it for
- *     that number;
+ *   - Content-Length is a list of one number, on one line or several: RFC 9110 8.6 lets it be taken
+ *     for that number, which is the one that ours gives out;
  *   - Content-Length is in the trailer section, where it says nothing (RFC 9110 6.5.1), but the
  *     judge believes it;
  *   - the judge gave the connection up where RFC 9113 asks for an error of the stream only (a
@@ -229,9 +229,10 @@ static bool judge_alone_may(const struct both *b, const struct h2_message *m)
 
 static bool ours_alone_may(struct both *b, const struct h2_message *m)
 {
-    if (h2_message(&b->judge, m->id)->has_late_length)
+    const struct h2_message *judge = h2_message(&b->judge, m->id);
+    if (b->judge.is_over || m->authority.len == 0 || judge->has_late_length)
         return true;
-    if (b->judge.is_over || m->authority.len == 0 || m->has_length_list)
+    if (judge->has_length_list && judge->length == m->length)
         return true;
     for (size_t i = 0; i < m->path.len; i++)
         if ((unsigned char)m->path.p[i] >= 0x7f ||
@@ -295,6 +296,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *octets, size_t len)
     pool_init(&b->own);
     h2_reader_init(&b->ours, &b->own);
     h2_reader_init(&b->judge, &b->own);
+    b->judge.is_judge = true;
     buf_init(&out, &b->own);
     h2_settings_default(&settings, H2_SERVER);
     settings.stream_window = settings.conn_window = 65535;

@@ -14,8 +14,12 @@ struct h2_message {
     bool has_head, has_ended;
     unsigned status; /* of a response, 0 in a request */
     struct slice method, scheme, authority, path, protocol, host; /* in the arena */
-    bool has_authority, has_host, has_length_list, has_late_length;
-    unsigned hosts, lengths;
+    bool has_authority, has_host;
+    /* The judge refused a Content-Length because it is a list of one number, on one line or
+     * several; stands among the trailers; or stands in a response that must not have one. */
+    bool has_length_list, has_late_length, has_bare_length;
+    unsigned hosts;
+    int64_t length; /* the number that Content-Length says, -1: none */
     struct buf cookies, fields, content, trailers; /* fields as text */
 };
 
@@ -25,17 +29,19 @@ struct h2_reader {
     struct h2_message at[H2_MESSAGES_MAX];
     unsigned count;
     bool is_over;
+    bool is_judge;
 };
 
 void h2_reader_init(struct h2_reader *r, struct pool *pool);
 void h2_reader_fini(struct h2_reader *r);
 /* That of the id; a new one if there is none. */
 struct h2_message *h2_message(struct h2_reader *r, uint32_t id);
-/* A field of the head, or of the trailers once has_head is set. */
+/* A field of the head, or of the trailers once has_head is set.  Ours has at most one
+ * Content-Length, in plain digits (RFC 9110 8.6); the judge's is made so. */
 void h2_message_add(struct h2_reader *r, struct h2_message *m, struct slice name,
                     struct slice value);
-/* What libnghttp2 said of a field: a Content-Length among the trailers it refuses without another
- * word. */
+/* What libnghttp2 said of a field that it refuses: some of them are a Content-Length that ours may
+ * take. */
 void h2_message_refused(struct h2_reader *r, const char *text);
 /* Aborts when content, trailers or fields are not the same. */
 void h2_message_same(const struct h2_message *a, const struct h2_message *b);

@@ -535,7 +535,72 @@ def ipc():
     yield from IPC.items()
 
 
-TARGETS = {f.__name__: f for f in (authority, exchange, h1_client, h1_differential, h1_server, h2_client, h2_client_differential, h2_differential, h2_server, hpack, ipc, manifest, static_path, static_range)}
+# ---- what monitor hands to a new binary: src/monitor/resume.c ----
+
+NONE = -1  # a descriptor
+
+
+def number(*values):
+    return b"".join((v & (1 << 64) - 1).to_bytes(8, "little") for v in values)
+
+
+def text(s):
+    return number(len(s)) + s.encode()
+
+
+def state(listeners=(), certificates=(), edges=(), apps=()):
+    out = text("/d") + text("/m.yaml") + number(1024, 4096, NONE, 1, 2, 0, 1, 2, 0, 1, 4096)
+    out += number(NONE, 0, NONE, 1, 3, 7, 2, 5) + text("off")
+    out += number(len(listeners)) + b"".join(listeners)
+    out += number(len(certificates)) + b"".join(certificates) + number(1, 0, 0, 0)
+    return out + number(len(edges)) + b"".join(edges) + number(len(apps)) + b"".join(apps)
+
+
+def listener(fds, count=None):
+    out = number(0) + text("127.0.0.1:0") + text("127.0.0.1:8080")
+    return out + number(len(fds) if count is None else count, *fds)
+
+
+def instance(index=0, life=2, tail="one\n", line="two"):
+    out = number(index, 1, 0, 0, 0, life, 1, 0, 0, 0, 1, 10, 20, 0, 0, 0, NONE, 0, 15, 4001, 0)
+    out += text("/d/run/a/0.sock") + number(0, 0, 0)
+    return out + text(tail) + number(1, 0, 0) + text(line)
+
+
+def app(name="a", env=("A=b",), version=1, current=1, site=0, instances=(instance(),)):
+    out = text(name) + text("/srv") + text("run") + text("apps.a") + number(1, 1000, 0)
+    out += number(len(env)) + b"".join(map(text, env)) + number(1000, version, current, site, 1, 1)
+    out += text("/d/apps/a") + text("/d/apps/a/home") + number(0, NONE)
+    places = list(instances) + [None] * (64 - len(instances))
+    return out + b"".join(number(0) if i is None else number(1) + i for i in places)
+
+
+CERTIFICATE = number(1, 1) + text("a.test") + text("") + text("") + text("tls") + number(1, 2, 3, 4)
+EDGE = number(0, NONE, 1, 1, 0, 0, 10)
+RESUME = {
+    "empty": state(),
+    "honest": state([listener([0, 1])], [CERTIFICATE], [EDGE], [app()]),
+    "rolled-out": state(apps=[app(current=0), app(version=2, site=1, instances=[instance(1)])]),
+    "rolled-back": state(apps=[app(version=2), app(current=0, site=1)]),
+    "instances": state(apps=[app(instances=[instance(i, life=i) for i in range(6)])]),
+    "listener-many": state([listener([], 1 << 32)]),
+    "certificates-many": state()[:-72] + number(1 << 40),
+    "name-long": state(apps=[app(name="a" * 64)]),
+    "index-high": state(apps=[app(instances=[instance(1024)])]),
+    "life-unknown": state(apps=[app(instances=[instance(life=99)])]),
+    "line-long": state(apps=[app(instances=[instance(line="x" * 2001)])]),
+    "site-high": state(apps=[app(site=8)]),
+    "edge-copy-high": state(edges=[number(0, NONE, 255, 1, 0, 0, 10)]),
+    "cut": state(apps=[app()])[:-200],
+    "text-huge": text("/d") + text("/m") + number((1 << 64) - 1) * 40,
+}
+
+
+def resume():
+    yield from RESUME.items()
+
+
+TARGETS = {f.__name__: f for f in (authority, exchange, h1_client, h1_differential, h1_server, h2_client, h2_client_differential, h2_differential, h2_server, hpack, ipc, manifest, resume, static_path, static_range)}
 
 
 def main():

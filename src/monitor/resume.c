@@ -474,14 +474,42 @@ int resume_read(struct monitor *m, int fd)
     return r;
 }
 
+int resume_look(struct monitor *m, int fd)
+{
+    list_init(&m->apps);
+    list_init(&m->edges);
+    map_init(&m->apps_by_name);
+    return walk_fd(m, fd, CHECK);
+}
+
+/* Not workers_fini and edges_fini: those remove sockets and end what runs. */
+void resume_forget(struct monitor *m)
+{
+    LIST_FOR(node, &m->apps)
+    {
+        struct app *a = LIST_ENTRY(node, struct app, node);
+        for (uint32_t n = 0; n < WANTED_MAX_INSTANCES; n++) {
+            if (a->instances[n])
+                output_fini(&a->instances[n]->output);
+            free(a->instances[n]);
+        }
+        output_fini(&a->preparing_output);
+        wanted_app_fini(&a->wanted);
+        free(a);
+    }
+    LIST_FOR(node, &m->edges)
+    {
+        free(LIST_ENTRY(node, struct role, node));
+    }
+    map_fini(&m->apps_by_name);
+    cert_fini(m);
+}
+
 int resume_check(int fd)
 {
-    static struct monitor m;
-    list_init(&m.apps);
-    list_init(&m.edges);
-    map_init(&m.apps_by_name);
-    /* What was read is not freed: the process ends here. */
-    int r = walk_fd(&m, fd, CHECK);
+    static struct monitor m; /* large */
+    int r = resume_look(&m, fd);
+    resume_forget(&m);
     if (r < 0)
         fprintf(stderr,
                 "portico: version %s (state %u) cannot take over what runs: %s; it needs a "

@@ -17,7 +17,12 @@ struct monitor;
 int resume_write(struct monitor *m);
 /* Shall the descriptors that are handed over, and `fd`, survive exec? */
 void resume_keep_fds(struct monitor *m, int fd, bool keep);
-/* Read only, into memory of its own, and touch nothing that is described.
+/* Read only, and touch nothing that is described: no process, no descriptor, no file.
+ * m       all zero; resume_forget it, whatever comes out
+ * return  0, or ERR_FORMAT, ERR_NOMEM or ERR_SYS */
+int resume_look(struct monitor *m, int fd);
+void resume_forget(struct monitor *m);
+/* The same, and thrown away.
  * return  the exit code of `portico role check-resume`: 0, or 1 and told on standard error */
 int resume_check(int fd);
 /* Take over.  m is initialised, its poller too.  return  0, or ERR_FORMAT, ERR_NOMEM or ERR_SYS */

@@ -684,6 +684,7 @@ void workers_announce(struct monitor *m)
 void app_resume_version(struct app *a, uint64_t version, struct app *was_current)
 {
     a->version = version;
+    a->monitor->versions--; /* app_add gave out one that nobody has heard of */
     if (was_current)
         map_put(&a->monitor->apps_by_name, slice_str(was_current->wanted.name), was_current);
 }
