@@ -128,7 +128,7 @@ static bool counts_hops(struct slice method)
 
 bool forward_is_last_hop(const struct http_head *request)
 {
-    uint64_t hops;
+    uint64_t hops = 1;
     return counts_hops(request->method) &&
            slice_u64(fields_value(&request->fields, TOKEN_MAX_FORWARDS), &hops) && hops == 0;
 }
