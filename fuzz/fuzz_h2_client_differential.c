@@ -275,7 +275,7 @@ static bool judge_alone_may(const struct both *b, const struct h2_message *m)
 static bool ours_alone_may(struct both *b, const struct h2_message *m)
 {
     struct h2_message *judge = h2_message(&b->judge, m->id);
-    if (b->judge.is_over || judge->has_late_length || judge->has_bare_length)
+    if (b->judge.is_over || judge->has_late_field || judge->has_bare_length)
         return true;
     if (m->id & PROMISE)
         return true; /* the judge asks more of the parent, and less of the octets in a path */

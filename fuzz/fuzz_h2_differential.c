@@ -8,8 +8,8 @@
  *   - it names no authority: RFC 9113 8.3.1 does not ask for one, edge answers it;
  *   - Content-Length is a list of one number, on one line or several: RFC 9110 8.6 lets it be taken
  *     for that number, which is the one that ours gives out;
- *   - Content-Length is in the trailer section, where it says nothing (RFC 9110 6.5.1), but the
- *     judge believes it;
+ *   - Content-Length, or Host more than once, is in the trailer section, where they say nothing
+ *     (RFC 9110 6.5.1), but the judge believes them;
  *   - the judge gave the connection up where RFC 9113 asks for an error of the stream only (a
  * stream that depends on itself, WINDOW_UPDATE of 0), or leaves the choice (5.1, frames on streams
  *     that are over);
@@ -230,7 +230,7 @@ static bool judge_alone_may(const struct both *b, const struct h2_message *m)
 static bool ours_alone_may(struct both *b, const struct h2_message *m)
 {
     const struct h2_message *judge = h2_message(&b->judge, m->id);
-    if (b->judge.is_over || m->authority.len == 0 || judge->has_late_length)
+    if (b->judge.is_over || m->authority.len == 0 || judge->has_late_field)
         return true;
     if (judge->has_length_list && judge->length == m->length)
         return true;
