@@ -13,7 +13,10 @@
  *   - a promise's :path has octets that the judge's narrower table lacks, or its parent was over.
  *  The judge alone has it
  *   - our connection is over: a budget is empty, or RFC 9113 leaves the choice;
- *   - more informational responses came than anybody needs, or the status is not below 600;
+ *   - more informational responses came before it than anybody needs (RFC 9113 10.5), or the status
+ *     is not below 600;
+ *   - its trailer section's HEADERS makes the stream depend on itself, an error by RFC 7540 5.3.1
+ *     that the judge does not look for; RFC 9113 5.3.2 leaves the choice;
  *   - a promise is for what must not be promised (RFC 9113 8.4: it is safe, cacheable and without
  *     content), or its authority or path is none, or more came than we allow at a time.
  *  Everything else aborts.
@@ -30,7 +33,7 @@
 #define OPS_MAX 90
 #define ASKED   4
 #define PROMISE 0x80000000u /* in a message's id: the request, not the response */
-#define STRANGE 64          /* informational responses after which ours may have had enough */
+#define ENOUGH  32          /* informational responses that ours takes before a final one */
 
 int LLVMFuzzerTestOneInput(const uint8_t *octets, size_t len);
 
@@ -42,7 +45,6 @@ struct both {
     struct h2_conn *conn;
     nghttp2_session *session;
     struct h2_reader ours, judge;
-    unsigned informational;
 };
 
 /* ---- ours ---- */
@@ -204,9 +206,11 @@ static int judge_on_frame(nghttp2_session *session, const nghttp2_frame *frame, 
         buf_consume(&m->fields, buf_len(&m->fields)); /* of an informational response */
         buf_consume(&m->cookies, buf_len(&m->cookies));
         m->length = -1;
-        b->informational++;
+        m->informational++;
         return 0;
     }
+    if (m->has_head && frame->hd.type == NGHTTP2_HEADERS && frame->hd.flags & NGHTTP2_FLAG_PRIORITY)
+        m->has_self_dependent_trailers |= frame->headers.pri_spec.stream_id == frame->hd.stream_id;
     m->has_head = true;
     if (frame->hd.type == NGHTTP2_PUSH_PROMISE || frame->hd.flags & NGHTTP2_FLAG_END_STREAM)
         m->has_ended = true;
@@ -266,7 +270,7 @@ static bool judge_alone_may(const struct both *b, const struct h2_message *m)
     if (b->ours.is_over)
         return true;
     if (!(m->id & PROMISE))
-        return b->informational > STRANGE || m->status >= 600;
+        return m->informational > ENOUGH || m->has_self_dependent_trailers || m->status >= 600;
     bool is_safe = slice_eq(m->method, SLICE("GET")) || slice_eq(m->method, SLICE("HEAD"));
     return !is_safe || authority_is_bad(m) || !rules_is_origin_form(m->path) ||
            !slice_eq(buf_slice(&m->fields), SLICE("")) || b->judge.count > 90;
@@ -275,7 +279,7 @@ static bool judge_alone_may(const struct both *b, const struct h2_message *m)
 static bool ours_alone_may(struct both *b, const struct h2_message *m)
 {
     struct h2_message *judge = h2_message(&b->judge, m->id);
-    if (b->judge.is_over || judge->has_late_length || judge->has_bare_length)
+    if (b->judge.is_over || judge->has_late_field || judge->has_bare_length)
         return true;
     if (m->id & PROMISE)
         return true; /* the judge asks more of the parent, and less of the octets in a path */

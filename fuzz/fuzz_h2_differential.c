@@ -8,8 +8,8 @@
  *   - it names no authority: RFC 9113 8.3.1 does not ask for one, edge answers it;
  *   - Content-Length is a list of one number, on one line or several: RFC 9110 8.6 lets it be taken
  *     for that number, which is the one that ours gives out;
- *   - Content-Length is in the trailer section, where it says nothing (RFC 9110 6.5.1), but the
- *     judge believes it;
+ *   - Content-Length, or Host more than once, is in the trailer section, where they say nothing
+ *     (RFC 9110 6.5.1), but the judge believes them;
  *   - the judge gave the connection up where RFC 9113 asks for an error of the stream only (a
  * stream that depends on itself, WINDOW_UPDATE of 0), or leaves the choice (5.1, frames on streams
  *     that are over);
@@ -19,7 +19,9 @@
  *   - the authority is none by RFC 3986, has user information (RFC 9110 4.2.4), or Host is there
  *     twice or says something else than :authority (RFC 9113 8.3.1);
  *   - :path is no path ("#", not beginning with "/"), or :method no token;
- *   - CONNECT without :authority (RFC 9113 8.5, RFC 8441 4).
+ *   - CONNECT without :authority (RFC 9113 8.5, RFC 8441 4);
+ *   - its trailer section's HEADERS makes the stream depend on itself, an error by RFC 7540 5.3.1
+ *     that the judge looks for in the first HEADERS alone.  RFC 9113 5.3.2 leaves the choice.
  *  Everything else aborts. */
 #include "base/err.h"
 #include "base/panic.h"
@@ -165,6 +167,8 @@ static int judge_on_frame(nghttp2_session *session, const nghttp2_frame *frame, 
     if (frame->hd.type != NGHTTP2_HEADERS && frame->hd.type != NGHTTP2_DATA)
         return 0;
     struct h2_message *m = h2_message(&b->judge, (uint32_t)frame->hd.stream_id);
+    if (m->has_head && frame->hd.type == NGHTTP2_HEADERS && frame->hd.flags & NGHTTP2_FLAG_PRIORITY)
+        m->has_self_dependent_trailers |= frame->headers.pri_spec.stream_id == frame->hd.stream_id;
     m->has_head = true;
     if (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) {
         m->has_ended = true;
@@ -218,7 +222,7 @@ static bool judge_alone_may(const struct both *b, const struct h2_message *m)
     bool connect = slice_eq(m->method, SLICE("CONNECT"));
     if (b->ours.is_over || judge_authority_is_bad(m) || !rules_is_token(m->method))
         return true;
-    if (connect && m->authority.len == 0)
+    if ((connect && m->authority.len == 0) || m->has_self_dependent_trailers)
         return true;
     if (connect && m->protocol.len == 0)
         return false;
@@ -230,7 +234,7 @@ static bool judge_alone_may(const struct both *b, const struct h2_message *m)
 static bool ours_alone_may(struct both *b, const struct h2_message *m)
 {
     const struct h2_message *judge = h2_message(&b->judge, m->id);
-    if (b->judge.is_over || m->authority.len == 0 || judge->has_late_length)
+    if (b->judge.is_over || m->authority.len == 0 || judge->has_late_field)
         return true;
     if (judge->has_length_list && judge->length == m->length)
         return true;

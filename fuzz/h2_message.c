@@ -75,7 +75,7 @@ void h2_message_add(struct h2_reader *r, struct h2_message *m, struct slice name
                     struct slice value)
 {
     if (m->has_head && !rules_is_trailer(token_find(name))) {
-        m->has_late_length |= slice_eq(name, SLICE("content-length"));
+        m->has_late_field |= slice_eq(name, SLICE("content-length"));
         return; /* ours drops it */
     } else if (m->has_head) {
         buf_printf(&m->trailers, "%.*s: %.*s\n", SLICE_FMT(name), SLICE_FMT(value));
@@ -98,13 +98,14 @@ void h2_message_refused(struct h2_reader *r, const char *text)
     const char *at = strstr(text, "stream: ");
     const char *value = at ? strstr(at, is_length) : NULL;
     const char *end = value ? strrchr(value, ']') : NULL;
-    if (!end)
+    if (!at || (!end && !strstr(at, "name: [host], value: [")))
+        return;
+    struct h2_message *m = h2_message(r, (uint32_t)atoi(at + strlen("stream: ")));
+    m->has_late_field |= m->has_head;
+    if (!end || m->has_head)
         return;
     value += strlen(is_length);
-    struct h2_message *m = h2_message(r, (uint32_t)atoi(at + strlen("stream: ")));
-    if (m->has_head)
-        m->has_late_length = true;
-    else if (m->status / 100 == 1 || m->status == 204)
+    if (m->status / 100 == 1 || m->status == 204)
         m->has_bare_length = true;
     else
         m->has_length_list = read_length(slice_of(value, (size_t)(end - value)), &m->length);

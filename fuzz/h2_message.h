@@ -16,9 +16,11 @@ struct h2_message {
     struct slice method, scheme, authority, path, protocol, host; /* in the arena */
     bool has_authority, has_host;
     /* The judge refused a Content-Length because it is a list of one number, on one line or
-     * several; stands among the trailers; or stands in a response that must not have one. */
-    bool has_length_list, has_late_length, has_bare_length;
-    unsigned hosts;
+     * several, or stands in a response that must not have one; or that or Host, as they stand among
+     * the trailers. */
+    bool has_length_list, has_late_field, has_bare_length;
+    bool has_self_dependent_trailers; /* the judge does not look there */
+    unsigned hosts, informational;
     int64_t length; /* the number that Content-Length says, -1: none */
     struct buf cookies, fields, content, trailers; /* fields as text */
 };

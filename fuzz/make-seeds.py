@@ -600,7 +600,30 @@ def resume():
     yield from RESUME.items()
 
 
-TARGETS = {f.__name__: f for f in (authority, exchange, h1_client, h1_differential, h1_server, h2_client, h2_client_differential, h2_differential, h2_server, hpack, ipc, manifest, resume, static_path, static_range)}
+ROUTE = {  # the word at an octet: flags, offsets and counts of the header, sites, a cut
+    "none": b("00"),
+    "one": b("01"),
+    "three": b("03"),
+    "magic": b("01 00 00 00"),
+    "version": b("01 00 01 08"),
+    "sites-far": b("02 00 05 08"),
+    "sites-many": b("02 00 06 08"),
+    "instances-many": b("02 00 08 0b"),
+    "hosts-odd": b("02 00 0a 03"),
+    "hosts-none": b("02 00 0a 00"),
+    "texts-wrap": b("02 00 0b 09"),
+    "cut": b("03 02 00 40"),
+    "cut-header": b("03 00 10 40"),
+    "name-upper": b("01 02 f0 81 41"),
+    "prefix-wide": b("01 01 80 06"),
+}
+
+
+def route():
+    yield from ROUTE.items()
+
+
+TARGETS = {f.__name__: f for f in (authority, exchange, h1_client, h1_differential, h1_server, h2_client, h2_client_differential, h2_differential, h2_server, hpack, ipc, manifest, resume, route, static_path, static_range)}
 
 
 def main():
