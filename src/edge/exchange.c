@@ -154,7 +154,9 @@ void exchange_client_closed(struct exchange *x, bool complete, uint32_t h2_code)
         if (x->site)
             stats_add(&x->site->stats->aborted, 1);
     }
-    if (complete && x->switched)
+    if (!complete)
+        worker_abandon(x);
+    else if (x->switched)
         worker_leave(x);
     else
         worker_cancel(x);

@@ -53,6 +53,7 @@ static struct backend *backend_get(struct shard *s, struct slice id, struct slic
     b->magic = BACKEND_MAGIC;
     b->shard = s;
     b->address = addr;
+    ration_init(&b->ration, shard_now_us(s));
     b->h2 = h2;
     b->owner = owner;
     b->refs = 1;

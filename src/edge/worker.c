@@ -57,6 +57,7 @@ void worker_kill(struct worker *w)
         b->h2_count[w->klass]--;
     } else {
         b->h1_count--;
+        b->h1_draining -= w->draining;
         if (w->used_us) /* it was idle */
             b->h1_idle_count--;
     }
@@ -129,7 +130,7 @@ static void on_due(struct loop_timer *t)
     CHECK_MAGIC(w, WORKER_MAGIC);
     if (!w->connected)
         worker_fail(w, FAULT_CONNECT);
-    else if (w->leaving)
+    else if (w->leaving || w->draining)
         worker_kill(w);
 }
 
@@ -147,6 +148,8 @@ static void h1_on_body(void *user, struct slice octets, bool end)
     struct worker *w = user;
     if (w->x)
         exchange_response_body(w->x, octets, end);
+    else if (w->draining && (w->drained += (uint32_t)octets.len) > WORKER_DRAIN_OCTETS)
+        worker_kill(w);
 }
 
 static void h1_on_trailers(void *user, const struct fields *trailers)
@@ -171,20 +174,50 @@ void worker_let_finish(struct worker *w)
     worker_wants_flush(w);
 }
 
+void worker_drain(struct worker *w)
+{
+    w->draining = 1;
+    w->drained = 0;
+    w->backend->h1_draining++;
+    loop_timer_set(w->shard->loop, &w->timer, shard_now_us(w->shard) + WORKER_DRAIN_US);
+    if (w->paused) {
+        w->paused = false;
+        loop_again(w->shard->loop, &w->read);
+    }
+}
+
+static void end_draining(struct worker *w)
+{
+    if (!w->draining)
+        return;
+    w->draining = 0;
+    w->backend->h1_draining--;
+    loop_timer_clear(&w->timer);
+}
+
+bool worker_keep_idle(struct worker *w)
+{
+    struct backend *b = w->backend;
+    if (w->stream.saw_hup || b->h1_idle_count >= WORKER_H1_IDLE_MAX)
+        return false;
+    list_remove(&w->node);
+    list_add_head(&b->h1_idle, &w->node);
+    b->h1_idle_count++;
+    w->used_us = shard_now_us(w->shard);
+    return true;
+}
+
 static void h1_on_done(void *user, bool reusable)
 {
     struct worker *w = user;
     struct exchange *x = w->x;
-    struct backend *b = w->backend;
     if (w->dead)
         return;
     w->x = NULL;
     w->paused = false;
-    if (reusable && !w->stream.saw_hup && b->h1_idle_count < WORKER_H1_IDLE_MAX) {
-        list_remove(&w->node);
-        list_add_head(&b->h1_idle, &w->node);
-        b->h1_idle_count++;
-        w->used_us = shard_now_us(w->shard);
+    end_draining(w);
+    if (reusable && worker_keep_idle(w)) {
+        /* for the next request */
     } else if (w->leaving || (x && x->switched)) {
         /* the engine has given its last octets, the socket may not have taken them */
         worker_let_finish(w);
@@ -412,7 +445,8 @@ static void read_some(struct worker *w)
             return;
         /* An answer that nobody asked for, or octets behind one: the connection is not to be
          * trusted with another request (RFC 9112 11.1). */
-        if (err < 0 || (w->http.h1 && !w->x && h1_conn_response_begun(w->http.h1))) {
+        if (err < 0 ||
+            (w->http.h1 && !w->x && !w->draining && h1_conn_response_begun(w->http.h1))) {
             if (w->http.h2) /* GOAWAY waits: it tells the worker why (RFC 9113 5.4.1) */
                 engine_flush(&w->http, s, &w->stream, &w->dead, &w->flush);
             worker_fail(w, FAULT_MALFORMED);
@@ -544,7 +578,7 @@ bool worker_sweep(struct backend *b, bool all)
     LIST_FOR(node, &b->h1_busy)
     {
         struct worker *w = LIST_ENTRY(node, struct worker, node);
-        if (all && w->leaving)
+        if (all && (w->leaving || w->draining))
             worker_kill(w);
     }
     for (int k = 0; k < WORKER_CLASSES; k++) {

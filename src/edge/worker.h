@@ -28,6 +28,11 @@
 #define WORKER_DRAINING_MAX                                               \
     64 /* refused responses being thrown away before a connection retires \
         */
+/* An answer over HTTP/1.1 that nobody waits for is read and thrown away for so long, so much of it,
+ * on so many connections a backend and shard; then its connection is closed. */
+#define WORKER_DRAIN_US     1000000u
+#define WORKER_DRAIN_OCTETS (64u << 10)
+#define WORKER_H1_DRAIN_MAX 1024
 /* A backend that no site uses any more keeps its connections for so long: the next snapshot may
  * name it again. */
 #define BACKEND_LINGER_US 5000000u
@@ -53,8 +58,9 @@ struct backend {
     uint32_t refs;         /* sites */
     uint32_t in_flight;    /* exchanges */
     struct places *places; /* the instance's; NULL: it never had a limit */
-    uint32_t h1_count, h1_idle_count;
-    struct list h1_idle; /* most recently used first */
+    uint32_t h1_count, h1_idle_count, h1_draining;
+    struct ration ration; /* HTTP/1.1 connections closed because a client left */
+    struct list h1_idle;  /* most recently used first */
     struct list h1_busy;
     struct list h2_conns[WORKER_CLASSES];
     uint32_t h2_count[WORKER_CLASSES];
@@ -78,7 +84,8 @@ struct worker {
     struct ration ration;
     uint64_t used_us;
     uint64_t octets_before; /* h1: sent on the connection when the exchange began */
-    uint32_t draining;      /* h2: streams whose response is thrown away */
+    uint32_t draining;      /* h2: streams whose response is thrown away; h1: 1, it is */
+    uint32_t drained;       /* h1: octets of it */
     enum worker_class klass;
     bool connected, reused, paused, retired, leaving, dead;
 };
@@ -125,6 +132,9 @@ void worker_give_place(struct exchange *x);
 void worker_attach_promised(struct exchange *x, struct worker *w, struct h2_stream *ws);
 /* Give up on the worker's side of x: resets within the ration, closes an HTTP/1.1 connection. */
 void worker_cancel(struct exchange *x);
+/* The client of x has left.  Like worker_cancel, but when that happens too often, what the worker
+ * has taken is let end by itself: who leaves all that he asks is not to make us connect anew. */
+void worker_abandon(struct exchange *x);
 /* The client's side of a tunnel is over, both ways: what the worker has not taken yet still goes
  * there. */
 void worker_leave(struct exchange *x);

@@ -11,8 +11,14 @@ struct worker *worker_new(struct backend *b, enum worker_class klass, int *err_o
 void worker_wants_flush(struct worker *w);
 /* Close now; no exchange is attached any more.  The memory goes at the end of the turn. */
 void worker_kill(struct worker *w);
+/* An HTTP/1.1 connection without an exchange waits for the next one.
+ * return  false: there are enough, or its peer has closed */
+bool worker_keep_idle(struct worker *w);
 /* An HTTP/1.1 connection without its exchange goes on until what is queued has left, for a time. */
 void worker_let_finish(struct worker *w);
+/* An HTTP/1.1 connection without its exchange takes the rest of the response, within bounds, and is
+ * then idle. */
+void worker_drain(struct worker *w);
 /* x and its worker part; the backend no longer counts x in flight. */
 void worker_detach(struct exchange *x);
 /* Send the request of x on w.

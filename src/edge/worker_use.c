@@ -23,7 +23,7 @@ static struct worker *take_h1(struct backend *b, struct exchange *x, int *err_ou
             list_add_tail(&b->h1_busy, &w->node);
             b->h1_idle_count--;
             w->used_us = 0;
-            w->reused = true;
+            w->reused = w->connected;
             return w;
         }
     }
@@ -270,7 +270,25 @@ void worker_cancel(struct exchange *x)
         return;
     }
     w->x = NULL;
+    w->paused = false;
+    if (h1_conn_take_back(w->http.h1) && worker_keep_idle(w))
+        return; /* or who resets all that he asks makes us connect for nothing */
     worker_kill(w);
+}
+
+void worker_abandon(struct exchange *x)
+{
+    struct worker *w = x->worker;
+    bool taken = w && w->http.h1 && x->request_sent && !x->tunnel &&
+                 w->stream.octets_out != w->octets_before;
+    if (!taken || w->backend->h1_draining >= WORKER_H1_DRAIN_MAX ||
+        ration_take(&w->backend->ration, shard_now_us(x->shard))) {
+        worker_cancel(x);
+        return;
+    }
+    worker_detach(x);
+    w->x = NULL;
+    worker_drain(w);
 }
 
 void worker_leave(struct exchange *x)

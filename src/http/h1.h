@@ -97,6 +97,9 @@ int h1_conn_resume(struct h1_conn *c);
  * and body octets are refused.
  * return  0, ERR_USAGE (not now), ERR_NOMEM */
 int h1_conn_send_head(struct h1_conn *c, const struct http_head *head, bool end, bool close);
+/* Client role: take back a request of which no octet was drawn, as if it had never been sent.
+ * return  whether that was so: the connection is idle again, and no on_done comes */
+bool h1_conn_take_back(struct h1_conn *c);
 /* Queue content; chunk as in chain_add.  Not more than content_length promised (ERR_USAGE), and
  * with end not less (ERR_TRUNCATED: the connection must be closed, which the peer sees). */
 int h1_conn_send_body(struct h1_conn *c, struct slice octets, struct chunk *chunk, bool end);

@@ -37,11 +37,11 @@ static const uint32_t out_next[OUT_COUNT] = {
     [OUT_IDLE] = TO(OUT_WAIT) | TO(OUT_FIXED) | TO(OUT_CHUNKED) | TO(OUT_ENDED),
     [OUT_WAIT] =
         TO(OUT_FIXED) | TO(OUT_CHUNKED) | TO(OUT_UNTIL_CLOSE) | TO(OUT_ENDED) | TO(OUT_SWITCH),
-    [OUT_FIXED] = TO(OUT_ENDED) | TO(OUT_CUT) | TO(OUT_OVER),
-    [OUT_CHUNKED] = TO(OUT_ENDED) | TO(OUT_OVER),
+    [OUT_FIXED] = TO(OUT_ENDED) | TO(OUT_CUT) | TO(OUT_IDLE) | TO(OUT_OVER),
+    [OUT_CHUNKED] = TO(OUT_ENDED) | TO(OUT_IDLE) | TO(OUT_OVER),
     [OUT_UNTIL_CLOSE] = TO(OUT_ENDED),
     [OUT_ENDED] = TO(OUT_IDLE) | TO(OUT_TUNNEL) | TO(OUT_OVER),
-    [OUT_CUT] = TO(OUT_OVER),
+    [OUT_CUT] = TO(OUT_IDLE) | TO(OUT_OVER),
     [OUT_SWITCH] = TO(OUT_TUNNEL),
     [OUT_TUNNEL] = TO(OUT_TUNNEL_ENDED),
     [OUT_TUNNEL_ENDED] = TO(OUT_OVER),
@@ -124,14 +124,19 @@ static int fail(struct h1_conn *c, int err)
     return err;
 }
 
+static void forget_exchange(struct h1_conn *c)
+{
+    c->is_head = c->is_connect = c->minor_0 = c->upgrade_asked = false;
+    c->response_begun = c->request_drawn = false;
+    c->informational = 0;
+}
+
 static void finish(struct h1_conn *c, bool reusable)
 {
     /* The callback may begin the next exchange, so this one's memory steps aside first. */
     struct arena old = c->arena;
     arena_init(&c->arena, c->pool);
-    c->is_head = c->is_connect = c->minor_0 = c->upgrade_asked = false;
-    c->response_begun = c->request_drawn = false;
-    c->informational = 0;
+    forget_exchange(c);
     if (reusable) {
         h1_set_in(c, IN_START);
         h1_set_out(c, OUT_IDLE);
@@ -172,6 +177,19 @@ void h1_settle(struct h1_conn *c)
     bool reusable;
     if (exchange_over(c, &reusable))
         finish(c, reusable);
+}
+
+bool h1_conn_take_back(struct h1_conn *c)
+{
+    CHECK_MAGIC(c, H1_CONN_MAGIC);
+    if (c->role != H1_CLIENT || c->out == OUT_IDLE || c->request_drawn || c->in != IN_START ||
+        c->shutdown || c->eof)
+        return false;
+    forget_exchange(c);
+    h1_drop_output(c);
+    h1_set_out(c, OUT_IDLE);
+    c->keep = true;
+    return true;
 }
 
 bool h1_conn_has_output(const struct h1_conn *c)

@@ -72,7 +72,7 @@
     X(MESSAGE_ORDER, "message.order", STREAM, PROTOCOL_ERROR, "8.1",                               \
       "Content before the head, or a second head that does not end the message.")                  \
     X(FIELDS_LARGE, "fields.large", STREAM, ENHANCE_YOUR_CALM, "10.5.1",                           \
-      "A field section is larger than allowed; a request is answered 431.")                        \
+      "A field section is larger than allowed; a request is answered 431. Counts as ten resets.")  \
     X(INFORMATIONAL, "informational", STREAM, ENHANCE_YOUR_CALM, "8.1",                            \
       "Too many informational responses before a final one.")                                      \
     X(STREAM_LATE, "stream.late", STREAM, STREAM_CLOSED, "5.1",                                    \

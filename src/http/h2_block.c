@@ -220,7 +220,7 @@ int h2_on_continuation(struct h2_conn *c, const struct h2_frame *f)
         octets > (size_t)c->settings.max_field_section_octets + H2_BLOCK_SLACK_OCTETS)
         return h2_conn_fail(c, H2_BLAME_BLOCK_SIZE);
     if (f->len == 0) {
-        int err = h2_conn_charge(c, H2_BUDGET_empty);
+        int err = h2_conn_charge(c, H2_BUDGET_empty, 1);
         if (err < 0)
             return err;
     }

@@ -27,7 +27,7 @@ void h2_budgets_init(struct h2_budgets *b, const struct h2_budget *sizes, uint64
 }
 
 bool h2_budgets_take(struct h2_budgets *b, const struct h2_budget *sizes, enum h2_budget_kind kind,
-                     uint64_t now_us)
+                     uint32_t tokens, uint64_t now_us)
 {
     struct h2_bucket size = size_of(sizes, kind);
     uint64_t full = (uint64_t)size.burst * MICRO, lack = full - b->micro[kind];
@@ -40,9 +40,10 @@ bool h2_budgets_take(struct h2_budgets *b, const struct h2_budget *sizes, enum h
     if (b->micro[kind] > full)
         b->micro[kind] = full;
     b->at_us[kind] = now_us;
-    if (b->micro[kind] < MICRO)
+    uint64_t cost = (uint64_t)(tokens < size.burst ? tokens : size.burst) * MICRO;
+    if (b->micro[kind] < cost || size.burst == 0)
         return false;
-    b->micro[kind] -= MICRO;
+    b->micro[kind] -= cost;
     return true;
 }
 
@@ -60,9 +61,9 @@ enum h2_blame h2_budget_blame(enum h2_budget_kind kind)
     return blame[kind];
 }
 
-int h2_conn_charge(struct h2_conn *c, enum h2_budget_kind kind)
+int h2_conn_charge(struct h2_conn *c, enum h2_budget_kind kind, uint32_t tokens)
 {
-    if (h2_budgets_take(&c->budgets, &c->settings.budget, kind, c->now_us))
+    if (h2_budgets_take(&c->budgets, &c->settings.budget, kind, tokens, c->now_us))
         return 0;
     return h2_conn_fail(c, h2_budget_blame(kind));
 }

@@ -27,9 +27,9 @@ struct h2_budgets {
 
 /* Full buckets. */
 void h2_budgets_init(struct h2_budgets *b, const struct h2_budget *sizes, uint64_t now_us);
-/* return  false when there is no token left */
+/* Takes tokens, or the whole burst where that is less.  return  false when so many are not left */
 bool h2_budgets_take(struct h2_budgets *b, const struct h2_budget *sizes, enum h2_budget_kind kind,
-                     uint64_t now_us);
+                     uint32_t tokens, uint64_t now_us);
 enum h2_blame h2_budget_blame(enum h2_budget_kind kind);
 
 #endif

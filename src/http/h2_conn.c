@@ -267,7 +267,7 @@ int h2_on_settings(struct h2_conn *c, const struct h2_frame *f)
         if (f->len)
             return h2_conn_fail(c, H2_BLAME_FRAME_SIZE);
         if (c->settings_acked) /* of nothing: we send SETTINGS once */
-            return h2_conn_charge(c, H2_BUDGET_settings);
+            return h2_conn_charge(c, H2_BUDGET_settings, 1);
         h2_window_settings_acked(c);
         hpack_decoder_set_max(c->decoder, c->settings.decoder_table_octets);
         c->settings_acked = true;
@@ -275,7 +275,7 @@ int h2_on_settings(struct h2_conn *c, const struct h2_frame *f)
     }
     if (f->len % 6)
         return h2_conn_fail(c, H2_BLAME_FRAME_SIZE);
-    int err = h2_conn_charge(c, H2_BUDGET_settings);
+    int err = h2_conn_charge(c, H2_BUDGET_settings, 1);
     uint32_t window = c->peer.initial_window;
     for (uint32_t at = 0; err == 0 && at < f->len; at += 6)
         err =
@@ -295,13 +295,13 @@ int h2_on_ping(struct h2_conn *c, const struct h2_frame *f)
 {
     if (f->flags & H2_FLAG_ACK) {
         if (c->going != H2_GOING_SOON || memcmp(f->payload, shutdown_ping, 8) != 0)
-            return h2_conn_charge(c, H2_BUDGET_pings); /* of nothing that we sent */
+            return h2_conn_charge(c, H2_BUDGET_pings, 1); /* of nothing that we sent */
         c->going = H2_GOING;
         c->goaway_last = last_taken(c);
         send_goaway(c, c->goaway_last, H2_NO_ERROR);
         return c->error;
     }
-    int err = h2_conn_charge(c, H2_BUDGET_pings);
+    int err = h2_conn_charge(c, H2_BUDGET_pings, 1);
     if (err < 0)
         return err;
     uint8_t *p = h2_send_frame(c, H2_FRAME_PING, H2_FLAG_ACK, 0, 8);
@@ -317,7 +317,7 @@ int h2_on_goaway(struct h2_conn *c, const struct h2_frame *f)
     uint32_t code = h2_get_u32(f->payload + 4);
     if (last_id > c->peer_goaway_last)
         return h2_conn_fail(c, H2_BLAME_GOAWAY_GREW);
-    int err = h2_conn_charge(c, H2_BUDGET_settings);
+    int err = h2_conn_charge(c, H2_BUDGET_settings, 1);
     if (err < 0)
         return err;
     c->peer_going = true;

@@ -59,7 +59,7 @@ int h2_data_begin(struct h2_conn *c, const struct h2_frame *f, uint32_t padding_
     *deliver_out = false;
     int err = conn_received(c, f->len);
     if (err == 0 && content == 0 && !end)
-        err = h2_conn_charge(c, H2_BUDGET_empty);
+        err = h2_conn_charge(c, H2_BUDGET_empty, 1);
     if (err < 0)
         return err;
     struct h2_stream *s = h2_stream_find(c, f->stream_id);
@@ -102,7 +102,7 @@ static int window_charge(struct h2_conn *c)
         c->window_earned--;
         return 0;
     }
-    return h2_conn_charge(c, H2_BUDGET_window);
+    return h2_conn_charge(c, H2_BUDGET_window, 1);
 }
 
 int h2_on_window_update(struct h2_conn *c, const struct h2_frame *f)

@@ -95,7 +95,7 @@ static int on_priority(struct h2_conn *c, const struct h2_frame *f)
         if (h2_id_is_idle(c, f->stream_id))
             return h2_conn_fail(c, H2_BLAME_PRIORITY_SELF);
     }
-    return h2_conn_charge(c, H2_BUDGET_priority);
+    return h2_conn_charge(c, H2_BUDGET_priority, 1);
 }
 
 /* What a reset costs the peer.  Refusing a promise is its right (RFC 9113 8.4.2), once for each: it
@@ -106,7 +106,7 @@ static int charge_reset(struct h2_conn *c, uint32_t id)
         c->refusals--;
         return 0;
     }
-    return h2_conn_charge(c, H2_BUDGET_resets);
+    return h2_conn_charge(c, H2_BUDGET_resets, 1);
 }
 
 static int on_reset(struct h2_conn *c, const struct h2_frame *f)
@@ -137,7 +137,7 @@ static int on_priority_update(struct h2_conn *c, const struct h2_frame *f)
     bool idle = !s && h2_id_is_idle(c, id);
     if (idle && h2_id_is_local(c, id))
         return h2_conn_fail(c, H2_BLAME_PRIORITY_UPDATE_STREAM);
-    int err = h2_conn_charge(c, H2_BUDGET_priority);
+    int err = h2_conn_charge(c, H2_BUDGET_priority, 1);
     if (err < 0)
         return err;
     struct priority p = PRIORITY_DEFAULT;
@@ -169,7 +169,7 @@ static int check_head(struct h2_conn *c, const struct h2_frame *f, const struct 
         (f->type != H2_FRAME_CONTINUATION || f->stream_id != c->block.stream_id))
         return h2_conn_fail(c, H2_BLAME_FRAME_CONTINUATION);
     if (!rule)
-        return h2_conn_charge(c, H2_BUDGET_priority);
+        return h2_conn_charge(c, H2_BUDGET_priority, 1);
     if (!(rule->where & (f->stream_id ? ON_STREAM : ON_CONN)))
         return h2_conn_fail(c, H2_BLAME_FRAME_STREAM_ID);
     if (rule->block && f->len > c->settings.max_field_section_octets + H2_BLOCK_SLACK_OCTETS)

@@ -205,7 +205,7 @@ int h2_on_ping(struct h2_conn *c, const struct h2_frame *f);
 int h2_on_goaway(struct h2_conn *c, const struct h2_frame *f);
 
 /* h2_budget.c.  Takes one token.  return  0, or ERR_H2_CONN: the connection was ended */
-int h2_conn_charge(struct h2_conn *c, enum h2_budget_kind kind);
+int h2_conn_charge(struct h2_conn *c, enum h2_budget_kind kind, uint32_t tokens);
 
 /* h2_frame.c.  A frame that does not suit the state of its stream.  s NULL: closed or idle.
  * return  0 (a stream error, or ignored) or the connection's error */
@@ -241,6 +241,8 @@ void h2_stream_close(struct h2_stream *s, uint32_t code);
 int h2_stream_fail(struct h2_stream *s, enum h2_blame blame);
 /* The same for an id that has no stream. */
 int h2_id_fail(struct h2_conn *c, uint32_t id, enum h2_blame blame);
+/* What a field section beyond the announced limit costs, in resets: it is decoded to its end. */
+#define H2_LARGE_SECTION_TOKENS 10
 /* Count a refusal of one stream, and charge the peer for it.  return  as h2_stream_fail */
 int h2_charge_refusal(struct h2_conn *c, enum h2_blame blame);
 /* A stream that is not taken up: RST_STREAM(REFUSED_STREAM), frames that follow it are ignored. */

@@ -284,7 +284,8 @@ int h2_charge_refusal(struct h2_conn *c, enum h2_blame blame)
 {
     if (c->events->on_refuse)
         c->events->on_refuse(c->user, blame);
-    return h2_conn_charge(c, H2_BUDGET_resets);
+    return h2_conn_charge(c, H2_BUDGET_resets,
+                          blame == H2_BLAME_FIELDS_LARGE ? H2_LARGE_SECTION_TOKENS : 1);
 }
 
 int h2_id_fail(struct h2_conn *c, uint32_t id, enum h2_blame blame)

@@ -16,6 +16,9 @@ import * as h2 from './workers/frames.mjs';
 const GROWTH_KIB = 48 << 10; // with AddressSanitizer's share
 // A burst, what refills during the attack, and what was open when the connection ended.
 const REACHED_MOST = 500 + 300;
+const DEAR_MOST = (500 + 100) / 10; // what counts as ten resets
+// As many as streams at once, some whose request had left when it was reset, and the bystander's.
+const CONNECTS_MOST = 100 + 100 + 10;
 
 let p;
 const reached = new Map(); // path -> requests
@@ -82,6 +85,8 @@ for (const app of ['one', 'two']) {
       const attack = attacks({ port: p.ports.http, authority: p.authority(`${app}.localhost`, 'http'), path })[i];
       const pid = p.role('edge'), memory = residentKib(pid);
       const before = attack.reason && await total('portico_http2_refusals_total', attack.reason);
+      const dear = attack.dear && await total('portico_http2_refusals_total', attack.dear);
+      const connects = await p.metric('portico_worker_connects_total');
       const raw = await withBystander(attack.run());
       if (attack.survives) {
         assert.equal(raw.goaway, undefined);
@@ -90,6 +95,12 @@ for (const app of ['one', 'two']) {
         if (!attack.deaf) assert.equal(raw.goaway?.code, attack.code, `GOAWAY with another code; resets: ${raw.resets().slice(0, 5)}`);
         await until('the reason is counted', async () => await total('portico_http2_refusals_total', attack.reason) > before);
       }
+      if (attack.dear) {
+        const refused = await total('portico_http2_refusals_total', attack.dear) - dear;
+        assert.ok(refused <= DEAR_MOST, `${refused} were decoded`);
+      }
+      const connected = await p.metric('portico_worker_connects_total') - connects;
+      assert.ok(connected <= CONNECTS_MOST, `${connected} connections to workers were opened`);
       const got = reached.get(path) ?? 0;
       assert.ok(got <= (attack.reached ? REACHED_MOST : 0), `${got} requests reached a worker`);
       assert.equal(p.role('edge'), pid);

@@ -552,6 +552,48 @@ static void client_eof(void **state)
     }
 }
 
+static void unsent_request_is_taken_back(void **state)
+{
+    rec_open(&r, H1_CLIENT);
+    assert_false(h1_conn_take_back(r.conn)); /* there is none */
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(request(&r, "HEAD", -1, true), 0);
+        assert_true(h1_conn_take_back(r.conn));
+        assert_true(h1_conn_is_idle(r.conn));
+        assert_int_equal(request(&r, "POST", 3, false), 0);
+        assert_int_equal(body(&r, "a", false), 0);
+        assert_true(h1_conn_take_back(r.conn));
+        assert_int_equal(request(&r, "POST", 3, false), 0);
+        assert_int_equal(body(&r, "a", true), ERR_TRUNCATED);
+        assert_true(h1_conn_take_back(r.conn));
+        assert_int_equal(request(&r, "POST", -1, false), 0);
+        assert_int_equal(body(&r, "a", true), 0);
+        assert_true(h1_conn_take_back(r.conn));
+        assert_output("");
+        assert_seen("");
+    }
+    /* Nothing of them is left in the next exchange. */
+    assert_int_equal(request(&r, "GET", -1, true), 0);
+    char one;
+    assert_int_equal(h1_conn_output(r.conn, &one, 1), 1);
+    assert_false(h1_conn_take_back(r.conn));
+    rec_output(&r);
+    assert_int_equal(rec_feed_str(&r, "HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\nx"), 0);
+    assert_seen("200 #1\ncontent-length: 1\n[x] end\ndone\n");
+    assert_true(r.reusable);
+    rec_close(&r);
+    /* An answer that came before the request. */
+    rec_open(&r, H1_CLIENT);
+    assert_int_equal(request(&r, "GET", -1, true), 0);
+    rec_feed_str(&r, "H");
+    assert_false(h1_conn_take_back(r.conn));
+    rec_close(&r);
+    rec_open(&r, H1_SERVER);
+    assert_int_equal(rec_feed_str(&r, "GET / HTTP/1.1\r\nHost: a\r\n\r\n"), 0);
+    assert_false(h1_conn_take_back(r.conn));
+    rec_close(&r);
+}
+
 static void server_eof(void **state)
 {
     static const struct {
@@ -823,6 +865,7 @@ int main(void)
         cmocka_unit_test(head_response_has_no_content),
         cmocka_unit_test(content_until_close),
         cmocka_unit_test(client_eof),
+        cmocka_unit_test(unsent_request_is_taken_back),
         cmocka_unit_test(server_eof),
         cmocka_unit_test(unasked_octets_are_not_an_answer),
         cmocka_unit_test(answer_before_the_request_has_left),

@@ -26,20 +26,35 @@ static void test_bucket(void **state)
     uint64_t now = 1000;
     h2_budgets_init(&b, &sizes, now);
     for (unsigned i = 0; i < 3; i++)
-        assert_true(h2_budgets_take(&b, &sizes, H2_BUDGET_pings, now));
-    assert_false(h2_budgets_take(&b, &sizes, H2_BUDGET_pings, now));
-    assert_true(h2_budgets_take(&b, &sizes, H2_BUDGET_resets, now)); /* each has its own */
+        assert_true(h2_budgets_take(&b, &sizes, H2_BUDGET_pings, 1, now));
+    assert_false(h2_budgets_take(&b, &sizes, H2_BUDGET_pings, 1, now));
+    assert_true(h2_budgets_take(&b, &sizes, H2_BUDGET_resets, 1, now)); /* each has its own */
     now += 499999;
-    assert_false(h2_budgets_take(&b, &sizes, H2_BUDGET_pings, now));
+    assert_false(h2_budgets_take(&b, &sizes, H2_BUDGET_pings, 1, now));
     now += 1;
-    assert_true(h2_budgets_take(&b, &sizes, H2_BUDGET_pings, now));
-    assert_false(h2_budgets_take(&b, &sizes, H2_BUDGET_pings, now));
+    assert_true(h2_budgets_take(&b, &sizes, H2_BUDGET_pings, 1, now));
+    assert_false(h2_budgets_take(&b, &sizes, H2_BUDGET_pings, 1, now));
     now = UINT64_MAX; /* no overflow, and never more than the burst */
     for (unsigned i = 0; i < 3; i++)
-        assert_true(h2_budgets_take(&b, &sizes, H2_BUDGET_pings, now));
-    assert_false(h2_budgets_take(&b, &sizes, H2_BUDGET_pings, now));
+        assert_true(h2_budgets_take(&b, &sizes, H2_BUDGET_pings, 1, now));
+    assert_false(h2_budgets_take(&b, &sizes, H2_BUDGET_pings, 1, now));
     /* A clock that goes back gives nothing. */
-    assert_false(h2_budgets_take(&b, &sizes, H2_BUDGET_pings, 5));
+    assert_false(h2_budgets_take(&b, &sizes, H2_BUDGET_pings, 1, 5));
+}
+
+static void test_bucket_of_many(void **state)
+{
+    struct h2_budget sizes = budget_of(30, 2);
+    struct h2_budgets b;
+    h2_budgets_init(&b, &sizes, 1);
+    assert_true(h2_budgets_take(&b, &sizes, H2_BUDGET_resets, 10, 1));
+    assert_true(h2_budgets_take(&b, &sizes, H2_BUDGET_resets, 11, 1));
+    assert_false(h2_budgets_take(&b, &sizes, H2_BUDGET_resets, 10, 1));
+    assert_true(h2_budgets_take(&b, &sizes, H2_BUDGET_resets, 9, 1)); /* what is left, is left */
+    assert_false(h2_budgets_take(&b, &sizes, H2_BUDGET_resets, 100, 1));
+    /* What is dearer than the whole bucket takes the whole bucket. */
+    assert_true(h2_budgets_take(&b, &sizes, H2_BUDGET_resets, 100, UINT64_MAX));
+    assert_false(h2_budgets_take(&b, &sizes, H2_BUDGET_resets, 1, UINT64_MAX));
 }
 
 static void test_bucket_never_refilled(void **state)
@@ -47,8 +62,8 @@ static void test_bucket_never_refilled(void **state)
     struct h2_budget sizes = budget_of(1, 0);
     struct h2_budgets b;
     h2_budgets_init(&b, &sizes, 1);
-    assert_true(h2_budgets_take(&b, &sizes, H2_BUDGET_empty, 1));
-    assert_false(h2_budgets_take(&b, &sizes, H2_BUDGET_empty, UINT64_MAX));
+    assert_true(h2_budgets_take(&b, &sizes, H2_BUDGET_empty, 1, 1));
+    assert_false(h2_budgets_take(&b, &sizes, H2_BUDGET_empty, 1, UINT64_MAX));
     assert_string_equal(h2_blame_row(h2_budget_blame(H2_BUDGET_resets))->name, "budget.resets");
     assert_string_equal(h2_blame_row(h2_budget_blame(H2_BUDGET_window))->name, "budget.window");
 }
@@ -368,6 +383,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_bucket),
+        cmocka_unit_test(test_bucket_of_many),
         cmocka_unit_test(test_bucket_never_refilled),
         cmocka_unit_test(test_each_budget),
         cmocka_unit_test(test_window_is_earned),
