@@ -102,7 +102,7 @@ for (const app of ['one', 'two']) {
       const connected = await p.metric('portico_worker_connects_total') - connects;
       assert.ok(connected <= CONNECTS_MOST, `${connected} connections to workers were opened`);
       const got = reached.get(path) ?? 0;
-      assert.ok(got <= (attack.reached ? REACHED_MOST : 0), `${got} requests reached a worker`);
+      if (!attack.served) assert.ok(got <= (attack.reached ? REACHED_MOST : 0), `${got} requests reached a worker`);
       assert.equal(p.role('edge'), pid);
       assert.ok(residentKib(pid) - memory < GROWTH_KIB, `edge grew by ${residentKib(pid) - memory} KiB`);
     });
