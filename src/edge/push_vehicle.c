@@ -44,7 +44,7 @@ static struct push_facts gather(const struct exchange *x, const struct push_prom
     struct client *c = x->client;
     struct slice authority = p->request.authority, scheme = p->request.scheme;
     return (struct push_facts){
-        .policy = x->site->route.flags & ROUTE_PUSH_OFF ? PUSH_POLICY_OFF : PUSH_POLICY_AUTO,
+        .policy = (enum push_policy)x->site->route.push.policy,
         .client_h2 = c->http.h2 != NULL,
         .client_push_enabled = c->http.h2 && h2_conn_peer_push_enabled(c->http.h2),
         .client_max_streams = c->http.h2 ? h2_conn_peer_max_streams(c->http.h2) : 0,
@@ -55,6 +55,9 @@ static struct push_facts gather(const struct exchange *x, const struct push_prom
                        (p->source == PUSH_SOURCE_WORKER && slice_eq(scheme, SLICE("http"))),
         .parent_pushed = x->pushed,
         .parent_open = x->cs && !x->ended && !x->response_ended,
+        .head_sent = true,
+        .status = 200,
+        .octets = 0,
         .going_away = x->shard->draining,
         .seen =
             c->http.h2 && push_seen_has(&c->seen, &x->shard->seen_key, authority, p->request.path),
@@ -109,13 +112,14 @@ static bool drive(struct exchange *x, const struct push_promise *p, struct push_
     if (!err && !ws)
         err = copy_negotiation(x, &head, x->arena);
     if (err) {
-        *d = (struct push_decision){PUSH_VEHICLE_NONE, PUSH_REASON_LIMIT};
+        *d = (struct push_decision){PUSH_VEHICLE_NONE, PUSH_REASON_LIMIT, PUSH_REASON_OK};
         return false;
     }
     struct h2_stream *cs = h2_stream_promise(x->cs, &head, NULL, &err);
     if (!cs) {
         *d = (struct push_decision){PUSH_VEHICLE_NONE,
-                                    err == ERR_USAGE ? PUSH_REASON_GOING_AWAY : PUSH_REASON_LIMIT};
+                                    err == ERR_USAGE ? PUSH_REASON_GOING_AWAY : PUSH_REASON_LIMIT,
+                                    PUSH_REASON_OK};
         return false;
     }
     /* The head lives with the promised stream, which may outlive its parent. */
@@ -124,7 +128,7 @@ static bool drive(struct exchange *x, const struct push_promise *p, struct push_
     err = kept ? promised_head(x, &(struct push_promise){.request = head}, arena, kept) : ERR_NOMEM;
     if (err || !exchange_push(x, cs, kept, w, ws)) {
         h2_stream_reset(cs, H2_INTERNAL_ERROR);
-        *d = (struct push_decision){PUSH_VEHICLE_NONE, PUSH_REASON_LIMIT};
+        *d = (struct push_decision){PUSH_VEHICLE_NONE, PUSH_REASON_LIMIT, PUSH_REASON_OK};
         return false;
     }
     x->promises++;
@@ -178,7 +182,7 @@ static void on_link(void *user, struct push_promise *p)
 
 void push_from_links(struct exchange *x, const struct http_head *response)
 {
-    if (x->site->route.flags & ROUTE_PUSH_OFF)
+    if (!push_is_on(&x->site->route.push))
         return;
     link_read(&response->fields, x->request,
               response->status < 200 ? PUSH_SOURCE_EARLY_HINT : PUSH_SOURCE_LINK, x->arena, on_link,
