@@ -59,8 +59,8 @@ static struct push_facts gather(const struct exchange *x, const struct push_prom
         .status = 200,
         .octets = 0,
         .going_away = x->shard->draining,
-        .seen =
-            c->http.h2 && push_seen_has(&c->seen, &x->shard->seen_key, authority, p->request.path),
+        .seen = c->http.h2 && push_seen_find(&c->seen, &x->shard->seen_key, authority,
+                                             p->request.path) >= PUSH_SEEN_REQUESTED,
         /* No window bounds promises and heads: while the socket takes no more, those that are
          * answered already count, too. */
         .open_pushes = c->open_pushes + (stream_is_blocked(&c->stream) ? x->promises : 0),
@@ -142,9 +142,10 @@ static void remember(struct exchange *x, const struct push_promise *p)
     if (!x->site->has_promised) {
         x->site->has_promised = true;
         push_seen_add(&x->client->seen, s->pool, &s->seen_key, x->request->authority,
-                      x->request->path);
+                      x->request->path, PUSH_SEEN_REQUESTED);
     }
-    push_seen_add(&x->client->seen, s->pool, &s->seen_key, p->request.authority, p->request.path);
+    push_seen_add(&x->client->seen, s->pool, &s->seen_key, p->request.authority, p->request.path,
+                  PUSH_SEEN_PUSHED);
 }
 
 static bool consider(struct exchange *x, const struct push_promise *p, struct worker *w,
