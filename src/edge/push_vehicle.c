@@ -5,6 +5,7 @@
 #include "base/err.h"
 #include "http/rules.h"
 #include "push/link.h"
+#include "push/storable.h"
 
 /* Whether an authority leads to the same app, and to nobody else. */
 static bool same_app(const struct exchange *x, struct slice authority)
@@ -88,15 +89,12 @@ static int promised_head(struct exchange *x, const struct push_promise *p, struc
     return 0;
 }
 
-/* What a request of our own copies from the one that the page came by: enough for the worker to
- * choose the same representation, and nothing that names a person. */
 static int copy_negotiation(const struct exchange *x, struct http_head *to, struct arena *arena)
 {
-    static const enum token copied[] = {TOKEN_ACCEPT_ENCODING, TOKEN_ACCEPT_LANGUAGE,
-                                        TOKEN_USER_AGENT};
-    for (size_t i = 0; i < sizeof copied / sizeof copied[0]; i++) {
-        const struct field *f = fields_find(&x->request->fields, copied[i]);
-        if (f && fields_add_token(&to->fields, arena, copied[i], arena_dup(arena, f->value)) < 0)
+    for (size_t i = 0; i < PUSH_COPIED_COUNT; i++) {
+        enum token t = push_copied[i];
+        const struct field *f = fields_find(&x->request->fields, t);
+        if (f && fields_add_token(&to->fields, arena, t, arena_dup(arena, f->value)) < 0)
             return ERR_NOMEM;
     }
     return 0;
