@@ -1,77 +1,71 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "edge/push_vehicle.h"
 #include "edge/client.h"
+#include "edge/push_facts.h"
 #include "edge/worker.h"
 #include "base/err.h"
-#include "http/rules.h"
+#include "base/panic.h"
 #include "push/link.h"
-#include "push/storable.h"
+#include "push/pattern.h"
+#include "push/urgency.h"
 
-/* Whether an authority leads to the same app, and to nobody else. */
-static bool same_app(const struct exchange *x, struct slice authority)
-{
-    struct slice host;
-    uint16_t port;
-    char lower[256];
-    if (slice_ieq(authority, x->request->authority))
-        return true;
-    rules_split_authority(authority, &host, &port);
-    if (host.len == 0 || host.len > sizeof lower)
-        return false;
-    for (size_t i = 0; i < host.len; i++)
-        lower[i] = (char)ascii_lower((unsigned char)host.p[i]);
-    const struct route *r = &x->shard->routes->route;
-    const struct route_site *site = route_find(r, slice_of(lower, host.len));
-    return site && slice_eq(route_text(r, site->name), x->site->name);
-}
+/* ---- state ---- */
 
-/* RFC 9113 8.4, 10.1: we must be authoritative for what is pushed on this connection. */
-static bool covered(const struct exchange *x, struct slice authority)
-{
-    const struct client *c = x->client;
-    struct slice host;
-    uint16_t port;
-    if (slice_ieq(authority, x->request->authority))
-        return true;
-    if (!c->https)
-        return false;
-    rules_split_authority(authority, &host, &port);
-    struct tls_identity *id = tls_conn_identity(c->stream.tls);
-    return id && tls_identity_covers(id, host);
-}
-
-static struct push_facts gather(const struct exchange *x, const struct push_promise *p)
+/* return  NULL when memory is out: then nothing is pushed */
+static struct push_client *client_state(struct exchange *x)
 {
     struct client *c = x->client;
-    struct slice authority = p->request.authority, scheme = p->request.scheme;
-    return (struct push_facts){
-        .policy = (enum push_policy)x->site->route.push.policy,
-        .client_h2 = c->http.h2 != NULL,
-        .client_push_enabled = c->http.h2 && h2_conn_peer_push_enabled(c->http.h2),
-        .client_max_streams = c->http.h2 ? h2_conn_peer_max_streams(c->http.h2) : 0,
-        .authority_same_app = same_app(x, authority),
-        .authority_covered = covered(x, authority),
-        /* Go's workers write "http" into their promises: the connection is meant. */
-        .scheme_same = slice_eq(scheme, x->request->scheme) ||
-                       (p->source == PUSH_SOURCE_WORKER && slice_eq(scheme, SLICE("http"))),
-        .parent_pushed = x->pushed,
-        .parent_open = x->cs && !x->ended && !x->response_ended,
-        .head_sent = true,
-        .status = 200,
-        .octets = 0,
-        .going_away = x->shard->draining,
-        .seen = c->http.h2 && push_seen_find(&c->seen, &x->shard->seen_key, authority,
-                                             p->request.path) >= PUSH_SEEN_REQUESTED,
-        /* No window bounds promises and heads: while the socket takes no more, those that are
-         * answered already count, too. */
-        .open_pushes = c->open_pushes + (stream_is_blocked(&c->stream) ? x->promises : 0),
-        .max_pushes = CLIENT_PUSHES_MAX,
-    };
+    struct shard *s = x->shard;
+    if (c->push)
+        return c->push;
+    struct push_client *pc = c->push = pool_zget(s->pool, sizeof *pc);
+    if (!pc)
+        return NULL;
+    push_seen_init(&pc->seen);
+    list_init(&pc->promised);
+    pc->kind = push_consent_kind(&s->seen_key, fields_value(&x->request->fields, TOKEN_USER_AGENT));
+    pc->lot = (uint8_t)(push_resource(s, x->site, exchange_id(x), SLICE("lot")) % 100);
+    return pc;
 }
 
+void push_client_free(struct client *c)
+{
+    struct push_client *pc = c->push;
+    struct shard *s = c->shard;
+    if (!pc)
+        return;
+    promised_drop_all(c);
+    push_consent_vote(&pc->consent, &s->kinds, s->pool, pc->kind, true, shard_now_us(s));
+    push_seen_fini(&pc->seen, s->pool);
+    pool_put(s->pool, pc, sizeof *pc);
+    c->push = NULL;
+}
+
+static bool page_state(struct exchange *x)
+{
+    if (!x->page)
+        x->page = arena_zalloc(x->arena, sizeof *x->page);
+    return x->page != NULL;
+}
+
+static enum push_seen_how remember(struct exchange *x, const struct http_head *request,
+                                   enum push_seen_how how)
+{
+    return push_seen_add(&x->client->push->seen, x->shard->pool, &x->shard->seen_key,
+                         request->authority, request->path, how);
+}
+
+static void settle_before_flush(struct client *c)
+{
+    c->push->due = true;
+    client_wants_flush(c);
+}
+
+/* ---- PUSH_PROMISE ---- */
+
 /* Fields of a promised request as the client sees them.  RFC 9113 8.4.1 */
-static int promised_head(struct exchange *x, const struct push_promise *p, struct arena *arena,
-                         struct http_head *out)
+static int promised_request(struct exchange *x, const struct push_promise *p, struct arena *arena,
+                            struct http_head *out)
 {
     *out = (struct http_head){.method = arena_dup(arena, p->request.method),
                               .scheme = x->request->scheme,
@@ -89,88 +83,259 @@ static int promised_head(struct exchange *x, const struct push_promise *p, struc
     return 0;
 }
 
-static int copy_negotiation(const struct exchange *x, struct http_head *to, struct arena *arena)
+/* What a request of our own has from the one that the page came by: what the app says, by default
+ * enough to choose the same representation and nothing that names a person. */
+static int copy_fields(const struct exchange *x, struct http_head *to, struct arena *arena)
 {
-    for (size_t i = 0; i < PUSH_COPIED_COUNT; i++) {
-        enum token t = push_copied[i];
-        const struct field *f = fields_find(&x->request->fields, t);
-        if (f && fields_add_token(&to->fields, arena, t, arena_dup(arena, f->value)) < 0)
-            return ERR_NOMEM;
+    for (unsigned i = 0; i < PUSH_COPY_COUNT; i++) {
+        enum token token = push_copy_token((enum push_copy)i);
+        if (!(x->site->route.push.copied & 1u << i))
+            continue;
+        for (uint32_t k = 0; k < x->request->fields.count; k++) {
+            const struct field *f = &x->request->fields.at[k];
+            if (f->token == token &&
+                fields_add_token(&to->fields, arena, token, arena_dup(arena, f->value)) < 0)
+                return ERR_NOMEM;
+        }
     }
     return 0;
 }
 
-/* return  whether the promise is on its way to the client; else *d says why not */
-static bool drive(struct exchange *x, const struct push_promise *p, struct push_decision *d,
-                  struct worker *w, struct h2_stream *ws)
+/* What the page cannot be shown without goes into it; the rest behind it, in a browser's order. */
+static void set_order(struct exchange *x, const struct push_promise *p, struct h2_stream *cs)
+{
+    uint8_t after = h2_stream_priority(cs).urgency; /* one below the page's */
+    struct priority urgency = push_urgency(p->as, p->fetchpriority, p->critical);
+    if (p->critical && h2_stream_weave(cs, x->cs, x->site->route.push.weave_octets))
+        return;
+    if (fields_find(&p->request.fields, TOKEN_PRIORITY))
+        return; /* the worker's word */
+    if (urgency.urgency < after)
+        urgency.urgency = after;
+    h2_stream_set_priority(cs, urgency);
+}
+
+/* return  OK: the promise is on its way to the client; else why not */
+static enum push_reason promise(struct exchange *x, const struct push_promise *p,
+                                struct promised *pr)
 {
     struct client *c = x->client;
     struct http_head head;
-    int err = promised_head(x, p, x->arena, &head);
-    if (!err && !ws)
-        err = copy_negotiation(x, &head, x->arena);
-    if (err) {
-        *d = (struct push_decision){PUSH_VEHICLE_NONE, PUSH_REASON_LIMIT, PUSH_REASON_OK};
-        return false;
-    }
+    int err = promised_request(x, p, x->arena, &head);
+    if (!err && !pr)
+        err = copy_fields(x, &head, x->arena);
+    if (err)
+        return PUSH_REASON_LIMIT;
     struct h2_stream *cs = h2_stream_promise(x->cs, &head, NULL, &err);
-    if (!cs) {
-        *d = (struct push_decision){PUSH_VEHICLE_NONE,
-                                    err == ERR_USAGE ? PUSH_REASON_GOING_AWAY : PUSH_REASON_LIMIT,
-                                    PUSH_REASON_OK};
-        return false;
-    }
+    if (!cs)
+        return err == ERR_USAGE ? PUSH_REASON_GOING_AWAY : PUSH_REASON_LIMIT;
+    set_order(x, p, cs);
     /* The head lives with the promised stream, which may outlive its parent. */
     struct arena *arena = h2_stream_arena(cs);
     struct http_head *kept = arena_alloc(arena, sizeof *kept);
-    err = kept ? promised_head(x, &(struct push_promise){.request = head}, arena, kept) : ERR_NOMEM;
-    if (err || !exchange_push(x, cs, kept, w, ws)) {
+    err = kept ? promised_request(x, &(struct push_promise){.request = head}, arena, kept)
+               : ERR_NOMEM;
+    if (err || !exchange_push(x, cs, kept, pr)) {
         h2_stream_reset(cs, H2_INTERNAL_ERROR);
-        *d = (struct push_decision){PUSH_VEHICLE_NONE, PUSH_REASON_LIMIT, PUSH_REASON_OK};
-        return false;
+        return PUSH_REASON_LIMIT;
     }
-    x->promises++;
     client_wants_flush(c);
-    return true;
+    return PUSH_REASON_OK;
 }
 
-static void remember(struct exchange *x, const struct push_promise *p)
+static void pushed(struct exchange *x, const struct push_promise *p, const struct push_facts *f)
 {
     struct shard *s = x->shard;
-    if (!x->site->has_promised) {
-        x->site->has_promised = true;
-        push_seen_add(&x->client->seen, s->pool, &s->seen_key, x->request->authority,
-                      x->request->path, PUSH_SEEN_REQUESTED);
-    }
-    push_seen_add(&x->client->seen, s->pool, &s->seen_key, p->request.authority, p->request.path,
-                  PUSH_SEEN_PUSHED);
+    struct push_page *page = x->page;
+    uint64_t octets = f->octets > 0 ? (uint64_t)f->octets : 0;
+    x->promises++;
+    if (page->has_budget)
+        page->budget_octets -= octets < page->budget_octets ? octets : page->budget_octets;
+    remember(x, &p->request, PUSH_SEEN_PUSHED);
+    push_consent_kind_begin(&s->kinds, x->client->push->kind, shard_now_us(s));
+    push_answers_push_begin(&s->answers,
+                            push_resource(s, x->site, p->request.authority, p->request.path),
+                            shard_now_us(s));
 }
 
-static bool consider(struct exchange *x, const struct push_promise *p, struct worker *w,
+/* ---- 103 ---- */
+
+/* A Link field for a promise that had none: what a browser needs to act on it. */
+static void hint(struct exchange *x, const struct push_promise *p)
+{
+    bool same = slice_ieq(p->request.authority, x->request->authority);
+    struct slice as = p->as.len ? p->as : push_destination(p->request.path);
+    const char *cors = p->crossorigin || slice_eq(as, SLICE("font")) ? "; crossorigin" : "";
+    struct slice url = same ? arena_dup(x->arena, p->request.path)
+                            : arena_printf(x->arena, "%.*s://%.*s%.*s", SLICE_FMT(x->request->scheme),
+                                           SLICE_FMT(p->request.authority),
+                                           SLICE_FMT(p->request.path));
+    struct slice value =
+        as.len ? arena_printf(x->arena, "<%.*s>; rel=preload; as=%.*s%s", SLICE_FMT(url),
+                              SLICE_FMT(as), cors)
+               : arena_printf(x->arena, "<%.*s>; rel=preload%s", SLICE_FMT(url), cors);
+    if (value.p && fields_add_token(&x->page->hints, x->arena, TOKEN_LINK, value) == 0 &&
+        !x->page->waits_for_103)
+        settle_before_flush(x->client);
+}
+
+static void send_hints(struct exchange *x)
+{
+    struct http_head head = {.status = 103, .content_length = -1, .fields = x->page->hints};
+    if (x->head_sent || x->ended || head.fields.count == 0)
+        return;
+    x->page->hints = (struct fields){.count = 0};
+    stats_add(&x->site->stats->early_hints, 1);
+    client_send_head(x, &head, false);
+}
+
+/* ---- the decision is carried out ---- */
+
+static void refuse(struct exchange *x, struct promised *pr, struct worker *w, struct h2_stream *ws)
+{
+    if (pr)
+        promised_drop(pr);
+    else if (ws)
+        worker_refuse(w, ws, x->site);
+}
+
+/* pr: what is kept of the worker's response, or NULL; ws: its stream, if nothing is. */
+static void carry_out(struct exchange *x, const struct push_promise *p, const struct push_facts *f,
+                      struct push_decision d, struct promised *pr, struct worker *w,
+                      struct h2_stream *ws)
+{
+    struct push_ledger *ledger = &x->site->stats->push;
+    enum push_fate fate = PUSH_FATE_NOT_PUSHED;
+    bool observed = f->policy == PUSH_POLICY_OBSERVE;
+    bool keeps = d.vehicle == PUSH_VEHICLE_PUSH_PROMISE || d.vehicle == PUSH_VEHICLE_PARKED;
+    if (keeps && !observed && ws && !pr) {
+        pr = promised_new(x, w, ws, p);
+        if (!pr)
+            d.reason = PUSH_REASON_LIMIT, d.vehicle = PUSH_VEHICLE_NONE;
+    }
+    if (d.vehicle == PUSH_VEHICLE_PUSH_PROMISE && !observed) {
+        if (pr)
+            pr->page = NULL;
+        d.reason = promise(x, p, pr);
+        if (d.reason != PUSH_REASON_OK)
+            d.vehicle = PUSH_VEHICLE_NONE;
+    }
+    push_ledger_promise(ledger, p->source, d);
+    if (observed) {
+        fate = PUSH_FATE_OBSERVED;
+    } else if (d.vehicle == PUSH_VEHICLE_PUSH_PROMISE) {
+        pushed(x, p, f);
+        return;
+    } else if (d.vehicle == PUSH_VEHICLE_PARKED) {
+        hint(x, p);
+        remember(x, &p->request, PUSH_SEEN_HINTED);
+        push_ledger_fate(ledger, PUSH_FATE_PARKED, 0);
+        promised_park(pr);
+        return;
+    } else if (d.vehicle == PUSH_VEHICLE_EARLY_HINT || d.vehicle == PUSH_VEHICLE_LINK) {
+        if (p->source == PUSH_SOURCE_WORKER || p->source == PUSH_SOURCE_CONFIG)
+            hint(x, p);
+        remember(x, &p->request, PUSH_SEEN_HINTED);
+        fate = PUSH_FATE_HINTED;
+    }
+    push_ledger_fate(ledger, fate, 0);
+    refuse(x, pr, w, ws);
+}
+
+static void consider(struct exchange *x, const struct push_promise *p, struct worker *w,
                      struct h2_stream *ws)
 {
-    struct push_facts facts = gather(x, p);
-    struct push_decision d = push_decide(p, &facts);
-    bool pushed = d.vehicle == PUSH_VEHICLE_PUSH_PROMISE && drive(x, p, &d, w, ws);
-    struct push_ledger *ledger = &x->site->stats->push;
-    push_ledger_promise(ledger, p->source, d);
-    if (pushed)
-        remember(x, p);
-    else
-        push_ledger_fate(ledger, PUSH_FATE_NOT_PUSHED, 0);
-    return pushed;
+    x->site->has_promised = true;
+    if (!client_state(x) || !page_state(x)) {
+        refuse(x, NULL, w, ws);
+        return;
+    }
+    struct push_facts f = push_facts(x, p, NULL);
+    struct push_decision d = push_decide(p, &f);
+    /* The answer is under way: soon more will be known of it. */
+    if (ws && d.reason == PUSH_REASON_UNKNOWN && promised_new(x, w, ws, p)) {
+        x->page->undecided++;
+        return;
+    }
+    carry_out(x, p, &f, d, NULL, w, ws);
 }
+
+/* ---- worker's promises ---- */
 
 void push_from_worker(struct exchange *x, struct worker *w, struct h2_stream *ws,
                       const struct http_head *head)
 {
     struct push_promise p = {.source = PUSH_SOURCE_WORKER,
                              .request = *head,
+                             .as = push_destination(head->path),
                              .has_content = head->content_length > 0,
                              .priority = PRIORITY_DEFAULT};
-    if (!consider(x, &p, w, ws))
-        worker_refuse(w, ws, x->site);
+    consider(x, &p, w, ws);
 }
+
+/* Enough is known by now, or there is no more time. */
+static void settle(struct promised *pr)
+{
+    struct exchange *x = pr->page;
+    struct push_facts f = push_facts(x, &pr->promise, pr);
+    struct push_decision d = push_decide(&pr->promise, &f);
+    pr->page = NULL;
+    x->page->undecided--;
+    carry_out(x, &pr->promise, &f, d, pr, NULL, NULL);
+}
+
+void push_promised_knows(struct promised *p)
+{
+    if (p->head.content_length >= 0 || p->ended)
+        settle_before_flush(p->client);
+}
+
+void push_parked_ended(struct promised *p, bool collected)
+{
+    push_ledger_fate(&p->site->stats->push, collected ? PUSH_FATE_COLLECTED : PUSH_FATE_EXPIRED,
+                     p->octets);
+}
+
+static void settle_all(struct exchange *x)
+{
+    LIST_FOR(node, &x->client->push->promised)
+    {
+        struct promised *pr = LIST_ENTRY(node, struct promised, node);
+        if (pr->page == x)
+            settle(pr);
+    }
+}
+
+void push_page_ends(struct exchange *x)
+{
+    if (x->page && x->page->undecided)
+        settle_all(x);
+}
+
+/* Content of the page that waits to leave may refer to what is promised: now or never. */
+static bool is_last_moment(const struct exchange *x)
+{
+    return x->head_sent && (client_queued(x) || x->response_ended);
+}
+
+void push_before_flush(struct client *c)
+{
+    c->push->due = false;
+    LIST_FOR(node, &c->push->promised)
+    {
+        struct promised *pr = LIST_ENTRY(node, struct promised, node);
+        if (pr->page && (pr->ended || pr->head.content_length >= 0 || is_last_moment(pr->page)))
+            settle(pr);
+    }
+    LIST_FOR(node, &c->exchanges)
+    {
+        struct exchange *x = LIST_ENTRY(node, struct exchange, client_node);
+        if (x->page && !x->page->waits_for_103)
+            send_hints(x);
+    }
+}
+
+/* ---- Link fields and the app's configuration ---- */
 
 static void on_link(void *user, struct push_promise *p)
 {
@@ -179,23 +344,97 @@ static void on_link(void *user, struct push_promise *p)
         consider(x, p, NULL, NULL);
 }
 
-void push_from_links(struct exchange *x, const struct http_head *response)
+static void read_links(struct exchange *x, const struct fields *fields, enum push_source source)
 {
+    link_read(fields, x->request, source, x->arena, on_link, x);
+}
+
+void push_from_head(struct exchange *x, const struct http_head *response, struct http_head *out)
+{
+    bool final = response->status >= 200;
     if (!push_is_on(&x->site->route.push))
         return;
-    link_read(&response->fields, x->request,
-              response->status < 200 ? PUSH_SOURCE_EARLY_HINT : PUSH_SOURCE_LINK, x->arena, on_link,
-              x);
+    if (x->cs && fields_find(&response->fields, TOKEN_LINK))
+        read_links(x, &response->fields, final ? PUSH_SOURCE_LINK : PUSH_SOURCE_EARLY_HINT);
+    x->had_103 |= response->status == 103;
+    if (x->ended || !x->site->has_promised)
+        return;
+    if (x->page) { /* one 103 for a browser, which reads the first only; or the response itself */
+        for (uint32_t i = 0; i < x->page->hints.count; i++)
+            fields_add_token(&out->fields, x->arena, TOKEN_LINK, x->page->hints.at[i].value);
+        x->page->hints = (struct fields){.count = 0};
+        x->page->waits_for_103 = false;
+    }
+    if (final)
+        push_learn_head(x, response);
+    if (final && x->page && x->page->undecided)
+        settle_before_flush(x->client);
+}
+
+static void from_configuration(struct exchange *x)
+{
+    struct slice rest = x->site->push_rules.preload, pattern, value;
+    struct push_answer known;
+    struct shard *s = x->shard;
+    while (push_rules_next(&rest, &pattern) && push_rules_next(&rest, &value)) {
+        if (!push_pattern_matches(pattern, x->request->path))
+            continue;
+        if (!page_state(x) || x->ended)
+            return;
+        x->page->waits_for_103 =
+            push_answers_find(&s->answers,
+                              push_resource(s, x->site, x->request->authority, x->request->path),
+                              shard_now_us(s), &known) &&
+            known.sends_103;
+        struct field one = {.name = SLICE("link"), .value = value, .token = TOKEN_LINK};
+        read_links(x, &(struct fields){.at = &one, .count = 1, .cap = 1}, PUSH_SOURCE_CONFIG);
+    }
+}
+
+/* ---- requests, and ends ---- */
+
+bool push_request(struct exchange *x)
+{
+    struct push_ledger *ledger = &x->site->stats->push;
+    struct shard *s = x->shard;
+    struct push_client *pc = client_state(x);
+    if (!pc || !slice_eq(x->request->method, SLICE("GET")))
+        return false;
+    enum push_seen_how before = remember(x, x->request, PUSH_SEEN_REQUESTED);
+    if (before == PUSH_SEEN_HINTED) {
+        push_ledger_fate(ledger, PUSH_FATE_HINT_USED, 0);
+    } else if (before == PUSH_SEEN_PUSHED) {
+        push_ledger_fate(ledger, PUSH_FATE_REPEATED, 0);
+        if (pc->consent.completed)
+            push_answers_push_revise(
+                &s->answers, push_resource(s, x->site, x->request->authority, x->request->path),
+                shard_now_us(s));
+    }
+    if (pc->kept && promised_ask(x))
+        return true;
+    if (x->site->push_rules.preload.len)
+        from_configuration(x);
+    return x->ended;
 }
 
 void push_ended(struct exchange *x, bool complete, uint32_t h2_code)
 {
+    struct shard *s = x->shard;
+    struct push_client *pc = x->client->push;
     struct push_ledger *ledger = &x->site->stats->push;
-    bool refused = h2_code == H2_CANCEL || h2_code == H2_REFUSED_STREAM;
-    x->client->open_pushes--;
+    bool refused = !complete && (h2_code == H2_CANCEL || h2_code == H2_REFUSED_STREAM);
+    pc->open--;
     push_ledger_fate(ledger,
                      complete  ? PUSH_FATE_COMPLETED
                      : refused ? PUSH_FATE_REFUSED
                                : PUSH_FATE_FAILED,
                      x->body_out);
+    if (!complete && !refused)
+        return;
+    push_consent_ended(&pc->consent, refused);
+    push_consent_vote(&pc->consent, &s->kinds, s->pool, pc->kind, false, shard_now_us(s));
+    if (complete || pc->consent.completed)
+        push_answers_push_end(&s->answers, s->pool,
+                              push_resource(s, x->site, x->request->authority, x->request->path),
+                              refused, shard_now_us(s));
 }

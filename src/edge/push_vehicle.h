@@ -1,18 +1,57 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Where push meets the connections: gathers the facts of a promise, asks for the decision, and
- * drives the vehicle. */
+/* Where push meets the connections: promises come here from a worker, a Link field or the app's
+ * configuration; the facts are gathered (push_facts.h), the decision is asked for (push/decision.h),
+ * its vehicle is driven, and the ledger is told. */
 #ifndef EDGE_PUSH_VEHICLE_H
 #define EDGE_PUSH_VEHICLE_H
 
-#include "edge/exchange.h"
+#include "edge/promised.h"
+#include "push/consent.h"
+#include "push/decision.h"
+#include "push/seen.h"
 
-/* A worker promised `ws` on x's stream: relay it, or refuse it within the ration. */
+/* Of a connection to apps that promise: made with its first request to one. */
+struct push_client {
+    struct push_seen seen;
+    struct push_consent consent;
+    uint64_t kind;        /* push_consent_kind of its User-Agent */
+    struct list promised; /* struct promised */
+    uint32_t kept;        /* of these */
+    uint32_t open;        /* pushed responses under way */
+    uint8_t lot;          /* 0 to 99: it gets no help where the hold-back share is above */
+    bool due;             /* something is to be settled before the next flush */
+};
+
+/* Of an exchange whose response promises, in its arena. */
+struct push_page {
+    uint64_t budget_octets;   /* that are left */
+    bool has_budget;
+    bool waits_for_103;       /* its worker is known to send one: hints go with that */
+    uint32_t undecided;       /* struct promised of this page */
+    struct fields hints;      /* Link fields that wait for a 103 */
+    struct http_head *answer; /* what is learned when its content has ended; or NULL */
+};
+
+/* A client's request to an app that promises.  return  whether it is answered from what was parked */
+bool push_request(struct exchange *x);
+/* A worker promised `ws` on x's stream: relay it, keep it, or refuse it within the ration. */
 void push_from_worker(struct exchange *x, struct worker *w, struct h2_stream *ws,
                       const struct http_head *head);
-/* A 103 or final response of x with Link fields is about to be passed on: promises go first
- * (RFC 9113 8.4: before anything that references them). */
-void push_from_links(struct exchange *x, const struct http_head *response);
+/* A 103 or final response of x is about to be passed on: promises in its Link fields go first
+ * (RFC 9113 8.4: before anything that references them), hints that wait go with it. */
+void push_from_head(struct exchange *x, const struct http_head *response, struct http_head *out);
+/* The response of x ends, or x does. */
+void push_page_ends(struct exchange *x);
+/* The client's output is about to be drawn. */
+void push_before_flush(struct client *c);
 /* A pushed exchange has ended. */
 void push_ended(struct exchange *x, bool complete, uint32_t h2_code);
+/* The client's connection has ended. */
+void push_client_free(struct client *c);
+
+/* More is known of a promised response. */
+void push_promised_knows(struct promised *p);
+/* A parked one was collected, or never will be. */
+void push_parked_ended(struct promised *p, bool collected);
 
 #endif

@@ -1,0 +1,290 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "edge/promised.h"
+#include "edge/client.h"
+#include "edge/leave.h"
+#include "edge/push_vehicle.h"
+#include "edge/waiting.h"
+#include "edge/worker.h"
+#include "base/err.h"
+#include "base/panic.h"
+#include "push/parked.h"
+
+/* ---- life ---- */
+
+static void on_due(struct loop_timer *t)
+{
+    struct promised *p = CONTAINER_OF(t, struct promised, timer);
+    CHECK_MAGIC(p, PROMISED_MAGIC);
+    promised_drop(p);
+}
+
+/* All of a head that can matter later, in p's arena. */
+static int copy_head(struct promised *p, const struct http_head *from, struct http_head *to)
+{
+    *to = *from;
+    to->method = arena_dup(&p->arena, from->method);
+    to->scheme = arena_dup(&p->arena, from->scheme);
+    to->authority = arena_dup(&p->arena, from->authority);
+    to->path = arena_dup(&p->arena, from->path);
+    to->protocol = SLICE("");
+    return fields_copy(&to->fields, &p->arena, &from->fields);
+}
+
+struct promised *promised_new(struct exchange *x, struct worker *w, struct h2_stream *ws,
+                              const struct push_promise *promise)
+{
+    struct shard *s = x->shard;
+    struct push_client *pc = x->client->push;
+    if (pc->kept >= PROMISED_MAX || s->promised_octets >= PROMISED_OCTETS)
+        return NULL;
+    struct promised *p = pool_zget(s->pool, sizeof *p);
+    if (!p)
+        return NULL;
+    arena_init(&p->arena, s->pool);
+    p->promise = *promise;
+    p->promise.as = arena_dup(&p->arena, promise->as);
+    if (copy_head(p, &promise->request, &p->promise.request) < 0 ||
+        copy_head(p, x->request, &p->page_head) < 0) {
+        arena_fini(&p->arena);
+        pool_put(s->pool, p, sizeof *p);
+        return NULL;
+    }
+    p->magic = PROMISED_MAGIC;
+    p->shard = s;
+    p->client = x->client;
+    p->site = site_ref(x->site);
+    p->page = x;
+    p->worker = w;
+    p->ws = ws;
+    chain_init(&p->body, s->pool);
+    loop_timer_init(&p->timer, on_due);
+    loop_timer_set(s->loop, &p->timer, shard_now_us(s) + PROMISED_KEPT_US);
+    list_add_tail(&pc->promised, &p->node);
+    pc->kept++;
+    h2_stream_set_user(ws, p);
+    p->backend = w->backend;
+    p->backend->in_flight++;
+    if (p->site->route.concurrency && p->backend->places) {
+        p->place = p->backend->places;
+        places_add(p->place); /* the worker has begun it by itself */
+    }
+    return p;
+}
+
+struct promised *promised_of(struct h2_stream *ws)
+{
+    struct promised *p = h2_stream_is_promised(ws) ? h2_stream_user(ws) : NULL;
+    return p && p->magic == PROMISED_MAGIC ? p : NULL;
+}
+
+/* The worker's part is over, or somebody else's. */
+static void leave_worker(struct promised *p)
+{
+    struct shard *s = p->shard;
+    p->worker = NULL;
+    p->ws = NULL;
+    if (!p->backend)
+        return;
+    p->backend->in_flight--;
+    p->backend = NULL;
+    if (p->place)
+        waiting_hand_on(s, p->place);
+    p->place = NULL;
+    leaves_review(s);
+    if (s->waiting_any)
+        loop_flush(s->loop, &s->waiting_room);
+}
+
+static void free_promised(struct promised *p)
+{
+    struct shard *s = p->shard;
+    ASSERT(!p->ws && !p->waiter);
+    s->promised_octets -= p->body.octets;
+    loop_timer_clear(&p->timer);
+    list_remove(&p->node);
+    p->client->push->kept--;
+    site_unref(p->site);
+    chain_fini(&p->body);
+    arena_fini(&p->arena);
+    p->magic = 0;
+    pool_put(s->pool, p, sizeof *p);
+}
+
+/* The request that waits has to go its own way. */
+static void let_go(struct promised *p)
+{
+    struct exchange *x = p->waiter;
+    if (!x)
+        return;
+    p->waiter = NULL;
+    x->parked = NULL;
+    exchange_attach_again(x);
+}
+
+void promised_drop(struct promised *p)
+{
+    struct worker *w = p->worker;
+    struct h2_stream *ws = p->ws;
+    CHECK_MAGIC(p, PROMISED_MAGIC);
+    if (p->parked)
+        push_parked_ended(p, false);
+    leave_worker(p);
+    if (ws)
+        worker_refuse(w, ws, p->site);
+    let_go(p);
+    free_promised(p);
+}
+
+void promised_drop_all(struct client *c)
+{
+    LIST_FOR(node, &c->push->promised)
+    {
+        promised_drop(LIST_ENTRY(node, struct promised, node));
+    }
+}
+
+void promised_forget_waiter(struct exchange *x)
+{
+    x->parked->waiter = NULL;
+    x->parked = NULL;
+}
+
+/* ---- where it goes ---- */
+
+void promised_park(struct promised *p)
+{
+    p->page = NULL;
+    p->parked = true;
+    if (p->head.status && !push_may_park(&p->head))
+        promised_drop(p);
+}
+
+void promised_hand_over(struct promised *p, struct exchange *x)
+{
+    bool trailers = p->trailers.count > 0;
+    x->request_sent = true;
+    if (p->ws) {
+        h2_stream_set_user(p->ws, x);
+        x->worker = p->worker;
+        x->ws = p->ws;
+        x->backend = x->last_backend = p->backend;
+        x->place = p->place;
+        p->worker = NULL;
+        p->ws = NULL;
+        p->backend = NULL;
+        p->place = NULL;
+    }
+    if (p->head.status)
+        exchange_response_head(x, &p->head, p->ended && p->body.octets == 0 && !trailers);
+    while (p->body.octets && !x->ended) {
+        struct slice part = chain_peek(&p->body);
+        bool last = part.len == p->body.octets;
+        exchange_response_body(x, part, last && p->ended && !trailers);
+        chain_drop(&p->body, part.len);
+        p->shard->promised_octets -= part.len;
+    }
+    if (trailers && !x->ended)
+        exchange_response_trailers(x, &p->trailers);
+    free_promised(p);
+}
+
+static struct promised *find(const struct client *c, const struct http_head *asked)
+{
+    LIST_FOR(node, &c->push->promised)
+    {
+        struct promised *p = LIST_ENTRY(node, struct promised, node);
+        if (p->parked && !p->waiter && slice_eq(p->promise.request.path, asked->path) &&
+            slice_ieq(p->promise.request.authority, asked->authority))
+            return p;
+    }
+    return NULL;
+}
+
+static bool fits(const struct promised *p, const struct exchange *x)
+{
+    return x->site->route.slot == p->site->route.slot && x->request_ended &&
+           push_parked_fits(x->request, &p->promise.request, &p->page_head, &p->head);
+}
+
+static void collect(struct promised *p, struct exchange *x)
+{
+    push_parked_ended(p, true);
+    p->parked = false;
+    promised_hand_over(p, x);
+}
+
+bool promised_ask(struct exchange *x)
+{
+    struct promised *p = find(x->client, x->request);
+    if (!p)
+        return false;
+    if (!fits(p, x)) { /* nobody will ask for this one any more */
+        promised_drop(p);
+        return false;
+    }
+    if (p->head.status) {
+        collect(p, x);
+        return true;
+    }
+    p->waiter = x;
+    x->parked = p;
+    return true;
+}
+
+/* ---- from the worker ---- */
+
+void promised_head(struct promised *p, const struct http_head *head, bool end)
+{
+    CHECK_MAGIC(p, PROMISED_MAGIC);
+    if (head->status < 200)
+        return;
+    p->ended = end;
+    if (copy_head(p, head, &p->head) < 0) {
+        promised_drop(p);
+        return;
+    }
+    if (p->page) {
+        push_promised_knows(p);
+    } else if (!push_may_park(&p->head) || (p->waiter && !fits(p, p->waiter))) {
+        promised_drop(p);
+    } else if (p->waiter) {
+        struct exchange *x = p->waiter;
+        p->waiter = NULL;
+        x->parked = NULL;
+        collect(p, x);
+    }
+}
+
+void promised_body(struct promised *p, struct slice octets, bool end)
+{
+    CHECK_MAGIC(p, PROMISED_MAGIC);
+    if (chain_add(&p->body, octets, shard_chunk_of(p->shard, octets)) < 0) {
+        promised_drop(p);
+        return;
+    }
+    p->octets += octets.len;
+    p->shard->promised_octets += octets.len;
+    p->ended = end;
+    if (end && p->page)
+        push_promised_knows(p);
+}
+
+void promised_trailers(struct promised *p, const struct fields *trailers)
+{
+    CHECK_MAGIC(p, PROMISED_MAGIC);
+    if (fields_copy(&p->trailers, &p->arena, trailers) < 0) {
+        promised_drop(p);
+        return;
+    }
+    p->ended = true;
+    if (p->page)
+        push_promised_knows(p);
+}
+
+void promised_closed(struct promised *p, bool complete)
+{
+    CHECK_MAGIC(p, PROMISED_MAGIC);
+    leave_worker(p);
+    if (!complete || !p->ended)
+        promised_drop(p);
+}
