@@ -197,6 +197,17 @@ int h2_stream_trailers(struct h2_stream *s, const struct fields *trailers);
  *         ERR_NOMEM */
 struct h2_stream *h2_stream_promise(struct h2_stream *parent, const struct http_head *head,
                                     void *stream_user, int *err_out);
+/* Server role: weave `promised`, by h2_stream_promise on `parent`, into the parent's content.  As
+ * soon as parent_octets of that have been drawn into output, what is queued of `promised` goes
+ * ahead of the rest; a frame is cut to end there.  Before that it goes only while the parent has
+ * nothing that it may send, and the parent always goes on while `promised` has nothing.  Several
+ * go by parent_octets, then by id.
+ * All that ends with the parent's message, with either stream, and with a priority that the client
+ * (RFC 9218 7) or h2_stream_set_priority gives to `promised`: then it goes by its own priority.
+ * Called again it gives another offset.
+ * return  whether it is woven; not when either stream sends no more, nor against a PRIORITY_UPDATE
+ *         of the client */
+bool h2_stream_weave(struct h2_stream *promised, struct h2_stream *parent, uint32_t parent_octets);
 /* Send RST_STREAM and forget the stream: s is gone, on_close is not called. */
 void h2_stream_reset(struct h2_stream *s, enum h2_code code);
 /* octets of content were passed on: return flow control credit of the stream.  Never more than
@@ -218,8 +229,10 @@ size_t h2_stream_queued(const struct h2_stream *s); /* body octets not yet drawn
 bool h2_stream_is_promised(const struct h2_stream *s);
 /* The peer did not act on it: REFUSED_STREAM, or above a GOAWAY's last id.  RFC 9113 8.7 */
 bool h2_stream_unprocessed(const struct h2_stream *s);
-/* Priority in force for sending (from the request's Priority field and PRIORITY_UPDATE frames). */
+/* Priority in force for sending: from the request's Priority field and PRIORITY_UPDATE frames, and
+ * of a promised stream, as long as the client has not spoken, from the response's (RFC 9218 8). */
 struct priority h2_stream_priority(const struct h2_stream *s);
+/* A stream that was woven into its parent goes by p from now on. */
 void h2_stream_set_priority(struct h2_stream *s, struct priority p);
 /* Octets that flow control allows to send on s now (minimum of stream and connection). */
 int64_t h2_stream_send_window(const struct h2_stream *s);

@@ -144,6 +144,7 @@ static int on_priority_update(struct h2_conn *c, const struct h2_frame *f)
     if (!priority_parse(slice_of(f->payload + 4, f->len - 4), &p))
         return 0;
     if (s) {
+        s->told = true;
         h2_stream_set_priority(s, p);
     } else if (idle) {
         struct h2_early_priority *slot = &c->early_priority[c->early_priority_at];

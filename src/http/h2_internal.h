@@ -80,7 +80,10 @@ struct h2_stream {
     bool unprocessed : 1;
     bool gone : 1;      /* forgotten; its memory waits for h2_conn_settle */
     bool forgiving : 1; /* late frames are to be expected once it is closed */
+    bool told : 1;      /* a PRIORITY_UPDATE came for it */
+    uint32_t woven_at;  /* of the parent's content, if it is woven */
     int64_t send_window;
+    uint64_t content_sent;    /* octets drawn */
     int64_t recv_window;      /* octets that the peer may still send */
     uint32_t recv_size;       /* of the window when all is consumed and returned */
     uint32_t recv_unreturned; /* consumed, WINDOW_UPDATE not yet sent */
@@ -89,10 +92,12 @@ struct h2_stream {
     struct chain body;        /* queued */
     struct fields trailers;   /* queued */
     struct http_head *held;   /* response head that waits for a free stream (promised streams) */
+    struct h2_stream *woven_into; /* NULL: it goes by itself */
+    struct h2_stream *woven;      /* the first of those woven into it, or NULL */
     void *user;
     struct arena arena;
     struct list all;   /* h2_conn.streams */
-    struct list sched; /* a ring of the scheduler, while scheduled */
+    struct list sched; /* a ring of the scheduler: of a level, or of what is woven into parent */
     struct list due;   /* h2_conn.ended, .early, .held or .gone */
 };
 
@@ -278,6 +283,8 @@ void h2_promise_release(struct h2_conn *c);
 /* Whether the response of s must wait. */
 bool h2_promise_must_wait(const struct h2_stream *s);
 int h2_promise_hold(struct h2_stream *s, const struct http_head *head, bool end);
+/* The origin's say in the priority of a promised stream.  RFC 9218 8 */
+void h2_promise_read_priority(struct h2_stream *s, const struct http_head *response);
 
 /* h2_head.c */
 enum h2_section {

@@ -3,7 +3,9 @@
  *
  * A promise costs the client nothing until its response begins: reserved streams are not counted
  * (RFC 9113 5.1.2).  Responses are, so that one that would be too many waits here, head and all,
- * until another pushed stream has closed. */
+ * until another pushed stream has closed.
+ *
+ * When its content leaves is up to the scheduler (h2_sched.h). */
 #include "http/h2_internal.h"
 #include "base/err.h"
 
@@ -44,6 +46,26 @@ struct h2_stream *h2_stream_promise(struct h2_stream *parent, const struct http_
     c->refusals++;
     *err_out = 0;
     return s;
+}
+
+bool h2_stream_weave(struct h2_stream *promised, struct h2_stream *parent, uint32_t parent_octets)
+{
+    struct h2_conn *c = promised->conn;
+    ASSERT(promised->promised && !parent->promised && parent->conn == c);
+    if (promised->told || promised->state == H2_CLOSED ||
+        (parent->state != H2_OPEN && parent->state != H2_HALF_REMOTE))
+        return false;
+    if (promised->woven_into)
+        h2_sched_unweave(&c->sched, promised);
+    h2_sched_weave(&c->sched, promised, parent, parent_octets);
+    return true;
+}
+
+void h2_promise_read_priority(struct h2_stream *s, const struct http_head *response)
+{
+    struct slice field = fields_value(&response->fields, TOKEN_PRIORITY);
+    if (field.len && !s->told) /* not in a ring yet: nothing of it could be sent before */
+        priority_parse(field, &s->priority);
 }
 
 bool h2_promise_must_wait(const struct h2_stream *s)

@@ -178,6 +178,8 @@ int h2_stream_respond(struct h2_stream *s, const struct http_head *head, bool en
         return ERR_CLOSED;
     if (s->head_sent || s->held)
         return ERR_USAGE;
+    if (s->promised && head->status >= 200)
+        h2_promise_read_priority(s, head);
     if (h2_promise_must_wait(s))
         return h2_promise_hold(s, head, end);
     return h2_send_response(s, head, end);
@@ -251,6 +253,8 @@ static size_t write_data(struct h2_stream *s, uint8_t *out, size_t cap, bool mus
         len = c->peer.max_frame_octets;
     if ((int64_t)len > h2_stream_send_window(s))
         len = (size_t)h2_stream_send_window(s);
+    if (s->woven)
+        len = h2_sched_cut(s, len);
     if (cap < H2_FRAME_HEAD_OCTETS + len) {
         if (cap <= H2_FRAME_HEAD_OCTETS ||
             (!must && cap < H2_FRAME_HEAD_OCTETS + H2_DATA_OCTETS_MIN))
@@ -263,6 +267,7 @@ static size_t write_data(struct h2_stream *s, uint8_t *out, size_t cap, bool mus
     c->queued -= len;
     c->send_window -= (int64_t)len;
     s->send_window -= (int64_t)len;
+    s->content_sent += len;
     if (c->window_earned < H2_WINDOW_EARNED_MAX)
         c->window_earned += H2_WINDOW_EARNED;
     h2_sched_served(&c->sched, s);

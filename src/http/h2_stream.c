@@ -87,8 +87,12 @@ void h2_stream_set_state(struct h2_stream *s, enum h2_state next)
     if (!is_reserved(s->state) && is_reserved(next))
         c->reserved++;
     s->state = (uint8_t)next;
-    if (next == H2_CLOSED && s->scheduled)
+    if (next != H2_CLOSED && next != H2_HALF_LOCAL)
+        return;
+    if (s->scheduled)
         h2_sched_remove(&c->sched, s);
+    if (s->woven_into || s->woven)
+        h2_sched_unweave(&c->sched, s);
 }
 
 void h2_stream_step(struct h2_stream *s, enum h2_event event)
@@ -376,12 +380,7 @@ struct priority h2_stream_priority(const struct h2_stream *s)
 void h2_stream_set_priority(struct h2_stream *s, struct priority p)
 {
     ASSERT(p.urgency <= PRIORITY_URGENCY_MAX);
-    bool was = s->scheduled;
-    if (was)
-        h2_sched_remove(&s->conn->sched, s);
-    s->priority = p;
-    if (was)
-        h2_sched_add(&s->conn->sched, s);
+    h2_sched_set_priority(&s->conn->sched, s, p);
 }
 
 int64_t h2_stream_send_window(const struct h2_stream *s)
