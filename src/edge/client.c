@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "edge/client.h"
+#include "edge/push_vehicle.h"
 #include "edge/worker.h"
 #include "base/err.h"
 #include "base/panic.h"
@@ -116,7 +117,6 @@ static void reap(struct loop_task *t)
     engine_free(&c->http);
     site_unref(c->memo_site);
     routes_unref(c->tls_routes);
-    push_seen_fini(&c->seen, s->pool);
     c->magic = 0;
     pool_put(s->pool, c, sizeof *c);
     shard_check_drained(s);
@@ -133,6 +133,7 @@ void client_kill(struct client *c)
     {
         exchange_client_closed(LIST_ENTRY(node, struct exchange, client_node), false, H2_CANCEL);
     }
+    push_client_free(c);
     count_octets(c);
     if (stream_is_open(&c->stream))
         stream_close(&c->stream);
@@ -323,6 +324,8 @@ int client_send_head(struct exchange *x, const struct http_head *head, bool end)
 {
     struct client *c = x->client;
     client_wants_flush(c);
+    if (head->status >= 200 && push_holds(x, head, end))
+        return 0;
     return x->cs ? h2_stream_respond(x->cs, head, end)
                  : h1_conn_send_head(c->http.h1, head, end,
                                      c->shard->draining && head->status >= 200);
@@ -333,6 +336,8 @@ int client_send_body(struct exchange *x, struct slice octets, bool end)
     struct client *c = x->client;
     struct chunk *chunk = shard_chunk_of(x->shard, octets);
     client_wants_flush(c);
+    if (push_is_held(x))
+        return push_hold_body(x, octets, chunk, end);
     return x->cs ? h2_stream_body(x->cs, octets, chunk, end)
                  : h1_conn_send_body(c->http.h1, octets, chunk, end);
 }
@@ -341,6 +346,8 @@ int client_send_trailers(struct exchange *x, const struct fields *trailers)
 {
     struct client *c = x->client;
     client_wants_flush(c);
+    if (push_is_held(x))
+        return push_hold_trailers(x, trailers);
     return x->cs ? h2_stream_trailers(x->cs, trailers)
                  : h1_conn_send_trailers(c->http.h1, trailers);
 }
@@ -382,6 +389,8 @@ size_t client_queued(const struct exchange *x)
 {
     if (x->ended)
         return 0;
+    if (push_is_held(x))
+        return x->page->body.octets;
     return x->cs ? h2_stream_queued(x->cs) : h1_conn_queued(x->client->http.h1);
 }
 
@@ -424,6 +433,8 @@ static void flush(struct loop_task *t)
     CHECK_MAGIC(c, CLIENT_MAGIC);
     if (!c->http.h1 && !c->http.h2)
         return;
+    if (c->push && (c->push->due || c->push->undecided))
+        push_before_flush(c);
     int err = engine_flush(&c->http, c->shard, &c->stream, &c->dead, &c->flush);
     if (c->dead)
         return;
@@ -717,7 +728,6 @@ void client_accept(struct shard *s, int fd, const struct addr *peer, bool https)
     loop_task_init(&c->read, read_again);
     loop_task_init(&c->reap, reap);
     loop_timer_init(&c->timer, on_due);
-    push_seen_init(&c->seen);
     if (!enter_address(c) || open_stream(c, fd) < 0) {
         if (c->in_addresses)
             addresses_leave(s->addresses, peer);

@@ -5,7 +5,6 @@
 
 #include "edge/engine.h"
 #include "edge/exchange.h"
-#include "push/seen.h"
 
 #define CLIENT_MAGIC 0x434c4e54u
 
@@ -29,7 +28,7 @@ struct client {
     struct loop_timer timer;
     struct addr peer;
     struct routes *tls_routes; /* what the handshake was decided by; NULL when plain */
-    struct push_seen seen;
+    struct push_client *push;  /* see push_vehicle.h; NULL until an app promises */
     /* The last authority asked for and the site it led to: most requests ask for the same. */
     struct site *memo_site;
     uint64_t memo_revision;
@@ -37,7 +36,6 @@ struct client {
     bool memo_fits; /* and that TLS here may serve it */
     char memo_authority[63];
     uint64_t idle_us;
-    uint32_t open_pushes;
     uint32_t open; /* exchanges */
     uint32_t wide; /* those whose h2c worker may send WORKER_H2_WIDE ahead */
     uint8_t sniffed_len;

@@ -2,7 +2,7 @@
 #include "edge/client.h"
 #include "edge/forward.h"
 #include "edge/log_line.h"
-#include "edge/push_vehicle.h"
+#include "edge/push_facts.h"
 #include "edge/tunnel.h"
 #include "edge/waiting.h"
 #include "edge/worker.h"
@@ -148,7 +148,12 @@ void exchange_client_closed(struct exchange *x, bool complete, uint32_t h2_code)
     struct shard *s = x->shard;
     CHECK_MAGIC(x, EXCHANGE_MAGIC);
     x->ended = true;
+    push_page_ends(x);
     waiting_leave(x);
+    if (x->parked)
+        promised_forget_waiter(x);
+    if (complete)
+        push_learn_end(x);
     if (!complete && x->fault == FAULT_NONE) {
         x->fault = FAULT_CLIENT;
         if (x->site)
@@ -443,31 +448,28 @@ void exchange_begin(struct client *c, struct h2_stream *cs, struct arena *arena,
     x->request_ended = end;
     if (!admit(x))
         return;
-    if (x->site->has_promised && client_is_h2(c))
-        push_seen_add(&c->seen, x->shard->pool, &x->shard->seen_key, head->authority, head->path,
-                      PUSH_SEEN_REQUESTED);
+    if (x->site->has_promised && cs && push_request(x)) {
+        if (!x->ended)
+            touch(x);
+        return;
+    }
     attach(x);
 }
 
 struct exchange *exchange_push(struct exchange *parent, struct h2_stream *cs,
-                               const struct http_head *head, struct worker *w, struct h2_stream *ws)
+                               const struct http_head *head)
 {
     struct exchange *x = exchange_new(parent->client, cs, h2_stream_arena(cs), head);
     if (!x)
         return NULL;
     x->pushed = true;
-    x->request_ended = x->request_sent = true;
+    x->personal = fields_find(&parent->request->fields, TOKEN_COOKIE) ||
+                  fields_find(&parent->request->fields, TOKEN_AUTHORIZATION);
+    x->request_ended = true;
     x->site = site_ref(parent->site);
     stats_add(&x->site->stats->requests, 1);
     stats_add(&x->site->stats->requests_open, 1);
-    x->client->open_pushes++;
-    if (ws) {
-        worker_attach_promised(x, w, ws);
-        touch(x);
-    } else {
-        x->request_sent = false;
-        exchange_attach_again(x);
-    }
+    touch(x);
     return x;
 }
 
@@ -606,8 +608,8 @@ void exchange_response_head(struct exchange *x, const struct http_head *in, bool
         exchange_fail(x, FAULT_MEMORY);
         return;
     }
-    if (h2 && (in->status == 103 || in->status >= 200) && fields_find(&in->fields, TOKEN_LINK)) {
-        push_from_links(x, in);
+    if (in->status == 103 || in->status >= 200) {
+        push_from_head(x, in, &out);
         if (x->ended)
             return;
     }
@@ -623,6 +625,8 @@ void exchange_response_head(struct exchange *x, const struct http_head *in, bool
     x->response_ended = end;
     x->response_length =
         response_has_content(x->request->method, in->status) ? in->content_length : 0;
+    if (x->site->has_promised)
+        push_learn_head(x, in);
     if (client_send_head(x, &out, end) < 0) {
         x->response_ended = false;
         exchange_fail(x, FAULT_MALFORMED);
@@ -636,6 +640,8 @@ void exchange_response_body(struct exchange *x, struct slice octets, bool end)
         return;
     if (!end)
         touch(x);
+    else if (octets.len == 0 && client_queued(x) == 0 && !push_is_held(x))
+        push_page_ends(x); /* the stream closes with that */
     x->body_out += octets.len;
     x->response_ended = end;
     if (client_send_body(x, octets, end) < 0) {

@@ -23,6 +23,8 @@ struct client;
 struct worker;
 struct backend;
 struct places;
+struct promised;
+struct push_page;
 struct site;
 
 struct exchange {
@@ -73,19 +75,23 @@ struct exchange {
     uint8_t wait_why;      /* enum fault: what it fails with when time is up */
     bool wide;             /* its worker may send more ahead; counted in client->wide */
     bool ended;
-    uint16_t promises;
+    bool had_103;             /* from its worker */
+    bool personal;            /* pushed: the page's request had Cookie or Authorization */
+    uint16_t promises;        /* pushed with it */
+    struct promised *parked;  /* whose head it waits for, instead of a worker of its own */
+    struct push_page *page;   /* in the arena; NULL: its response promises nothing */
+    struct http_head *answer; /* what is to be learned when its content has ended; or NULL */
 };
 
 /* A request came on the client's stream cs (NULL: HTTP/1.1).  head lives in arena.
  * Everything that can go wrong is answered on the client's side. */
 void exchange_begin(struct client *c, struct h2_stream *cs, struct arena *arena,
                     const struct http_head *head, bool end);
-/* A promised one: its response comes on ws of worker w (relayed), or w is NULL and edge requests it
- * itself.  cs is the client's promised stream, parent the exchange that promised.
- * return  NULL when memory is out */
+/* A promised one: cs is the client's promised stream, parent the exchange that promised.  A
+ * worker's response to it is handed over next (promised.h), or it is requested
+ * (exchange_attach_again). return  NULL when memory is out */
 struct exchange *exchange_push(struct exchange *parent, struct h2_stream *cs,
-                               const struct http_head *head, struct worker *w,
-                               struct h2_stream *ws);
+                               const struct http_head *head);
 
 /* From the client's side. */
 void exchange_request_body(struct exchange *x, struct slice octets, bool end);

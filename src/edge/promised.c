@@ -27,7 +27,7 @@ static int copy_head(struct promised *p, const struct http_head *from, struct ht
     to->authority = arena_dup(&p->arena, from->authority);
     to->path = arena_dup(&p->arena, from->path);
     to->protocol = SLICE("");
-    return fields_copy(&to->fields, &p->arena, &from->fields);
+    return fields_copy(&p->arena, &from->fields, &to->fields);
 }
 
 struct promised *promised_new(struct exchange *x, struct worker *w, struct h2_stream *ws,
@@ -272,7 +272,7 @@ void promised_body(struct promised *p, struct slice octets, bool end)
 void promised_trailers(struct promised *p, const struct fields *trailers)
 {
     CHECK_MAGIC(p, PROMISED_MAGIC);
-    if (fields_copy(&p->trailers, &p->arena, trailers) < 0) {
+    if (fields_copy(&p->arena, trailers, &p->trailers) < 0) {
         promised_drop(p);
         return;
     }

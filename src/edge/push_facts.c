@@ -48,12 +48,6 @@ uint64_t push_resource(const struct shard *s, const struct site *site, struct sl
     return push_resource_hash(&s->seen_key, site->name, authority, path);
 }
 
-static bool is_personal(const struct http_head *request)
-{
-    return fields_find(&request->fields, TOKEN_COOKIE) ||
-           fields_find(&request->fields, TOKEN_AUTHORIZATION);
-}
-
 static void learn(struct exchange *x, const struct http_head *response, uint64_t octets)
 {
     struct shard *s = x->shard;
@@ -65,13 +59,12 @@ static void learn(struct exchange *x, const struct http_head *response, uint64_t
 /* What a worker answers to its own promise may be the page's visitor's own. */
 static bool may_learn(const struct exchange *x)
 {
-    return slice_eq(x->request->method, SLICE("GET")) && !x->tunnel &&
-           !(x->pushed && x->personal);
+    return slice_eq(x->request->method, SLICE("GET")) && !x->tunnel && !(x->pushed && x->personal);
 }
 
 void push_learn_head(struct exchange *x, const struct http_head *response)
 {
-    static const enum token telling[] = {TOKEN_CACHE_CONTROL, TOKEN_VARY, TOKEN_SET_COOKIE,
+    static const enum token telling[] = {TOKEN_CACHE_CONTROL, TOKEN_VARY,          TOKEN_SET_COOKIE,
                                          TOKEN_ETAG,          TOKEN_LAST_MODIFIED, TOKEN_AGE,
                                          TOKEN_PRAGMA};
     struct shard *s = x->shard;
@@ -96,9 +89,8 @@ void push_learn_head(struct exchange *x, const struct http_head *response)
     for (uint32_t i = 0; i < response->fields.count; i++) {
         const struct field *f = &response->fields.at[i];
         for (size_t k = 0; k < sizeof telling / sizeof telling[0]; k++)
-            if (f->token == telling[k] &&
-                fields_add_token(&kept->fields, x->arena, telling[k],
-                                 arena_dup(x->arena, f->value)) < 0)
+            if (f->token == telling[k] && fields_add_token(&kept->fields, x->arena, telling[k],
+                                                           arena_dup(x->arena, f->value)) < 0)
                 return;
     }
     x->answer = kept;
@@ -112,7 +104,8 @@ void push_learn_end(struct exchange *x)
 
 /* ---- room ---- */
 
-/* What fits while the worker thinks; what the app says instead; after the first one what is left. */
+/* What fits while the worker thinks; what the app says instead; after the first one what is left.
+ */
 static uint64_t budget(struct exchange *x)
 {
     struct push_page *page = x->page;
@@ -169,8 +162,8 @@ struct push_facts push_facts(struct exchange *x, const struct push_promise *p,
         .shared = s->routes && route_trusts(&s->routes->route, &c->peer),
         .conditional = push_is_revalidation(x->request),
         .reload = push_is_reload(x->request),
-        .seen = push_seen_find(&pc->seen, &s->seen_key, authority, p->request.path) >
-                PUSH_SEEN_HINTED,
+        .seen =
+            push_seen_find(&pc->seen, &s->seen_key, authority, p->request.path) > PUSH_SEEN_HINTED,
         .authority_same_app = same_app(x, authority),
         .authority_covered = covered(x, authority),
         /* Go's workers write "http" into their promises: the connection is meant. */
@@ -191,8 +184,8 @@ struct push_facts push_facts(struct exchange *x, const struct push_promise *p,
                           &known)) {
         f.status = known.status;
         f.octets = known.octets == PUSH_OCTETS_UNKNOWN ? -1 : (int64_t)known.octets;
-        f.personal = known.storable == PUSH_STORABLE_PRIVATE ||
-                     known.storable == PUSH_STORABLE_VARIES;
+        f.personal =
+            known.storable == PUSH_STORABLE_PRIVATE || known.storable == PUSH_STORABLE_VARIES;
         f.switched_off = known.is_wasteful;
     }
     if (pr && pr->head.status) {

@@ -7,7 +7,6 @@
 #include "base/panic.h"
 #include "push/link.h"
 #include "push/pattern.h"
-#include "push/urgency.h"
 
 /* ---- state ---- */
 
@@ -101,46 +100,39 @@ static int copy_fields(const struct exchange *x, struct http_head *to, struct ar
     return 0;
 }
 
-/* What the page cannot be shown without goes into it; the rest behind it, in a browser's order. */
 static void set_order(struct exchange *x, const struct push_promise *p, struct h2_stream *cs)
 {
-    uint8_t after = h2_stream_priority(cs).urgency; /* one below the page's */
-    struct priority urgency = push_urgency(p->as, p->fetchpriority, p->critical);
-    if (p->critical && h2_stream_weave(cs, x->cs, x->site->route.push.weave_octets))
-        return;
-    if (fields_find(&p->request.fields, TOKEN_PRIORITY))
-        return; /* the worker's word */
-    if (urgency.urgency < after)
-        urgency.urgency = after;
-    h2_stream_set_priority(cs, urgency);
+    if (p->critical)
+        h2_stream_weave(cs, x->cs, x->site->route.push.weave_octets);
 }
 
-/* return  OK: the promise is on its way to the client; else why not */
-static enum push_reason promise(struct exchange *x, const struct push_promise *p,
-                                struct promised *pr)
+/* return  what will answer the promise, which is on its way to the client; or NULL with *why */
+static struct exchange *promise(struct exchange *x, const struct push_promise *p, bool own,
+                                enum push_reason *why)
 {
-    struct client *c = x->client;
     struct http_head head;
     int err = promised_request(x, p, x->arena, &head);
-    if (!err && !pr)
+    *why = PUSH_REASON_LIMIT;
+    if (!err && own)
         err = copy_fields(x, &head, x->arena);
     if (err)
-        return PUSH_REASON_LIMIT;
+        return NULL;
     struct h2_stream *cs = h2_stream_promise(x->cs, &head, NULL, &err);
-    if (!cs)
-        return err == ERR_USAGE ? PUSH_REASON_GOING_AWAY : PUSH_REASON_LIMIT;
+    if (!cs) {
+        *why = err == ERR_USAGE ? PUSH_REASON_GOING_AWAY : PUSH_REASON_LIMIT;
+        return NULL;
+    }
     set_order(x, p, cs);
     /* The head lives with the promised stream, which may outlive its parent. */
     struct arena *arena = h2_stream_arena(cs);
     struct http_head *kept = arena_alloc(arena, sizeof *kept);
-    err = kept ? promised_request(x, &(struct push_promise){.request = head}, arena, kept)
-               : ERR_NOMEM;
-    if (err || !exchange_push(x, cs, kept, pr)) {
+    struct exchange *y = NULL;
+    if (kept && promised_request(x, &(struct push_promise){.request = head}, arena, kept) == 0)
+        y = exchange_push(x, cs, kept);
+    if (!y)
         h2_stream_reset(cs, H2_INTERNAL_ERROR);
-        return PUSH_REASON_LIMIT;
-    }
-    client_wants_flush(c);
-    return PUSH_REASON_OK;
+    client_wants_flush(x->client);
+    return y;
 }
 
 static void pushed(struct exchange *x, const struct push_promise *p, const struct push_facts *f)
@@ -149,6 +141,7 @@ static void pushed(struct exchange *x, const struct push_promise *p, const struc
     struct push_page *page = x->page;
     uint64_t octets = f->octets > 0 ? (uint64_t)f->octets : 0;
     x->promises++;
+    x->client->push->open++;
     if (page->has_budget)
         page->budget_octets -= octets < page->budget_octets ? octets : page->budget_octets;
     remember(x, &p->request, PUSH_SEEN_PUSHED);
@@ -163,13 +156,16 @@ static void pushed(struct exchange *x, const struct push_promise *p, const struc
 /* A Link field for a promise that had none: what a browser needs to act on it. */
 static void hint(struct exchange *x, const struct push_promise *p)
 {
+    remember(x, &p->request, PUSH_SEEN_HINTED);
+    if (p->source == PUSH_SOURCE_LINK || p->source == PUSH_SOURCE_EARLY_HINT)
+        return; /* the app's own field tells */
     bool same = slice_ieq(p->request.authority, x->request->authority);
     struct slice as = p->as.len ? p->as : push_destination(p->request.path);
     const char *cors = p->crossorigin || slice_eq(as, SLICE("font")) ? "; crossorigin" : "";
-    struct slice url = same ? arena_dup(x->arena, p->request.path)
-                            : arena_printf(x->arena, "%.*s://%.*s%.*s", SLICE_FMT(x->request->scheme),
-                                           SLICE_FMT(p->request.authority),
-                                           SLICE_FMT(p->request.path));
+    struct slice url =
+        same ? arena_dup(x->arena, p->request.path)
+             : arena_printf(x->arena, "%.*s://%.*s%.*s", SLICE_FMT(x->request->scheme),
+                            SLICE_FMT(p->request.authority), SLICE_FMT(p->request.path));
     struct slice value =
         as.len ? arena_printf(x->arena, "<%.*s>; rel=preload; as=%.*s%s", SLICE_FMT(url),
                               SLICE_FMT(as), cors)
@@ -205,37 +201,44 @@ static void carry_out(struct exchange *x, const struct push_promise *p, const st
                       struct h2_stream *ws)
 {
     struct push_ledger *ledger = &x->site->stats->push;
-    enum push_fate fate = PUSH_FATE_NOT_PUSHED;
     bool observed = f->policy == PUSH_POLICY_OBSERVE;
-    bool keeps = d.vehicle == PUSH_VEHICLE_PUSH_PROMISE || d.vehicle == PUSH_VEHICLE_PARKED;
-    if (keeps && !observed && ws && !pr) {
+    struct exchange *y = NULL;
+    if (!observed && ws && !pr &&
+        (d.vehicle == PUSH_VEHICLE_PUSH_PROMISE || d.vehicle == PUSH_VEHICLE_PARKED)) {
         pr = promised_new(x, w, ws, p);
         if (!pr)
             d.reason = PUSH_REASON_LIMIT, d.vehicle = PUSH_VEHICLE_NONE;
     }
-    if (d.vehicle == PUSH_VEHICLE_PUSH_PROMISE && !observed) {
-        if (pr)
-            pr->page = NULL;
-        d.reason = promise(x, p, pr);
-        if (d.reason != PUSH_REASON_OK)
+    if (pr)
+        pr->page = NULL;
+    if (!observed && d.vehicle == PUSH_VEHICLE_PUSH_PROMISE) {
+        y = promise(x, p, !pr, &d.reason);
+        if (!y)
             d.vehicle = PUSH_VEHICLE_NONE;
+        else
+            d.reason = PUSH_REASON_OK;
     }
     push_ledger_promise(ledger, p->source, d);
-    if (observed) {
-        fate = PUSH_FATE_OBSERVED;
-    } else if (d.vehicle == PUSH_VEHICLE_PUSH_PROMISE) {
+    if (y) {
         pushed(x, p, f);
+        if (pr)
+            promised_hand_over(pr, y);
+        else
+            exchange_attach_again(y);
         return;
-    } else if (d.vehicle == PUSH_VEHICLE_PARKED) {
+    }
+    if (!observed && d.vehicle == PUSH_VEHICLE_PARKED) {
         hint(x, p);
-        remember(x, &p->request, PUSH_SEEN_HINTED);
         push_ledger_fate(ledger, PUSH_FATE_PARKED, 0);
         promised_park(pr);
         return;
-    } else if (d.vehicle == PUSH_VEHICLE_EARLY_HINT || d.vehicle == PUSH_VEHICLE_LINK) {
-        if (p->source == PUSH_SOURCE_WORKER || p->source == PUSH_SOURCE_CONFIG)
-            hint(x, p);
-        remember(x, &p->request, PUSH_SEEN_HINTED);
+    }
+    enum push_fate fate = PUSH_FATE_NOT_PUSHED;
+    if (observed) {
+        fate = PUSH_FATE_OBSERVED;
+    } else if (push_reason_against(d.reason) != PUSH_AGAINST_BOTH &&
+               d.vehicle != PUSH_VEHICLE_NONE) {
+        hint(x, p);
         fate = PUSH_FATE_HINTED;
     }
     push_ledger_fate(ledger, fate, 0);
@@ -245,7 +248,11 @@ static void carry_out(struct exchange *x, const struct push_promise *p, const st
 static void consider(struct exchange *x, const struct push_promise *p, struct worker *w,
                      struct h2_stream *ws)
 {
-    x->site->has_promised = true;
+    if (!x->site->has_promised) { /* from now on requests are remembered; this one is the first */
+        x->site->has_promised = true;
+        if (client_state(x))
+            remember(x, x->request, PUSH_SEEN_REQUESTED);
+    }
     if (!client_state(x) || !page_state(x)) {
         refuse(x, NULL, w, ws);
         return;
@@ -255,6 +262,7 @@ static void consider(struct exchange *x, const struct push_promise *p, struct wo
     /* The answer is under way: soon more will be known of it. */
     if (ws && d.reason == PUSH_REASON_UNKNOWN && promised_new(x, w, ws, p)) {
         x->page->undecided++;
+        x->client->push->undecided++;
         return;
     }
     carry_out(x, p, &f, d, NULL, w, ws);
@@ -281,6 +289,7 @@ static void settle(struct promised *pr)
     struct push_decision d = push_decide(&pr->promise, &f);
     pr->page = NULL;
     x->page->undecided--;
+    x->client->push->undecided--;
     carry_out(x, &pr->promise, &f, d, pr, NULL, NULL);
 }
 
@@ -306,15 +315,77 @@ static void settle_all(struct exchange *x)
     }
 }
 
-void push_page_ends(struct exchange *x)
+/* ---- a page whose promises are not decided yet ---- */
+
+bool push_holds(struct exchange *x, const struct http_head *head, bool end)
 {
-    if (x->page && x->page->undecided)
-        settle_all(x);
+    struct push_page *page = x->page;
+    if (!page || !page->undecided || page->released)
+        return false;
+    struct http_head *kept = arena_alloc(x->arena, sizeof *kept);
+    if (!kept)
+        return false;
+    *kept = *head;
+    if (fields_copy(x->arena, &head->fields, &kept->fields) < 0)
+        return false;
+    page->head = kept;
+    page->ended = end;
+    chain_init(&page->body, x->shard->pool);
+    settle_before_flush(x->client);
+    return true;
 }
 
-/* Content of the page that waits to leave may refer to what is promised: now or never. */
+int push_hold_body(struct exchange *x, struct slice octets, struct chunk *chunk, bool end)
+{
+    x->page->ended = end;
+    return chain_add(&x->page->body, octets, chunk);
+}
+
+int push_hold_trailers(struct exchange *x, const struct fields *trailers)
+{
+    x->page->ended = x->page->has_trailers = true;
+    return fields_copy(x->arena, trailers, &x->page->trailers);
+}
+
+static void release(struct exchange *x)
+{
+    struct push_page *page = x->page;
+    struct http_head *head = page->head;
+    bool ends = page->ended && !page->has_trailers;
+    page->head = NULL;
+    page->released = true;
+    int err = client_send_head(x, head, ends && page->body.octets == 0);
+    while (err == 0 && page->body.octets) {
+        struct slice part = chain_peek(&page->body);
+        err = client_send_body(x, part, ends && part.len == page->body.octets);
+        chain_drop(&page->body, part.len);
+    }
+    chain_fini(&page->body);
+    if (err == 0 && page->has_trailers)
+        err = client_send_trailers(x, &page->trailers);
+    if (err < 0 && !x->ended)
+        client_cut(x, H2_INTERNAL_ERROR);
+}
+
+void push_page_ends(struct exchange *x)
+{
+    struct push_page *page = x->page;
+    if (!page)
+        return;
+    if (page->undecided)
+        settle_all(x);
+    if (page->head) {
+        page->head = NULL;
+        chain_fini(&page->body);
+    }
+}
+
+/* What is about to leave may refer to what is promised: now or never.  RFC 9113 8.4.1 */
 static bool is_last_moment(const struct exchange *x)
 {
+    const struct push_page *page = x->page;
+    if (page->head)
+        return page->ended || page->body.octets || fields_find(&page->head->fields, TOKEN_LINK);
     return x->head_sent && (client_queued(x) || x->response_ended);
 }
 
@@ -332,6 +403,8 @@ void push_before_flush(struct client *c)
         struct exchange *x = LIST_ENTRY(node, struct exchange, client_node);
         if (x->page && !x->page->waits_for_103)
             send_hints(x);
+        if (push_is_held(x))
+            release(x);
     }
 }
 
@@ -365,10 +438,6 @@ void push_from_head(struct exchange *x, const struct http_head *response, struct
         x->page->hints = (struct fields){.count = 0};
         x->page->waits_for_103 = false;
     }
-    if (final)
-        push_learn_head(x, response);
-    if (final && x->page && x->page->undecided)
-        settle_before_flush(x->client);
 }
 
 static void from_configuration(struct exchange *x)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Where push meets the connections: promises come here from a worker, a Link field or the app's
- * configuration; the facts are gathered (push_facts.h), the decision is asked for (push/decision.h),
- * its vehicle is driven, and the ledger is told. */
+ * configuration; the facts are gathered (push_facts.h), the decision is asked for
+ * (push/decision.h), its vehicle is driven, and the ledger is told. */
 #ifndef EDGE_PUSH_VEHICLE_H
 #define EDGE_PUSH_VEHICLE_H
 
@@ -17,6 +17,7 @@ struct push_client {
     uint64_t kind;        /* push_consent_kind of its User-Agent */
     struct list promised; /* struct promised */
     uint32_t kept;        /* of these */
+    uint32_t undecided;   /* of these */
     uint32_t open;        /* pushed responses under way */
     uint8_t lot;          /* 0 to 99: it gets no help where the hold-back share is above */
     bool due;             /* something is to be settled before the next flush */
@@ -24,15 +25,20 @@ struct push_client {
 
 /* Of an exchange whose response promises, in its arena. */
 struct push_page {
-    uint64_t budget_octets;   /* that are left */
+    uint64_t budget_octets; /* that are left */
     bool has_budget;
-    bool waits_for_103;       /* its worker is known to send one: hints go with that */
-    uint32_t undecided;       /* struct promised of this page */
-    struct fields hints;      /* Link fields that wait for a 103 */
-    struct http_head *answer; /* what is learned when its content has ended; or NULL */
+    bool waits_for_103;  /* its worker is known to send one: hints go with that */
+    uint32_t undecided;  /* struct promised of this page */
+    struct fields hints; /* Link fields that wait for a 103 */
+    /* The response waits for the end of the turn: what is decided until then goes before it. */
+    struct http_head *head; /* or NULL: it does not */
+    struct chain body;
+    struct fields trailers;
+    bool ended, has_trailers, released;
 };
 
-/* A client's request to an app that promises.  return  whether it is answered from what was parked */
+/* A client's request to an app that promises.  return  whether it is answered from what was parked
+ */
 bool push_request(struct exchange *x);
 /* A worker promised `ws` on x's stream: relay it, keep it, or refuse it within the ration. */
 void push_from_worker(struct exchange *x, struct worker *w, struct h2_stream *ws,
@@ -42,6 +48,15 @@ void push_from_worker(struct exchange *x, struct worker *w, struct h2_stream *ws
 void push_from_head(struct exchange *x, const struct http_head *response, struct http_head *out);
 /* The response of x ends, or x does. */
 void push_page_ends(struct exchange *x);
+/* Whether x's response, whose final head is about to be sent, waits for the end of the turn.  What
+ * follows the head is given to push_hold_*. */
+bool push_holds(struct exchange *x, const struct http_head *head, bool end);
+static inline bool push_is_held(const struct exchange *x)
+{
+    return x->page && x->page->head;
+}
+int push_hold_body(struct exchange *x, struct slice octets, struct chunk *chunk, bool end);
+int push_hold_trailers(struct exchange *x, const struct fields *trailers);
 /* The client's output is about to be drawn. */
 void push_before_flush(struct client *c);
 /* A pushed exchange has ended. */

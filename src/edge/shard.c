@@ -312,6 +312,8 @@ void shard_fini(struct shard *s)
     backends_fini(s);
     map_fini(&s->backends);
     routes_unref(s->routes);
+    push_answers_fini(&s->answers, s->pool);
+    push_consent_kinds_fini(&s->kinds, s->pool);
     buf_fini(&s->log_lines);
     loop_timer_clear(&s->tick);
     loop_timer_clear(&s->waiting_timer);

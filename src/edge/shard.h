@@ -6,6 +6,8 @@
 #ifndef EDGE_SHARD_H
 #define EDGE_SHARD_H
 
+#include "push/answers.h"
+#include "push/consent.h"
 #include "base/chain.h"
 #include "base/clock.h"
 #include "base/map.h"
@@ -77,6 +79,9 @@ struct shard {
     struct buf log_lines; /* of this turn */
     struct loop_task log_flush;
     struct hash_key seen_key;
+    struct push_answers answers; /* what was learned of all apps' */
+    struct push_consent_kinds kinds;
+    uint64_t promised_octets;  /* of content that nobody takes yet */
     uint64_t id_high, id_next; /* request ids */
     uint64_t wall_base_us;     /* wall clock minus monotonic, refreshed each second */
     char date[CLOCK_HTTP_DATE_OCTETS];

@@ -125,7 +125,12 @@ struct site *site_new(struct shard *s, const struct routes *r, const struct rout
     site->name = copy(s->pool, route_text(&r->route, route->name));
     site->default_host = copy(s->pool, route_text(&r->route, route->default_host));
     site->upgrades = copy(s->pool, route_text(&r->route, route->upgrades));
-    if (!site->name.p || !site->default_host.p || !site->upgrades.p) {
+    site->push_rules.include = copy(s->pool, route_text(&r->route, route->push_include));
+    site->push_rules.exclude = copy(s->pool, route_text(&r->route, route->push_exclude));
+    site->push_rules.preload = copy(s->pool, route_text(&r->route, route->push_preload));
+    site->has_promised = route->push_preload.len && push_is_on(&route->push);
+    if (!site->name.p || !site->default_host.p || !site->upgrades.p ||
+        !site->push_rules.include.p || !site->push_rules.exclude.p || !site->push_rules.preload.p) {
         site_unref(site);
         return NULL;
     }
@@ -175,6 +180,9 @@ void site_unref(struct site *site)
     uncopy(pool, site->name);
     uncopy(pool, site->default_host);
     uncopy(pool, site->upgrades);
+    uncopy(pool, site->push_rules.include);
+    uncopy(pool, site->push_rules.exclude);
+    uncopy(pool, site->push_rules.preload);
     pool_put(pool, site, sizeof *site + site->count * sizeof site->instances[0]);
 }
 

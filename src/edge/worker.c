@@ -251,6 +251,11 @@ static const struct h1_events h1_events = {
 static void h2_on_head(void *user, struct h2_stream *s, const struct http_head *head, bool end)
 {
     struct worker *w = user;
+    struct promised *p = promised_of(s);
+    if (p) {
+        promised_head(p, head, end);
+        return;
+    }
     struct exchange *x = h2_stream_user(s);
     w->reused |= head->status >= 200;
     if (x)
@@ -259,6 +264,11 @@ static void h2_on_head(void *user, struct h2_stream *s, const struct http_head *
 
 static void h2_on_body(void *user, struct h2_stream *s, struct slice octets, bool end)
 {
+    struct promised *p = promised_of(s);
+    if (p) {
+        promised_body(p, octets, end);
+        return;
+    }
     struct exchange *x = h2_stream_user(s);
     if (x)
         exchange_response_body(x, octets, end);
@@ -266,6 +276,11 @@ static void h2_on_body(void *user, struct h2_stream *s, struct slice octets, boo
 
 static void h2_on_trailers(void *user, struct h2_stream *s, const struct fields *trailers)
 {
+    struct promised *p = promised_of(s);
+    if (p) {
+        promised_trailers(p, trailers);
+        return;
+    }
     struct exchange *x = h2_stream_user(s);
     if (x)
         exchange_response_trailers(x, trailers);
@@ -282,7 +297,7 @@ static void h2_on_promise(void *user, struct h2_stream *parent, struct h2_stream
                           const struct http_head *head)
 {
     struct worker *w = user;
-    struct exchange *x = h2_stream_user(parent);
+    struct exchange *x = promised_of(parent) ? NULL : h2_stream_user(parent);
     if (x)
         push_from_worker(x, w, promised, head);
     else
@@ -292,9 +307,12 @@ static void h2_on_promise(void *user, struct h2_stream *parent, struct h2_stream
 static void h2_on_close(void *user, struct h2_stream *s, uint32_t code)
 {
     struct worker *w = user;
-    struct exchange *x = h2_stream_user(s);
+    struct promised *p = promised_of(s);
+    struct exchange *x = p ? NULL : h2_stream_user(s);
+    if (p)
+        promised_closed(p, code == H2_NO_ERROR);
     if (!x) {
-        if (w->draining)
+        if (!p && w->draining)
             w->draining--;
         worker_wants_flush(w); /* it may have been the last one of a retired connection */
         leaves_review(w->shard);

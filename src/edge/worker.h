@@ -98,6 +98,7 @@ struct site {
     struct route_site route; /* a copy of the numbers; texts are not valid */
     struct slice default_host;
     struct slice upgrades; /* protocols that pass opaque, joined by "," */
+    struct push_rules push_rules;
     struct stats_site *stats;
     struct places *queue; /* of the app: for those that wait */
     uint32_t next;        /* where to begin among equally loaded instances */
@@ -128,8 +129,6 @@ int worker_attach(struct exchange *x);
 struct backend *worker_backend(const struct exchange *x, uint32_t i);
 /* x gives its place at an instance back, maybe to the next one that waits. */
 void worker_give_place(struct exchange *x);
-/* Join x to a promised stream that already exists. */
-void worker_attach_promised(struct exchange *x, struct worker *w, struct h2_stream *ws);
 /* Give up on the worker's side of x: resets within the ration, closes an HTTP/1.1 connection. */
 void worker_cancel(struct exchange *x);
 /* The client of x has left.  Like worker_cancel, but when that happens too often, what the worker

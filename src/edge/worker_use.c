@@ -209,19 +209,6 @@ int worker_attach(struct exchange *x)
     return short_ ? ERR_SYS : full ? ERR_LIMIT : err; /* no place given back is a descriptor */
 }
 
-void worker_attach_promised(struct exchange *x, struct worker *w, struct h2_stream *ws)
-{
-    h2_stream_set_user(ws, x);
-    x->worker = w;
-    x->ws = ws;
-    x->backend = w->backend;
-    x->backend->in_flight++;
-    if (x->site->route.concurrency && x->backend->places) {
-        x->place = x->backend->places;
-        places_add(x->place); /* the worker has begun it by itself */
-    }
-}
-
 /* Resets ws if the ration allows, else its response is read and thrown away; a connection with too
  * many of those takes no new streams.  return  whether it was reset */
 static bool drop_stream(struct worker *w, struct h2_stream *ws)

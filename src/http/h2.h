@@ -168,6 +168,8 @@ bool h2_conn_peer_settings_seen(const struct h2_conn *c);
 bool h2_conn_peer_push_enabled(const struct h2_conn *c);
 bool h2_conn_peer_connect_enabled(const struct h2_conn *c); /* RFC 8441 3 */
 uint32_t h2_conn_peer_max_streams(const struct h2_conn *c);
+/* Octets of content that the peer's connection window takes now. */
+int64_t h2_conn_send_window(const struct h2_conn *c);
 /* Client role: how many more streams may be opened now; 0 after GOAWAY or shutdown. */
 uint32_t h2_conn_can_open(const struct h2_conn *c);
 
@@ -208,6 +210,8 @@ struct h2_stream *h2_stream_promise(struct h2_stream *parent, const struct http_
  * return  whether it is woven; not when either stream sends no more, nor against a PRIORITY_UPDATE
  *         of the client */
 bool h2_stream_weave(struct h2_stream *promised, struct h2_stream *parent, uint32_t parent_octets);
+/* Whether h2_stream_promise may still be used on parent, by its state and what the peer allows. */
+bool h2_stream_can_promise(const struct h2_stream *parent);
 /* Send RST_STREAM and forget the stream: s is gone, on_close is not called. */
 void h2_stream_reset(struct h2_stream *s, enum h2_code code);
 /* octets of content were passed on: return flow control credit of the stream.  Never more than

@@ -273,7 +273,6 @@ int h2_send_section(struct h2_conn *c, uint32_t id, uint32_t promised_id,
 void h2_send_update(struct h2_stream *s);
 /* Send what ends the message, if its content has left. */
 int h2_send_rest(struct h2_stream *s);
-int h2_fields_copy(struct arena *a, const struct fields *from, struct fields *to);
 /* Send a response head now, whatever limits there are. */
 int h2_send_response(struct h2_stream *s, const struct http_head *head, bool end);
 

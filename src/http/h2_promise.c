@@ -9,14 +9,20 @@
 #include "http/h2_internal.h"
 #include "base/err.h"
 
+bool h2_stream_can_promise(const struct h2_stream *parent)
+{
+    const struct h2_conn *c = parent->conn;
+    return !parent->gone && !c->error && !c->going && !c->peer_going && c->peer.push &&
+           !parent->local && (parent->state == H2_OPEN || parent->state == H2_HALF_REMOTE);
+}
+
 struct h2_stream *h2_stream_promise(struct h2_stream *parent, const struct http_head *head,
                                     void *stream_user, int *err_out)
 {
     struct h2_conn *c = parent->conn;
     ASSERT(c->role == H2_SERVER && head->status == 0);
     *err_out = ERR_USAGE;
-    if (parent->gone || c->error || c->going || c->peer_going || !c->peer.push || parent->local ||
-        (parent->state != H2_OPEN && parent->state != H2_HALF_REMOTE))
+    if (!h2_stream_can_promise(parent))
         return NULL;
     *err_out = ERR_LIMIT;
     if (c->next_id > H2_ID_MAX || c->reserved >= H2_RESERVED_MAX || c->peer.max_streams == 0)
@@ -89,7 +95,7 @@ int h2_promise_hold(struct h2_stream *s, const struct http_head *head, bool end)
         return ERR_NOMEM;
     held->status = head->status;
     held->content_length = head->content_length;
-    if (h2_fields_copy(&s->arena, &head->fields, &held->fields) < 0)
+    if (fields_copy(&s->arena, &head->fields, &held->fields) < 0)
         return ERR_NOMEM;
     s->held = held;
     if (end)

@@ -207,22 +207,6 @@ int h2_stream_body(struct h2_stream *s, struct slice octets, struct chunk *chunk
     return h2_send_rest(s);
 }
 
-int h2_fields_copy(struct arena *a, const struct fields *from, struct fields *to)
-{
-    *to = (struct fields){.count = from->count, .cap = from->count};
-    to->at = arena_alloc(a, from->count * sizeof *to->at);
-    if (!to->at)
-        return ERR_NOMEM;
-    for (uint32_t i = 0; i < from->count; i++) {
-        to->at[i] = from->at[i];
-        to->at[i].name = arena_dup(a, from->at[i].name);
-        to->at[i].value = arena_dup(a, from->at[i].value);
-        if (!to->at[i].name.p || !to->at[i].value.p)
-            return ERR_NOMEM;
-    }
-    return 0;
-}
-
 int h2_stream_trailers(struct h2_stream *s, const struct fields *trailers)
 {
     if (!is_sendable(s))
@@ -235,7 +219,7 @@ int h2_stream_trailers(struct h2_stream *s, const struct fields *trailers)
     }
     if (s->body.octets == 0 && s->head_sent)
         s->trailers = *trailers; /* borrowed: they leave before we return */
-    else if (h2_fields_copy(&s->arena, trailers, &s->trailers) < 0)
+    else if (fields_copy(&s->arena, trailers, &s->trailers) < 0)
         return ERR_NOMEM;
     s->sending = H2_SEND_TRAILERS;
     return h2_send_rest(s);

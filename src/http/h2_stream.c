@@ -383,6 +383,11 @@ void h2_stream_set_priority(struct h2_stream *s, struct priority p)
     h2_sched_set_priority(&s->conn->sched, s, p);
 }
 
+int64_t h2_conn_send_window(const struct h2_conn *c)
+{
+    return c->send_window;
+}
+
 int64_t h2_stream_send_window(const struct h2_stream *s)
 {
     return s->send_window < s->conn->send_window ? s->send_window : s->conn->send_window;

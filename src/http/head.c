@@ -34,6 +34,22 @@ int fields_add_token(struct fields *f, struct arena *a, enum token token, struct
     return fields_add(f, a, token, token_rows[token].name, value);
 }
 
+int fields_copy(struct arena *a, const struct fields *from, struct fields *to)
+{
+    *to = (struct fields){.count = from->count, .cap = from->count};
+    to->at = arena_alloc(a, from->count * sizeof *to->at);
+    if (!to->at)
+        return ERR_NOMEM;
+    for (uint32_t i = 0; i < from->count; i++) {
+        to->at[i] = from->at[i];
+        to->at[i].name = arena_dup(a, from->at[i].name);
+        to->at[i].value = arena_dup(a, from->at[i].value);
+        if (!to->at[i].name.p || !to->at[i].value.p)
+            return ERR_NOMEM;
+    }
+    return 0;
+}
+
 const struct field *fields_find(const struct fields *f, enum token token)
 {
     for (uint32_t i = 0; i < f->count; i++)

@@ -36,7 +36,8 @@ struct http_head {
     struct slice
         authority;     /* :authority or Host, without user information; lower case not promised */
     struct slice path; /* origin-form with query, or "*"; empty for CONNECT */
-    struct slice protocol;  /* :protocol of an extended CONNECT (RFC 8441), or the one of Upgrade; else empty */
+    struct slice protocol;  /* :protocol of an extended CONNECT (RFC 8441), or the one of Upgrade;
+                               else empty */
     uint16_t status;        /* of a response; 0 in a request */
     uint8_t version_minor;  /* HTTP/1.x: x; 0 in HTTP/2 */
     bool expect_continue;   /* the request has "Expect: 100-continue" */
@@ -52,6 +53,8 @@ int fields_add(struct fields *f, struct arena *a, enum token token, struct slice
                struct slice value);
 /* fields_add of a known name. */
 int fields_add_token(struct fields *f, struct arena *a, enum token token, struct slice value);
+/* *to: from's fields, names and values in the arena.  return  0 or ERR_NOMEM */
+int fields_copy(struct arena *a, const struct fields *from, struct fields *to);
 /* The first field of this name, or NULL. */
 const struct field *fields_find(const struct fields *f, enum token token);
 const struct field *fields_find_name(const struct fields *f, struct slice lower_name);

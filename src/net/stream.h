@@ -77,6 +77,17 @@ void stream_shutdown(struct stream *s);
 /* True when the TLS handshake is done, or there is none. */
 bool stream_is_established(const struct stream *s);
 
+/* What TCP knows of the way to the peer; what it does not is 0. */
+struct stream_path {
+    uint32_t rtt_us;          /* smoothed */
+    uint64_t cwnd_octets;     /* congestion window */
+    uint64_t ssthresh_octets; /* where it stops doubling */
+    uint64_t octets_per_s;    /* delivery rate, where the application did not limit it */
+    uint64_t queued_octets;   /* not acknowledged yet, sent or not */
+};
+/* return  false: not TCP; *out is all zeroes */
+bool stream_path(const struct stream *s, struct stream_path *out);
+
 /* TCP_NODELAY and TCP_NOTSENT_LOWAT; silently nothing on other sockets. */
 void stream_tune(struct stream *s, unsigned notsent_lowat_octets);
 

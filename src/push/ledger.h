@@ -13,7 +13,14 @@
     X(COMPLETED, "completed") /* the pushed response left whole */                        \
     X(REFUSED, "refused")     /* the client reset it: CANCEL or REFUSED_STREAM */         \
     X(FAILED, "failed")       /* the worker's response failed, or the connection ended */ \
-    X(NOT_PUSHED, "not-pushed")
+    X(NOT_PUSHED, "not-pushed")                                                           \
+    X(HINTED, "hinted")       /* the client was told */                                   \
+    X(HINT_USED, "hint-used") /* and asked for it on the same connection */               \
+    X(PARKED, "parked")       /* told, and the worker's response is kept for it */        \
+    X(COLLECTED, "collected") /* it asked, and got that */                                \
+    X(EXPIRED, "expired")     /* it did not, in time or with the same request */          \
+    X(REPEATED, "repeated")   /* what was pushed was asked for again: waste */            \
+    X(OBSERVED, "observed")   /* decided, and nothing sent */
 
 enum push_fate {
 #define X(name, text) PUSH_FATE_##name,

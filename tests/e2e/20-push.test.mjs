@@ -12,7 +12,7 @@ let p;
 check('starts', async () => {
   p = await Portico.start({
     apps: {
-      pusher: worker('h2c', ['pusher.localhost', 'alias.pusher.localhost'], { instances: 2 }),
+      pusher: worker('h2c', ['pusher.localhost', 'alias.pusher.localhost'], { instances: 2, push: 'always' }),
       other: worker('h2c', 'other.localhost'),
       quiet: worker('h2c', 'quiet.localhost', { push: 'off' }),
     },

@@ -11,8 +11,8 @@ const asset = (name, more = '') => `</asset?name=${name}>; rel=preload; as=style
 check('starts', async () => {
   p = await Portico.start({
     apps: {
-      one: worker('h1', 'one.localhost', { instances: 2 }),
-      two: worker('h2c', 'two.localhost'),
+      one: worker('h1', 'one.localhost', { instances: 2, push: 'always' }),
+      two: worker('h2c', 'two.localhost', { push: 'always' }),
       off: worker('h1', 'off.localhost', { push: 'off' }),
     },
   });
