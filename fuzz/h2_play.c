@@ -125,6 +125,8 @@ static void push(struct play *p, struct app_stream *parent)
         return;
     ASSERT(h2_stream_is_promised(s));
     uint8_t how = input_u8(&p->in);
+    if (how & 8)
+        ASSERT(h2_stream_weave(s, parent->stream, (how >> 4) * 300u));
     if (how & 1)
         respond(a, 200, how & 2);
     if ((how & 3) == 1)

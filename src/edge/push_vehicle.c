@@ -7,6 +7,7 @@
 #include "base/panic.h"
 #include "push/link.h"
 #include "push/pattern.h"
+#include "push/urgency.h"
 
 /* ---- state ---- */
 
@@ -100,8 +101,15 @@ static int copy_fields(const struct exchange *x, struct http_head *to, struct ar
     return 0;
 }
 
+/* What the page cannot be shown without goes into it, the rest behind it; a worker's own word, in
+ * the promised request, counts before (RFC 9218 8). */
 static void set_order(struct exchange *x, const struct push_promise *p, struct h2_stream *cs)
 {
+    if (fields_find(&p->request.fields, TOKEN_PRIORITY))
+        return;
+    struct priority own = push_urgency(p->as, p->fetchpriority, p->critical);
+    h2_stream_set_priority(cs,
+                           p->critical ? own : push_urgency_after(own, h2_stream_priority(x->cs)));
     if (p->critical)
         h2_stream_weave(cs, x->cs, x->site->route.push.weave_octets);
 }
