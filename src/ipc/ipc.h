@@ -85,6 +85,7 @@ struct ipc_reload {
 struct ipc_hello { /* first: with the counters' memfd if there is one already (a restart) */
     uint32_t restarted;
     uint32_t as_root;              /* 1: workers have users of their own */
+    uint32_t is_fenced;            /* 1: other users cannot connect to workers' ports */
     uint32_t owner;                /* the user that started Portico */
     uint32_t uids_first, uids;     /* as root: the users that apps may have */
     char data[IPC_PATH_OCTETS];    /* the data directory, absolute */
