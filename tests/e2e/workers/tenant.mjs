@@ -11,6 +11,7 @@ import path from 'node:path';
 const { HOME, HTTP20_ONLY_PORT, PORT, PORTICO_SOCKET, WEBSITE_SITE_NAME: app, SECRET, TCP } = process.env;
 if (fs.existsSync(path.join(HOME, 'away'))) process.exit(1);
 
+let checks = 0;
 const taken = new Set();
 const outcome = (run) => {
   try {
@@ -62,7 +63,8 @@ const attempts = {
       response.setEncoding('utf8').on('data', (part) => (body += part)).on('end', () => resolve({ status: response.statusCode, body }));
     }).on('error', (error) => resolve({ status: error.code })).end();
   }),
-  who: () => ({ app, pid: process.pid, uid: process.getuid(), home: HOME, cwd: process.cwd(), ports: [PORT, HTTP20_ONLY_PORT].filter(Boolean).map(Number), socket: PORTICO_SOCKET, secret: SECRET }),
+  health: () => (checks += 1),
+  who: () => ({ app, checks, pid: process.pid, uid: process.getuid(), home: HOME, cwd: process.cwd(), ports: [PORT, HTTP20_ONLY_PORT].filter(Boolean).map(Number), socket: PORTICO_SOCKET, secret: SECRET }),
   hint: (q, response) => response.setHeader('link', `<${q.get('to')}>; rel=preload`) && 'done',
 };
 
