@@ -140,12 +140,13 @@ export class Portico {
   ports = {}; // kind -> port
   #waiting = new Set();
 
-  /** manifest: an object (JSON is YAML; listen is filled in when it is absent), or a text as it is;
-   *  then `apps` says what is in it. */
+  /** manifest: an object (JSON is YAML; listen is filled in when it is absent), or a function that
+   *  makes it for a data directory, or a text as it is; then `apps` says what is in it. */
   constructor(manifest, { args = [], apps, program = PORTICO, uid } = {}) {
     this.home = scratch();
     this.data = path.join(this.home, 'data');
     this.manifest = path.join(this.home, 'portico.yaml');
+    if (typeof manifest === 'function') manifest = manifest(this.data);
     this.mark = randomBytes(8).toString('hex');
     this.apps = apps ?? manifest.apps;
     if (typeof manifest === 'string') {
