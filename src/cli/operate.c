@@ -185,6 +185,10 @@ int operate_status(const char *data, const char *app, bool as_json)
         print_app(j);
     } else {
         print_apps(json_object_get(j, "apps"));
+        if (json_is_true(json_object_get(j, "tenantsSeparated")) &&
+            json_is_false(json_object_get(j, "portsFenced")))
+            printf("\nTCP ports of workers are open to every process of this machine (the log says "
+                   "why: monitor.no_fence);\nan app that listens on PORTICO_SOCKET is not.\n");
     }
     json_decref(j);
     return 0;

@@ -160,11 +160,12 @@ int apps_write(const struct control *c, struct buf *out)
     json_t *list = json_array();
     for (uint32_t i = 0; i < c->app_count; i++)
         json_array_append_new(list, app_object(c, c->apps[i]));
-    return dump(json_pack("{s:s,s:I,s:I,s:o,s:b,s:o,s:o}", "version", PORTICO_VERSION, "revision",
-                          (json_int_t)c->revision, "revisionInForce", (json_int_t)c->in_force,
-                          "loops", c->manifest ? json_integer(c->manifest->loops) : json_null(),
-                          "tenantsSeparated", c->hello.as_root != 0, "listeners", listeners(c),
-                          "apps", list),
+    return dump(json_pack("{s:s,s:I,s:I,s:o,s:b,s:b,s:o,s:o}", "version", PORTICO_VERSION,
+                          "revision", (json_int_t)c->revision, "revisionInForce",
+                          (json_int_t)c->in_force, "loops",
+                          c->manifest ? json_integer(c->manifest->loops) : json_null(),
+                          "tenantsSeparated", c->hello.as_root != 0, "portsFenced",
+                          c->hello.is_fenced != 0, "listeners", listeners(c), "apps", list),
                 out);
 }
 

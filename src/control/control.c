@@ -155,7 +155,10 @@ static void on_hello(struct control *c, const struct ipc_message *m)
         map_counters(c, m->fds[0], false);
     for (uint32_t i = 0; c->slots && c->stats && i < CONTROL_SITE_SLOTS; i++)
         memcpy(c->slots[i], stats_name(c->stats, i), STATS_NAME_OCTETS - 1);
+    c->is_rooted = hello->is_rooted;
     c->manifest = load(c);
+    if (c->manifest && c->manifest->faults.count == 0)
+        wanted_check_root(c, c->manifest);
     if (!c->manifest || c->manifest->faults.count) {
         if (c->manifest)
             faults_print(&c->manifest->faults, STDERR_FILENO);

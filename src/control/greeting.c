@@ -209,6 +209,10 @@ static void add_hints(struct control *c, struct buf *b)
     if (!c->hello.as_root)
         buf_printf(b, "\n  Not started as root: every worker runs as you, so there is no boundary "
                       "between apps.\n");
+    else if (!c->hello.is_fenced)
+        buf_printf(b, "\n  TCP ports of workers are not fenced (see monitor.no_fence above): other "
+                      "apps can connect to them.\n  Let an app listen on PORTICO_SOCKET where that "
+                      "matters.\n");
 }
 
 static void greet(struct control *c)

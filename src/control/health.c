@@ -210,10 +210,19 @@ static int ask(struct health *h)
     return err;
 }
 
+/* Since it was READY its worker may have died and another have taken its port, or a link have taken
+ * the place of its socket. */
+static bool is_its_own(const struct health *h)
+{
+    bool is_unix = h->address.u.sa.sa_family == AF_UNIX;
+    return h->owner.group == 0 || (is_unix ? owner_of_unix(h->stream.source.fd, &h->owner)
+                                           : owner_of_port(&h->address, &h->owner)) == OWNER_YES;
+}
+
 static void on_connected(struct stream *s, int err)
 {
     struct health *h = CONTAINER_OF(s, struct health, stream);
-    if (err != 0 || ask(h) < 0)
+    if (err != 0 || !is_its_own(h) || ask(h) < 0)
         finish(h);
     else
         send_some(h);
@@ -260,14 +269,16 @@ static void on_timer(struct loop_timer *t)
     later(h, h->settings.interval_ms < HEALTH_LIMIT_MS ? h->settings.interval_ms : HEALTH_LIMIT_MS);
 }
 
-void health_start(struct health *h, struct loop *loop, const struct addr *address, bool is_h2c,
-                  const struct health_settings *settings, health_fn on_change)
+void health_start(struct health *h, struct loop *loop, const struct addr *address,
+                  const struct owner *owner, bool is_h2c, const struct health_settings *settings,
+                  health_fn on_change)
 {
     ASSERT(!h->loop);
     *h = (struct health){
         .loop = loop,
         .settings = *settings,
         .address = *address,
+        .owner = owner ? *owner : (struct owner){0},
         .is_h2c = is_h2c,
         .on_change = on_change,
     };

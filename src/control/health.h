@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Asks an instance from time to time for a path, in the protocol that it speaks: 2xx and 3xx are
- * well, all else and silence are not.  It knows loop and engines, nothing of manifests or routes.
- */
+ * well, all else and silence are not, nor is another's listener in its place, which is not asked.
+ * It knows loop and engines, nothing of manifests or routes. */
 #ifndef CONTROL_HEALTH_H
 #define CONTROL_HEALTH_H
 
 #include "base/addr.h"
+#include "control/owner.h"
 #include "net/loop.h"
 #include "net/stream.h"
 
@@ -28,6 +29,7 @@ struct health {
     struct loop *loop; /* NULL: not started */
     struct health_settings settings;
     struct addr address;
+    struct owner owner; /* group 0: anybody */
     bool is_h2c;
     health_fn on_change;
     struct loop_timer timer; /* the next question, or the limit for an answer */
@@ -41,8 +43,10 @@ struct health {
     bool is_sick;
 };
 
-void health_start(struct health *h, struct loop *loop, const struct addr *address, bool is_h2c,
-                  const struct health_settings *settings, health_fn on_change);
+/* owner  whose the listener must be; NULL: anybody's */
+void health_start(struct health *h, struct loop *loop, const struct addr *address,
+                  const struct owner *owner, bool is_h2c, const struct health_settings *settings,
+                  health_fn on_change);
 /* Also when it was never started (zeroed). */
 void health_stop(struct health *h);
 

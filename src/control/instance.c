@@ -264,6 +264,11 @@ bool instance_is_spared(const struct control_instance *in)
     return false;
 }
 
+static struct owner owner_of(const struct control_instance *in)
+{
+    return (struct owner){.group = in->last.pid, .uid = in->last.uid};
+}
+
 static void on_health(struct health *h)
 {
     struct control_instance *in = CONTAINER_OF(h, struct control_instance, health);
@@ -280,6 +285,7 @@ static void on_health(struct health *h)
 static void check_health(struct control_instance *in)
 {
     const struct manifest_app *a = in->app->wanted;
+    const struct owner owner = owner_of(in);
     struct addr address;
     const struct health_settings s = {a->health_path, a->hosts.at[0], a->health_interval_ms,
                                       a->health_failures};
@@ -295,8 +301,8 @@ static void check_health(struct control_instance *in)
     if (was_sick)
         snapshot_wanted(in->app->control);
     if (s.path.len && in->is_ready && addr_parse(in->address, &address) == 0)
-        health_start(&in->health, in->app->control->loop, &address, in->protocol == ROUTE_H2C, &s,
-                     on_health);
+        health_start(&in->health, in->app->control->loop, &address, in->is_upstream ? NULL : &owner,
+                     in->protocol == ROUTE_H2C, &s, on_health);
 }
 
 void app_check_health(struct control_app *app)
@@ -375,7 +381,7 @@ static void start_probe(struct control_instance *in)
 {
     struct control *c = in->app->control;
     const struct ipc_instance *i = &in->last;
-    const struct owner owner = {.group = i->pid, .uid = i->uid};
+    const struct owner owner = owner_of(in);
     struct addr socket = {0}, port = {0}, h2_port = {0};
     char text[IPC_PATH_OCTETS + 8];
     snprintf(text, sizeof text, "unix:%s", i->socket);

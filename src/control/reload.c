@@ -127,6 +127,8 @@ void reload(struct control *c, int fd, int error)
     struct manifest *m = manifest_load(c->manifest_path, fd, true);
     if (m && m->faults.count == 0)
         check_fixed(old, m);
+    if (m && m->faults.count == 0)
+        wanted_check_root(c, m);
     if (!m || m->faults.count) {
         refuse(c, m);
         return;

@@ -77,6 +77,7 @@ struct control {
     struct manifest *manifest;
     struct ipc_hello hello;
     bool has_hello, is_committed;
+    bool is_rooted;  /* edge has a root of its own, for good: no upstream may be a unix socket */
     bool is_resumed; /* an earlier control had committed; its instances may still serve */
     struct control_listener listeners[CONTROL_MAX_LISTENERS];
     uint32_t listener_count;
@@ -109,6 +110,8 @@ void *control_scratch(enum ipc_type type);
 
 /* wanted.c: everything from LISTEN to COMMIT. */
 void wanted_send(struct control *c);
+/* Adds a fault when monitor would refuse it, as edge's root cannot be taken away. */
+void wanted_check_root(const struct control *c, struct manifest *m);
 
 /* snapshot.c: publish soon; at most once a turn of the loop. */
 void snapshot_wanted(struct control *c);

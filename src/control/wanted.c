@@ -66,13 +66,24 @@ static void send_app(struct control *c, const struct control_app *app)
     }
 }
 
-static bool has_foreign_sockets(const struct manifest *m)
+/* The first app that has an upstream at a unix socket; NULL: none has. */
+static const struct manifest_app *foreign_socket(const struct manifest *m)
 {
     for (uint32_t i = 0; i < m->app_count; i++)
         for (uint32_t j = 0; j < m->apps[i].upstreams.count; j++)
             if (slice_starts(m->apps[i].upstreams.at[j], SLICE("unix:")))
-                return true;
-    return false;
+                return &m->apps[i];
+    return NULL;
+}
+
+void wanted_check_root(const struct control *c, struct manifest *m)
+{
+    const struct manifest_app *a = c->is_rooted ? foreign_socket(m) : NULL;
+    if (a)
+        fault_at_value(&m->faults, NULL,
+                       "apps.%.*s.upstreams: a unix socket would take edge's own root away, which "
+                       "cannot be while Portico runs: stop it and start it again, or use tcp://",
+                       SLICE_FMT(a->name));
 }
 
 void wanted_send(struct control *c)
@@ -88,7 +99,8 @@ void wanted_send(struct control *c)
     m->loops = c->manifest->loops;
     m->site_slots = CONTROL_SITE_SLOTS;
     m->counters_octets = (uint32_t)stats_octets(m->loops * IPC_COUNTER_COPIES, m->site_slots);
-    m->foreign_sockets = has_foreign_sockets(c->manifest);
+    m->foreign_sockets = foreign_socket(c->manifest) != NULL;
+    c->is_rooted |= !m->foreign_sockets;
     TEXT(m->access_log, c->manifest->access_log);
     control_send(c, IPC_COMMIT, m, -1);
 }

@@ -36,14 +36,13 @@ static bool is_at_rest(const struct backend *b)
         return false;
     LIST_FOR(node, &b->h1_busy)
     {
-        if (LIST_ENTRY(node, struct worker, node)->leaving)
+        if (worker_has_rest(LIST_ENTRY(node, struct worker, node)))
             return false;
     }
     for (int k = 0; k < WORKER_CLASSES; k++) {
         LIST_FOR(node, &b->h2_conns[k])
         {
-            const struct worker *w = LIST_ENTRY(node, struct worker, node);
-            if (h2_conn_queued(w->http.h2) || stream_is_blocked(&w->stream))
+            if (worker_has_rest(LIST_ENTRY(node, struct worker, node)))
                 return false;
         }
     }
@@ -67,7 +66,7 @@ static void close_idle(struct shard *s, const struct leave *l)
     struct backend *b;
     while ((b = map_next(&s->backends, &it)) != NULL)
         if (is_of(b, l))
-            worker_sweep(b, true);
+            worker_sweep(b, SWEEP_UNUSED);
 }
 
 static void look(struct loop_task *t)

@@ -194,7 +194,7 @@ void backends_tick(struct shard *s)
     while ((b = map_next(&s->backends, &it)) != NULL) {
         CHECK_MAGIC(b, BACKEND_MAGIC);
         bool unused = b->refs == 0 && b->unused_us && now - b->unused_us > BACKEND_LINGER_US;
-        if (worker_sweep(b, unused) && unused)
+        if (worker_sweep(b, unused ? SWEEP_UNUSED : SWEEP_OLD) && unused)
             backend_free(b);
     }
 }
@@ -204,7 +204,7 @@ void backends_fini(struct shard *s)
     size_t it = 0;
     struct backend *b;
     while ((b = map_next(&s->backends, &it)) != NULL) {
-        worker_sweep(b, true);
+        worker_sweep(b, SWEEP_ALL);
         loop_turn(s->loop, 0); /* reap what was closed */
         backend_free(b);
     }

@@ -584,26 +584,34 @@ struct worker *worker_new(struct backend *b, enum worker_class klass, int *err_o
     return w;
 }
 
-bool worker_sweep(struct backend *b, bool all)
+bool worker_has_rest(const struct worker *w)
+{
+    return w->http.h2 ? h2_conn_queued(w->http.h2) || stream_is_blocked(&w->stream) : w->leaving;
+}
+
+bool worker_sweep(struct backend *b, enum sweep how)
 {
     uint64_t now = shard_now_us(b->shard);
     LIST_FOR(node, &b->h1_idle)
     {
         struct worker *w = LIST_ENTRY(node, struct worker, node);
-        if (all || now - w->used_us > WORKER_IDLE_US)
+        if (how != SWEEP_OLD || now - w->used_us > WORKER_IDLE_US)
             worker_kill(w);
     }
     LIST_FOR(node, &b->h1_busy)
     {
         struct worker *w = LIST_ENTRY(node, struct worker, node);
-        if (all && (w->leaving || w->draining))
+        if (how == SWEEP_ALL && (w->leaving || w->draining)) /* they have timers of their own */
             worker_kill(w);
     }
     for (int k = 0; k < WORKER_CLASSES; k++) {
         LIST_FOR(node, &b->h2_conns[k])
         {
             struct worker *w = LIST_ENTRY(node, struct worker, node);
-            if (all && h2_conn_streams(w->http.h2) == w->draining)
+            bool is_awaited = worker_has_rest(w) && now - w->left_us <= WORKER_LEAVE_US;
+            if (how == SWEEP_OLD || h2_conn_streams(w->http.h2) != w->draining)
+                continue;
+            if (how == SWEEP_ALL || !is_awaited)
                 worker_fail(w, FAULT_CLOSED);
         }
     }

@@ -86,6 +86,7 @@ struct worker {
     uint64_t octets_before; /* h1: sent on the connection when the exchange began */
     uint32_t draining;      /* h2: streams whose response is thrown away; h1: 1, it is */
     uint32_t drained;       /* h1: octets of it */
+    uint64_t left_us;       /* h2: when a client last left the rest of a tunnel */
     enum worker_class klass;
     bool connected, reused, paused, retired, leaving, dead;
 };
@@ -146,9 +147,16 @@ size_t worker_queued(const struct exchange *x);
 /* octets of response content have left towards the client: the worker may send more. */
 void worker_consumed(struct exchange *x, size_t octets);
 
-/* Close idle connections of b that are too old, or with all every connection without an exchange.
- * return  whether none is left */
-bool worker_sweep(struct backend *b, bool all);
+/* Octets that clients left behind are on their way to the worker still. */
+bool worker_has_rest(const struct worker *w);
+
+enum sweep {
+    SWEEP_OLD,    /* idle ones, after WORKER_IDLE_US */
+    SWEEP_UNUSED, /* all without an exchange, but a rest has WORKER_LEAVE_US */
+    SWEEP_ALL     /* all without an exchange */
+};
+/* Close connections of b.  return  whether none is left */
+bool worker_sweep(struct backend *b, enum sweep how);
 
 /* Once a second: idle connections and unused backends go. */
 void backends_tick(struct shard *s);

@@ -293,6 +293,7 @@ void worker_leave(struct exchange *x)
         return;
     }
     h2_stream_set_user(ws, NULL); /* it ends by itself */
+    w->left_us = shard_now_us(w->shard);
     w->draining++;
     worker_wants_flush(w);
 }

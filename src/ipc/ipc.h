@@ -54,7 +54,7 @@ struct ipc_commit { /* the wanted state is complete: apps not named since the la
     uint32_t loops;           /* threads of edge, 1 to 64 */
     uint32_t counters_octets; /* size of the shared counters */
     uint32_t site_slots;
-    uint32_t foreign_sockets;         /* 1: an app's upstream is a unix socket */
+    uint32_t foreign_sockets; /* 1: an app's upstream is a unix socket; refused after a 0 */
     char access_log[IPC_PATH_OCTETS]; /* "off", "stdout" or an absolute path */
 };
 struct ipc_snapshot { /* with one descriptor: the sealed memfd */
@@ -85,6 +85,8 @@ struct ipc_reload {
 struct ipc_hello { /* first: with the counters' memfd if there is one already (a restart) */
     uint32_t restarted;
     uint32_t as_root;              /* 1: workers have users of their own */
+    uint32_t is_fenced;            /* 1: other users cannot connect to workers' ports */
+    uint32_t is_rooted;            /* 1: edge has a root of its own, and no commit takes it away */
     uint32_t owner;                /* the user that started Portico */
     uint32_t uids_first, uids;     /* as root: the users that apps may have */
     char data[IPC_PATH_OCTETS];    /* the data directory, absolute */

@@ -103,7 +103,8 @@ static int open_admin_socket(const struct monitor *m)
 }
 
 /* What is held for life is made once.  A compromised control must not be able to have more files
- * opened or ports bound by us later, so these settings are taken from the first commit only. */
+ * opened or ports bound by us later, so these settings are taken from the first commit only; and
+ * the root that edge has, or gets by a later one, is not taken from it again. */
 static int first(struct monitor *m, const struct ipc_commit *c)
 {
     m->loops = c->loops;
@@ -140,6 +141,12 @@ static bool later(struct monitor *m, const struct ipc_commit *c)
     if (c->loops != m->loops) {
         log_event(LOG_ERROR, "monitor.commit",
                   "error=\"loops cannot change while Portico runs; nothing was changed\"");
+        return false;
+    }
+    if (c->foreign_sockets && !m->foreign_sockets) {
+        log_event(LOG_ERROR, "monitor.commit",
+                  "error=\"an upstream at a unix socket would take edge's own root away, which "
+                  "cannot be while Portico runs; nothing was changed\"");
         return false;
     }
     bool same_root = c->foreign_sockets == m->foreign_sockets;

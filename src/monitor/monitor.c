@@ -246,7 +246,7 @@ static void init(struct monitor *m, const struct monitor_options *options)
     m->options = options;
     m->as_root = geteuid() == 0;
     m->notify_fd = m->lock_fd = m->counters_fd = m->snapshot_fd = m->access_fd = -1;
-    m->admin_fd = -1;
+    m->admin_fd = m->fence.fd = -1;
     m->signal_watch.fd = -1;
     list_init(&m->apps);
     map_init(&m->apps_by_name);
@@ -287,6 +287,7 @@ static int resume(struct monitor *m)
         return 1;
     }
     app_set_path(m);
+    ports_fence(m);
     m->is_upgrading = m->awaits_control = true;
     log_event(LOG_INFO, "monitor.resume", "version=%s pid=%d data=\"%s\" manifest=\"%s\"",
               PORTICO_VERSION, (int)getpid(), m->data, m->manifest);
@@ -338,6 +339,7 @@ static int start(struct monitor *m)
         log_event(LOG_WARN, "monitor.no_boundary",
                   "text=\"not started as root: all apps run as this user, and nothing keeps one "
                   "from the files and processes of another\"");
+    ports_fence(m);
     control_start(m);
     return 0;
 }
@@ -359,6 +361,7 @@ static void fini(struct monitor *m)
     for (uint32_t i = 0; i < m->listener_count; i++)
         listener_close(&m->listeners[i]);
     notify_fini(m);
+    fence_close(&m->fence);
     if (m->lock_fd >= 0) {
         upgrade_forget_result(m);
         strays_forget(m->data);

@@ -263,6 +263,7 @@ static void instance(struct walk *w, struct app *a, uint32_t place)
     NUMBER(w, i->next_signal);
     NUMBER(w, i->port);
     NUMBER(w, i->port_h2);
+    FLAG(w, i->is_guarded);
     ARRAY(w, i->socket);
     NUMBER(w, i->exit_code);
     NUMBER(w, i->exit_signal);
@@ -416,6 +417,7 @@ static void monitor(struct walk *w, struct monitor *m)
     descriptor(w, &m->snapshot_fd);
     descriptor(w, &m->access_fd);
     descriptor(w, &m->admin_fd);
+    descriptor(w, &m->fence.fd); /* its table lives on with it */
     NUMBER(w, m->versions);
     NUMBER(w, m->told);
     NUMBER(w, m->tickets);

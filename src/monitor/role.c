@@ -290,6 +290,8 @@ void control_start(struct monitor *m)
     memset(&hello, 0, sizeof hello);
     hello.restarted = r->deaths > 0 || m->is_committed;
     hello.as_root = m->as_root;
+    hello.is_fenced = m->fence.fd >= 0;
+    hello.is_rooted = m->is_committed && !m->foreign_sockets;
     hello.owner = geteuid();
     hello.uids_first = USERS_FIRST;
     hello.uids = m->as_root ? USERS_SPAN : 0;

@@ -6,12 +6,13 @@
  *     resume.c    what is handed to it         notify.c   systemd
  *     commit.c    a commit of control's        worker.c   apps and their instances
  *     cert.c      certificates' files          app.c      an app's directories and environment
- *                                              retire.c   how an instance ends */
+ *     ports.c     ports and their fence        retire.c   how an instance ends */
 #ifndef MONITOR_STATE_H
 #define MONITOR_STATE_H
 
 #include "monitor/channel.h"
 #include "monitor/child.h"
+#include "monitor/fence.h"
 #include "monitor/life.h"
 #include "monitor/listen.h"
 #include "monitor/monitor.h"
@@ -59,6 +60,7 @@ struct instance {
     struct watch output_watch; /* fd: the pipe's end */
     struct output output;
     uint16_t port, port_h2;
+    bool is_guarded; /* the fence knows its ports */
     char socket[108];
     int exit_code, exit_signal;
     uint64_t ran_ms;
@@ -164,6 +166,7 @@ struct monitor {
     bool reload_wanted;       /* SIGHUP came while control could not be told */
     int admin_fd;             /* admin.sock; -1: none */
     uint8_t ports[65536 / 8]; /* a bit for each port promised to a slot */
+    struct fence fence;       /* as root, where there can be one */
 
     /* upgrade.c, notify.c */
     char program[IPC_PATH_OCTETS]; /* the path by which we were started */
@@ -252,6 +255,18 @@ void worker_failed(struct instance *i, const char *why);
 void worker_event(struct instance *i, enum life_event event);
 /* fn may free the app's instance, not another app. */
 void workers_each(struct monitor *m, void (*fn)(struct instance *i));
+
+/* ports.c */
+/* return  0 when none is free */
+uint16_t port_take(struct monitor *m);
+void port_promise(struct monitor *m, uint16_t port, bool taken);
+/* Makes the fence, or goes on with what was handed over; tells when there is none. */
+void ports_fence(struct monitor *m);
+/* From before its worker starts until that has ended, only root, edge, control and the app itself
+ * may connect to an instance's ports.
+ * return  0, also where there is no fence; or ERR_SYS: errno says why */
+int ports_guard(struct instance *i);
+void ports_release(struct instance *i);
 
 /* retire.c */
 /* return  false: it has no process, and is in EXITED now */

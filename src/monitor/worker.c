@@ -82,32 +82,6 @@ void worker_event(struct instance *i, enum life_event event)
         announce(i);
 }
 
-/* Ports. */
-
-static bool is_taken(void *arg, uint16_t port)
-{
-    const struct monitor *m = arg;
-    return m->ports[port / 8] & (1u << port % 8);
-}
-
-static void promise_port(struct monitor *m, uint16_t port, bool taken)
-{
-    uint8_t bit = (uint8_t)(1u << port % 8);
-    if (port == 0)
-        return;
-    if (taken)
-        m->ports[port / 8] |= bit;
-    else
-        m->ports[port / 8] &= (uint8_t)~bit;
-}
-
-static uint16_t take_port(struct monitor *m)
-{
-    uint16_t port = listen_free_port(is_taken, m);
-    promise_port(m, port, true);
-    return port;
-}
-
 /* Slots. */
 
 static void on_exit_(struct child *c, int code, int signal);
@@ -163,9 +137,9 @@ static struct instance *slot_new(struct app *a, uint32_t place)
     struct instance *i = index < MONITOR_MAX_SLOTS ? instance_new(a, place, index) : NULL;
     if (!i)
         return NULL;
-    i->port = take_port(a->monitor);
+    i->port = port_take(a->monitor);
     if (a->wanted.h2_only_port)
-        i->port_h2 = take_port(a->monitor);
+        i->port_h2 = port_take(a->monitor);
     return i;
 }
 
@@ -185,8 +159,8 @@ static void slot_free(struct instance *i)
     timer_cancel(&i->timer);
     close_output(i);
     output_fini(&i->output);
-    promise_port(m, i->port, false);
-    promise_port(m, i->port_h2, false);
+    port_promise(m, i->port, false);
+    port_promise(m, i->port_h2, false);
     if (i->socket[0])
         unlink(i->socket);
     i->app->instances[i->place] = NULL;
@@ -374,6 +348,7 @@ static void on_exit_(struct child *c, int code, int signal)
                   "app=%s where=\"%s\" command=\"%s\" error=\"the command %s (status %d)\"",
                   a->wanted.name, a->wanted.where, a->wanted.command,
                   code == 127 ? "was not found" : "cannot be executed", code);
+    ports_release(i);
     worker_event(i, LIFE_GONE);
     if (!was_told)
         announce_output(i);
@@ -447,12 +422,17 @@ void worker_step(struct instance *i)
         snprintf(why, sizeof why, "no port is free on 127.0.0.1");
         r = ERR_LIMIT;
     }
+    if (r == 0 && ports_guard(i) < 0) {
+        snprintf(why, sizeof why, "its port cannot be fenced: %s", strerror(errno));
+        r = ERR_SYS;
+    }
     if (r == 0) {
         unlink(i->socket); /* the one before left it; a bind would fail */
         output_begin(&i->output);
         r = start_process(i, why, sizeof why);
     }
     if (r < 0) {
+        ports_release(i);
         worker_failed(i, why);
         return;
     }
@@ -495,8 +475,8 @@ void worker_probed(struct monitor *m, const struct ipc_instance_ready *r)
 int instance_resume(struct instance *i, pid_t pid, int fd, uint64_t due_us)
 {
     struct monitor *m = i->app->monitor;
-    promise_port(m, i->port, true);
-    promise_port(m, i->port_h2, true);
+    port_promise(m, i->port, true);
+    port_promise(m, i->port_h2, true);
     if (pid)
         children_adopt(&m->children, &i->child, pid);
     bool has_timer = i->life.state == IPC_BACKOFF || i->life.state == IPC_DRAINING;

@@ -5,7 +5,7 @@ import { createPrivateKey } from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
 import test from 'node:test';
-import { PORTICO, Portico, ROOT, WORKERS, check, isAlive, scratch, until, worker } from './lib.mjs';
+import { PORTICO, Portico, ROOT, WORKERS, check, isAlive, run, scratch, until, worker } from './lib.mjs';
 
 const asRoot = process.getuid() === 0;
 const rootOnly = { timeout: 60_000, skip: !asRoot && 'needs root' };
@@ -117,33 +117,57 @@ check('a refused system call ends the role, and the log says why', async () => {
   assert.equal((await p.h1('one.localhost', '/whoami')).status, 200);
 }, 60);
 
-check('a socket elsewhere on the machine needs the machine\'s root, and edge says so', async () => {
-  const from = p.lines.length;
-  const before = p.role('edge');
+/** By its full name, as a socket elsewhere on the machine is. */
+const far = (data) => ({ upstreams: [`unix:${path.join(data, 'run/one/0.sock')}`], hosts: ['far.localhost'] });
+const change = (edit) => {
   const manifest = JSON.parse(fs.readFileSync(p.manifest, 'utf8'));
-  const socket = path.join(p.data, 'run/one/0.sock'); // by its full name, as another's would be
-  manifest.apps.far = { upstreams: [`unix:${socket}`], hosts: ['far.localhost'] };
+  edit(manifest.apps);
   fs.writeFileSync(p.manifest, JSON.stringify(manifest));
-  p.kill('SIGHUP');
-  await p.line(/ edge edge\.root .*keeps the machine's root/, { from });
-  await until('it serves with that root', () => p.role('edge') !== before && !isAlive(before));
-  await until('the far app answers', async () => (await p.h1('far.localhost', '/whoami', { rejectUnauthorized: false })).status === 200);
+};
+const assertRefused = async () => {
+  const { code, stderr } = await run(PORTICO, ['reload', '--data', p.data]);
+  assert.equal(code, 2);
+  assert.match(stderr, /apps\.far\.upstreams: a unix socket .* stop it and start it again/);
+};
+
+check('a socket elsewhere would take edge\'s root: not while it runs', async () => {
+  const edge = p.role('edge');
+  change((apps) => (apps.far = far(p.data)));
+  await assertRefused();
+  assert.equal(p.role('edge'), edge);
   assert.equal((await p.h1('one.localhost', '/whoami')).status, 200);
-  if (asRoot) assert.equal(root(p.role('edge')), '/');
 }, 60);
 
-check('and has its own again when there is none', async () => {
-  const before = p.role('edge');
-  const manifest = JSON.parse(fs.readFileSync(p.manifest, 'utf8'));
-  delete manifest.apps.far;
-  fs.writeFileSync(p.manifest, JSON.stringify(manifest));
-  p.kill('SIGHUP');
-  await until('another edge serves', () => p.role('edge') !== before && !isAlive(before));
+check('nor by a new control', async () => {
+  const edge = p.role('edge'), from = p.lines.length;
+  process.kill(p.role('control'), 'SIGKILL');
+  await p.line(/control\.manifest .*not valid any more/, { from });
   assert.equal((await p.h1('one.localhost', '/whoami')).status, 200);
-  if (asRoot && !isSanitized) assert.equal(root(p.role('edge')), path.join(p.data, 'run'));
+  change((apps) => delete apps.far);
+  await until('another control serves', async () => (await p.admin('/apps')).status === 200);
+  assert.equal(p.role('edge'), edge);
 }, 60);
 
 check('ends clean', () => p.stop());
+
+check('from the start it is had, with the machine\'s root, and edge says so', async () => {
+  p = await Portico.start((data) => ({ apps: { one: worker('h1', 'one.localhost'), far: far(data) } }));
+  await p.line(/ edge edge\.root .*keeps the machine's root/);
+  await until('the far app answers', async () => (await p.h1('far.localhost', '/whoami', { rejectUnauthorized: false })).status === 200);
+  if (asRoot) assert.equal(root(p.role('edge')), '/');
+}, 60);
+
+check('and has its own when there is none any more, for good', async () => {
+  const before = p.role('edge');
+  change((apps) => delete apps.far);
+  assert.equal((await run(PORTICO, ['reload', '--data', p.data])).code, 0);
+  await until('another edge serves', () => p.role('edge') !== before && !isAlive(before));
+  assert.equal((await p.h1('one.localhost', '/whoami')).status, 200);
+  if (asRoot && !isSanitized) assert.equal(root(p.role('edge')), path.join(p.data, 'run'));
+  change((apps) => (apps.far = far(p.data)));
+  await assertRefused();
+  await p.stop();
+}, 60);
 
 test('what the unit leaves of root\'s capabilities is enough', rootOnly, async () => {
   const unit = fs.readFileSync(path.join(ROOT, 'install/portico.service.in'), 'utf8');
@@ -152,6 +176,8 @@ test('what the unit leaves of root\'s capabilities is enough', rootOnly, async (
   fs.writeFileSync(program, `#!/bin/sh\nexec setpriv --bounding-set=-all,${kept} '${PORTICO}' "$@"\n`, { mode: 0o755 });
   p = await Portico.start({ apps: { one: worker('h1', 'one.localhost') } }, { program });
   assert.notEqual(field(p.pid, 'CapBnd'), field('self', 'CapBnd'));
+  const isAdmin = (pid) => BigInt(`0x${field(pid, 'CapBnd')}`) >> 12n & 1n; // CAP_NET_ADMIN
+  assert.equal(isAdmin(p.pid), isAdmin('self'));
   assert.equal((await p.h1('one.localhost', '/whoami')).status, 200);
   for (const pid of [p.role('edge'), p.role('control'), (await p.states()).one[0].pid]) assert.match(field(pid, 'CapBnd'), /^0+$/);
   if (!isSanitized) assert.equal(root(p.role('edge')), path.join(p.data, 'run'));

@@ -6,7 +6,7 @@ import fs from 'node:fs';
 import http from 'node:http';
 import path from 'node:path';
 import test from 'node:test';
-import { Portico, close2, collectPushes, fetch2, until, worker } from './lib.mjs';
+import { Portico, ask, close2, collectPushes, fetch2, until, worker } from './lib.mjs';
 
 const rootOnly = { timeout: 60_000, skip: process.getuid() !== 0 && 'needs root' };
 const CLOSED = ['EACCES', 'EPERM'];
@@ -21,8 +21,10 @@ test('starts', rootOnly, async () => {
   p = await Portico.start({
     apps: {
       alice: worker('tenant', 'alice.localhost', { instances: 2, ...secret('alices-own') }),
-      bob: worker('tenant', 'bob.localhost', { env: { SECRET: 'bobs-own', TCP: '1' } }),
-      mallory: worker('tenant', 'mallory.localhost', secret('mallorys-own')),
+      bob: worker('tenant', 'bob.localhost', { env: { SECRET: 'bobs-own', TCP: '127.0.0.1' } }),
+      mallory: worker('tenant', 'mallory.localhost', {
+        healthCheckPath: '/health', healthCheck: { interval: '100ms', failures: 2 }, ...secret('mallorys-own'),
+      }),
       pusher: worker('h2c', 'pusher.localhost'),
     },
   });
@@ -77,30 +79,35 @@ test('sockets: connecting, and listening in the place of another', rootOnly, asy
   refused(await say('mallory', 'take', { path: beside(alice) }), 'bind');
 });
 
-test('a link in place of its own socket does not lead edge to another\'s', rootOnly, async () => {
+test('a link in place of its own socket does not lead edge and health checks to another\'s', rootOnly, async () => {
   const direct = (tenant) => new Promise((resolve, reject) => { // who may: root
-    http.get({ socketPath: tenant.socket, path: '/who' }, (response) => response.on('data', (text) => resolve(JSON.parse(text).app))).on('error', reject);
+    http.get({ socketPath: tenant.socket, path: '/who' }, (response) => response.on('data', (text) => resolve(JSON.parse(text)))).on('error', reject);
   });
+  await until('its own is asked', async () => (await direct(mallory)).checks > 0);
   assert.equal(await say('mallory', 'link', { to: path.relative(path.dirname(mallory.socket), alice.socket) }), 'done');
-  assert.equal(await direct(mallory), 'alice'); // the link does lead there
+  assert.equal((await direct(mallory)).app, 'alice'); // the link does lead there
+  await p.line(/worker\.unhealthy app=mallory index=0 status=0/);
+  assert.equal((await direct(mallory)).checks, 0);
   const answer = await p.h1('mallory.localhost', '/who');
   assert.ok([502, 503].includes(answer.status), `${answer.status} ${answer.body}`);
   assert.ok(await p.metric('portico_worker_foreign_total') > 0);
   await p.line(/ edge worker\.foreign .*mallory/);
   fs.renameSync(`${mallory.socket}.mine`, mallory.socket);
   await until('it serves again', async () => (await say('mallory', 'who')).app === 'mallory');
+  await p.line(/worker\.healthy app=mallory index=0/);
 });
 
 test('a port: while its owner listens, and when its owner has died', rootOnly, async () => {
   const control = p.role('control');
-  assert.equal(await say('mallory', 'take', { port: bob.port }), 'EADDRINUSE');
+  assert.equal(await say('mallory', 'take', { port: bob.ports[0] }), 'EADDRINUSE');
   const before = await p.metric('portico_worker_foreign_total');
   fs.writeFileSync(path.join(bob.home, 'away'), '');
   process.kill(control, 'SIGSTOP'); // the routes go on naming it
   try {
     process.kill((bob = { ...bob, pid: (await say('bob', 'who')).pid }).pid, 'SIGKILL');
-    await until('the port is free', async () => (await say('mallory', 'take', { port: bob.port })) === 'done');
-    assert.deepEqual(await say('mallory', 'ask', { port: bob.port, path: '/' }), { status: 200, body: '{"app":"mallory","stolen":true}' });
+    await until('the port is free', async () => (await say('mallory', 'take', { port: bob.ports[0] })) === 'done');
+    const stolen = await ask({ host: 'localhost', port: bob.ports[0], path: '/' }); // as root, whom no fence keeps out
+    assert.equal(String(stolen.body), '{"app":"mallory","stolen":true}');
     for (const answer of await Promise.all([1, 2, 3, 4].map(() => p.h1('bob.localhost', '/who')))) {
       assert.ok([502, 503].includes(answer.status), `${answer.status} ${answer.body}`);
     }

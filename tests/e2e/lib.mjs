@@ -2,7 +2,7 @@
 // What all end-to-end tests share: a Portico of one's own in a temporary directory, clients for it,
 // and conditions to wait for.  Nothing here sleeps for a guessed time.
 import assert from 'node:assert/strict';
-import { execFile, spawn } from 'node:child_process';
+import { execFile, spawn, spawnSync } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
 import fs from 'node:fs';
 import http from 'node:http';
@@ -106,6 +106,19 @@ export function run(file, args, options = {}) {
   });
 }
 
+/** Runs the test file that calls this anew in a network namespace of its own, in which `address` is
+ *  the machine's, too.  Returns there; elsewhere only when it cannot be made, and then why. */
+export function inOwnNetwork(file, address) {
+  if (process.env.PORTICO_E2E_NETWORK) return undefined;
+  if (process.getuid() !== 0) return 'needs root';
+  const setup = `ip link set lo up && ip address add ${address} dev lo`;
+  if (spawnSync('unshare', ['-n', 'sh', '-c', setup]).status !== 0) return 'no network namespace can be made here (unshare -n, ip)';
+  const { status } = spawnSync('unshare', ['-n', 'sh', '-c', `${setup} && exec "$@"`, 'sh', process.execPath, ...process.execArgv, file], {
+    stdio: 'inherit', env: { ...process.env, PORTICO_E2E_NETWORK: '1' },
+  });
+  process.exit(status ?? 1);
+}
+
 // ---- Portico -----------------------------------------------------------------------------------
 
 const running = new Set();
@@ -127,12 +140,13 @@ export class Portico {
   ports = {}; // kind -> port
   #waiting = new Set();
 
-  /** manifest: an object (JSON is YAML; listen is filled in when it is absent), or a text as it is;
-   *  then `apps` says what is in it. */
+  /** manifest: an object (JSON is YAML; listen is filled in when it is absent), or a function that
+   *  makes it for a data directory, or a text as it is; then `apps` says what is in it. */
   constructor(manifest, { args = [], apps, program = PORTICO, uid } = {}) {
     this.home = scratch();
     this.data = path.join(this.home, 'data');
     this.manifest = path.join(this.home, 'portico.yaml');
+    if (typeof manifest === 'function') manifest = manifest(this.data);
     this.mark = randomBytes(8).toString('hex');
     this.apps = apps ?? manifest.apps;
     if (typeof manifest === 'string') {

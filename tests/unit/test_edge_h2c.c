@@ -10,6 +10,7 @@
 #include "edge/client.h"
 #include "edge/leave.h"
 #include "edge/shard.h"
+#include "edge/worker.h"
 #include "http/h2.h"
 
 #include <fcntl.h>
@@ -217,13 +218,11 @@ static void test_each_finds_a_connection(void **state)
     assert_int_equal(worker.conn_count, 4);
 }
 
-/* An instance is left when nothing is on its way to it any more.  (The same with HTTP/1.1, and with
- * all processes: tests/e2e/66-retire.) */
-static void test_the_rest_of_a_tunnel_arrives(void **state)
+/* A client that says more than the worker takes, and is gone when both sides have ended. */
+static void leave_a_rest(void)
 {
     static char said[SAID_OCTETS];
     char got[16];
-    (void)state;
     int client = ask();
     turn();
     assert_int_equal(status(client), 101);
@@ -237,15 +236,71 @@ static void test_the_rest_of_a_tunnel_arrives(void **state)
     assert_true(list_empty(&shard.clients));            /* both have ended: nothing to linger for */
     close(client);
     assert_int_equal(worker.came, WINDOW_OCTETS);
-    publish(2, ROUTE_DRAINING);
-    leave();
-    assert_int_equal(left, 0);
+}
+
+static void take_the_rest(void)
+{
     worker.is_eager = true;
     take(worker.tunnel);
     turn();
     assert_int_equal(worker.came, SAID_OCTETS);
     assert_true(worker.has_ended);
+}
+
+/* The routes have not named it for so long. */
+static void age(uint64_t us)
+{
+    size_t it = 0;
+    struct backend *b = map_next(&shard.backends, &it);
+    assert_non_null(b);
+    assert_int_equal(b->refs, 0);
+    b->unused_us = shard_now_us(&shard) - us;
+    for (int k = 0; k < WORKER_CLASSES; k++)
+        LIST_FOR(node, &b->h2_conns[k])
+        {
+            LIST_ENTRY(node, struct worker, node)->left_us = b->unused_us;
+        }
+    backends_tick(&shard);
+    turn();
+}
+
+static bool is_forgotten(void)
+{
+    size_t it = 0;
+    return map_next(&shard.backends, &it) == NULL;
+}
+
+/* An instance is left when nothing is on its way to it any more.  (The same with HTTP/1.1, and with
+ * all processes: tests/e2e/66-retire.) */
+static void test_the_rest_of_a_tunnel_arrives(void **state)
+{
+    (void)state;
+    leave_a_rest();
+    publish(2, ROUTE_DRAINING);
+    leave();
+    assert_int_equal(left, 0);
+    take_the_rest();
     assert_int_equal(left, 1);
+}
+
+static void test_the_rest_outlives_its_routes(void **state)
+{
+    (void)state;
+    leave_a_rest();
+    publish(2, ROUTE_DRAINING);
+    age(WORKER_LEAVE_US - 1000000);
+    take_the_rest();
+    age(BACKEND_LINGER_US + 1);
+    assert_true(is_forgotten());
+}
+
+static void test_the_rest_has_a_limit(void **state)
+{
+    (void)state;
+    leave_a_rest();
+    publish(2, ROUTE_DRAINING);
+    age(WORKER_LEAVE_US + 1);
+    assert_true(is_forgotten());
 }
 
 static int setup(void **state)
@@ -296,6 +351,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_each_finds_a_connection, setup, teardown),
         cmocka_unit_test_setup_teardown(test_the_rest_of_a_tunnel_arrives, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_the_rest_outlives_its_routes, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_the_rest_has_a_limit, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-// Tries what it is told to and says what came of it; listens at its socket, with TCP=1 at its port.
+// Tries what it is told to and says what came of it; listens at its socket, with TCP=ADDRESS at its ports.
 // It does not come back while its home has a file "away".
 import { execFile } from 'node:child_process';
 import fs from 'node:fs';
 import http from 'node:http';
+import http2 from 'node:http2';
 import net from 'node:net';
 import path from 'node:path';
 
-const { HOME, PORT, PORTICO_SOCKET, WEBSITE_SITE_NAME: app, SECRET, TCP } = process.env;
+const { HOME, HTTP20_ONLY_PORT, PORT, PORTICO_SOCKET, WEBSITE_SITE_NAME: app, SECRET, TCP } = process.env;
 if (fs.existsSync(path.join(HOME, 'away'))) process.exit(1);
 
+let checks = 0;
 const taken = new Set();
 const outcome = (run) => {
   try {
@@ -30,7 +32,7 @@ const attempts = {
     execFile('python3', ['-c', PTRACE, q.get('pid')], (error, stdout, stderr) => resolve(stdout.trim() || stderr));
   }),
   connect: (q) => new Promise((resolve) => {
-    const socket = net.connect(q.has('port') ? { port: Number(q.get('port')), host: '127.0.0.1' } : { path: q.get('path') });
+    const socket = net.connect(q.has('port') ? { port: Number(q.get('port')), host: q.get('host') ?? '127.0.0.1' } : { path: q.get('path') });
     socket.on('connect', () => socket.destroy() && resolve('done'));
     socket.on('error', (error) => resolve(error.code));
   }),
@@ -61,7 +63,8 @@ const attempts = {
       response.setEncoding('utf8').on('data', (part) => (body += part)).on('end', () => resolve({ status: response.statusCode, body }));
     }).on('error', (error) => resolve({ status: error.code })).end();
   }),
-  who: () => ({ app, pid: process.pid, uid: process.getuid(), home: HOME, cwd: process.cwd(), port: Number(PORT), socket: PORTICO_SOCKET, secret: SECRET }),
+  health: () => (checks += 1),
+  who: () => ({ app, checks, pid: process.pid, uid: process.getuid(), home: HOME, cwd: process.cwd(), ports: [PORT, HTTP20_ONLY_PORT].filter(Boolean).map(Number), socket: PORTICO_SOCKET, secret: SECRET }),
   hint: (q, response) => response.setHeader('link', `<${q.get('to')}>; rel=preload`) && 'done',
 };
 
@@ -69,5 +72,6 @@ http.createServer(async (request, response) => {
   const { pathname, searchParams } = new URL(request.url, 'http://worker');
   response.setHeader('connection', 'close'); // each request finds its way anew
   response.end(JSON.stringify(await attempts[pathname.slice(1)]?.(searchParams, response) ?? null));
-}).listen(TCP ? { port: Number(PORT), host: '127.0.0.1' } : PORTICO_SOCKET, () => console.log(`${app} says ${SECRET}`));
+}).listen(TCP ? { port: Number(PORT), host: TCP } : PORTICO_SOCKET, () => console.log(`${app} says ${SECRET}`));
+if (TCP && HTTP20_ONLY_PORT) http2.createServer().listen(Number(HTTP20_ONLY_PORT), TCP);
 process.on('SIGTERM', () => process.exit(0));

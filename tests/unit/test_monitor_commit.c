@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Commits of a control that was broken into: what the first one fixed, later ones cannot weaken. */
+#include "monitor/state.h"
+#include "base/err.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static struct monitor m; /* large */
+
+static void on_control(struct channel *c, struct ipc_message *b, int error)
+{
+    (void)c, (void)b, (void)error;
+}
+
+/* It has no apps, no listeners and no edge. */
+static int set_up(void **state)
+{
+    char place[] = "/tmp/portico-commit-XXXXXX";
+    (void)state;
+    memset(&m, 0, sizeof m);
+    if (!mkdtemp(place) || poller_init(&m.poller) < 0)
+        return -1;
+    snprintf(m.data, sizeof m.data, "%s", place);
+    m.notify_fd = m.lock_fd = m.counters_fd = m.snapshot_fd = m.access_fd = m.admin_fd = -1;
+    m.fence.fd = -1;
+    m.certificates_ready = true;
+    list_init(&m.apps);
+    list_init(&m.edges);
+    map_init(&m.apps_by_name);
+    wanted_init(&m.wanted);
+    channel_init(&m.control.channel, &m.poller, on_control);
+    m.edge = edge_new(&m);
+    return m.edge ? 0 : -1;
+}
+
+static int tear_down(void **state)
+{
+    char path[sizeof m.data + 16];
+    (void)state;
+    snprintf(path, sizeof path, "%s/admin.sock", m.data);
+    unlink(path);
+    rmdir(m.data);
+    const int fds[] = {m.counters_fd, m.admin_fd};
+    for (size_t i = 0; i < sizeof fds / sizeof fds[0]; i++)
+        if (fds[i] >= 0)
+            close(fds[i]);
+    cert_fini(&m);
+    map_fini(&m.apps_by_name);
+    edges_fini(&m);
+    poller_fini(&m.poller);
+    return 0;
+}
+
+static void commit(uint32_t foreign_sockets, uint32_t counters_octets)
+{
+    char why[256];
+    const struct ipc_commit c = {.loops = 1,
+                                 .site_slots = 1,
+                                 .counters_octets = counters_octets,
+                                 .foreign_sockets = foreign_sockets,
+                                 .access_log = "off"};
+    assert_int_equal(commit_apply(&m, &c, why, sizeof why), 0);
+    assert_int_equal(m.stop, STOP_NOT);
+    assert_true(m.is_committed);
+}
+
+static void edge_keeps_its_root(void **state)
+{
+    (void)state;
+    commit(0, 4096);
+    assert_false(m.foreign_sockets);
+    commit(1, 4096);
+    assert_false(m.foreign_sockets);
+    commit(1, 8192); /* nor together with something else, which is not done either */
+    assert_false(m.foreign_sockets);
+    assert_int_equal(m.counters_octets, 4096);
+    commit(0, 8192);
+    assert_int_equal(m.counters_octets, 8192);
+}
+
+static void what_was_given_up_is_not_had_back(void **state)
+{
+    (void)state;
+    commit(1, 4096);
+    assert_true(m.foreign_sockets);
+    commit(1, 4096);
+    assert_true(m.foreign_sockets);
+    commit(0, 4096);
+    assert_false(m.foreign_sockets);
+    commit(1, 4096);
+    assert_false(m.foreign_sockets);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(edge_keeps_its_root, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(what_was_given_up_is_not_had_back, set_up, tear_down),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
