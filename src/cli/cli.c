@@ -2,6 +2,7 @@
 #include "cli/cli.h"
 #include "cli/limits.h"
 #include "cli/operate.h"
+#include "cli/push.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -346,6 +347,10 @@ static int run_help(int argc, char **argv, const struct cli_actions *actions)
         limits_print();
         return 0;
     }
+    if (argc == 2 && strcmp(argv[1], "push-reasons") == 0) {
+        push_reasons_print();
+        return 0;
+    }
     if (argc == 2) {
         const struct verb *v = find(argv[1]);
         if (!v || !v->help)
@@ -358,7 +363,8 @@ static int run_help(int argc, char **argv, const struct cli_actions *actions)
     for (size_t i = 0; i < VERB_COUNT; i++)
         if (verbs[i].help)
             printf("  %-8s %s\n", verbs[i].name, verbs[i].help);
-    printf("\n`portico help VERB` says more; `portico help limits` lists limits and refusals.\n");
+    printf("\n`portico help VERB` says more; `portico help limits` lists limits and refusals,\n"
+           "`portico help push-reasons` why something is pushed or not.\n");
     return 0;
 }
 

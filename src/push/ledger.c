@@ -2,8 +2,10 @@
 #include "push/ledger.h"
 #include "base/panic.h"
 
-static const char *const fate_names[PUSH_FATE_COUNT] = {
-#define X(name, text) [PUSH_FATE_##name] = text,
+static const struct {
+    const char *code, *text;
+} fates[PUSH_FATE_COUNT] = {
+#define X(name, code_, text_) [PUSH_FATE_##name] = {.code = code_, .text = text_},
     PUSH_FATE_TABLE(X)
 #undef X
 };
@@ -11,7 +13,13 @@ static const char *const fate_names[PUSH_FATE_COUNT] = {
 const char *push_fate_name(enum push_fate f)
 {
     ASSERT((unsigned)f < PUSH_FATE_COUNT);
-    return fate_names[f];
+    return fates[f].code;
+}
+
+const char *push_fate_text(enum push_fate f)
+{
+    ASSERT((unsigned)f < PUSH_FATE_COUNT);
+    return fates[f].text;
 }
 
 /* Counts are read one by one and order nothing else. */

@@ -8,15 +8,15 @@
 
 #include <stdatomic.h>
 
-/* fate, name */
-#define PUSH_FATE_TABLE(X)                                                                \
-    X(COMPLETED, "completed") /* the pushed response left whole */                        \
-    X(REFUSED, "refused")     /* the client reset it: CANCEL or REFUSED_STREAM */         \
-    X(FAILED, "failed")       /* the worker's response failed, or the connection ended */ \
-    X(NOT_PUSHED, "not-pushed")
+/* fate, stable code, the sentence that a person reads */
+#define PUSH_FATE_TABLE(X)                                                                  \
+    X(COMPLETED, "completed", "The pushed response was sent whole.")                        \
+    X(REFUSED, "refused", "The client reset the pushed stream (CANCEL or REFUSED_STREAM).") \
+    X(FAILED, "failed", "The worker's response failed, or the connection ended.")           \
+    X(NOT_PUSHED, "not-pushed", "It was not pushed; the reason says why.")
 
 enum push_fate {
-#define X(name, text) PUSH_FATE_##name,
+#define X(name, code, text) PUSH_FATE_##name,
     PUSH_FATE_TABLE(X)
 #undef X
         PUSH_FATE_COUNT
@@ -39,6 +39,7 @@ void push_ledger_promise(struct push_ledger *l, enum push_source source, struct 
 /* How a pushed response ended, with the octets of its body that left. */
 void push_ledger_fate(struct push_ledger *l, enum push_fate fate, uint64_t octets);
 const char *push_fate_name(enum push_fate f);
+const char *push_fate_text(enum push_fate f);
 /* Adds the counts of `from` to *to: summing over loops. */
 void push_ledger_sum(struct push_ledger *to, const struct push_ledger *from);
 

@@ -68,6 +68,8 @@ static void names_fates(void **state)
     assert_string_equal(push_fate_name(PUSH_FATE_REFUSED), "refused");
     assert_string_equal(push_fate_name(PUSH_FATE_FAILED), "failed");
     assert_string_equal(push_fate_name(PUSH_FATE_NOT_PUSHED), "not-pushed");
+    for (int f = 0; f < PUSH_FATE_COUNT; f++)
+        assert_true(strlen(push_fate_text((enum push_fate)f)) > 10);
 }
 
 int main(void)
