@@ -305,8 +305,7 @@ static json_t *row_json(const struct row *r, bool is_document)
         s->is_reset ? json_string(h2_code_name(s->reset_code)) : json_null(), "promisedMs",
         ms(s->promised_us), "askedMs", ms(s->asked_us), "headMs", ms(s->head_us), "firstMs",
         ms(s->first_us), "lastMs", ms(s->last_us), "advice", advice);
-    if (d)
-        json_object_set_new(j, "decidedMs", json_real((double)d->t_us / 1000));
+    json_object_set_new(j, "decidedMs", d ? ms((int64_t)d->t_us) : json_null());
     return j;
 }
 
@@ -329,7 +328,7 @@ static void print_json(struct explanation *e)
                           "informational", heads, "resources", resources, "order", order, "untold",
                           (json_int_t)e->more, "end", w->end ? json_string(w->end) : json_null(),
                           "unknown", e->unknown[0] ? json_string(e->unknown) : json_null());
-    json_dumpf(j, stdout, JSON_INDENT(2));
+    json_dumpf(j, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(9));
     printf("\n");
     json_decref(j);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The operator's HTTP/1.1 listeners: /healthz, /metrics, /apps to read, everywhere; what changes
- * something only at admin.sock, where the kernel says who asks: root, or who started Portico.
+ * something, and the token for Portico-Push, only at admin.sock, where the kernel says who asks:
+ * root, or who started Portico.
  *
  * The TCP listener never hands out anything to a
  * page of another origin: a Host that is neither an address nor localhost is refused, since a name

@@ -2,6 +2,7 @@
 #include "edge/client.h"
 #include "edge/forward.h"
 #include "edge/log_line.h"
+#include "edge/push_trace.h"
 #include "edge/push_vehicle.h"
 #include "edge/tunnel.h"
 #include "edge/waiting.h"
@@ -445,6 +446,7 @@ void exchange_begin(struct client *c, struct h2_stream *cs, struct arena *arena,
         return;
     if (x->site->has_promised && client_is_h2(c))
         push_seen_add(&c->seen, x->shard->pool, &x->shard->seen_key, head->authority, head->path);
+    push_trace_begin(x);
     attach(x);
 }
 
@@ -622,6 +624,7 @@ void exchange_response_head(struct exchange *x, const struct http_head *in, bool
     x->response_ended = end;
     x->response_length =
         response_has_content(x->request->method, in->status) ? in->content_length : 0;
+    push_trace_take(x, &out.fields);
     if (client_send_head(x, &out, end) < 0) {
         x->response_ended = false;
         exchange_fail(x, FAULT_MALFORMED);
@@ -635,9 +638,12 @@ void exchange_response_body(struct exchange *x, struct slice octets, bool end)
         return;
     if (!end)
         touch(x);
+    struct fields trace = {.count = 0};
+    bool has_trace = end && push_trace_take(x, &trace);
     x->body_out += octets.len;
     x->response_ended = end;
-    if (client_send_body(x, octets, end) < 0) {
+    if ((octets.len && has_trace && client_send_body(x, octets, false) < 0) ||
+        (has_trace ? client_send_trailers(x, &trace) : client_send_body(x, octets, end)) < 0) {
         x->response_ended = false;
         exchange_fail(x, FAULT_MEMORY);
         return;
@@ -655,6 +661,7 @@ void exchange_response_trailers(struct exchange *x, const struct fields *trailer
         exchange_fail(x, FAULT_MEMORY);
         return;
     }
+    push_trace_take(x, &out);
     int err = out.count ? client_send_trailers(x, &out) : client_send_body(x, SLICE(""), true);
     x->response_ended = err == 0;
     if (err < 0)

@@ -23,6 +23,7 @@ struct client;
 struct worker;
 struct backend;
 struct places;
+struct push_trace;
 struct site;
 
 struct exchange {
@@ -74,6 +75,7 @@ struct exchange {
     bool wide;             /* its worker may send more ahead; counted in client->wide */
     bool ended;
     uint16_t promises;
+    struct push_trace *trace; /* of decisions, where the operator asks; lives in the arena */
 };
 
 /* A request came on the client's stream cs (NULL: HTTP/1.1).  head lives in arena.

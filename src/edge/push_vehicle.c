@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "edge/push_vehicle.h"
 #include "edge/client.h"
+#include "edge/push_trace.h"
 #include "edge/worker.h"
 #include "base/err.h"
 #include "http/rules.h"
@@ -151,6 +152,7 @@ static bool consider(struct exchange *x, const struct push_promise *p, struct wo
     bool pushed = d.vehicle == PUSH_VEHICLE_PUSH_PROMISE && drive(x, p, &d, w, ws);
     struct push_ledger *ledger = &x->site->stats->push;
     push_ledger_promise(ledger, p->source, d);
+    push_trace_add(x, p, d);
     if (pushed)
         remember(x, p);
     else

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // `portico push explain`: what a person reads about what was pushed with a page, and why not.
 import assert from 'node:assert/strict';
-import { Portico, PORTICO, check, run, worker } from './lib.mjs';
+import fs from 'node:fs';
+import path from 'node:path';
+import test from 'node:test';
+import { Portico, PORTICO, ask, check, close2, collectPushes, fetch2, run, scratch, until, worker } from './lib.mjs';
 
 let p;
 const url = (host, where, kind = 'https') => `${kind}://${p.authority(host, kind)}${where}`;
@@ -33,8 +36,14 @@ check('as node: each push with its octets and times', async () => {
     assert.equal(e.document.complete, true);
     assert.equal(e.end, null);
     assert.equal(e.resources.length, 3);
+    assert.equal(e.traced, true);
+    assert.equal(e.unknown, null);
     for (const r of e.resources) {
+      assert.equal(r.source, 'worker');
       assert.equal(r.vehicle, 'push-promise');
+      assert.equal(r.reason, 'ok');
+      assert.ok(r.reasonText.length > 10);
+      assert.ok(r.decidedMs <= r.promisedMs);
       assert.equal(r.status, 200);
       assert.equal(r.octets, 70000);
       assert.equal(r.complete, true);
@@ -72,6 +81,116 @@ check('a table for people, and advice', async () => {
   assert.match(stdout, /Octets came as:/);
   assert.match(stdout, /\/part\?i=1&size=900: with 900 octets it costs less inside the page/);
 });
+
+check('why something was not pushed', async () => {
+  const reasons = async (where, ...args) => {
+    const e = await explained(where, ...args);
+    assert.equal(e.unknown, null);
+    return e.resources.map((r) => [r.url, r.source, r.reason]);
+  };
+  assert.deepEqual(await reasons(url('pusher.localhost', '/page?n=1'), '--as', 'browser'), [['/part?i=0&size=1000', 'worker', 'client-disabled']]);
+  assert.deepEqual(await reasons(url('pusher.localhost', '/page?n=1&authority=plain.localhost')), [
+    [`https://plain.localhost/part?i=0&size=1000`, 'worker', 'authority'],
+  ]);
+  assert.deepEqual(await reasons(url('plain.localhost', `/link?${link('</asset?name=a>; rel=preload; as=style; nopush')}`)), [
+    ['/asset?name=a', 'link', 'nopush'],
+  ]);
+  const { stdout } = await explain(url('pusher.localhost', '/page?n=2'), '--as', 'browser');
+  assert.equal(stdout.split('SETTINGS_ENABLE_PUSH=0').length, 2, 'one sentence a reason');
+});
+
+check('over HTTP/1.1 the reasons of a worker\'s promises are told, too', async () => {
+  const e = await explained(url('pusher.localhost', '/page?n=2'), '--as', 'http1');
+  assert.equal(e.protocol, 'http/1.1');
+  assert.deepEqual(e.resources.map((r) => r.reason), ['protocol', 'protocol']);
+});
+
+check('what is decided after the response has begun comes behind its content', async () => {
+  const many = 3;
+  for (const as of ['node', 'http1']) {
+    const e = await explained(url('pusher.localhost', `/late?n=${many}`), '--as', as);
+    assert.equal(e.unknown, null);
+    assert.equal(e.document.complete, true);
+    assert.deepEqual(e.resources.map((r) => r.reason), Array(many).fill(as === 'node' ? 'ok' : 'protocol'));
+  }
+});
+
+const local = (where) => ask({ host: 'localhost', port: 80, path: where, socketPath: path.join(p.data, 'admin.sock') });
+const tokenOf = async () => JSON.parse((await local('/push/token')).body).token;
+
+check('the token: from admin.sock alone, another life of control has another', async () => {
+  const token = await tokenOf();
+  assert.match(token, /^[0-9a-f]{64}$/);
+  assert.equal(await tokenOf(), token);
+  assert.equal((await p.admin('/push/token')).status, 403);
+  process.kill(p.role('control'), 'SIGKILL');
+  const fresh = await until('there is another', async () => {
+    const found = await tokenOf();
+    return found !== token && found;
+  });
+  const traced = async (with_) => {
+    const session = await p.h2('pusher.localhost');
+    const pushes = collectPushes(session);
+    const { headers } = await fetch2(session, '/page?n=1', { headers: { 'portico-push-token': with_ } });
+    await Promise.all(pushes);
+    await close2(session);
+    return headers['portico-push'];
+  };
+  assert.match(await until('edge knows it', () => traced(fresh)), /^"\/part\?i=0&size=1000";source=worker;vehicle=push-promise;reason=ok;t=\d+\.\d{3}$/);
+  assert.equal(await traced(token), undefined);
+}, 60);
+
+check('a wrong token is no token, and no token leaves edge', async () => {
+  const token = await tokenOf();
+  const session = await p.h2('pusher.localhost');
+  const pushes = collectPushes(session);
+  for (const wrong of ['', 'a', 'f'.repeat(64), token.slice(1), `${token}0`, token.toUpperCase().replace(/^/, 'G')]) {
+    const { status, headers, trailers } = await fetch2(session, '/page?n=1', { headers: { 'portico-push-token': wrong } });
+    assert.equal(status, 200);
+    assert.equal(headers['portico-push'], undefined);
+    assert.equal(trailers, undefined);
+  }
+  for (const sent of [token, 'f'.repeat(64)]) {
+    for (const name of ['portico-push-token', 'portico_push_token', 'Portico-Push-Token']) {
+      const h2 = JSON.parse((await fetch2(session, '/echo', { headers: { [name.toLowerCase()]: sent } })).body);
+      const h1 = JSON.parse((await p.h1('plain.localhost', '/echo', { headers: { [name]: sent } })).body);
+      for (const { headers } of [h1, h2]) assert.doesNotMatch(JSON.stringify(headers), new RegExp(`${sent}|portico.push`, 'i'));
+    }
+  }
+  await Promise.all(pushes);
+  await close2(session);
+  assert.ok(p.lines.length > 20);
+  for (const line of p.lines) assert.ok(!line.includes(token), line);
+});
+
+check('a worker cannot tell the operator tales', async () => {
+  const session = await p.h2('pusher.localhost', { settings: { enablePush: false } });
+  const { headers, trailers } = await fetch2(session, '/tales');
+  assert.equal(headers['portico-push'], undefined);
+  assert.equal(trailers?.['portico-push'], undefined);
+  await close2(session);
+});
+
+test('who may not use admin.sock sees what came, and is told why that is all', { skip: process.getuid() !== 0 && 'needs root', timeout: 60_000 }, async () => {
+  const program = path.join(scratch(), 'portico');
+  fs.copyFileSync(PORTICO, program);
+  const other = (...args) => run(program, ['push', ...args, '--data', p.data], { uid: 65534, gid: 65534 });
+  const { code, stdout, stderr } = await other('explain', url('pusher.localhost', '/page?n=1', 'http'));
+  assert.equal(code, 0, stderr);
+  assert.match(stdout, /^\/part\?i=0&size=1000 +- +push-promise +- +1000 /m);
+  assert.match(stdout, /The reasons are not known: cannot reach .*admin\.sock: Permission denied.*operator's rights/);
+  const stats = await other('stats');
+  assert.equal(stats.code, 2);
+  assert.match(stats.stderr, /cannot reach .*admin\.sock: Permission denied/);
+});
+
+check('the token goes to no other server', async () => {
+  const another = await Portico.start({ apps: { pusher: worker('h2c', 'pusher.localhost') } });
+  const e = await explained(`http://${another.authority('pusher.localhost', 'http')}/page?n=1`);
+  assert.equal(e.traced, false);
+  assert.match(e.unknown, /does not lead to a listener/);
+  await another.stop();
+}, 60);
 
 check('what is wrong has an exit status and a reason', async () => {
   for (const [args, code, reason] of [
