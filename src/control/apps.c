@@ -112,7 +112,7 @@ static json_t *app_object(const struct control *c, const struct control_app *app
                   texts(&a->hosts), "urls", urls(c, app), "healthy", app_ready_count(app) > 0,
                   "failing", app_is_failing(app), "http20Enabled", (int)a->http20_enabled,
                   "http20ProxyFlag", (int)a->proxy_flag, "httpsOnly", (int)a->https_only, "push",
-                  a->push_off ? "off" : "auto", "forwardedFor", a->xff_port ? "ip:port" : "ip",
+                  push_policy_word((enum push_policy)a->push.policy), "forwardedFor", a->xff_port ? "ip:port" : "ip",
                   "minTlsVersion", a->min_tls_version == 0x0304 ? "1.3" : "1.2");
     json_object_set_new(o, "webSocketsEnabled", json_boolean(a->websockets_enabled));
     json_object_set_new(o, "upgrades", texts(&a->upgrades));

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The schema: every key of the manifest, with what is allowed and what it is when absent. */
-#include "control/manifest_value.h"
+#include "control/manifest_push.h"
 #include "base/map.h"
 #include "http/rules.h"
 #include "ipc/ipc.h"
@@ -34,7 +34,6 @@ READER(read_certificate);
 READER(read_apps);
 
 static const struct word no_yes[] = {{"true", 1}, {"false", 0}, {NULL, 0}};
-static const struct word push_words[] = {{"auto", 0}, {"off", 1}, {NULL, 0}};
 static const struct word forwarded_words[] = {{"ip", 0}, {"ip:port", 1}, {NULL, 0}};
 static const struct word tls_words[] = {{"1.2", 0x0303}, {"1.3", 0x0304}, {NULL, 0}};
 static const struct word flag_words[] = {
@@ -133,7 +132,8 @@ static const struct key app_keys[] = {
      "0 (HTTP/1.1 to the worker), 1 (HTTP/2) or 2 (HTTP/2 for gRPC only)", .initial = "0",
      .words = flag_words},
     {"httpsOnly", value_word, APP(https_only), .initial = "false", .words = no_yes},
-    {"push", value_word, APP(push_off), .initial = "auto", .words = push_words},
+    {"push", read_push, 0, "a policy (off, deny, hints, observe, auto or always) or a map",
+     .keys = push_keys},
     {"forwardedFor", value_word, APP(xff_port), .initial = "ip", .words = forwarded_words},
     {"timeouts", value_section, 0, .keys = timeout_keys},
     {"limits", value_section, 0, .keys = limit_keys},
@@ -166,11 +166,6 @@ static const struct key top_keys[] = {
     {"apps", read_apps, 0, "a map of names to apps", .required = true},
     {0},
 };
-
-static void *field(void *to, const struct key *k)
-{
-    return (char *)to + k->at;
-}
 
 READER(read_listen)
 {
@@ -518,6 +513,7 @@ READER(read_apps)
                          "\"-\" not at an end");
         app->name = c->key;
         value_defaults(m, app_keys, app);
+        app->push.copied = PUSH_COPY_DEFAULT;
         value_section(m, c, &section, app);
         app->where = value_where(m, c);
         check_app(m, c, app);

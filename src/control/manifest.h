@@ -6,6 +6,7 @@
 
 #include "control/tree.h"
 #include "base/addr.h"
+#include "push/settings.h"
 #include "route/limits.h"
 
 #define MANIFEST_MAX_APPS       1000
@@ -45,7 +46,9 @@ struct manifest_app {
     uint32_t http20_enabled;     /* 0, 1 */
     uint32_t websockets_enabled; /* 0, 1 */
     uint32_t proxy_flag;         /* enum route_proxy_flag */
-    uint32_t https_only, push_off, xff_port;
+    uint32_t https_only, xff_port;
+    struct push_settings push;
+    struct push_rules push_rules;
     uint32_t min_tls_version; /* 0x0303, 0x0304 */
     uint32_t request_timeout_ms, idle_timeout_ms, tunnel_timeout_ms, drain_ms;
     uint32_t concurrency, queue;

@@ -4,11 +4,6 @@
 
 #include <stdio.h>
 
-static void *field(void *to, const struct key *k)
-{
-    return (char *)to + k->at;
-}
-
 bool value_is_nothing(const struct tree_node *n)
 {
     return n->kind == TREE_TEXT && !n->quoted && n->text.len == 0;

@@ -28,6 +28,12 @@ struct key {
     const struct key *keys;   /* of value_section */
 };
 
+/* The field of a key in the section's struct. */
+static inline void *field(void *to, const struct key *k)
+{
+    return (char *)to + k->at;
+}
+
 /* Reads all keys of a section; unknown ones are faults that suggest the nearest known one. */
 bool value_section(struct manifest *m, const struct tree_node *n, const struct key *k, void *to);
 /* Fills in the initial values of a table, sections inside it too. */

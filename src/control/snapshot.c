@@ -14,7 +14,7 @@ static uint32_t site_flags(const struct control_app *app)
     return (a->http20_enabled ? ROUTE_HTTP20 : 0u) |
            (a->websockets_enabled ? ROUTE_WEBSOCKETS : 0u) | (a->command.len ? ROUTE_MANAGED : 0u) |
            (app_is_failing(app) ? ROUTE_FAILING : 0u) | (a->https_only ? ROUTE_HTTPS_ONLY : 0u) |
-           (a->push_off ? ROUTE_PUSH_OFF : 0u) | (a->xff_port ? ROUTE_XFF_PORT : 0u) |
+           (a->xff_port ? ROUTE_XFF_PORT : 0u) |
            (app == app->control->apps[0] ? ROUTE_DEFAULT : 0u);
 }
 
@@ -55,10 +55,13 @@ static int add_site(struct route_builder *b, const struct control_app *app)
         .concurrency = a->concurrency,
         .queue = a->queue,
         .body_limit_octets = a->body_limit_octets,
+        .push = a->push,
     };
     int err = route_builder_site(b, a->name, &site);
     if (err == 0)
         err = add_upgrades(b, &a->upgrades);
+    if (err == 0)
+        err = route_builder_push(b, &a->push_rules);
     for (uint32_t i = 0; err == 0 && i < a->hosts.count; i++)
         err = route_builder_host(b, a->hosts.at[i]);
     for (uint32_t i = 0, n = 0; err == 0 && i < app->instance_count; i++) {

@@ -445,7 +445,8 @@ void exchange_begin(struct client *c, struct h2_stream *cs, struct arena *arena,
     if (!admit(x))
         return;
     if (x->site->has_promised && client_is_h2(c))
-        push_seen_add(&c->seen, x->shard->pool, &x->shard->seen_key, head->authority, head->path);
+        push_seen_add(&c->seen, x->shard->pool, &x->shard->seen_key, head->authority, head->path,
+                      PUSH_SEEN_REQUESTED);
     push_trace_begin(x);
     attach(x);
 }

@@ -6,6 +6,7 @@
 #include "base/err.h"
 #include "http/rules.h"
 #include "push/link.h"
+#include "push/storable.h"
 
 /* Whether an authority leads to the same app, and to nobody else. */
 static bool same_app(const struct exchange *x, struct slice authority)
@@ -45,7 +46,7 @@ static struct push_facts gather(const struct exchange *x, const struct push_prom
     struct client *c = x->client;
     struct slice authority = p->request.authority, scheme = p->request.scheme;
     return (struct push_facts){
-        .policy = x->site->route.flags & ROUTE_PUSH_OFF ? PUSH_POLICY_OFF : PUSH_POLICY_AUTO,
+        .policy = (enum push_policy)x->site->route.push.policy,
         .client_h2 = c->http.h2 != NULL,
         .client_push_enabled = c->http.h2 && h2_conn_peer_push_enabled(c->http.h2),
         .client_max_streams = c->http.h2 ? h2_conn_peer_max_streams(c->http.h2) : 0,
@@ -56,9 +57,12 @@ static struct push_facts gather(const struct exchange *x, const struct push_prom
                        (p->source == PUSH_SOURCE_WORKER && slice_eq(scheme, SLICE("http"))),
         .parent_pushed = x->pushed,
         .parent_open = x->cs && !x->ended && !x->response_ended,
+        .head_sent = true,
+        .status = 200,
+        .octets = 0,
         .going_away = x->shard->draining,
-        .seen =
-            c->http.h2 && push_seen_has(&c->seen, &x->shard->seen_key, authority, p->request.path),
+        .seen = c->http.h2 && push_seen_find(&c->seen, &x->shard->seen_key, authority,
+                                             p->request.path) >= PUSH_SEEN_REQUESTED,
         /* No window bounds promises and heads: while the socket takes no more, those that are
          * answered already count, too. */
         .open_pushes = c->open_pushes + (stream_is_blocked(&c->stream) ? x->promises : 0),
@@ -86,15 +90,12 @@ static int promised_head(struct exchange *x, const struct push_promise *p, struc
     return 0;
 }
 
-/* What a request of our own copies from the one that the page came by: enough for the worker to
- * choose the same representation, and nothing that names a person. */
 static int copy_negotiation(const struct exchange *x, struct http_head *to, struct arena *arena)
 {
-    static const enum token copied[] = {TOKEN_ACCEPT_ENCODING, TOKEN_ACCEPT_LANGUAGE,
-                                        TOKEN_USER_AGENT};
-    for (size_t i = 0; i < sizeof copied / sizeof copied[0]; i++) {
-        const struct field *f = fields_find(&x->request->fields, copied[i]);
-        if (f && fields_add_token(&to->fields, arena, copied[i], arena_dup(arena, f->value)) < 0)
+    for (size_t i = 0; i < PUSH_COPIED_COUNT; i++) {
+        enum token t = push_copied[i];
+        const struct field *f = fields_find(&x->request->fields, t);
+        if (f && fields_add_token(&to->fields, arena, t, arena_dup(arena, f->value)) < 0)
             return ERR_NOMEM;
     }
     return 0;
@@ -110,13 +111,14 @@ static bool drive(struct exchange *x, const struct push_promise *p, struct push_
     if (!err && !ws)
         err = copy_negotiation(x, &head, x->arena);
     if (err) {
-        *d = (struct push_decision){PUSH_VEHICLE_NONE, PUSH_REASON_LIMIT};
+        *d = (struct push_decision){PUSH_VEHICLE_NONE, PUSH_REASON_LIMIT, PUSH_REASON_OK};
         return false;
     }
     struct h2_stream *cs = h2_stream_promise(x->cs, &head, NULL, &err);
     if (!cs) {
         *d = (struct push_decision){PUSH_VEHICLE_NONE,
-                                    err == ERR_USAGE ? PUSH_REASON_GOING_AWAY : PUSH_REASON_LIMIT};
+                                    err == ERR_USAGE ? PUSH_REASON_GOING_AWAY : PUSH_REASON_LIMIT,
+                                    PUSH_REASON_OK};
         return false;
     }
     /* The head lives with the promised stream, which may outlive its parent. */
@@ -125,7 +127,7 @@ static bool drive(struct exchange *x, const struct push_promise *p, struct push_
     err = kept ? promised_head(x, &(struct push_promise){.request = head}, arena, kept) : ERR_NOMEM;
     if (err || !exchange_push(x, cs, kept, w, ws)) {
         h2_stream_reset(cs, H2_INTERNAL_ERROR);
-        *d = (struct push_decision){PUSH_VEHICLE_NONE, PUSH_REASON_LIMIT};
+        *d = (struct push_decision){PUSH_VEHICLE_NONE, PUSH_REASON_LIMIT, PUSH_REASON_OK};
         return false;
     }
     x->promises++;
@@ -139,9 +141,10 @@ static void remember(struct exchange *x, const struct push_promise *p)
     if (!x->site->has_promised) {
         x->site->has_promised = true;
         push_seen_add(&x->client->seen, s->pool, &s->seen_key, x->request->authority,
-                      x->request->path);
+                      x->request->path, PUSH_SEEN_REQUESTED);
     }
-    push_seen_add(&x->client->seen, s->pool, &s->seen_key, p->request.authority, p->request.path);
+    push_seen_add(&x->client->seen, s->pool, &s->seen_key, p->request.authority, p->request.path,
+                  PUSH_SEEN_PUSHED);
 }
 
 static bool consider(struct exchange *x, const struct push_promise *p, struct worker *w,
@@ -180,7 +183,7 @@ static void on_link(void *user, struct push_promise *p)
 
 void push_from_links(struct exchange *x, const struct http_head *response)
 {
-    if (x->site->route.flags & ROUTE_PUSH_OFF)
+    if (!push_is_on(&x->site->route.push))
         return;
     link_read(&response->fields, x->request,
               response->status < 200 ? PUSH_SOURCE_EARLY_HINT : PUSH_SOURCE_LINK, x->arena, on_link,

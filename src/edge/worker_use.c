@@ -164,7 +164,7 @@ int worker_attach(struct exchange *x)
     if (x->place && (!limited || places_taken(x->place) > atomic_load(&x->place->limit)))
         worker_give_place(x); /* the limit has changed since it was handed over */
     uint64_t skip = survey(x, at, load, count, &bad, &full);
-    enum worker_class klass = site->route.flags & ROUTE_PUSH_OFF ? WORKER_NO_PUSH : WORKER_PUSH;
+    enum worker_class klass = push_is_on(&site->route.push) ? WORKER_PUSH : WORKER_NO_PUSH;
     for (;;) {
         int i = route_least(load, count, site->next++, skip | bad);
         if (i < 0) /* never leave out the last one */

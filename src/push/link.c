@@ -14,7 +14,8 @@ struct cursor {
 struct element {
     struct slice target;
     struct slice rel, as, crossorigin, fetchpriority;
-    bool has_rel, has_as, has_crossorigin, has_fetchpriority, has_anchor, nopush;
+    bool has_rel, has_as, has_crossorigin, has_fetchpriority, has_anchor;
+    bool nopush, critical, push_only;
 };
 
 struct reader {
@@ -146,6 +147,10 @@ static void keep(struct element *e, struct slice name, struct slice value)
         keep_first(&e->has_fetchpriority, &e->fetchpriority, value);
     else if (slice_ieq(name, SLICE("nopush")))
         e->nopush = true;
+    else if (slice_ieq(name, SLICE("critical")))
+        e->critical = true;
+    else if (slice_ieq(name, SLICE("x-http2-push-only")))
+        e->push_only = true;
     else if (slice_ieq(name, SLICE("anchor")))
         e->has_anchor = true;
 }
@@ -237,6 +242,9 @@ static void give(struct reader *r, const struct element *e)
         .content_length = -1,
     };
     p->nopush = e->nopush;
+    p->critical = e->critical;
+    p->push_only = e->push_only;
+    p->fetchpriority = e->fetchpriority;
     /* Only with this word the fetch carries credentials to whatever origin. */
     p->crossorigin = e->has_crossorigin && !slice_ieq(e->crossorigin, SLICE("use-credentials"));
     p->priority = priority_of(e);

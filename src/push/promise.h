@@ -10,7 +10,8 @@
 #define PUSH_SOURCE_TABLE(X)                                                  \
     X(WORKER, "worker")         /* PUSH_PROMISE on the worker's h2c stream */ \
     X(EARLY_HINT, "early-hint") /* Link: rel=preload on a 103 */              \
-    X(LINK, "link")             /* Link: rel=preload on the final response */
+    X(LINK, "link")             /* Link: rel=preload on the final response */ \
+    X(CONFIG, "config")         /* the app's push.preload */
 
 enum push_source {
 #define X(name, text) PUSH_SOURCE_##name,
@@ -25,8 +26,11 @@ struct push_promise {
     enum push_source source;
     /* The promised request; method, scheme, authority, path; fields of a WORKER's promise. */
     struct http_head request;
-    struct slice as; /* Link's destination, or empty */
-    bool nopush;     /* Link's opt-out */
+    struct slice as;            /* Link's destination, or empty */
+    struct slice fetchpriority; /* Link's "high" or "low", or empty */
+    bool nopush;                /* Link's opt-out */
+    bool critical;              /* Link's: the page cannot be shown without it */
+    bool push_only;             /* Link's x-http2-push-only: not for the client to act on */
     bool crossorigin;
     bool has_content; /* a WORKER's promise announced content: never allowed */
     struct priority priority;

@@ -24,7 +24,7 @@ static bool is_hex(char c)
     return (unsigned)(c - '0') < 10 || (unsigned)(ascii_lower((unsigned char)c) - 'a') < 6;
 }
 
-static bool octets_valid(struct slice s)
+bool reference_octets_valid(struct slice s)
 {
     for (size_t i = 0; i < s.len; i++) {
         if (!reference_octet(s.p[i]))
@@ -218,7 +218,7 @@ bool reference_resolve(const struct http_head *request, struct slice text, struc
 {
     struct parts ref;
     struct slice scheme = request->scheme;
-    if (request->authority.len == 0 || !octets_valid(text) || !split(text, &ref))
+    if (request->authority.len == 0 || !reference_octets_valid(text) || !split(text, &ref))
         return false;
     if (ref.has_scheme) {
         if (!ref.has_authority)

@@ -15,6 +15,8 @@ struct reference {
 
 /* Whether a URI may have this octet; a browser would have to encode the others. */
 bool reference_octet(char c);
+/* Whether all of them may be there, and each "%" begins a whole percent-encoding. */
+bool reference_octets_valid(struct slice s);
 
 /* text: borrowed; what *out points to lives in the arena or is static.
  * return  false: not a reference, not http or https, an authority with user information or with

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "push/seen.h"
+#include "base/panic.h"
+#include "push/resource.h"
 
 #define SEEN_FIRST 8
+#define HOW        UINT32_C(3)
 
 void push_seen_init(struct push_seen *s)
 {
@@ -14,43 +17,26 @@ void push_seen_fini(struct push_seen *s, struct pool *pool)
     push_seen_init(s);
 }
 
-/* The authority without regard to case, in pieces so that no length needs memory. */
-static uint64_t authority_hash(const struct hash_key *key, struct slice authority)
+/* An entry of which only how is missing. */
+static uint32_t entry_of(const struct hash_key *key, struct slice authority, struct slice path)
 {
-    char piece[128];
-    uint64_t h = 0;
-    while (authority.len) {
-        struct hash_key k = {{key->k[0] ^ h, key->k[1]}};
-        size_t n = authority.len < sizeof piece ? authority.len : sizeof piece;
-        for (size_t i = 0; i < n; i++)
-            piece[i] = (char)ascii_lower((unsigned char)authority.p[i]);
-        h = hash_octets(&k, slice_of(piece, n));
-        authority = slice_of(authority.p + n, authority.len - n);
-    }
-    return h;
-}
-
-/* The first hash goes into the second one's key: no octets have to be joined. */
-static uint32_t entry_hash(const struct hash_key *key, struct slice authority, struct slice path)
-{
-    uint64_t a = authority_hash(key, authority);
-    struct hash_key k = {{key->k[0], key->k[1] ^ a}};
-    return (uint32_t)hash_octets(&k, path);
+    return (uint32_t)push_resource_hash(key, (struct slice){"", 0}, authority, path) & ~HOW;
 }
 
 /* 256 integers are 16 cache lines: walking them costs less than keeping an index. */
-static bool has(const struct push_seen *s, uint32_t hash)
+static uint32_t *find(const struct push_seen *s, uint32_t entry)
 {
-    unsigned found = 0;
     for (unsigned i = 0; i < s->count; i++)
-        found |= s->ring[i] == hash;
-    return found;
+        if ((s->ring[i] & ~HOW) == entry)
+            return &s->ring[i];
+    return NULL;
 }
 
-bool push_seen_has(const struct push_seen *s, const struct hash_key *key, struct slice authority,
-                   struct slice path)
+enum push_seen_how push_seen_find(const struct push_seen *s, const struct hash_key *key,
+                                  struct slice authority, struct slice path)
 {
-    return s->count && has(s, entry_hash(key, authority, path));
+    const uint32_t *found = s->count ? find(s, entry_of(key, authority, path)) : NULL;
+    return found ? (enum push_seen_how)(*found & HOW) : PUSH_SEEN_NOT;
 }
 
 static bool grow(struct push_seen *s, struct pool *pool)
@@ -67,18 +53,30 @@ static bool grow(struct push_seen *s, struct pool *pool)
     return true;
 }
 
-void push_seen_add(struct push_seen *s, struct pool *pool, const struct hash_key *key,
-                   struct slice authority, struct slice path)
+/* return  where the next entry goes: a new place, or that of the oldest one; NULL: no memory */
+static uint32_t *place(struct push_seen *s, struct pool *pool)
 {
-    uint32_t hash = entry_hash(key, authority, path);
-    if (has(s, hash))
-        return;
     if (s->count == s->cap && s->cap < PUSH_SEEN_MAX && !grow(s, pool))
-        return;
-    if (s->count < s->cap) {
-        s->ring[s->count++] = hash;
-        return;
-    }
-    s->ring[s->next] = hash;
+        return NULL;
+    if (s->count < s->cap)
+        return &s->ring[s->count++];
+    uint32_t *oldest = &s->ring[s->next];
     s->next = (uint16_t)((s->next + 1) % PUSH_SEEN_MAX);
+    return oldest;
+}
+
+enum push_seen_how push_seen_add(struct push_seen *s, struct pool *pool, const struct hash_key *key,
+                                 struct slice authority, struct slice path, enum push_seen_how how)
+{
+    ASSERT(how != PUSH_SEEN_NOT);
+    uint32_t entry = entry_of(key, authority, path);
+    uint32_t *at = find(s, entry);
+    enum push_seen_how before = at ? (enum push_seen_how)(*at & HOW) : PUSH_SEEN_NOT;
+    if (!at)
+        at = place(s, pool);
+    else if (how == PUSH_SEEN_HINTED)
+        return before;
+    if (at)
+        *at = entry | (uint32_t)how;
+    return before;
 }

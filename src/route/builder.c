@@ -102,7 +102,7 @@ static struct route_site *last_site(const struct route_builder *b)
 
 int route_builder_site(struct route_builder *b, struct slice name, const struct route_site *site)
 {
-    if (site->proxy_flag > ROUTE_PROXY_GRPC)
+    if (site->proxy_flag > ROUTE_PROXY_GRPC || !push_settings_valid(&site->push))
         return ERR_USAGE;
     if (table_reserve(&b->sites, sizeof *site, 1) < 0 || table_reserve(&b->texts, 1, name.len) < 0)
         return ERR_NOMEM;
@@ -120,6 +120,7 @@ int route_builder_site(struct route_builder *b, struct slice name, const struct 
     s->concurrency = site->concurrency;
     s->queue = site->queue;
     s->body_limit_octets = site->body_limit_octets;
+    s->push = site->push;
     return 0;
 }
 
@@ -204,6 +205,20 @@ int route_builder_upgrades(struct route_builder *b, struct slice names)
     return 0;
 }
 
+int route_builder_push(struct route_builder *b, const struct push_rules *rules)
+{
+    struct route_site *s = last_site(b);
+    if (!s || s->push_include.len || s->push_exclude.len || s->push_preload.len)
+        return ERR_USAGE;
+    if (table_reserve(&b->texts, 1, rules->include.len + rules->exclude.len + rules->preload.len) <
+        0)
+        return ERR_NOMEM;
+    s->push_include = add_text(b, rules->include);
+    s->push_exclude = add_text(b, rules->exclude);
+    s->push_preload = add_text(b, rules->preload);
+    return 0;
+}
+
 int route_builder_instance(struct route_builder *b, struct slice id, struct slice address,
                            struct slice address_h2, enum route_instance_state state,
                            enum route_protocol protocol)
@@ -276,9 +291,14 @@ static void move_texts(char *base, const struct route_header *h)
     struct route_site *sites = (void *)(base + h->sites);
     struct route_instance *instances = (void *)(base + h->instances);
     struct route_host *hosts = (void *)(base + h->hosts);
-    for (uint32_t i = 0; i < h->site_count; i++)
-        sites[i].name.at += h->texts, sites[i].default_host.at += h->texts,
-            sites[i].upgrades.at += h->texts;
+    for (uint32_t i = 0; i < h->site_count; i++) {
+        sites[i].name.at += h->texts;
+        sites[i].default_host.at += h->texts;
+        sites[i].upgrades.at += h->texts;
+        sites[i].push_include.at += h->texts;
+        sites[i].push_exclude.at += h->texts;
+        sites[i].push_preload.at += h->texts;
+    }
     for (uint32_t i = 0; i < h->instance_count; i++) {
         instances[i].id.at += h->texts;
         instances[i].address.at += h->texts;

@@ -44,7 +44,9 @@ static bool sites_valid(const struct route *r)
     for (uint32_t i = 0; i < h->site_count; i++) {
         const struct route_site *s = &r->sites[i];
         if (!text_fits(h, s->name) || !text_fits(h, s->default_host) ||
-            !text_fits(h, s->upgrades) || s->first_instance > h->instance_count ||
+            !text_fits(h, s->upgrades) || !text_fits(h, s->push_include) ||
+            !text_fits(h, s->push_exclude) || !text_fits(h, s->push_preload) ||
+            !push_settings_valid(&s->push) || s->first_instance > h->instance_count ||
             s->instance_count > h->instance_count - s->first_instance ||
             s->instance_count > ROUTE_MAX_INSTANCES || s->proxy_flag > ROUTE_PROXY_GRPC)
             return false;

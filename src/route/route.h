@@ -10,6 +10,7 @@
 
 #include "base/addr.h"
 #include "base/slice.h"
+#include "push/settings.h"
 #include "route/limits.h"
 
 #define ROUTE_MAGIC   0x31525450u /* "PTR1" */
@@ -27,7 +28,6 @@ struct route_text {
 enum route_flag {
     ROUTE_HTTP20 = 1,      /* http20Enabled: HTTP/2 to the client */
     ROUTE_HTTPS_ONLY = 2,  /* plain requests are redirected */
-    ROUTE_PUSH_OFF = 4,    /* push: off or deny: workers see push disabled */
     ROUTE_XFF_PORT = 8,    /* X-Forwarded-For as ip:port, as the hosted service writes it */
     ROUTE_MANAGED = 64,    /* its workers are started for it: worth waiting for */
     ROUTE_FAILING = 128,   /* they keep failing: not worth waiting for */
@@ -41,6 +41,8 @@ struct route_site {
     struct route_text name;
     struct route_text default_host; /* the first host that is not a wildcard, or empty */
     struct route_text upgrades;     /* protocols that pass opaque: "foo,bar/1", or empty */
+    struct route_text push_include, push_exclude, push_preload; /* as in struct push_rules */
+    struct push_settings push;
     uint32_t slot;            /* index of this site's counters: stable while the site exists */
     uint32_t flags;           /* enum route_flag */
     uint32_t proxy_flag;      /* enum route_proxy_flag */
@@ -134,6 +136,8 @@ int route_builder_site(struct route_builder *b, struct slice name, const struct 
 int route_builder_host(struct route_builder *b, struct slice name);
 /* Names joined by ",": of the last site, once. */
 int route_builder_upgrades(struct route_builder *b, struct slice names);
+/* Of the last site, once. */
+int route_builder_push(struct route_builder *b, const struct push_rules *rules);
 int route_builder_instance(struct route_builder *b, struct slice id, struct slice address,
                            struct slice address_h2, enum route_instance_state state,
                            enum route_protocol protocol);

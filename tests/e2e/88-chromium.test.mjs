@@ -29,8 +29,10 @@ async function spkiHash(host) {
   return createHash('sha256').update(new X509Certificate(raw).publicKey.export({ type: 'spki', format: 'der' })).digest('base64');
 }
 
-/** Opens a page and gives the report that it sent, and what the worker was asked for. */
-async function visit(host, where) {
+/** Opens a page and gives the report that it sent, and what the worker was asked for.  Where the
+ * machine is very busy, a browser that has just been started takes a 103 that comes at once for
+ * nothing, one time in three, and then the page waits for ever: another browser is asked. */
+async function visit(host, where, browsers = 6) {
   const browser = spawn('chromium', [
     '--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
     '--disable-component-update', '--disable-sync', '--disable-dev-shm-usage', '--remote-debugging-port=0',
@@ -44,19 +46,22 @@ async function visit(host, where) {
     await until(`${host}${where} reports`, async () => {
       result = JSON.parse((await p.h1(host, '/result')).body);
       return result.reports.length > 0;
-    }, 60);
+    }, browsers > 1 ? 12 : 60);
     return { ...result, report: result.reports.at(-1) };
+  } catch (error) {
+    if (browsers === 1) throw error;
   } finally {
     process.kill(-browser.pid, 'SIGKILL');
     await exited;
   }
+  return visit(host, where, browsers - 1);
 }
 
 /** The line of the access log, which comes when the exchange has ended. */
 const logged = (host, where) => until(`${where} is in the log`, () => p.access.filter((line) => line.startsWith('{'))
   .map((line) => JSON.parse(line)).find((line) => line.host === p.authority(host) && line.path === where));
 
-test('HTTP/2: an early hint is acted on before the response, and used once; WebSocket by extended CONNECT', { timeout: 90_000, skip }, async () => {
+test('HTTP/2: an early hint is acted on before the response, and used once; WebSocket by extended CONNECT', { timeout: 180_000, skip }, async () => {
   const { report, asked } = await visit('two.localhost', '/hint');
   assert.equal(report.protocol, 'h2');
   assert.equal(report.initiator, 'early-hints');

@@ -102,7 +102,8 @@ static void test_everything(void **state)
     assert_text(a->upgrades.at[1], "Bar/1.2");
     assert_int_equal(a->http20_enabled, 0);
     assert_int_equal(a->proxy_flag, ROUTE_PROXY_GRPC);
-    assert_int_equal(a->https_only + a->push_off + a->xff_port, 3);
+    assert_int_equal(a->https_only + a->xff_port, 2);
+    assert_int_equal(a->push.policy, PUSH_POLICY_OFF);
     assert_int_equal(a->min_tls_version, 0x0304);
     assert_int_equal(a->request_timeout_ms, 120000);
     assert_int_equal(a->drain_ms, 0);
@@ -132,7 +133,14 @@ static void test_defaults(void **state)
     assert_int_equal(a->upgrades.count, 0);
     assert_int_equal(a->http20_enabled, 1);
     assert_int_equal(a->proxy_flag, ROUTE_PROXY_H1);
-    assert_int_equal(a->https_only + a->push_off + a->xff_port, 0);
+    assert_int_equal(a->https_only + a->xff_port, 0);
+    assert_int_equal(a->push.policy, PUSH_POLICY_AUTO);
+    assert_int_equal(a->push.budget_octets, PUSH_BUDGET_FITS);
+    assert_int_equal(a->push.weave_octets, 4096);
+    assert_int_equal(a->push.holdback_percent, 0);
+    assert_int_equal(a->push.copied, PUSH_COPY_DEFAULT);
+    assert_int_equal(a->push_rules.include.len + a->push_rules.exclude.len, 0);
+    assert_int_equal(a->push_rules.preload.len, 0);
     assert_int_equal(a->min_tls_version, 0x0303);
     assert_int_equal(a->request_timeout_ms, 230000);
     assert_int_equal(a->drain_ms, 30000);
@@ -140,6 +148,37 @@ static void test_defaults(void **state)
     assert_int_equal(a->tunnel_timeout_ms, 3600000);
     assert_int_equal(a->body_limit_octets, 1u << 30);
     assert_int_equal(a->chain.len, 0);
+    manifest_free(m);
+}
+
+static void test_push(void **state)
+{
+    struct manifest *m =
+        parse(LISTEN APP "    push:\n"
+                         "      policy: observe\n"
+                         "      budget: 64KiB\n"
+                         "      interleave: 0\n"
+                         "      holdback: 5\n"
+                         "      include: /a/*\n"
+                         "      exclude: [/a/b, \"*/c\", /d*e]\n"
+                         "      copy: [Cookie, accept-encoding]\n"
+                         "      preload:\n"
+                         "        /: [/a.css?v=1, /f.woff2, /data]\n"
+                         "        /p/*: '</x.js>; rel=preload; as=script; critical'\n");
+    const struct manifest_app *a = &m->apps[0];
+    assert_int_equal(m->faults.count, 1);
+    assert_non_null(strstr(m->faults.at[0].text.p, "apps.a.push.exclude[1]: must be a path"));
+    assert_int_equal(a->push.policy, PUSH_POLICY_OBSERVE);
+    assert_int_equal(a->push.budget_octets, 65536);
+    assert_int_equal(a->push.weave_octets, 0);
+    assert_int_equal(a->push.holdback_percent, 5);
+    assert_int_equal(a->push.copied, 1u << PUSH_COPY_COOKIE | 1u << PUSH_COPY_ACCEPT_ENCODING);
+    assert_text(a->push_rules.include, "/a/*\n");
+    assert_text(a->push_rules.exclude, "/a/b\n/d*e\n");
+    assert_text(a->push_rules.preload, "/\n</a.css?v=1>; rel=preload; as=style\n"
+                                       "/\n</f.woff2>; rel=preload; as=font; crossorigin\n"
+                                       "/\n</data>; rel=preload\n"
+                                       "/p/*\n</x.js>; rel=preload; as=script; critical\n");
     manifest_free(m);
 }
 
@@ -205,7 +244,23 @@ static const struct bad bads[] = {
     {LISTEN APP "    instances: 99999999999999999999\n", 7, 16, "apps.a.instances: must be"},
     {LISTEN APP "    httpsOnly: yes\n", 7, 16,
      "apps.a.httpsOnly: must be true or false, not \"yes\""},
-    {LISTEN APP "    push: on\n", 7, 11, "apps.a.push: must be auto or off, not \"on\""},
+    {LISTEN APP "    push: on\n", 7, 11,
+     "apps.a.push: must be off, deny, hints, observe, auto or always, not \"on\""},
+    {LISTEN APP "    push: []\n", 7, 11, "apps.a.push: must be a policy (off, "},
+    {LISTEN APP "    push: {police: off}\n", 7, 12,
+     "apps.a.push.police: unknown key; did you mean \"policy\"?"},
+    {LISTEN APP "    push: {holdback: 101}\n", 7, 22, "apps.a.push.holdback: must be a percentage"},
+    {LISTEN APP "    push: {copy: [referer]}\n", 7, 19,
+     "apps.a.push.copy[0]: must be accept-encoding, "},
+    {LISTEN APP "    push: {preload: /a.css}\n", 7, 21, "apps.a.push.preload: must be a map of "},
+    {LISTEN APP "    push: {preload: {a: /a.css}}\n", 7, 22,
+     "apps.a.push.preload.a: must be a path in which"},
+    {LISTEN APP "    push: {preload: {/: []}}\n", 7, 25,
+     "apps.a.push.preload./: the list is empty"},
+    {LISTEN APP "    push: {preload: {/: '<a b>; rel=preload'}}\n", 7, 25,
+     "apps.a.push.preload./: must be a map of paths"},
+    {LISTEN APP "    push: {preload: {/: '</a>; rel=preload, </b>; rel=next'}}\n", 7, 25,
+     "apps.a.push.preload./: must be a map of paths"},
     {LISTEN APP "    forwardedFor: all\n", 7, 19, "apps.a.forwardedFor: must be ip or ip:port"},
     {LISTEN APP "    tls: {minVersion: 1.1}\n", 7, 23, "apps.a.tls.minVersion: must be \"1.2\" or"},
     {LISTEN APP "    timeouts: 230s\n", 7, 15, "apps.a.timeouts: must be a map of keys and values"},
@@ -393,13 +448,10 @@ static int teardown(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_everything),
-        cmocka_unit_test(test_defaults),
-        cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_host_names),
-        cmocka_unit_test(test_all_faults_up_to_a_cap),
-        cmocka_unit_test(test_bounds),
-        cmocka_unit_test(test_every_prefix),
+        cmocka_unit_test(test_everything), cmocka_unit_test(test_defaults),
+        cmocka_unit_test(test_push),       cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_host_names), cmocka_unit_test(test_all_faults_up_to_a_cap),
+        cmocka_unit_test(test_bounds),     cmocka_unit_test(test_every_prefix),
         cmocka_unit_test(test_load),
     };
     return cmocka_run_group_tests(tests, setup, teardown);

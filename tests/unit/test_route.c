@@ -63,7 +63,7 @@ static void *small(size_t *len_out, struct route *r)
     assert_int_equal(route_builder_upgrades(b, SLICE("twice")), ERR_USAGE);
     add_instance(b, "one/0", "127.0.0.1:8001");
     add_instance(b, "one/1", "unix:/run/one");
-    add_site(b, "two", ROUTE_DEFAULT | ROUTE_PUSH_OFF);
+    add_site(b, "two", ROUTE_DEFAULT | ROUTE_XFF_PORT);
     add_host(b, "Two.Example", 0);
     add_host(b, "fixed.one.example", 0);
     add_host(b, "*.other.one.example", 0);

@@ -11,14 +11,19 @@
 
 static const struct hash_key key = {{1, 2}};
 
+static enum push_seen_how find(const struct push_seen *s, const char *authority, const char *path)
+{
+    return push_seen_find(s, &key, slice_str(authority), slice_str(path));
+}
+
 static bool has(const struct push_seen *s, const char *authority, const char *path)
 {
-    return push_seen_has(s, &key, slice_str(authority), slice_str(path));
+    return find(s, authority, path) != PUSH_SEEN_NOT;
 }
 
 static void add(struct push_seen *s, struct pool *pool, const char *authority, const char *path)
 {
-    push_seen_add(s, pool, &key, slice_str(authority), slice_str(path));
+    push_seen_add(s, pool, &key, slice_str(authority), slice_str(path), PUSH_SEEN_REQUESTED);
 }
 
 static void add_numbered(struct push_seen *s, struct pool *pool, int i)
@@ -42,7 +47,7 @@ static void remembers(void **state)
     pool_init(&pool);
     push_seen_init(&s);
     assert_false(has(&s, "a", "/"));
-    assert_int_equal(pool.gets, 0);
+    assert_int_equal(pool.libc_allocs, 0);
     add(&s, &pool, "a", "/");
     assert_true(has(&s, "a", "/"));
     assert_false(has(&s, "a", "/x"));
@@ -60,23 +65,38 @@ static void remembers(void **state)
     pool_fini(&pool);
 }
 
-/* Case is ignored and every octet counts, wherever the pieces of a long authority meet. */
-static void hashes_long_authorities(void **state)
+#define N PUSH_SEEN_NOT
+#define H PUSH_SEEN_HINTED
+#define R PUSH_SEEN_REQUESTED
+#define P PUSH_SEEN_PUSHED
+
+/* From how it was seen, by what comes next, to how it is seen then. */
+static void changes_how(void **state)
 {
-    struct push_seen s;
-    struct pool pool;
-    char text[300], upper[300];
-    memset(text, 'x', sizeof text);
-    memset(upper, 'X', sizeof upper);
-    pool_init(&pool);
-    push_seen_init(&s);
-    for (size_t n = 0; n<sizeof text; n += n> 130 ? 2 : 1) {
-        assert_false(push_seen_has(&s, &key, slice_of(text, n), SLICE("/")));
-        push_seen_add(&s, &pool, &key, slice_of(text, n), SLICE("/"));
-        assert_true(push_seen_has(&s, &key, slice_of(upper, n), SLICE("/")));
+    static const struct {
+        enum push_seen_how before, next, after;
+    } rows[] = {
+        {N, H, H}, {N, R, R}, {N, P, P}, {H, H, H}, {H, R, R}, {H, P, P},
+        {R, H, R}, {R, R, R}, {R, P, P}, {P, H, P}, {P, R, R}, {P, P, P},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct push_seen s;
+        struct pool pool;
+        pool_init(&pool);
+        push_seen_init(&s);
+        add(&s, &pool, "a", "/other");
+        if (rows[i].before != PUSH_SEEN_NOT)
+            assert_int_equal(push_seen_add(&s, &pool, &key, SLICE("a"), SLICE("/"), rows[i].before),
+                             PUSH_SEEN_NOT);
+        assert_int_equal(find(&s, "a", "/"), rows[i].before);
+        assert_int_equal(push_seen_add(&s, &pool, &key, SLICE("A"), SLICE("/"), rows[i].next),
+                         rows[i].before);
+        assert_int_equal(find(&s, "a", "/"), rows[i].after);
+        assert_int_equal(find(&s, "a", "/other"), PUSH_SEEN_REQUESTED);
+        assert_int_equal(s.count, 2);
+        push_seen_fini(&s, &pool);
+        pool_fini(&pool);
     }
-    push_seen_fini(&s, &pool);
-    pool_fini(&pool);
 }
 
 static void grows_and_forgets_oldest(void **state)
@@ -127,7 +147,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(remembers),
-        cmocka_unit_test(hashes_long_authorities),
+        cmocka_unit_test(changes_how),
         cmocka_unit_test(grows_and_forgets_oldest),
         cmocka_unit_test(survives_no_memory),
     };

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Whether what an answer to one client tells may be believed of an answer to another: the rules of
+ * a shared cache (RFC 9111), though nothing is stored and nothing served by them.  Where the RFC
+ * leaves a choice, the stricter is taken: a wrong "public" would tell one person's page by
+ * another's.  Pure. */
+#ifndef PUSH_STORABLE_H
+#define PUSH_STORABLE_H
+
+#include "http/head.h"
+
+/* storable, name */
+#define PUSH_STORABLE_TABLE(X)                                                                    \
+    X(NOT, "unstorable")  /* RFC 9111 3: no GET, no-store, or a status that says nothing of later \
+                             ones: 206, 304, 5xx without explicit freshness, … */               \
+    X(PRIVATE, "private") /* 5.2.2.7, 3.5: for whom it was made; with Set-Cookie, too */          \
+    X(VARIES, "varies")   /* 4.1: by what a request of our own does not copy */                   \
+    X(PUBLIC, "public")   /* whoever asks without credentials gets the same */
+
+enum push_storable {
+#define X(name, text) PUSH_STORABLE_##name,
+    PUSH_STORABLE_TABLE(X)
+#undef X
+        PUSH_STORABLE_COUNT
+};
+
+const char *push_storable_name(enum push_storable s);
+
+/* What a request of our own copies from the one that the page came by: enough for the worker to
+ * choose the same representation, and nothing that names a person. */
+#define PUSH_COPIED_COUNT 3
+extern const enum token push_copied[PUSH_COPIED_COUNT];
+
+/* Of a final response and the request that it answers.
+ *
+ * Beside RFC 9111 3 and 5.2: `private` and `no-cache` with field names are read as without them;
+ * `must-understand` does not weaken `no-store`; a request with Cookie makes an answer private
+ * unless this is public by its own words (`public`, `s-maxage`, or `max-age` that is not 0); Vary:
+ * Origin is no variation when the request had no Origin, as a request of our own never has. */
+enum push_storable push_storable(const struct http_head *request, const struct http_head *response);
+
+#define PUSH_BELIEVED_MIN_S 60
+#define PUSH_BELIEVED_MAX_S 600
+
+/* For how many seconds one may expect that the next answer is like this one: the freshness lifetime
+ * for shared caches less Age (RFC 9111 4.2.1; Expires is not read), but at least
+ * PUSH_BELIEVED_MIN_S, also without any or with `no-cache`, since what is expected is never served,
+ * and at most PUSH_BELIEVED_MAX_S. */
+uint32_t push_believed_s(const struct http_head *response);
+
+#endif
