@@ -55,6 +55,7 @@ void push_trace_add(struct exchange *x, const struct push_promise *p, struct pus
         .source = slice_str(push_source_name(p->source)),
         .vehicle = slice_str(push_vehicle_name(d.vehicle)),
         .reason = slice_str(push_reason_code(d.reason)),
+        .hint = d.hint != PUSH_REASON_OK ? slice_str(push_reason_code(d.hint)) : SLICE(""),
         .octets = -1,
         .t_us = shard_now_us(x->shard) - x->started_us,
     };
