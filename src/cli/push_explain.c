@@ -154,6 +154,16 @@ static const char *cell(char out[CELL_OCTETS], struct slice s)
     return s.len ? out : "-";
 }
 
+/* "client-disabled, hint-late" */
+static const char *reason_cell(char out[CELL_OCTETS], const struct push_trace_item *d)
+{
+    if (!d)
+        return "-";
+    snprintf(out, CELL_OCTETS, "%.*s%s%.*s", SLICE_FMT(d->reason), d->hint.len ? ", " : "",
+             SLICE_FMT(d->hint));
+    return out;
+}
+
 static const char *time_cell(char out[CELL_OCTETS], int64_t us)
 {
     if (us == WATCH_NEVER)
@@ -177,14 +187,14 @@ static void print_resources(struct explanation *e)
             snprintf(octets, sizeof octets, "%lu", (unsigned long)s->octets);
         else if (r->decided && r->decided->octets >= 0)
             snprintf(octets, sizeof octets, "%ld", (long)r->decided->octets);
-        table_add(
-            &t, (const char *const[]){cell(text[0], r->url),
-                                      cell(text[1], r->decided ? r->decided->source : SLICE("")),
-                                      i ? cell(text[2], vehicle_of(r)) : "request",
-                                      cell(text[3], r->decided ? r->decided->reason : SLICE("")),
-                                      octets, time_cell(text[4], s ? s->promised_us : WATCH_NEVER),
-                                      time_cell(text[5], s ? s->first_us : WATCH_NEVER),
-                                      time_cell(text[6], s ? s->last_us : WATCH_NEVER)});
+        table_add(&t,
+                  (const char *const[]){cell(text[0], r->url),
+                                        cell(text[1], r->decided ? r->decided->source : SLICE("")),
+                                        i ? cell(text[2], vehicle_of(r)) : "request",
+                                        reason_cell(text[3], r->decided), octets,
+                                        time_cell(text[4], s ? s->promised_us : WATCH_NEVER),
+                                        time_cell(text[5], s ? s->first_us : WATCH_NEVER),
+                                        time_cell(text[6], s ? s->last_us : WATCH_NEVER)});
     }
     table_print(&t);
     printf("Times are milliseconds since the request.\n");

@@ -441,8 +441,8 @@ static int flush(struct page *p, char *octets)
 static void exchange(struct page *p)
 {
     static char octets[BUFFER_OCTETS];
-    int err = flush(p, octets);
     p->now_us = p->sent_us = clock_mono_us();
+    int err = flush(p, octets);
     while (err == 0 && p->open) {
         ssize_t n = dial_read(p->dial, octets, sizeof octets, p->until_us);
         p->now_us = clock_mono_us();

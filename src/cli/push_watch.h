@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* One page, asked for as a certain kind of client would, and all that came of it with its times.
- * Times are microseconds since the request was sent; WATCH_NEVER: it did not happen. */
+ * Times are microseconds since the request began to leave; WATCH_NEVER: it did not happen. */
 #ifndef CLI_PUSH_WATCH_H
 #define CLI_PUSH_WATCH_H
 

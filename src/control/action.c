@@ -72,6 +72,23 @@ static int get_app(struct control *c, struct slice name, struct slice body, stru
     return app ? app_write(c, app, &a->body) : no_app(a, name);
 }
 
+static int get_push(struct control *c, struct slice name, struct slice body, struct admin_answer *a,
+                    enum admin_verdict *verdict_out)
+{
+    (void)name, (void)body, (void)verdict_out;
+    a->type = json_content;
+    return push_write(c, &a->body);
+}
+
+static int get_app_push(struct control *c, struct slice name, struct slice body,
+                        struct admin_answer *a, enum admin_verdict *verdict_out)
+{
+    const struct control_app *app = app_find(c, name);
+    (void)body, (void)verdict_out;
+    a->type = json_content;
+    return app ? push_app_write(c, app, &a->body) : no_app(a, name);
+}
+
 /* What lets a request see its Portico-Push; and where it may be sent, so that it goes nowhere
  * else. */
 static int get_push_token(struct control *c, struct slice name, struct slice body,
@@ -175,8 +192,10 @@ static const struct {
     {"/metrics", false, false, get_metrics},
     {"/apps", false, false, get_apps},
     {"/apps/*", false, false, get_app},
+    {"/apps/*/push", false, true, get_app_push},
     {"/apps/*/restart", true, true, post_restart},
     {"/apps/*/scale", true, true, post_scale},
+    {"/push", false, true, get_push},
     {"/push/token", false, true, get_push_token},
     {"/reload", true, true, post_reload},
 };

@@ -147,6 +147,15 @@ static void remember(struct exchange *x, const struct push_promise *p)
                   PUSH_SEEN_PUSHED);
 }
 
+static void count_fate(struct exchange *x, enum push_fate fate, uint64_t octets,
+                       enum push_vehicle vehicle, struct slice path)
+{
+    struct push_ledger *l = &x->site->stats->push;
+    struct slice agent = fields_value(&x->request->fields, TOKEN_USER_AGENT);
+    push_ledger_fate(l, fate, octets, push_kind(agent), vehicle);
+    push_ledger_row_fate(push_ledger_resource(l, path), fate, octets);
+}
+
 static bool consider(struct exchange *x, const struct push_promise *p, struct worker *w,
                      struct h2_stream *ws)
 {
@@ -156,10 +165,11 @@ static bool consider(struct exchange *x, const struct push_promise *p, struct wo
     struct push_ledger *ledger = &x->site->stats->push;
     push_ledger_promise(ledger, p->source, d);
     push_trace_add(x, p, d);
+    push_ledger_row_promise(push_ledger_resource(ledger, p->request.path), d);
     if (pushed)
         remember(x, p);
     else
-        push_ledger_fate(ledger, PUSH_FATE_NOT_PUSHED, 0);
+        count_fate(x, PUSH_FATE_NOT_PUSHED, 0, d.vehicle, p->request.path);
     return pushed;
 }
 
@@ -192,12 +202,11 @@ void push_from_links(struct exchange *x, const struct http_head *response)
 
 void push_ended(struct exchange *x, bool complete, uint32_t h2_code)
 {
-    struct push_ledger *ledger = &x->site->stats->push;
     bool refused = h2_code == H2_CANCEL || h2_code == H2_REFUSED_STREAM;
     x->client->open_pushes--;
-    push_ledger_fate(ledger,
-                     complete  ? PUSH_FATE_COMPLETED
-                     : refused ? PUSH_FATE_REFUSED
-                               : PUSH_FATE_FAILED,
-                     x->body_out);
+    count_fate(x,
+               complete  ? PUSH_FATE_COMPLETED
+               : refused ? PUSH_FATE_REFUSED
+                         : PUSH_FATE_FAILED,
+               x->body_out, PUSH_VEHICLE_PUSH_PROMISE, x->request->path);
 }

@@ -192,6 +192,56 @@ check('the token goes to no other server', async () => {
   await another.stop();
 }, 60);
 
+check('stats: totals, reasons, clients and the resources behind them', async () => {
+  const stats = async (...args) => {
+    const { code, stdout, stderr } = await run(PORTICO, ['push', 'stats', '--data', p.data, ...args]);
+    assert.equal(code, 0, stderr);
+    return stdout;
+  };
+  const read = async () => JSON.parse(await stats('pusher', '-o', 'json'));
+  const of = (s, where) => s.resources.find(({ path: found }) => found === where) ?? { pushed: 0, fates: {}, octetsSent: 0, octetsWasted: 0 };
+  const before = await read();
+  const session = await p.h2('pusher.localhost');
+  const pushes = collectPushes(session);
+  await fetch2(session, '/page?n=4&size=500', { headers: { 'user-agent': 'curl/8.0' } });
+  await Promise.all(pushes);
+  session.onPush = (stream) => {
+    stream.on('error', () => {});
+    stream.close(8); // CANCEL
+  };
+  await fetch2(session, '/page?n=2&size=900000&from=90');
+  await close2(session);
+  const after = await until('all six are counted', async () => {
+    const now = await read();
+    const sum = (s) => s.fates.completed + s.fates.refused;
+    return sum(now) === sum(before) + 6 && now;
+  });
+  assert.equal(after.promises.worker - before.promises.worker, 6);
+  assert.equal(after.vehicles['push-promise'] - before.vehicles['push-promise'], 6);
+  assert.equal(after.fates.refused - before.fates.refused, 2);
+  assert.equal(Object.values(after.clients).reduce((n, fates) => n + (fates.completed ?? 0), 0), after.fates.completed);
+  assert.equal(after.reasons.find(({ reason }) => reason === 'ok').count, after.vehicles['push-promise']);
+  assert.ok(after.octetsWasted >= before.octetsWasted);
+  const [was, is] = [before, after].map((s) => of(s, '/part'));
+  assert.equal(is.pushed - was.pushed, 6);
+  assert.equal(is.octetsSent - was.octetsSent, after.octetsSent - before.octetsSent);
+  assert.equal(is.fates.refused - (was.fates.refused ?? 0), 2);
+
+  const one = await stats('pusher');
+  assert.match(one, /^RESOURCE +PUSHED +COMPLETED +REFUSED +REPEATED +OCTETS +WASTED +LAST REASON$/m);
+  assert.match(one, new RegExp(`^/part +${is.pushed} `, 'm'));
+  assert.match(one, /client-disabled: The client sent SETTINGS_ENABLE_PUSH=0\./);
+  assert.match(await stats(), /^APP +PROMISES +PUSHED /m);
+  assert.match(await stats(), /^quiet +0 +0 /m);
+  assert.equal(JSON.parse(await stats('-o', 'json')).apps.length, 3);
+  assert.equal((await p.admin('/push')).status, 403);
+  assert.equal((await p.admin('/apps/pusher/push')).status, 403);
+  assert.equal(await p.metric('portico_push_vehicles_total', { app: 'pusher', vehicle: 'push-promise' }), after.vehicles['push-promise']);
+  for (const label of ['client', 'vehicle']) {
+    assert.equal(await p.metric(`portico_push_${label}_fates_total`, { app: 'pusher', fate: 'completed' }), after.fates.completed);
+  }
+});
+
 check('what is wrong has an exit status and a reason', async () => {
   for (const [args, code, reason] of [
     [['explain'], 2, /argument is missing: URL/],
@@ -203,6 +253,9 @@ check('what is wrong has an exit status and a reason', async () => {
     [['explain', url('pusher.localhost', '/'), '-o', 'xml'], 2, /json/],
     [['explain', url('pusher.localhost', '/'), '--cacert', '/nonexistent'], 1, /unable to get|self[- ]signed/],
     [['explain', 'http://127.0.0.1:1/'], 1, /cannot connect.*refused/],
+    [['stats', 'nobody'], 2, /No app is named/],
+    [['stats', '../x'], 2, /no app can be named/],
+    [['stats', '--as', 'node'], 2, /unexpected option/],
     [['prove', 'it'], 2, /explain and stats/],
     [[], 2, /explain or stats/],
   ]) {
