@@ -90,17 +90,15 @@ int ask_data_directory(const char *data, char *out, size_t cap)
     return 2;
 }
 
-/* return  a connected socket, or -1: told */
-static int reach(const char *data)
+/* return  a connected socket, or -1: why_out tells */
+static int reach(const char *directory, char why_out[ASK_WHY_OCTETS])
 {
     struct sockaddr_un a = {.sun_family = AF_UNIX};
     struct timeval limit = {.tv_sec = LIMIT_S};
-    char directory[1024];
-    if (ask_data_directory(data, directory, sizeof directory) != 0)
-        return -1;
     int n = snprintf(a.sun_path, sizeof a.sun_path, "%s/admin.sock", directory);
     if (n < 0 || (size_t)n >= sizeof a.sun_path) {
-        fprintf(stderr, "portico: %s/admin.sock is too long for a socket's name\n", directory);
+        snprintf(why_out, ASK_WHY_OCTETS, "%s/admin.sock is too long for a socket's name",
+                 directory);
         return -1;
     }
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -109,12 +107,11 @@ static int reach(const char *data)
         return fd;
     }
     if (errno == ENOENT || errno == ECONNREFUSED)
-        fprintf(stderr,
-                "portico: no portico runs with the data directory %s (--data DIR names "
-                "another one)\n",
-                directory);
+        snprintf(why_out, ASK_WHY_OCTETS,
+                 "no portico runs with the data directory %s (--data DIR names another one)",
+                 directory);
     else
-        fprintf(stderr, "portico: cannot reach %s: %s\n", a.sun_path, strerror(errno));
+        snprintf(why_out, ASK_WHY_OCTETS, "cannot reach %s: %s", a.sun_path, strerror(errno));
     if (fd >= 0)
         close(fd);
     return -1;
@@ -173,16 +170,20 @@ static int exchange(struct h1_conn *h1, struct exchange *x, int fd)
     return err ? err : x->error;
 }
 
-int ask_portico(const char *data, const char *method, const char *path, const char *body,
-                struct ask_answer *out)
+int ask_quietly(const char *data, const char *method, const char *path, const char *body,
+                struct ask_answer *out, char why_out[ASK_WHY_OCTETS])
 {
     static const struct h1_events events = {on_head, on_body, on_trailers,
                                             on_sent, on_done, on_tunnel};
     struct exchange x = {.out = out};
     struct h1_limits limits;
     struct pool pool;
+    char directory[1024];
     *out = (struct ask_answer){0};
-    int fd = reach(data);
+    why_out[0] = 0;
+    if (ask_data_directory(data, directory, sizeof directory) != 0)
+        return 2;
+    int fd = reach(directory, why_out);
     if (fd < 0)
         return 2;
     pool_init(&pool);
@@ -197,7 +198,18 @@ int ask_portico(const char *data, const char *method, const char *path, const ch
     close(fd);
     if (err) {
         free(out->body);
-        fprintf(stderr, "portico: no answer: %s\n", err_text(err));
+        *out = (struct ask_answer){0};
+        snprintf(why_out, ASK_WHY_OCTETS, "no answer: %s", err_text(err));
     }
     return err ? 1 : 0;
+}
+
+int ask_portico(const char *data, const char *method, const char *path, const char *body,
+                struct ask_answer *out)
+{
+    char why[ASK_WHY_OCTETS];
+    int code = ask_quietly(data, method, path, body, out, why);
+    if (why[0])
+        fprintf(stderr, "portico: %s\n", why);
+    return code;
 }

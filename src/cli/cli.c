@@ -2,6 +2,8 @@
 #include "cli/cli.h"
 #include "cli/limits.h"
 #include "cli/operate.h"
+#include "cli/options.h"
+#include "cli/push.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,6 +24,7 @@ static int run_reload(int argc, char **argv, const struct cli_actions *actions);
 static int run_restart(int argc, char **argv, const struct cli_actions *actions);
 static int run_scale(int argc, char **argv, const struct cli_actions *actions);
 static int run_logs(int argc, char **argv, const struct cli_actions *actions);
+static int run_push(int argc, char **argv, const struct cli_actions *actions);
 static int run_help(int argc, char **argv, const struct cli_actions *actions);
 static int run_version(int argc, char **argv, const struct cli_actions *actions);
 static int run_role(int argc, char **argv, const struct cli_actions *actions);
@@ -93,6 +96,26 @@ static const struct verb verbs[] = {
         .run = run_logs,
     },
     {
+        .name = "push",
+        .help = "say what is pushed with a page and why, or what came of an app's pushes",
+        .usage = "portico push explain URL [--as node|browser|http1] [-o json] [--cacert FILE] "
+                 "[--data DIR]\n"
+                 "portico push stats [APP] [-o json] [--data DIR]",
+        .details =
+            "  --as CLIENT      what asks: node takes pushes over HTTP/2, browser takes none and\n"
+            "                   asks for what it is hinted, http1 speaks HTTP/1.1; else node\n"
+            "  -o json          all that is known, for programs\n"
+            "  --cacert FILE    a certificate authority to trust beside the machine's; else the\n"
+            "                   local one of the data directory\n"
+            "  --data DIR       the data directory of the portico that runs\n"
+            "\n"
+            "explain asks for the URL and prints each resource that the page promised: where the\n"
+            "promise came from, how it went on, the reason, octets, times, and what could be\n"
+            "better. The reasons are edge's own and for the operator: they need the rights to use\n"
+            "admin.sock in the data directory. Without them it prints what it saw.\n",
+        .run = run_push,
+    },
+    {
         .name = "upgrade",
         .help = "let the new binary take over from the one that runs, without a pause",
         .usage = "portico upgrade [--data DIR]",
@@ -155,55 +178,30 @@ static const struct verb *find(const char *name)
     return NULL;
 }
 
-static int refuse(const char *verb, const char *what, const char *which)
-{
-    fprintf(stderr, "portico: %s %s; see: portico help%s%s\n", what, which, *verb ? " " : "", verb);
-    return CLI_EXIT_USAGE;
-}
-
-/* An option with a value: "--name VALUE" or "--name=VALUE".
- * return  1 taken, 0 another option, -1 the value is missing */
-static int take_value(int argc, char **argv, int *at, const char *name, const char **out)
-{
-    size_t len = strlen(name);
-    if (strncmp(argv[*at], name, len) != 0)
-        return 0;
-    if (argv[*at][len] == '=') {
-        *out = argv[*at] + len + 1;
-        return **out ? 1 : -1;
-    }
-    if (argv[*at][len] != 0)
-        return 0;
-    if (*at + 1 >= argc)
-        return -1;
-    *out = argv[++*at];
-    return **out ? 1 : -1;
-}
-
 static int run_up(int argc, char **argv, const struct cli_actions *actions)
 {
     struct cli_up up = {.resume_fd = -1};
     const char *resume = NULL; /* only a monitor that is upgraded says this */
     for (int i = 1; i < argc; i++) {
         const char *option = argv[i];
-        int taken = take_value(argc, argv, &i, "--manifest", &up.manifest);
+        int taken = options_value(argc, argv, &i, "--manifest", &up.manifest);
         if (taken == 0)
-            taken = take_value(argc, argv, &i, "--data", &up.data);
+            taken = options_value(argc, argv, &i, "--data", &up.data);
         if (taken == 0)
-            taken = take_value(argc, argv, &i, "--resume-fd", &resume);
+            taken = options_value(argc, argv, &i, "--resume-fd", &resume);
         if (taken < 0)
-            return refuse("up", "a value is missing after", option);
+            return options_refuse("up", "a value is missing after", option);
         if (taken)
             continue;
         if (strcmp(option, "--help") == 0)
             return run_help(2, (char *[]){(char *)"help", argv[0], NULL}, actions);
         if (strcmp(option, "--check") != 0)
-            return refuse("up", option[0] == '-' ? "unknown option" : "unexpected argument",
-                          option);
+            return options_refuse("up", option[0] == '-' ? "unknown option" : "unexpected argument",
+                                  option);
         up.check = true;
     }
     if (!up.manifest)
-        return refuse("up", "an option is missing:", "--manifest FILE");
+        return options_refuse("up", "an option is missing:", "--manifest FILE");
     if (resume)
         up.resume_fd = atoi(resume);
     return actions->up(&up);
@@ -214,15 +212,15 @@ static int run_upgrade(int argc, char **argv, const struct cli_actions *actions)
     const char *data = NULL;
     for (int i = 1; i < argc; i++) {
         const char *option = argv[i];
-        int taken = take_value(argc, argv, &i, "--data", &data);
+        int taken = options_value(argc, argv, &i, "--data", &data);
         if (taken < 0)
-            return refuse("upgrade", "a value is missing after", option);
+            return options_refuse("upgrade", "a value is missing after", option);
         if (taken)
             continue;
         if (strcmp(option, "--help") == 0)
             return run_help(2, (char *[]){(char *)"help", argv[0], NULL}, actions);
-        return refuse("upgrade", option[0] == '-' ? "unknown option" : "unexpected argument",
-                      option);
+        return options_refuse("upgrade",
+                              option[0] == '-' ? "unknown option" : "unexpected argument", option);
     }
     return actions->upgrade(data);
 }
@@ -232,13 +230,13 @@ static int run_static(int argc, char **argv, const struct cli_actions *actions)
     struct cli_static s = {0};
     for (int i = 1; i < argc; i++) {
         const char *option = argv[i];
-        int taken = take_value(argc, argv, &i, "--socket", &s.socket);
+        int taken = options_value(argc, argv, &i, "--socket", &s.socket);
         if (taken == 0)
-            taken = take_value(argc, argv, &i, "--listen", &s.listen);
+            taken = options_value(argc, argv, &i, "--listen", &s.listen);
         if (taken == 0)
-            taken = take_value(argc, argv, &i, "--max-age", &s.max_age);
+            taken = options_value(argc, argv, &i, "--max-age", &s.max_age);
         if (taken < 0)
-            return refuse("static", "a value is missing after", option);
+            return options_refuse("static", "a value is missing after", option);
         if (taken)
             continue;
         if (strcmp(option, "--help") == 0)
@@ -246,13 +244,13 @@ static int run_static(int argc, char **argv, const struct cli_actions *actions)
         if (strcmp(option, "--list") == 0)
             s.list = true;
         else if (option[0] == '-' || s.directory)
-            return refuse("static", option[0] == '-' ? "unknown option" : "unexpected argument",
-                          option);
+            return options_refuse(
+                "static", option[0] == '-' ? "unknown option" : "unexpected argument", option);
         else
             s.directory = option;
     }
     if (!s.directory)
-        return refuse("static", "an argument is missing:", "DIR");
+        return options_refuse("static", "an argument is missing:", "DIR");
     return actions->serve_static(&s);
 }
 
@@ -270,11 +268,11 @@ static int take_operands(int argc, char **argv, int least, int most, struct oper
     *o = (struct operands){0};
     for (int i = 1; i < argc; i++) {
         const char *option = argv[i];
-        int taken = take_value(argc, argv, &i, "--data", &o->data);
+        int taken = options_value(argc, argv, &i, "--data", &o->data);
         if (taken == 0 && strcmp(argv[0], "status") == 0)
-            taken = take_value(argc, argv, &i, "-o", &o->output);
+            taken = options_value(argc, argv, &i, "-o", &o->output);
         if (taken < 0)
-            return refuse(argv[0], "a value is missing after", option);
+            return options_refuse(argv[0], "a value is missing after", option);
         if (taken)
             continue;
         if (strcmp(option, "--help") == 0)
@@ -282,17 +280,18 @@ static int take_operands(int argc, char **argv, int least, int most, struct oper
         else if (strcmp(option, "-f") == 0 && strcmp(argv[0], "logs") == 0)
             o->follow = true;
         else if (option[0] == '-' || o->count == most)
-            return refuse(argv[0], option[0] == '-' ? "unknown option" : "unexpected argument",
-                          option);
+            return options_refuse(
+                argv[0], option[0] == '-' ? "unknown option" : "unexpected argument", option);
         else
             o->at[o->count++] = option;
     }
     if (o->help)
         return 0;
     if (o->output && strcmp(o->output, "json") != 0)
-        return refuse(argv[0], "the only other form is json, not", o->output);
-    return o->count < least ? refuse(argv[0], "an argument is missing:", o->count ? "N" : "APP")
-                            : 0;
+        return options_refuse(argv[0], "the only other form is json, not", o->output);
+    return o->count < least
+               ? options_refuse(argv[0], "an argument is missing:", o->count ? "N" : "APP")
+               : 0;
 }
 
 static int help_of(char **argv, const struct cli_actions *actions)
@@ -337,19 +336,31 @@ static int run_logs(int argc, char **argv, const struct cli_actions *actions)
     return code ? code : o.help ? help_of(argv, actions) : operate_logs(o.data, o.at[0], o.follow);
 }
 
+static int run_push(int argc, char **argv, const struct cli_actions *actions)
+{
+    for (int i = 1; i < argc; i++)
+        if (strcmp(argv[i], "--help") == 0)
+            return help_of(argv, actions);
+    return push_run(argc, argv);
+}
+
 static int run_help(int argc, char **argv, const struct cli_actions *actions)
 {
     (void)actions;
     if (argc > 2)
-        return refuse("help", "unexpected argument", argv[2]);
+        return options_refuse("help", "unexpected argument", argv[2]);
     if (argc == 2 && strcmp(argv[1], "limits") == 0) {
         limits_print();
+        return 0;
+    }
+    if (argc == 2 && strcmp(argv[1], "push-reasons") == 0) {
+        push_reasons_print();
         return 0;
     }
     if (argc == 2) {
         const struct verb *v = find(argv[1]);
         if (!v || !v->help)
-            return refuse("", "unknown verb", argv[1]);
+            return options_refuse("", "unknown verb", argv[1]);
         printf("%s\n    %s\n%s%s", v->usage, v->help, *v->details ? "\n" : "", v->details);
         return 0;
     }
@@ -358,7 +369,8 @@ static int run_help(int argc, char **argv, const struct cli_actions *actions)
     for (size_t i = 0; i < VERB_COUNT; i++)
         if (verbs[i].help)
             printf("  %-8s %s\n", verbs[i].name, verbs[i].help);
-    printf("\n`portico help VERB` says more; `portico help limits` lists limits and refusals.\n");
+    printf("\n`portico help VERB` says more; `portico help limits` lists limits and refusals,\n"
+           "`portico help push-reasons` why something is pushed or not.\n");
     return 0;
 }
 
@@ -366,7 +378,7 @@ static int run_version(int argc, char **argv, const struct cli_actions *actions)
 {
     (void)actions;
     if (argc > 1)
-        return refuse("", "unexpected argument", argv[1]);
+        return options_refuse("", "unexpected argument", argv[1]);
     printf("portico %s\n", PORTICO_VERSION);
     return 0;
 }
@@ -374,7 +386,7 @@ static int run_version(int argc, char **argv, const struct cli_actions *actions)
 static int run_role(int argc, char **argv, const struct cli_actions *actions)
 {
     if (argc < 2)
-        return refuse("", "unknown verb", argv[0]);
+        return options_refuse("", "unknown verb", argv[0]);
     return actions->role(argc - 1, argv + 1);
 }
 
@@ -390,6 +402,6 @@ int cli_main(int argc, char **argv, const struct cli_actions *actions)
         return run_help(argc - 1, argv + 1, actions);
     const struct verb *v = find(argv[1]);
     if (!v)
-        return refuse("", argv[1][0] == '-' ? "unknown option" : "unknown verb", argv[1]);
+        return options_refuse("", argv[1][0] == '-' ? "unknown option" : "unknown verb", argv[1]);
     return v->run(argc - 1, argv + 1, actions);
 }

@@ -2,6 +2,7 @@
 /* The verbs that talk to a Portico that runs: status, reload, restart, scale. */
 #include "cli/operate.h"
 #include "cli/ask.h"
+#include "cli/table.h"
 #include "base/err.h"
 
 #include <jansson.h>
@@ -10,79 +11,12 @@
 #include <string.h>
 #include <unistd.h>
 
-#define WAIT_US     100000u
-#define MAX_COLUMNS 8
+#define WAIT_US 100000u
 
 static const char *string(const json_t *o, const char *key)
 {
     const char *s = json_string_value(json_object_get(o, key));
     return s ? s : "-";
-}
-
-/* Says what the answer says is wrong.  return  the exit code */
-static int complain(const struct ask_answer *a)
-{
-    json_t *j = json_loadb(a->body, a->len, 0, NULL);
-    const json_t *error = json_object_get(j, "error"), *line;
-    size_t i;
-    json_array_foreach(json_object_get(error, "faults"), i, line)
-        fprintf(stderr, "%s\n", json_string_value(line));
-    fprintf(stderr, "portico: %s\n",
-            error ? string(error, "message") : "the answer cannot be understood");
-    json_decref(j);
-    return a->status == 422 || a->status == 404 || a->status == 400 ? 2 : 1;
-}
-
-/* json_out: given, of a 2xx answer.  return  0, or the exit code: told */
-static int ask_json(const char *data, const char *method, const char *path, const char *body,
-                    json_t **json_out)
-{
-    struct ask_answer a;
-    int code = ask_portico(data, method, path, body, &a);
-    if (code)
-        return code;
-    if (a.status / 100 != 2) {
-        code = complain(&a);
-    } else if (!(*json_out = json_loadb(a.body, a.len, 0, NULL))) {
-        fprintf(stderr, "portico: the answer cannot be understood\n");
-        code = 1;
-    }
-    free(a.body);
-    return code;
-}
-
-/* ---- tables ---- */
-
-struct table {
-    char *cells[4096][MAX_COLUMNS];
-    size_t rows, columns;
-};
-
-static void add_row(struct table *t, const char *const *cells)
-{
-    if (t->rows == sizeof t->cells / sizeof t->cells[0])
-        return;
-    for (size_t i = 0; i < t->columns; i++)
-        t->cells[t->rows][i] = strdup(cells[i]);
-    t->rows++;
-}
-
-static void print_table(struct table *t)
-{
-    size_t width[MAX_COLUMNS] = {0};
-    for (size_t r = 0; r < t->rows; r++)
-        for (size_t c = 0; c < t->columns; c++)
-            if (t->cells[r][c] && strlen(t->cells[r][c]) > width[c])
-                width[c] = strlen(t->cells[r][c]);
-    for (size_t r = 0; r < t->rows; r++)
-        for (size_t c = 0; c < t->columns; c++) {
-            const char *text = t->cells[r][c] ? t->cells[r][c] : "";
-            if (c + 1 < t->columns)
-                printf("%-*s  ", (int)width[c], text);
-            else
-                printf("%s\n", text);
-            free(t->cells[r][c]);
-        }
 }
 
 /* ---- status ---- */
@@ -104,7 +38,7 @@ static void print_apps(const json_t *apps)
     size_t i, k;
     const json_t *app, *in;
     t = (struct table){.columns = 5};
-    add_row(&t, head);
+    table_add(&t, head);
     json_array_foreach(apps, i, app)
     {
         char ready[32], restarts[32];
@@ -118,10 +52,10 @@ static void print_apps(const json_t *apps)
                  json_integer_value(json_object_get(app, "instancesWanted")));
         snprintf(restarts, sizeof restarts, "%lld", again);
         const char *url = json_string_value(json_array_get(json_object_get(app, "urls"), 0));
-        add_row(&t, (const char *const[]){string(app, "name"), state_of(app), ready, restarts,
-                                          url ? url : "-"});
+        table_add(&t, (const char *const[]){string(app, "name"), state_of(app), ready, restarts,
+                                            url ? url : "-"});
     }
-    print_table(&t);
+    table_print(&t);
 }
 
 static void print_app(const json_t *app)
@@ -139,7 +73,7 @@ static void print_app(const json_t *app)
         printf("  command    %s\n  directory  %s\n", string(app, "command"),
                string(app, "directory"));
     printf("\n");
-    add_row(&t, head);
+    table_add(&t, head);
     json_array_foreach(json_object_get(app, "instances"), i, in)
     {
         char index[32], pid[32], restarts[32];
@@ -148,32 +82,21 @@ static void print_app(const json_t *app)
         snprintf(restarts, sizeof restarts, "%lld",
                  json_integer_value(json_object_get(in, "restarts")));
         bool sick = json_is_true(json_object_get(in, "unhealthy"));
-        add_row(&t,
-                (const char *const[]){index, sick ? "UNHEALTHY" : string(in, "state"),
+        table_add(
+            &t, (const char *const[]){index, sick ? "UNHEALTHY" : string(in, "state"),
                                       json_is_true(json_object_get(in, "inRoutes")) ? "yes" : "no",
                                       json_is_integer(json_object_get(in, "pid")) ? pid : "-",
                                       string(in, "protocol"), restarts,
                                       string(json_object_get(in, "lastExit"), "text")});
     }
-    print_table(&t);
-}
-
-static int app_path(char *out, size_t cap, const char *app, const char *action)
-{
-    size_t n = strspn(app, "abcdefghijklmnopqrstuvwxyz0123456789-");
-    if (app[n] || n == 0 || n > 60) {
-        fprintf(stderr, "portico: no app can be named %s\n", app);
-        return 2;
-    }
-    snprintf(out, cap, "/apps/%s%s", app, action);
-    return 0;
+    table_print(&t);
 }
 
 int operate_status(const char *data, const char *app, bool as_json)
 {
     char path[128] = "/apps";
     json_t *j;
-    int code = app ? app_path(path, sizeof path, app, "") : 0;
+    int code = app ? ask_app_path(path, sizeof path, app, "") : 0;
     if (code == 0)
         code = ask_json(data, "GET", path, NULL, &j);
     if (code)
@@ -237,14 +160,14 @@ int operate_restart(const char *data, const char *app)
 {
     char path[128];
     json_t *j;
-    int code = app_path(path, sizeof path, app, "/restart");
+    int code = ask_app_path(path, sizeof path, app, "/restart");
     if (code == 0)
         code = ask_json(data, "POST", path, NULL, &j);
     if (code)
         return code;
     json_int_t before = json_integer_value(json_object_get(j, "version"));
     json_decref(j);
-    app_path(path, sizeof path, app, "");
+    ask_app_path(path, sizeof path, app, "");
     code = wait_for_change(data, path, app, before);
     if (code == 0)
         printf("%s: new instances serve, the old ones have ended\n", app);
@@ -261,7 +184,7 @@ int operate_scale(const char *data, const char *app, const char *count)
         return 2;
     }
     snprintf(body, sizeof body, "{\"instances\": %ld}", n);
-    int code = app_path(path, sizeof path, app, "/scale");
+    int code = ask_app_path(path, sizeof path, app, "/scale");
     if (code == 0)
         code = ask_json(data, "POST", path, body, &j);
     if (code)

@@ -72,6 +72,45 @@ static int get_app(struct control *c, struct slice name, struct slice body, stru
     return app ? app_write(c, app, &a->body) : no_app(a, name);
 }
 
+static int get_push(struct control *c, struct slice name, struct slice body, struct admin_answer *a,
+                    enum admin_verdict *verdict_out)
+{
+    (void)name, (void)body, (void)verdict_out;
+    a->type = json_content;
+    return push_write(c, &a->body);
+}
+
+static int get_app_push(struct control *c, struct slice name, struct slice body,
+                        struct admin_answer *a, enum admin_verdict *verdict_out)
+{
+    const struct control_app *app = app_find(c, name);
+    (void)body, (void)verdict_out;
+    a->type = json_content;
+    return app ? push_app_write(c, app, &a->body) : no_app(a, name);
+}
+
+/* What lets a request see its Portico-Push; and where it may be sent, so that it goes nowhere
+ * else. */
+static int get_push_token(struct control *c, struct slice name, struct slice body,
+                          struct admin_answer *a, enum admin_verdict *verdict_out)
+{
+    bool is_next = false;
+    (void)name, (void)body, (void)verdict_out;
+    a->type = json_content;
+    int err = buf_printf(&a->body, "{\"token\":\"%.*s\",\"ports\":[", (int)sizeof c->push_token,
+                         c->push_token);
+    for (uint32_t i = 0; err == 0 && i < c->listener_count; i++) {
+        const struct control_listener *l = &c->listeners[i];
+        struct addr address;
+        if ((l->kind != IPC_LISTEN_HTTPS && l->kind != IPC_LISTEN_HTTP) ||
+            addr_parse(slice_str(l->address), &address) != 0)
+            continue;
+        err = buf_printf(&a->body, "%s%u", is_next ? "," : "", addr_port(&address));
+        is_next = true;
+    }
+    return err ? err : buf_add_str(&a->body, "]}\n");
+}
+
 static int post_reload(struct control *c, struct slice name, struct slice body,
                        struct admin_answer *a, enum admin_verdict *verdict_out)
 {
@@ -145,17 +184,20 @@ static int post_scale(struct control *c, struct slice name, struct slice body,
 
 static const struct {
     const char *path; /* "*" stands for an app's name */
-    bool is_post;
+    bool is_post, is_local;
     int (*run)(struct control *c, struct slice name, struct slice body, struct admin_answer *a,
                enum admin_verdict *verdict_out);
 } endpoints[] = {
-    {"/healthz", false, get_health},
-    {"/metrics", false, get_metrics},
-    {"/apps", false, get_apps},
-    {"/apps/*", false, get_app},
-    {"/apps/*/restart", true, post_restart},
-    {"/apps/*/scale", true, post_scale},
-    {"/reload", true, post_reload},
+    {"/healthz", false, false, get_health},
+    {"/metrics", false, false, get_metrics},
+    {"/apps", false, false, get_apps},
+    {"/apps/*", false, false, get_app},
+    {"/apps/*/push", false, true, get_app_push},
+    {"/apps/*/restart", true, true, post_restart},
+    {"/apps/*/scale", true, true, post_scale},
+    {"/push", false, true, get_push},
+    {"/push/token", false, true, get_push_token},
+    {"/reload", true, true, post_reload},
 };
 
 /* name_out: what stands for "*" */
@@ -182,7 +224,7 @@ int admin_act(struct control *c, struct slice method, struct slice path, struct 
         struct slice name;
         if (!matches(endpoints[i].path, path, &name))
             continue;
-        if (endpoints[i].is_post && !is_local)
+        if (endpoints[i].is_local && !is_local)
             return admin_error(a, 403, "This is only for admin.sock in the data directory.");
         bool fits = endpoints[i].is_post
                         ? slice_eq(method, SLICE("POST"))

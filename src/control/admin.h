@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The operator's HTTP/1.1 listeners: /healthz, /metrics, /apps to read, everywhere; what changes
- * something only at admin.sock, where the kernel says who asks: root, or who started Portico.
+ * something, and what tells of what clients ask for, only at admin.sock, where the kernel says who asks:
+ * root, or who started Portico.
  *
  * The TCP listener never hands out anything to a
  * page of another origin: a Host that is neither an address nor localhost is refused, since a name
@@ -51,6 +52,9 @@ int metrics_write(const struct control *c, struct buf *out);
 int apps_write(const struct control *c, struct buf *out);
 struct control_app;
 int app_write(const struct control *c, const struct control_app *app, struct buf *out);
+/* What became of promises: of all apps in short, of one in full. */
+int push_write(const struct control *c, struct buf *out);
+int push_app_write(const struct control *c, const struct control_app *app, struct buf *out);
 struct tree_faults;
 int reload_faults_write(const struct tree_faults *faults, struct buf *out);
 int health_write(const struct control *c, struct buf *out, bool *well_out);

@@ -12,6 +12,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -297,6 +298,17 @@ static void control_fini(struct control *c)
         close(c->diag);
 }
 
+/* A secret of this life: who asks for it at admin.sock is the operator. */
+static int make_token(char out[CONTROL_TOKEN_OCTETS])
+{
+    uint8_t random[CONTROL_TOKEN_OCTETS / 2];
+    if (getrandom(random, sizeof random, 0) != (ssize_t)sizeof random)
+        return ERR_SYS;
+    for (size_t i = 0; i < CONTROL_TOKEN_OCTETS; i++)
+        out[i] = "0123456789abcdef"[random[i / 2] >> (i % 2 ? 0 : 4) & 15];
+    return 0;
+}
+
 int control_main(int channel, const char *manifest_path, const char *data_dir)
 {
     static struct control c;
@@ -315,7 +327,8 @@ int control_main(int channel, const char *manifest_path, const char *data_dir)
     loop_timer_init(&c.hold, on_hold_over);
     c.loop = loop_new();
     if (!c.loop || flags < 0 || fcntl(channel, F_SETFL, flags | O_NONBLOCK) != 0 ||
-        loop_add(c.loop, &c.channel) != 0 || !(c.admin = admin_new(&c))) {
+        loop_add(c.loop, &c.channel) != 0 || !(c.admin = admin_new(&c)) ||
+        make_token(c.push_token) != 0) {
         log_event(LOG_ERROR, "control.start", "error=\"no loop\"");
         if (c.loop)
             loop_free(c.loop);

@@ -31,6 +31,8 @@ static const struct row ledger_rows[] = {
     {"push_sent_bytes_total", "counter", "Body octets of pushed responses.", LEDGER(octets_sent)},
     {"push_refused_bytes_total", "counter", "Of those, sent before the client refused.",
      LEDGER(octets_refused)},
+    {"push_wasted_bytes_total", "counter",
+     "Body octets of pushes that were refused, failed, or asked for again.", LEDGER(octets_wasted)},
     {"push_worker_resets_total", "counter", "Promises refused towards workers by RST_STREAM.",
      LEDGER(worker_resets)},
     {"push_worker_drained_total", "counter",
@@ -53,6 +55,16 @@ static const char *source_name(unsigned i)
 static const char *reason_name(unsigned i)
 {
     return push_reason_code((enum push_reason)i);
+}
+
+static const char *kind_name(unsigned i)
+{
+    return push_kind_name((enum push_kind)i);
+}
+
+static const char *vehicle_name(unsigned i)
+{
+    return push_vehicle_name((enum push_vehicle)i);
 }
 
 static const char *fate_name(unsigned i)
@@ -91,6 +103,11 @@ static const struct group site_groups[] = {
      PUSH_SOURCE_COUNT, source_name},
     {"push_decisions_total", "reason", "Promises, by the reason of what was decided.",
      LEDGER(reasons), PUSH_REASON_COUNT, reason_name},
+    {"push_hint_decisions_total", "reason",
+     "Promises that were not pushed, by the reason why they were not hinted; ok: they were.",
+     LEDGER(hint_reasons), PUSH_REASON_COUNT, reason_name},
+    {"push_vehicles_total", "vehicle", "Promises, by what was done about them.", LEDGER(vehicles),
+     PUSH_VEHICLE_COUNT, vehicle_name},
     {"push_fates_total", "fate", "Promises, by how they ended.", LEDGER(fates), PUSH_FATE_COUNT,
      fate_name},
 };
@@ -148,33 +165,74 @@ static int per_label(const struct control *c, struct buf *out, const struct grou
     return err;
 }
 
+/* Fates once more, by a second label; those that never happened are left out, or they would be
+ * thousands. */
+static const struct matrix {
+    const char *name, *label, *help;
+    size_t at;
+    unsigned count;
+    const char *(*value)(unsigned i);
+} matrices[] = {
+    {"push_client_fates_total", "client", "Fates, by what the client says that it is.",
+     LEDGER(kind_fates), PUSH_KIND_COUNT, kind_name},
+    {"push_vehicle_fates_total", "vehicle", "Fates, by what was done about the promise.",
+     LEDGER(vehicle_fates), PUSH_VEHICLE_COUNT, vehicle_name},
+};
+
+static int per_app_label_and_fate(const struct control *c, struct buf *out, const struct matrix *m)
+{
+    int err = head(out, m->name, "counter", m->help);
+    for (uint32_t i = 0; i < c->app_count; i++)
+        for (unsigned j = 0; err == 0 && j < m->count * PUSH_FATE_COUNT; j++) {
+            uint64_t n = site_sum(c->stats, c->apps[i]->slot, m->at + j * sizeof(_Atomic uint64_t));
+            if (n)
+                err =
+                    buf_printf(out, "portico_%s{app=\"%.*s\",%s=\"%s\",fate=\"%s\"} %" PRIu64 "\n",
+                               m->name, SLICE_FMT(c->apps[i]->wanted->name), m->label,
+                               m->value(j / PUSH_FATE_COUNT), fate_name(j % PUSH_FATE_COUNT), n);
+        }
+    return err;
+}
+
+/* at: of a struct histogram; more: further labels, each with a comma before it */
+static int histogram(const struct control *c, const struct control_app *app, struct buf *out,
+                     const char *name, const char *more, size_t at)
+{
+    struct slice who = app->wanted->name;
+    uint64_t below = 0;
+    int err = 0;
+    for (unsigned b = 0; err == 0 && b <= HISTOGRAM_BUCKETS; b++) {
+        below += site_sum(c->stats, app->slot,
+                          at + offsetof(struct histogram, count) + b * sizeof(_Atomic uint64_t));
+        if (b < HISTOGRAM_BUCKETS)
+            err = buf_printf(out, "portico_%s_bucket{app=\"%.*s\"%s,le=\"%.6g\"} %" PRIu64 "\n",
+                             name, SLICE_FMT(who), more, (double)(64ull << b) / 1e6, below);
+    }
+    uint64_t sum_us = site_sum(c->stats, app->slot, at + offsetof(struct histogram, sum_us));
+    if (err == 0)
+        err = buf_printf(out,
+                         "portico_%s_bucket{app=\"%.*s\"%s,le=\"+Inf\"} %" PRIu64 "\n"
+                         "portico_%s_sum{app=\"%.*s\"%s} %.6f\n"
+                         "portico_%s_count{app=\"%.*s\"%s} %" PRIu64 "\n",
+                         name, SLICE_FMT(who), more, below, name, SLICE_FMT(who), more,
+                         (double)sum_us / 1e6, name, SLICE_FMT(who), more, below);
+    return err;
+}
+
 static int durations(const struct control *c, struct buf *out)
 {
-    int err = head(out, "request_duration_seconds", "histogram",
-                   "From the request head to the end of the response.");
+    static const char request[] = "request_duration_seconds", page[] = "push_page_seconds";
+    int err = head(out, request, "histogram", "From the request head to the end of the response.");
+    for (uint32_t i = 0; err == 0 && i < c->app_count; i++)
+        err = histogram(c, c->apps[i], out, request, "", offsetof(struct stats_site, duration));
+    if (err == 0)
+        err = head(out, page, "histogram",
+                   "The same, of pages that promise, with help and in the hold-back group.");
     for (uint32_t i = 0; err == 0 && i < c->app_count; i++) {
-        struct slice app = c->apps[i]->wanted->name;
-        uint32_t slot = c->apps[i]->slot;
-        uint64_t below = 0;
-        for (unsigned b = 0; err == 0 && b <= HISTOGRAM_BUCKETS; b++) {
-            below += site_sum(c->stats, slot,
-                              offsetof(struct stats_site, duration.count) +
-                                  b * sizeof(_Atomic uint64_t));
-            if (b < HISTOGRAM_BUCKETS)
-                err = buf_printf(out,
-                                 "portico_request_duration_seconds_bucket{app=\"%.*s\","
-                                 "le=\"%.6g\"} %" PRIu64 "\n",
-                                 SLICE_FMT(app), (double)(64ull << b) / 1e6, below);
-        }
-        uint64_t sum_us = site_sum(c->stats, slot, offsetof(struct stats_site, duration.sum_us));
+        err = histogram(c, c->apps[i], out, page, ",group=\"helped\"", LEDGER(pages[PUSH_HELPED]));
         if (err == 0)
-            err = buf_printf(out,
-                             "portico_request_duration_seconds_bucket{app=\"%.*s\",le=\"+Inf\"} "
-                             "%" PRIu64 "\n"
-                             "portico_request_duration_seconds_sum{app=\"%.*s\"} %.6f\n"
-                             "portico_request_duration_seconds_count{app=\"%.*s\"} %" PRIu64 "\n",
-                             SLICE_FMT(app), below, SLICE_FMT(app), (double)sum_us / 1e6,
-                             SLICE_FMT(app), below);
+            err = histogram(c, c->apps[i], out, page, ",group=\"held-back\"",
+                            LEDGER(pages[PUSH_HELD_BACK]));
     }
     return err;
 }
@@ -196,6 +254,8 @@ static int counters(const struct control *c, struct buf *out)
         err = per_label(c, out, &loop_groups[i]);
     for (size_t i = 0; err == 0 && i < ARRAY_LEN(site_groups); i++)
         err = per_app_and_label(c, out, &site_groups[i]);
+    for (size_t i = 0; err == 0 && i < ARRAY_LEN(matrices); i++)
+        err = per_app_label_and_fate(c, out, &matrices[i]);
     for (size_t i = 0; err == 0 && i < ARRAY_LEN(ledger_rows); i++)
         err = per_app(c, out, &ledger_rows[i]);
     return err;

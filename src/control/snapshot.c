@@ -3,6 +3,7 @@
 #include "control/state.h"
 #include "base/err.h"
 #include "base/log.h"
+#include "net/tls.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -93,6 +94,9 @@ static int build(struct control *c, uint64_t revision, void **octets_out, size_t
         err = route_builder_trusted_proxy(b, &c->manifest->trusted_proxies.at[i]);
     if (err == 0)
         err = route_builder_limits(b, &c->manifest->limits);
+    uint8_t digest[TLS_SHA256_OCTETS];
+    tls_sha256(c->push_token, sizeof c->push_token, digest);
+    route_builder_push_token(b, digest);
     *octets_out = err ? NULL : route_builder_finish(b, len_out);
     if (err == 0 && !*octets_out)
         err = ERR_NOMEM;

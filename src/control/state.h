@@ -16,6 +16,9 @@
 /* Fixed, so that apps may come without a new memory for the counters; unused ones cost nothing. */
 #define CONTROL_SITE_SLOTS 1024u
 
+/* Of the operator's token: so many hexadecimal digits. */
+#define CONTROL_TOKEN_OCTETS 64u
+
 struct control_app;
 struct admin;
 
@@ -96,7 +99,8 @@ struct control {
     struct loop_timer greet;
     bool greeted;
     struct admin *admin;
-    int diag; /* -1: the kernel does not tell whose a TCP socket is */
+    char push_token[CONTROL_TOKEN_OCTETS]; /* of this life; edge knows its digest, by the routes */
+    int diag;                              /* -1: the kernel does not tell whose a TCP socket is */
     uint64_t started_us;
     int exit_code;
 };

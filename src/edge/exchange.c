@@ -3,6 +3,7 @@
 #include "edge/forward.h"
 #include "edge/log_line.h"
 #include "edge/push_facts.h"
+#include "edge/push_trace.h"
 #include "edge/tunnel.h"
 #include "edge/waiting.h"
 #include "edge/worker.h"
@@ -153,7 +154,7 @@ void exchange_client_closed(struct exchange *x, bool complete, uint32_t h2_code)
     if (x->parked)
         promised_forget_waiter(x);
     if (complete)
-        push_learn_end(x);
+        push_page_done(x);
     if (!complete && x->fault == FAULT_NONE) {
         x->fault = FAULT_CLIENT;
         if (x->site)
@@ -448,6 +449,7 @@ void exchange_begin(struct client *c, struct h2_stream *cs, struct arena *arena,
     x->request_ended = end;
     if (!admit(x))
         return;
+    push_trace_begin(x);
     if (x->site->has_promised && cs && push_request(x)) {
         if (!x->ended)
             touch(x);
@@ -627,6 +629,8 @@ void exchange_response_head(struct exchange *x, const struct http_head *in, bool
         response_has_content(x->request->method, in->status) ? in->content_length : 0;
     if (x->site->has_promised)
         push_learn_head(x, in);
+    if (!x->page || !x->page->undecided) /* else release says it */
+        push_trace_take(x, &out.fields);
     if (client_send_head(x, &out, end) < 0) {
         x->response_ended = false;
         exchange_fail(x, FAULT_MALFORMED);
@@ -642,9 +646,12 @@ void exchange_response_body(struct exchange *x, struct slice octets, bool end)
         touch(x);
     else if (octets.len == 0 && client_queued(x) == 0 && !push_is_held(x))
         push_page_ends(x); /* the stream closes with that */
+    struct fields trace = {.count = 0};
+    bool has_trace = end && !push_is_held(x) && push_trace_take(x, &trace);
     x->body_out += octets.len;
     x->response_ended = end;
-    if (client_send_body(x, octets, end) < 0) {
+    if ((octets.len && has_trace && client_send_body(x, octets, false) < 0) ||
+        (has_trace ? client_send_trailers(x, &trace) : client_send_body(x, octets, end)) < 0) {
         x->response_ended = false;
         exchange_fail(x, FAULT_MEMORY);
         return;
@@ -662,6 +669,7 @@ void exchange_response_trailers(struct exchange *x, const struct fields *trailer
         exchange_fail(x, FAULT_MEMORY);
         return;
     }
+    push_trace_take(x, &out);
     int err = out.count ? client_send_trailers(x, &out) : client_send_body(x, SLICE(""), true);
     x->response_ended = err == 0;
     if (err < 0)

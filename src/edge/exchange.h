@@ -25,6 +25,7 @@ struct backend;
 struct places;
 struct promised;
 struct push_page;
+struct push_trace;
 struct site;
 
 struct exchange {
@@ -81,6 +82,7 @@ struct exchange {
     struct promised *parked;  /* whose head it waits for, instead of a worker of its own */
     struct push_page *page;   /* in the arena; NULL: its response promises nothing */
     struct http_head *answer; /* what is to be learned when its content has ended; or NULL */
+    struct push_trace *trace; /* of decisions, where the operator asks; in the arena; or NULL */
 };
 
 /* A request came on the client's stream cs (NULL: HTTP/1.1).  head lives in arena.

@@ -210,7 +210,7 @@ int forward_response(struct exchange *x, const struct http_head *in, struct http
         return ERR_NOMEM;
     for (uint32_t i = 0; i < in->fields.count; i++) {
         const struct field *f = &in->fields.at[i];
-        if (token_flags(f->token) & TOKEN_HOP ||
+        if (token_flags(f->token) & TOKEN_HOP || f->token == TOKEN_PORTICO_PUSH ||
             named_by_connection(&in->fields, connection, f->name) ||
             (bare && f->token == TOKEN_CONTENT_LENGTH))
             continue;
@@ -230,7 +230,7 @@ int forward_trailers(struct arena *arena, const struct fields *in, struct fields
 {
     for (uint32_t i = 0; i < in->count; i++) {
         const struct field *f = &in->at[i];
-        if (f->token == TOKEN_X_REQUEST_ID ||
+        if (f->token == TOKEN_X_REQUEST_ID || f->token == TOKEN_PORTICO_PUSH ||
             (f->token == TOKEN_NONE && is_lookalike(f->name, false)))
             continue;
         if (fields_add(out, arena, (enum token)f->token, arena_dup(arena, f->name),

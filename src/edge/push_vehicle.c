@@ -2,9 +2,11 @@
 #include "edge/push_vehicle.h"
 #include "edge/client.h"
 #include "edge/push_facts.h"
+#include "edge/push_trace.h"
 #include "edge/worker.h"
 #include "base/err.h"
 #include "base/panic.h"
+#include "push/kind.h"
 #include "push/link.h"
 #include "push/pattern.h"
 #include "push/urgency.h"
@@ -203,30 +205,56 @@ static void refuse(struct exchange *x, struct promised *pr, struct worker *w, st
         worker_refuse(w, ws, x->site);
 }
 
+/* x: whose client and path it is of: the page's for a promise, else the resource's own. */
+static void count_fate(struct exchange *x, enum push_fate fate, uint64_t octets,
+                       enum push_vehicle vehicle, struct slice path)
+{
+    struct push_ledger *l = &x->site->stats->push;
+    struct slice agent = fields_value(&x->request->fields, TOKEN_USER_AGENT);
+    push_ledger_fate(l, fate, octets, push_kind(agent), vehicle);
+    push_ledger_row_fate(push_ledger_resource(l, path), fate, octets);
+}
+
+static void record(struct exchange *x, const struct push_promise *p, const struct push_facts *f,
+                   struct push_decision d)
+{
+    struct push_ledger *l = &x->site->stats->push;
+    struct push_ledger_row *row = push_ledger_resource(l, p->request.path);
+    push_ledger_promise(l, p->source, d);
+    push_ledger_row_promise(row, d);
+    push_ledger_row_switch(row, f->switched_off);
+    push_trace_add(x, p, d, f->octets);
+}
+
+/* What becomes of a promise that is not pushed. */
+static enum push_fate fate_of(struct push_decision d, bool observed)
+{
+    return observed                                             ? PUSH_FATE_OBSERVED
+           : d.vehicle == PUSH_VEHICLE_PARKED                   ? PUSH_FATE_PARKED
+           : d.vehicle == PUSH_VEHICLE_NONE                     ? PUSH_FATE_NOT_PUSHED
+           : push_reason_against(d.reason) == PUSH_AGAINST_BOTH ? PUSH_FATE_NOT_PUSHED
+                                                                : PUSH_FATE_HINTED;
+}
+
 /* pr: what is kept of the worker's response, or NULL; ws: its stream, if nothing is. */
 static void carry_out(struct exchange *x, const struct push_promise *p, const struct push_facts *f,
                       struct push_decision d, struct promised *pr, struct worker *w,
                       struct h2_stream *ws)
 {
-    struct push_ledger *ledger = &x->site->stats->push;
     bool observed = f->policy == PUSH_POLICY_OBSERVE;
+    bool keeps = d.vehicle == PUSH_VEHICLE_PUSH_PROMISE || d.vehicle == PUSH_VEHICLE_PARKED;
     struct exchange *y = NULL;
-    if (!observed && ws && !pr &&
-        (d.vehicle == PUSH_VEHICLE_PUSH_PROMISE || d.vehicle == PUSH_VEHICLE_PARKED)) {
-        pr = promised_new(x, w, ws, p);
-        if (!pr)
-            d.reason = PUSH_REASON_LIMIT, d.vehicle = PUSH_VEHICLE_NONE;
-    }
+    if (keeps && ws && !pr && !observed && !(pr = promised_new(x, w, ws, p)))
+        d = (struct push_decision){PUSH_VEHICLE_NONE, PUSH_REASON_LIMIT, PUSH_REASON_LIMIT};
     if (pr)
         pr->page = NULL;
-    if (!observed && d.vehicle == PUSH_VEHICLE_PUSH_PROMISE) {
-        y = promise(x, p, !pr, &d.reason);
+    if (d.vehicle == PUSH_VEHICLE_PUSH_PROMISE && !observed) {
+        enum push_reason why;
+        y = promise(x, p, !pr, &why);
         if (!y)
-            d.vehicle = PUSH_VEHICLE_NONE;
-        else
-            d.reason = PUSH_REASON_OK;
+            d = (struct push_decision){PUSH_VEHICLE_NONE, why, why};
     }
-    push_ledger_promise(ledger, p->source, d);
+    record(x, p, f, d);
     if (y) {
         pushed(x, p, f);
         if (pr)
@@ -235,22 +263,14 @@ static void carry_out(struct exchange *x, const struct push_promise *p, const st
             exchange_attach_again(y);
         return;
     }
-    if (!observed && d.vehicle == PUSH_VEHICLE_PARKED) {
+    enum push_fate fate = fate_of(d, observed);
+    count_fate(x, fate, 0, d.vehicle, p->request.path);
+    if (fate == PUSH_FATE_HINTED || fate == PUSH_FATE_PARKED)
         hint(x, p);
-        push_ledger_fate(ledger, PUSH_FATE_PARKED, 0);
+    if (fate == PUSH_FATE_PARKED)
         promised_park(pr);
-        return;
-    }
-    enum push_fate fate = PUSH_FATE_NOT_PUSHED;
-    if (observed) {
-        fate = PUSH_FATE_OBSERVED;
-    } else if (push_reason_against(d.reason) != PUSH_AGAINST_BOTH &&
-               d.vehicle != PUSH_VEHICLE_NONE) {
-        hint(x, p);
-        fate = PUSH_FATE_HINTED;
-    }
-    push_ledger_fate(ledger, fate, 0);
-    refuse(x, pr, w, ws);
+    else
+        refuse(x, pr, w, ws);
 }
 
 static void consider(struct exchange *x, const struct push_promise *p, struct worker *w,
@@ -309,8 +329,11 @@ void push_promised_knows(struct promised *p)
 
 void push_parked_ended(struct promised *p, bool collected)
 {
-    push_ledger_fate(&p->site->stats->push, collected ? PUSH_FATE_COLLECTED : PUSH_FATE_EXPIRED,
-                     p->octets);
+    struct push_ledger *l = &p->site->stats->push;
+    struct slice agent = fields_value(&p->page_head.fields, TOKEN_USER_AGENT);
+    enum push_fate fate = collected ? PUSH_FATE_COLLECTED : PUSH_FATE_EXPIRED;
+    push_ledger_fate(l, fate, 0, push_kind(agent), PUSH_VEHICLE_PARKED);
+    push_ledger_row_fate(push_ledger_resource(l, p->promise.request.path), fate, 0);
 }
 
 static void settle_all(struct exchange *x)
@@ -360,6 +383,7 @@ static void release(struct exchange *x)
     struct push_page *page = x->page;
     struct http_head *head = page->head;
     bool ends = page->ended && !page->has_trailers;
+    push_trace_take(x, &head->fields);
     page->head = NULL;
     page->released = true;
     int err = client_send_head(x, head, ends && page->body.octets == 0);
@@ -470,23 +494,31 @@ static void from_configuration(struct exchange *x)
 
 /* ---- requests, and ends ---- */
 
+/* The client asks for what it was hinted, which is what a hint is for, or for what it was pushed,
+ * which makes that waste. */
+static void asked(struct exchange *x, enum push_seen_how before)
+{
+    struct shard *s = x->shard;
+    struct slice path = x->request->path;
+    uint64_t resource = push_resource(s, x->site, x->request->authority, path);
+    struct push_answer known = {.octets = PUSH_OCTETS_UNKNOWN};
+    if (before == PUSH_SEEN_HINTED) {
+        count_fate(x, PUSH_FATE_HINT_USED, 0, PUSH_VEHICLE_EARLY_HINT, path);
+    } else if (before == PUSH_SEEN_PUSHED) {
+        push_answers_find(&s->answers, resource, shard_now_us(s), &known);
+        count_fate(x, PUSH_FATE_REPEATED, known.octets == PUSH_OCTETS_UNKNOWN ? 0 : known.octets,
+                   PUSH_VEHICLE_PUSH_PROMISE, path);
+        if (x->client->push->consent.completed)
+            push_answers_push_revise(&s->answers, resource, shard_now_us(s));
+    }
+}
+
 bool push_request(struct exchange *x)
 {
-    struct push_ledger *ledger = &x->site->stats->push;
-    struct shard *s = x->shard;
     struct push_client *pc = client_state(x);
     if (!pc || !slice_eq(x->request->method, SLICE("GET")))
         return false;
-    enum push_seen_how before = remember(x, x->request, PUSH_SEEN_REQUESTED);
-    if (before == PUSH_SEEN_HINTED) {
-        push_ledger_fate(ledger, PUSH_FATE_HINT_USED, 0);
-    } else if (before == PUSH_SEEN_PUSHED) {
-        push_ledger_fate(ledger, PUSH_FATE_REPEATED, 0);
-        if (pc->consent.completed)
-            push_answers_push_revise(
-                &s->answers, push_resource(s, x->site, x->request->authority, x->request->path),
-                shard_now_us(s));
-    }
+    asked(x, remember(x, x->request, PUSH_SEEN_REQUESTED));
     if (pc->kept && promised_ask(x))
         return true;
     if (x->site->push_rules.preload.len)
@@ -494,18 +526,28 @@ bool push_request(struct exchange *x)
     return x->ended;
 }
 
+void push_page_done(struct exchange *x)
+{
+    if (x->page)
+        push_ledger_page(&x->site->stats->push,
+                         x->client->push->lot < x->site->route.push.holdback_percent
+                             ? PUSH_HELD_BACK
+                             : PUSH_HELPED,
+                         shard_now_us(x->shard) - x->started_us);
+    push_learn_end(x);
+}
+
 void push_ended(struct exchange *x, bool complete, uint32_t h2_code)
 {
     struct shard *s = x->shard;
     struct push_client *pc = x->client->push;
-    struct push_ledger *ledger = &x->site->stats->push;
     bool refused = !complete && (h2_code == H2_CANCEL || h2_code == H2_REFUSED_STREAM);
     pc->open--;
-    push_ledger_fate(ledger,
-                     complete  ? PUSH_FATE_COMPLETED
-                     : refused ? PUSH_FATE_REFUSED
-                               : PUSH_FATE_FAILED,
-                     x->body_out);
+    count_fate(x,
+               complete  ? PUSH_FATE_COMPLETED
+               : refused ? PUSH_FATE_REFUSED
+                         : PUSH_FATE_FAILED,
+               x->body_out, PUSH_VEHICLE_PUSH_PROMISE, x->request->path);
     if (!complete && !refused)
         return;
     push_consent_ended(&pc->consent, refused);

@@ -59,6 +59,8 @@ int push_hold_body(struct exchange *x, struct slice octets, struct chunk *chunk,
 int push_hold_trailers(struct exchange *x, const struct fields *trailers);
 /* The client's output is about to be drawn. */
 void push_before_flush(struct client *c);
+/* The response of x has ended well. */
+void push_page_done(struct exchange *x);
 /* A pushed exchange has ended. */
 void push_ended(struct exchange *x, bool complete, uint32_t h2_code);
 /* The client's connection has ended. */

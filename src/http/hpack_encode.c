@@ -248,6 +248,7 @@ static bool is_particular(enum token token)
         [TOKEN_X_ARR_LOG_ID] = true,
         [TOKEN_X_CLIENT_PORT] = true,
         [TOKEN_X_REQUEST_ID] = true,
+        [TOKEN_PORTICO_PUSH] = true,
     };
     return rows[token];
 }

@@ -104,7 +104,9 @@ enum {
     X(X_ORIGINAL_URL, "x-original-url", 0, TOKEN_FORWARD)                                          \
     X(X_WAWS_UNENCODED_URL, "x-waws-unencoded-url", 0, TOKEN_FORWARD)                              \
     X(PROXY, "proxy", 0, TOKEN_FORWARD)                                                            \
-    X(X_REQUEST_ID, "x-request-id", 0, 0)
+    X(X_REQUEST_ID, "x-request-id", 0, 0)                                                          \
+    X(PORTICO_PUSH, "portico-push", 0, 0)                                                          \
+    X(PORTICO_PUSH_TOKEN, "portico-push-token", 0, TOKEN_FORWARD | TOKEN_SECRET)
 
 enum token {
     TOKEN_NONE = 0, /* a name that is not in the table */

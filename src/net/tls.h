@@ -88,7 +88,12 @@ enum tls_failure tls_failure(const struct tls_conn *t);
 /* Why ERR_TLS: a short text for counters and the log, such as "wrong version number". */
 const char *tls_reason(const struct tls_conn *t);
 
-#define TLS_SHA1_OCTETS 20
+#define TLS_SHA1_OCTETS   20
+#define TLS_SHA256_OCTETS 32
+void tls_sha256(const void *in, size_t len, uint8_t out[TLS_SHA256_OCTETS]);
+/* In a time that does not tell where they differ. */
+bool tls_same(const void *a, const void *b, size_t len);
+
 /* SHA-1, for Sec-WebSocket-Accept (RFC 6455 1.3), where it is no matter of security. */
 void tls_sha1(const void *in, size_t len, uint8_t out[TLS_SHA1_OCTETS]);
 

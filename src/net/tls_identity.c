@@ -248,3 +248,13 @@ void tls_sha1(const void *in, size_t len, uint8_t out[TLS_SHA1_OCTETS])
 {
     ASSERT(EVP_Digest(in, len, out, NULL, EVP_sha1(), NULL) == 1);
 }
+
+void tls_sha256(const void *in, size_t len, uint8_t out[TLS_SHA256_OCTETS])
+{
+    ASSERT(EVP_Digest(in, len, out, NULL, EVP_sha256(), NULL) == 1);
+}
+
+bool tls_same(const void *a, const void *b, size_t len)
+{
+    return CRYPTO_memcmp(a, b, len) == 0;
+}

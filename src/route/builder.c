@@ -25,6 +25,7 @@ struct route_builder {
     struct table sites, instances, texts, trusted_proxies;
     struct route_host *hosts;
     uint32_t host_count, host_cap; /* cap: a power of two, at least twice the count */
+    uint8_t push_token[ROUTE_DIGEST_OCTETS];
     struct limits limits;
 };
 
@@ -258,6 +259,11 @@ int route_builder_trusted_proxy(struct route_builder *b, const struct addr_prefi
     return 0;
 }
 
+void route_builder_push_token(struct route_builder *b, const uint8_t digest[ROUTE_DIGEST_OCTETS])
+{
+    memcpy(b->push_token, digest, sizeof b->push_token);
+}
+
 int route_builder_limits(struct route_builder *b, const struct limits *limits)
 {
     if (!limits_valid(limits))
@@ -316,6 +322,7 @@ void *route_builder_finish(struct route_builder *b, size_t *len_out)
     h.version = ROUTE_VERSION;
     h.revision = b->revision;
     h.hash_seed = b->seed;
+    memcpy(h.push_token, b->push_token, sizeof h.push_token);
     h.limits = b->limits;
     h.sites = place(&total, sites);
     h.site_count = b->sites.count;

@@ -16,7 +16,8 @@
 #define ROUTE_MAGIC   0x31525450u /* "PTR1" */
 #define ROUTE_VERSION 3u
 
-#define ROUTE_MAX_INSTANCES   64  /* of a site: they fit into one word of bits */
+#define ROUTE_MAX_INSTANCES   64 /* of a site: they fit into one word of bits */
+#define ROUTE_DIGEST_OCTETS   32
 #define ROUTE_MAX_HOST_OCTETS 253 /* RFC 1035 2.3.4, without the dot at the end */
 
 /* Fixed-width, little-endian as the machine is: the snapshot never leaves it. */
@@ -87,6 +88,7 @@ struct route_header {
     uint32_t texts, texts_octets;
     uint32_t hash_seed;
     uint32_t trusted_proxies, trusted_proxy_count; /* offset of struct addr_prefix[], count */
+    uint8_t push_token[ROUTE_DIGEST_OCTETS]; /* SHA-256 of the operator's; all 0: there is none */
     struct limits limits;
 };
 
@@ -142,6 +144,7 @@ int route_builder_instance(struct route_builder *b, struct slice id, struct slic
 /* Whose the addresses of the instance added last must be; ROUTE_ANYBODY when nothing is said. */
 void route_builder_owner(struct route_builder *b, uint32_t uid);
 int route_builder_trusted_proxy(struct route_builder *b, const struct addr_prefix *p);
+void route_builder_push_token(struct route_builder *b, const uint8_t digest[ROUTE_DIGEST_OCTETS]);
 /* Others than limits_default.  return 0, or ERR_USAGE: one is out of its range */
 int route_builder_limits(struct route_builder *b, const struct limits *limits);
 /* return  the octets (given: free()), or NULL when memory is out */

@@ -73,6 +73,7 @@ static void *small(size_t *len_out, struct route *r)
     assert_int_equal(route_builder_trusted_proxy(b, &p), 0);
     assert_int_equal(addr_prefix_parse(SLICE("fd00::/8"), &p), 0);
     assert_int_equal(route_builder_trusted_proxy(b, &p), 0);
+    route_builder_push_token(b, (const uint8_t *)"0123456789abcdef0123456789abcdef");
     return finish(b, len_out, r);
 }
 
@@ -141,6 +142,7 @@ static void keeps_what_was_given(void **state)
     assert_int_equal(r.instances[1].state, ROUTE_READY);
     assert_int_equal(r.instances[1].protocol, ROUTE_H2C);
     assert_ptr_equal(route_default(&r), &r.sites[1]);
+    assert_memory_equal(r.header->push_token, "0123456789abcdef0123456789abcdef", 32);
     assert_int_equal(r.header->trusted_proxy_count, 2);
     assert_int_equal(addr_parse(SLICE("10.1.2.3:1"), &a), 0);
     assert_true(addr_prefix_has(&r.trusted_proxies[0], &a));

@@ -2,6 +2,7 @@
 // An h2c worker that pushes what it is asked to.
 //   /page?n=3&size=1000&from=0   pushes /part?i=0&size=1000 ... and answers with a list of them
 //   /foreign?authority=A         promises /part under that authority
+//   /late?n=3                    pushes when its response has begun
 //   /page?n=3&ms=200             waits before it answers
 import http2 from 'node:http2';
 import { dispatch, where } from './routes.mjs';
@@ -67,6 +68,24 @@ const server = http2.createServer({ settings: { maxConcurrentStreams: 1000 } }, 
     response.stream.additionalHeaders({ ':status': 103, link: query.getAll('v') });
     await later(Number(query.get('ms') ?? 50));
     response.end('after the hints\n');
+  },
+  /** promises after its own head, and with content still to come */
+  '/late': async (request, response, query) => {
+    response.setHeader('content-type', 'text/plain');
+    response.write('begun\n');
+    await later(20);
+    for (let i = 0; i < Number(query.get('n') ?? 1); i++) {
+      push(response.stream, {
+        ':method': 'GET', ':path': `/part?i=late${i}&size=1000`, ':scheme': request.headers[':scheme'], ':authority': request.headers[':authority'],
+      });
+    }
+    await later(20);
+    response.end('done\n');
+  },
+  '/tales': (request, response) => {
+    response.setHeader('portico-push', '"/tale";reason=ok');
+    response.addTrailers({ 'portico-push': '"/tale";reason=ok' });
+    response.end('told\n');
   },
   '/reset': (request, response) => response.stream.close(http2.constants.NGHTTP2_INTERNAL_ERROR),
   '/reset-mid': (request, response) => {

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cli/table.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+void table_add(struct table *t, const char *const *cells)
+{
+    if (t->rows == TABLE_ROWS)
+        return;
+    for (size_t i = 0; i < t->columns; i++)
+        t->cells[t->rows][i] = strdup(cells[i]);
+    t->rows++;
+}
+
+void table_print(struct table *t)
+{
+    size_t width[TABLE_COLUMNS] = {0};
+    for (size_t r = 0; r < t->rows; r++)
+        for (size_t c = 0; c < t->columns; c++)
+            if (t->cells[r][c] && strlen(t->cells[r][c]) > width[c])
+                width[c] = strlen(t->cells[r][c]);
+    for (size_t r = 0; r < t->rows; r++)
+        for (size_t c = 0; c < t->columns; c++) {
+            const char *text = t->cells[r][c] ? t->cells[r][c] : "";
+            if (c + 1 < t->columns)
+                printf("%-*s  ", (int)width[c], text);
+            else
+                printf("%s\n", text);
+            free(t->cells[r][c]);
+        }
+    t->rows = 0;
+}
