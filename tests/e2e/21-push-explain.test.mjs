@@ -21,7 +21,7 @@ const link = (...values) => values.map((v) => `v=${encodeURIComponent(v)}`).join
 check('starts', async () => {
   p = await Portico.start({
     apps: {
-      pusher: worker('h2c', 'pusher.localhost', { instances: 2 }),
+      pusher: worker('h2c', 'pusher.localhost', { instances: 2, push: 'always' }),
       plain: worker('h1', 'plain.localhost'),
       quiet: worker('h2c', 'quiet.localhost', { push: 'off' }),
     },

@@ -8,7 +8,7 @@ import http2 from 'node:http2';
 import { dispatch, where } from './routes.mjs';
 import { pattern } from './pattern.mjs';
 
-const counts = { offered: 0, completed: 0, reset: 0, failed: 0 };
+const counts = { requests: 0, offered: 0, completed: 0, reset: 0, failed: 0 };
 const later = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
 function part(stream, query) {
@@ -106,6 +106,7 @@ const server = http2.createServer({ settings: { maxConcurrentStreams: 1000 } }, 
   },
   '/never': () => {},
 }));
+server.on('stream', () => counts.requests++);
 const sessions = new Set();
 server.on('session', (session) => {
   sessions.add(session);

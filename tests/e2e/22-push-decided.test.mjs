@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: Apache-2.0
+// The policy auto, and the others: what each client gets of what a worker promises, a Link field says
+// or the app's configuration knows, and that nobody does work twice for it.
+import assert from 'node:assert/strict';
+import { Portico, check, close2, collectPushes, fetch2, until, worker } from './lib.mjs';
+
+let p;
+const NAVIGATION = { 'sec-fetch-mode': 'navigate', 'sec-fetch-dest': 'document', 'user-agent': 'Mozilla/5.0 Chrome/140' };
+const link = (...values) => `/link?${values.map((v) => `v=${encodeURIComponent(v)}`).join('&')}`;
+const policies = ['off', 'deny', 'hints', 'observe', 'auto', 'always'];
+
+check('starts', async () => {
+  const apps = {
+    config: worker('h2c', 'config.localhost', {
+      push: { preload: { '/page': ['/part?i=a&size=100', '</part?i=b&size=100>; rel=preload; as=script'], '/hints': ['/part?i=c&size=1'] } },
+    }),
+    plain: worker('h1', 'plain.localhost'),
+    small: worker('h2c', 'small.localhost', { push: { budget: 2500 } }),
+    some: worker('h2c', 'some.localhost', { push: { exclude: ['/none', '/p*t'] } }),
+    held: worker('h2c', 'held.localhost', { push: { holdback: 100 } }),
+  };
+  for (const policy of policies) apps[policy] = worker('h2c', `${policy}.localhost`, { push: policy });
+  p = await Portico.start({ loops: 1, apps });
+}, 60);
+
+const fates = (app) => Promise.all(['completed', 'refused', 'not-pushed', 'hinted', 'hint-used', 'parked', 'collected', 'expired', 'repeated', 'observed']
+  .map(async (fate) => [fate, await p.metric('portico_push_fates_total', { app, fate }) ?? 0])).then(Object.fromEntries);
+const counts = async (host) => JSON.parse((await p.h1(host, '/counts')).body);
+// Node joins the lines of a field.
+const links = (head) => [head.link].flat().flatMap((value) => value.split(/, (?=<)/));
+const hinted = ({ informational }) => informational.filter((head) => head[':status'] === 103).flatMap(links);
+
+/** What a client of a kind gets with a page of three promised parts. */
+async function visit(host, { push = true, headers = {}, where = '/page?n=3' } = {}) {
+  const session = await p.h2(host, { settings: { enablePush: push } });
+  const pushes = collectPushes(session);
+  const page = await fetch2(session, where, { headers });
+  assert.equal(page.status, 200);
+  const got = await Promise.all(pushes);
+  return { session, page, got, hints: hinted(page) };
+}
+
+for (const policy of policies) {
+  const host = `${policy}.localhost`;
+  check(`${policy}: who takes push`, async () => {
+    const before = await fates(policy);
+    const { session, page, got, hints } = await visit(host);
+    assert.equal(page.headers['x-push-allowed'], String(!['off', 'deny'].includes(policy)));
+    assert.equal(got.length, ['auto', 'always'].includes(policy) ? 3 : 0);
+    for (const { body, status } of got) assert.ok(status === 200 && body.length === 1000);
+    assert.equal(hints.length, 0);
+    await close2(session);
+    const after = await fates(policy);
+    assert.equal(after.completed - before.completed, got.length);
+    assert.equal(after.observed - before.observed, policy === 'observe' ? 3 : 0);
+    assert.equal(after['not-pushed'] - before['not-pushed'], policy === 'hints' ? 3 : 0);
+  });
+
+  check(`${policy}: a browser`, async () => {
+    const before = await fates(policy);
+    const { session, got, hints } = await visit(host, { push: false, headers: NAVIGATION, where: '/page?n=3&ms=20' });
+    assert.equal(got.length, 0);
+    assert.equal(hints.length, ['hints', 'auto', 'always'].includes(policy) ? 3 : 0);
+    for (const [i, value] of hints.entries()) assert.match(value, new RegExp(`^</part\\?i=${i}&size=1000>; rel=preload`));
+    const after = await fates(policy);
+    assert.equal(after.parked - before.parked, ['auto', 'always'].includes(policy) ? 3 : 0);
+    assert.equal(after.hinted - before.hinted, policy === 'hints' ? 3 : 0);
+    await close2(session);
+    await until('nothing is kept', async () => (await fates(policy)).expired - before.expired === after.parked - before.parked);
+  });
+}
+
+check('a hint that would come with the response is said in the response', async () => {
+  const { session, page, hints } = await visit('auto.localhost', { push: false, headers: NAVIGATION });
+  assert.equal(hints.length + (page.headers.link ? links(page.headers).length : 0), 3);
+  await close2(session);
+});
+
+check('parked: the worker answers once', async () => {
+  const host = 'auto.localhost', before = await counts(host), kept = await fates('auto');
+  const { session, page } = await visit(host, { push: false, headers: { ...NAVIGATION, cookie: 'a=b' } });
+  for (const where of JSON.parse(page.body)) {
+    const { status, body, headers } = await fetch2(session, where, { headers: { cookie: 'a=b' } });
+    assert.equal(status, 200);
+    assert.equal(body.length, 1000);
+    assert.ok(headers.etag);
+  }
+  const after = await counts(host), then = await fates('auto');
+  assert.equal(after.offered - before.offered, 3);
+  assert.equal(after.requests - before.requests, 2, 'the page and the counts');
+  assert.equal(then.collected - kept.collected, 3);
+  assert.equal(then['hint-used'] - kept['hint-used'], 3);
+  // One use: the next one is asked of the worker.
+  await fetch2(session, JSON.parse(page.body)[0], { headers: { cookie: 'a=b' } });
+  assert.equal((await counts(host)).requests - after.requests, 2);
+  await close2(session);
+});
+
+for (const [name, headers] of [
+  ['another cookie', { cookie: 'a=c' }], ['no cookie', {}], ['a range', { cookie: 'a=b', range: 'bytes=0-9' }],
+  ['a condition', { cookie: 'a=b', 'if-none-match': '"x"' }], ['a reload', { cookie: 'a=b', 'cache-control': 'no-cache' }],
+  ['credentials', { cookie: 'a=b', authorization: 'Bearer x' }],
+]) {
+  check(`parked: not for ${name}`, async () => {
+    const host = 'auto.localhost', before = await counts(host), kept = await fates('auto');
+    const { session } = await visit(host, { push: false, headers: { ...NAVIGATION, cookie: 'a=b' }, where: '/page?n=1' });
+    assert.equal((await fetch2(session, '/part?i=0&size=1000', { headers })).status, 200);
+    assert.equal((await counts(host)).requests - before.requests, 3, 'the page, the part and the counts');
+    assert.equal((await fates('auto')).collected, kept.collected);
+    await close2(session);
+  });
+}
+
+check('parked: not on another connection', async () => {
+  const host = 'auto.localhost', before = await counts(host);
+  const { session } = await visit(host, { push: false, headers: NAVIGATION, where: '/page?n=1' });
+  const other = await p.h2(host, { settings: { enablePush: false } });
+  assert.equal((await fetch2(other, '/part?i=0&size=1000')).status, 200);
+  assert.equal((await counts(host)).requests - before.requests, 3);
+  await Promise.all([close2(session), close2(other)]);
+});
+
+check('a large parked response waits behind its window, and comes whole', async () => {
+  const { session } = await visit('auto.localhost', { push: false, headers: NAVIGATION, where: '/page?n=1&size=3000000' });
+  const { body } = await fetch2(session, '/part?i=0&size=3000000');
+  assert.equal(body.length, 3000000);
+  await close2(session);
+});
+
+for (const [name, headers] of [['a conditional request', { 'if-none-match': '"x"' }], ['a reload', { 'cache-control': 'max-age=0' }]]) {
+  check(`${name} for the page is pushed nothing`, async () => {
+    const { session, got } = await visit('auto.localhost', { headers });
+    assert.equal(got.length, 0);
+    await close2(session);
+  });
+}
+
+check('Link: nothing is pushed that is not known; who asks first makes it known', async () => {
+  const host = 'plain.localhost', where = link('</asset?name=z>; rel=preload; as=style');
+  const first = await visit(host, { where });
+  assert.equal(first.got.length, 0);
+  assert.equal((await fetch2(first.session, '/asset?name=z')).status, 200);
+  await close2(first.session);
+  const second = await visit(host, { where });
+  assert.deepEqual(second.got.map(({ promise }) => promise[':path']), ['/asset?name=z']);
+  await close2(second.session);
+});
+
+check('configuration: a browser is hinted before the worker has answered, others are pushed what is known', async () => {
+  const host = 'config.localhost';
+  const browser = await visit(host, { push: false, headers: NAVIGATION, where: '/page?n=0&ms=50' });
+  assert.deepEqual(browser.hints, ['</part?i=a&size=100>; rel=preload', '</part?i=b&size=100>; rel=preload; as=script']);
+  for (const where of ['/part?i=a&size=100', '/part?i=b&size=100']) assert.equal((await fetch2(browser.session, where)).status, 200);
+  await close2(browser.session);
+  const node = await visit(host, { where: '/page?n=0&ms=50' });
+  assert.deepEqual(node.got.map(({ promise }) => promise[':path']).sort(), ['/part?i=a&size=100', '/part?i=b&size=100']);
+  await close2(node.session);
+});
+
+check('configuration and a 103 of the worker: one 103, once it is known that one comes', async () => {
+  const where = `/hints?v=${encodeURIComponent('</part?i=d&size=1>; rel=preload')}`;
+  const seen = [];
+  for (let i = 0; i < 3; i++) {
+    const { session, page } = await visit('config.localhost', { push: false, headers: NAVIGATION, where });
+    seen.push(page.informational.map((head) => links(head).length));
+    await close2(session);
+  }
+  assert.deepEqual(seen.slice(1), [[2], [2]]);
+});
+
+check('a budget is kept', async () => {
+  const { session, got } = await visit('small.localhost', { where: '/page?n=5' });
+  assert.equal(got.length, 2);
+  await close2(session);
+});
+
+check('patterns leave out what they say', async () => {
+  const { session, got } = await visit('some.localhost', { where: '/page?n=2' });
+  assert.equal(got.length, 0);
+  await close2(session);
+});
+
+check('who is held back gets no help', async () => {
+  const { session, got } = await visit('held.localhost');
+  assert.equal(got.length, 0);
+  await close2(session);
+  const browser = await visit('held.localhost', { push: false, headers: NAVIGATION });
+  assert.equal(browser.hints.length, 0);
+  await close2(browser.session);
+});
+
+check('a client that resets what it is pushed is pushed no more', async () => {
+  const auto = await p.h2('auto.localhost');
+  auto.setLocalWindowSize(1 << 20);
+  let pushed = 0;
+  auto.onPush = (stream) => {
+    pushed++;
+    stream.on('error', () => {});
+    stream.close(8);
+  };
+  for (let i = 0; i < 6; i++) await fetch2(auto, `/page?n=2&from=${i * 2}&size=100000`);
+  assert.ok(pushed >= 2 && pushed <= 6, `${pushed} were pushed`);
+  await close2(auto);
+});
+
+check('ends clean', () => p.stop(), 30);
