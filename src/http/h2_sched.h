@@ -46,6 +46,8 @@ static inline bool h2_sched_is_empty(const struct h2_sched *q)
 /* s->scheduled tells whether it is in. */
 void h2_sched_add(struct h2_sched *q, struct h2_stream *s);
 void h2_sched_remove(struct h2_sched *q, struct h2_stream *s);
+/* s sends no more: it is out, and neither woven nor anything into it. */
+void h2_sched_leave(struct h2_sched *q, struct h2_stream *s);
 /* The only one to change a priority while s, or what is woven into it, may be in.  A stream that is
  * woven itself is woven no more: its own priority is what somebody wants. */
 void h2_sched_set_priority(struct h2_sched *q, struct h2_stream *s, struct priority p);
