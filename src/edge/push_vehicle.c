@@ -29,6 +29,7 @@ static struct push_client *client_state(struct exchange *x)
     push_seen_init(&pc->seen);
     list_init(&pc->promised);
     pc->kind = push_consent_kind(&s->seen_key, fields_value(&x->request->fields, TOKEN_USER_AGENT));
+    pc->shared = s->routes && route_trusts(&s->routes->route, &c->peer);
     pc->lot = (uint8_t)(push_resource(s, x->site, exchange_id(x), SLICE("lot")) % 100);
     return pc;
 }
@@ -522,9 +523,11 @@ bool push_request(struct exchange *x)
     struct push_client *pc = client_state(x);
     if (!pc || !slice_eq(x->request->method, SLICE("GET")))
         return false;
-    asked(x, remember(x, x->request, PUSH_SEEN_REQUESTED));
-    if (pc->kept && promised_ask(x))
-        return true;
+    if (!pc->shared) {
+        asked(x, remember(x, x->request, PUSH_SEEN_REQUESTED));
+        if (pc->kept && promised_ask(x))
+            return true;
+    }
     if (x->site->push_rules.preload.len)
         from_configuration(x);
     return x->ended;
