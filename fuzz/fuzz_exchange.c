@@ -4,7 +4,8 @@
  * is made of one octet that the number gives, so that both ends can tell:
  *  - no octet of one exchange is in another, in either direction;
  *  - what a client takes for a whole response, the worker sent whole, and the same for requests;
- *  - a request that is not idempotent is delivered once, any other at most twice;
+ *  - a request that is not idempotent is delivered once, any other to an HTTP/1.1 worker at most
+ *    twice, to an HTTP/2 worker no more often than edge may try again;
  *  - what edge writes, the strict reader (h1_strict.h) takes for HTTP/1.1;
  *  - when the clients are gone, so are the exchanges, and all memory.
  *
