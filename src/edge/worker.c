@@ -4,6 +4,7 @@
 #include "edge/owner.h"
 #include "edge/push_vehicle.h"
 #include "edge/tunnel.h"
+#include "edge/waiting.h"
 #include "base/err.h"
 #include "base/panic.h"
 
@@ -38,6 +39,22 @@ static void reap(struct loop_task *t)
     pool_put(s->pool, w, sizeof *w);
 }
 
+/* Somebody may be waiting for what is free now. */
+static void end_draining(struct worker *w)
+{
+    struct shard *s = w->shard;
+    if (!w->draining)
+        return;
+    w->draining = 0;
+    w->backend->h1_draining--;
+    loop_timer_clear(&w->timer);
+    if (w->place)
+        waiting_hand_on(s, w->place);
+    w->place = NULL;
+    if (s->waiting_any)
+        loop_flush(s->loop, &s->waiting_room);
+}
+
 /* No exchange is attached any more.  The memory goes at the end of the turn. */
 void worker_kill(struct worker *w)
 {
@@ -57,7 +74,7 @@ void worker_kill(struct worker *w)
         b->h2_count[w->klass]--;
     } else {
         b->h1_count--;
-        b->h1_draining -= w->draining;
+        end_draining(w);
         if (w->used_us) /* it was idle */
             b->h1_idle_count--;
     }
@@ -174,8 +191,9 @@ void worker_let_finish(struct worker *w)
     worker_wants_flush(w);
 }
 
-void worker_drain(struct worker *w)
+void worker_drain(struct worker *w, struct places *place)
 {
+    w->place = place;
     w->draining = 1;
     w->drained = 0;
     w->backend->h1_draining++;
@@ -184,15 +202,6 @@ void worker_drain(struct worker *w)
         w->paused = false;
         loop_again(w->shard->loop, &w->read);
     }
-}
-
-static void end_draining(struct worker *w)
-{
-    if (!w->draining)
-        return;
-    w->draining = 0;
-    w->backend->h1_draining--;
-    loop_timer_clear(&w->timer);
 }
 
 bool worker_keep_idle(struct worker *w)

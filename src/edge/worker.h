@@ -86,6 +86,7 @@ struct worker {
     uint64_t octets_before; /* h1: sent on the connection when the exchange began */
     uint32_t draining;      /* h2: streams whose response is thrown away; h1: 1, it is */
     uint32_t drained;       /* h1: octets of it */
+    struct places *place;   /* h1: that its request still has */
     enum worker_class klass;
     bool connected, reused, paused, retired, leaving, dead;
 };

@@ -286,9 +286,11 @@ void worker_abandon(struct exchange *x)
         worker_cancel(x);
         return;
     }
+    struct places *place = x->place;
+    x->place = NULL; /* the instance is as busy as before */
     worker_detach(x);
     w->x = NULL;
-    worker_drain(w);
+    worker_drain(w, place);
 }
 
 void worker_leave(struct exchange *x)
