@@ -210,7 +210,10 @@ bool worker_keep_idle(struct worker *w)
     if (w->stream.saw_hup || b->h1_idle_count >= WORKER_H1_IDLE_MAX)
         return false;
     list_remove(&w->node);
-    list_add_head(&b->h1_idle, &w->node);
+    if (w->connected)
+        list_add_head(&b->h1_idle, &w->node);
+    else /* it may take long: nobody is to wait for it who need not */
+        list_add_tail(&b->h1_idle, &w->node);
     b->h1_idle_count++;
     w->used_us = shard_now_us(w->shard);
     return true;

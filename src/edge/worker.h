@@ -60,7 +60,7 @@ struct backend {
     struct places *places; /* the instance's; NULL: it never had a limit */
     uint32_t h1_count, h1_idle_count, h1_draining;
     struct ration ration; /* HTTP/1.1 connections closed because a client left */
-    struct list h1_idle;  /* most recently used first */
+    struct list h1_idle;  /* most recently used first, those that are being made last */
     struct list h1_busy;
     struct list h2_conns[WORKER_CLASSES];
     uint32_t h2_count[WORKER_CLASSES];

@@ -327,6 +327,24 @@ static void test_nothing_had_left(void **state)
     assert_conns(1, 0, 0);
 }
 
+/* A connection that is being made is no better than one that is there. */
+static void test_who_comes_next_gets_what_is_connected(void **state)
+{
+    struct response one, two, three;
+    (void)state;
+    get("/one", &one);
+    turn();
+    assert_true(answer(0, ANSWER("one"), 0));
+    turn();
+    struct h2_stream *there = get("/two", &two), *new = get("/three", &three);
+    h2_stream_reset(there, H2_CANCEL);
+    h2_stream_reset(new, H2_CANCEL);
+    get("/one", &one);
+    turn();
+    assert_true(has_got(0, "GET /one "));
+    assert_conns(1, 1, 0);
+}
+
 static void test_within_the_ration_it_is_closed(void **state)
 {
     struct response one;
@@ -528,6 +546,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         WITH(test_nothing_had_left, setup),
+        WITH(test_who_comes_next_gets_what_is_connected, setup),
         WITH(test_within_the_ration_it_is_closed, setup),
         WITH(test_the_rest_goes_nowhere, setup),
         WITH(test_only_a_whole_request_is_let_end, setup),
