@@ -75,8 +75,7 @@ void worker_kill(struct worker *w)
     } else {
         b->h1_count--;
         end_draining(w);
-        if (w->used_us) /* it was idle */
-            b->h1_idle_count--;
+        b->h1_idle_count -= w->idle;
     }
     stats_sub(&w->shard->stats->worker_connections_open, 1);
     leaves_review(w->shard);
@@ -215,7 +214,7 @@ bool worker_keep_idle(struct worker *w)
     else /* it may take long: nobody is to wait for it who need not */
         list_add_tail(&b->h1_idle, &w->node);
     b->h1_idle_count++;
-    w->used_us = shard_now_us(w->shard);
+    w->idle = true;
     return true;
 }
 
@@ -227,6 +226,7 @@ static void h1_on_done(void *user, bool reusable)
         return;
     w->x = NULL;
     w->paused = false;
+    w->used_us = shard_now_us(w->shard);
     end_draining(w);
     if (reusable && worker_keep_idle(w)) {
         /* for the next request */
@@ -539,6 +539,7 @@ struct worker *worker_new(struct backend *b, enum worker_class klass, int *err_o
     loop_task_init(&w->reap, reap);
     loop_timer_init(&w->timer, on_due);
     ration_init(&w->ration, shard_now_us(s));
+    w->used_us = shard_now_us(s);
     if (b->h2) {
         struct h2_settings set;
         h2_settings_default(&set, H2_CLIENT);

@@ -82,13 +82,13 @@ struct worker {
     struct loop_task flush, read, reap;
     struct loop_timer timer;
     struct ration ration;
-    uint64_t used_us;
+    uint64_t used_us;       /* h1: when its last response ended, or it was begun */
     uint64_t octets_before; /* h1: sent on the connection when the exchange began */
     uint32_t draining;      /* h2: streams whose response is thrown away; h1: 1, it is */
     uint32_t drained;       /* h1: octets of it */
     struct places *place;   /* h1: that its request still has */
     enum worker_class klass;
-    bool connected, reused, paused, retired, leaving, dead;
+    bool connected, reused, paused, retired, leaving, idle, dead;
 };
 
 /* An app as one shard sees it, made from the snapshot; exchanges keep the one they began with. */

@@ -22,7 +22,7 @@ static struct worker *take_h1(struct backend *b, struct exchange *x, int *err_ou
             list_remove(&w->node);
             list_add_tail(&b->h1_busy, &w->node);
             b->h1_idle_count--;
-            w->used_us = 0;
+            w->idle = false;
             w->reused = w->connected;
             return w;
         }

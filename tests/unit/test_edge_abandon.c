@@ -345,6 +345,25 @@ static void test_who_comes_next_gets_what_is_connected(void **state)
     assert_conns(1, 1, 0);
 }
 
+/* Its worker may be about to close it: what must not be sent twice does not go there. */
+static void test_what_is_taken_back_is_no_use(void **state)
+{
+    struct response one, two, three;
+    (void)state;
+    get("/one", &one);
+    turn();
+    assert_true(answer(0, ANSWER("one"), 0));
+    turn();
+    LIST_ENTRY(backend()->h1_idle.next, struct worker, node)->used_us -= WORKER_FRESH_US + 1;
+    h2_stream_reset(get("/two", &two), H2_CANCEL);
+    turn();
+    assert_conns(1, 0, 0);
+    ask("/three", "POST", 3, &three);
+    turn();
+    assert_false(has_got(0, "POST /three "));
+    assert_true(has_got(1, "POST /three "));
+}
+
 static void test_within_the_ration_it_is_closed(void **state)
 {
     struct response one;
@@ -547,6 +566,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         WITH(test_nothing_had_left, setup),
         WITH(test_who_comes_next_gets_what_is_connected, setup),
+        WITH(test_what_is_taken_back_is_no_use, setup),
         WITH(test_within_the_ration_it_is_closed, setup),
         WITH(test_the_rest_goes_nowhere, setup),
         WITH(test_only_a_whole_request_is_let_end, setup),
