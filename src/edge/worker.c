@@ -203,16 +203,27 @@ void worker_drain(struct worker *w, struct places *place)
     }
 }
 
+/* Most recently used first.  One that is being made may take long: nobody is to wait for it who
+ * need not. */
+static void enter_idle(struct worker *w)
+{
+    struct list *all = &w->backend->h1_idle;
+    list_remove(&w->node);
+    struct list *at = w->connected ? all->next : all;
+    for (; at != all; at = at->next) {
+        const struct worker *other = LIST_ENTRY(at, struct worker, node);
+        if (!other->connected || other->used_us <= w->used_us)
+            break;
+    }
+    list_add_tail(at, &w->node);
+}
+
 bool worker_keep_idle(struct worker *w)
 {
     struct backend *b = w->backend;
     if (w->stream.saw_hup || b->h1_idle_count >= WORKER_H1_IDLE_MAX)
         return false;
-    list_remove(&w->node);
-    if (w->connected)
-        list_add_head(&b->h1_idle, &w->node);
-    else /* it may take long: nobody is to wait for it who need not */
-        list_add_tail(&b->h1_idle, &w->node);
+    enter_idle(w);
     b->h1_idle_count++;
     w->idle = true;
     return true;
@@ -502,6 +513,9 @@ static void on_connected(struct stream *st, int err)
         return;
     }
     w->connected = true;
+    w->used_us = shard_now_us(w->shard);
+    if (w->idle)
+        enter_idle(w);
     stream_tune(&w->stream, 0);
     loop_timer_clear(&w->timer);
     worker_wants_flush(w);

@@ -82,7 +82,7 @@ struct worker {
     struct loop_task flush, read, reap;
     struct loop_timer timer;
     struct ration ration;
-    uint64_t used_us;       /* h1: when its last response ended, or it was begun */
+    uint64_t used_us;       /* h1: when its last response ended, it was connected, or begun */
     uint64_t octets_before; /* h1: sent on the connection when the exchange began */
     uint32_t draining;      /* h2: streams whose response is thrown away; h1: 1, it is */
     uint32_t drained;       /* h1: octets of it */

@@ -364,6 +364,31 @@ static void test_what_is_taken_back_is_no_use(void **state)
     assert_true(has_got(1, "POST /three "));
 }
 
+/* But a connection that was made for it is kept for the next one, also behind an old one. */
+static void test_one_connection_is_made_for_all_that_is_taken_back(void **state)
+{
+    struct response r;
+    (void)state;
+    get("/one", &r);
+    turn();
+    assert_true(answer(0, ANSWER("one"), 0));
+    turn();
+    LIST_ENTRY(backend()->h1_idle.next, struct worker, node)->used_us -= WORKER_FRESH_US + 1;
+    for (int i = 0; i < 3; i++) {
+        h2_stream_reset(ask("/", "POST", 3, &r), H2_CANCEL);
+        h2_stream_reset(ask("/", "POST", 3, &r), H2_CANCEL);
+        turn();
+        assert_int_equal(worker.conn_count, 2);
+    }
+    struct h2_stream *first = get("/", &r), *second = get("/", &r);
+    h2_stream_reset(first, H2_CANCEL);
+    h2_stream_reset(second, H2_CANCEL); /* the old one comes back last */
+    ask("/four", "POST", 3, &r);
+    turn();
+    assert_int_equal(worker.conn_count, 2);
+    assert_true(has_got(1, "POST /four "));
+}
+
 static void test_within_the_ration_it_is_closed(void **state)
 {
     struct response one;
@@ -567,6 +592,7 @@ int main(void)
         WITH(test_nothing_had_left, setup),
         WITH(test_who_comes_next_gets_what_is_connected, setup),
         WITH(test_what_is_taken_back_is_no_use, setup),
+        WITH(test_one_connection_is_made_for_all_that_is_taken_back, setup),
         WITH(test_within_the_ration_it_is_closed, setup),
         WITH(test_the_rest_goes_nowhere, setup),
         WITH(test_only_a_whole_request_is_let_end, setup),
