@@ -48,7 +48,7 @@ function panels(cells, kind, metric, { title, unit, scale = 1, wanted = () => tr
     return { title: s.title, colour: COLOURS[s.mode], ...Object.fromEntries(Object.entries(figures).map(([k, v]) => [k, v / scale])) };
   })]).filter(([, rows]) => rows.length);
   if (!drawn.length) return undefined;
-  const across = Math.min(3, drawn.length), width = across * (LABEL + WIDTH + 2 * GAP) + GAP;
+  const across = Math.min(3, drawn.length), width = Math.max(720, across * (LABEL + WIDTH + 2 * GAP) + GAP);
   const tall = HEAD + Math.max(...drawn.map(([, rows]) => rows.length)) * ROW + FOOT + GAP;
   const parts = drawn.flatMap(([cell, rows], i) => panel(GAP + (i % across) * (LABEL + WIDTH + 2 * GAP), 30 + Math.floor(i / across) * tall, cell.name, rows, unit));
   return document(width, 30 + Math.ceil(drawn.length / across) * tall, title, parts);
