@@ -144,7 +144,11 @@ async function main() {
   process.env.PORTICO = path.join(o.build, 'src/bin/portico');
   const strategies = known(o.strategies, process.env.PORTICO);
   const say = process.stderr.isTTY ? (text) => process.stderr.write(`\r\x1b[K${text}`) : () => {};
-  const print = o.output === 'json' ? () => {} : (text) => console.log(text);
+  const printed = [];
+  const print = (text) => {
+    printed.push(text, '\n');
+    if (o.output !== 'json') console.log(text);
+  };
   const way = await Path.open(path.join(o.build, 'bench/shaper'), { ...o.link, seconds: 4 * 3600 });
   const server = new Peer(way.serverNet, path.join(HERE, 'server.mjs')), client = new Peer(way.clientNet, path.join(HERE, 'client.mjs'));
   const report = {
@@ -165,6 +169,7 @@ async function main() {
     }
     print(verdicts(report.cells));
     fs.mkdirSync(o.report, { recursive: true });
+    fs.writeFileSync(path.join(o.report, 'table.txt'), printed.join(''));
     for (const [name, text] of draw(report)) fs.writeFileSync(path.join(o.report, name), text);
     for (const cell of report.cells) for (const kind of Object.values(cell.results)) for (const all of Object.values(kind)) for (const one of all) delete one.arrivals;
     fs.writeFileSync(path.join(o.report, 'results.json'), `${JSON.stringify(report)}\n`);

@@ -154,6 +154,16 @@ class Visit {
     });
     let text = '';
     const reference = new RegExp(REFERENCE);
+    const read = () => {
+      for (let at = reference.lastIndex, found; ; at = reference.lastIndex) {
+        found = reference.exec(text);
+        if (!found) {
+          reference.lastIndex = at;
+          break;
+        }
+        this.#discover(found[1] ?? found[2], found[2] !== undefined);
+      }
+    };
     stream.on('headers', ({ link }) => this.#hinted(link));
     stream.on('response', (headers) => {
       for (const cookie of headers['set-cookie'] ?? []) cookies.set(...cookie.split(';')[0].split(/=(.*)/s));
@@ -165,17 +175,12 @@ class Visit {
         this.early = this.tap.total - this.tap.octets.get(stream.id);
       }
       text += part.toString('latin1');
-      for (let at = reference.lastIndex, found; ; at = reference.lastIndex) {
-        found = reference.exec(text);
-        if (!found) {
-          reference.lastIndex = at;
-          break;
-        }
-        this.#discover(found[1] ?? found[2], found[2] !== undefined);
-      }
+      // Node tells of a promise a tick later than of the DATA behind it, when one read brought both.
+      setImmediate(read);
     });
     stream.on('end', () => {
       this.documentMs = performance.now();
+      read();
       this.#look();
     });
     stream.on('close', () => this.documentMs ?? this.fail(new Error(`the document was reset (${stream.rstCode})`)));
