@@ -16,9 +16,9 @@ const HERE = path.dirname(fileURLToPath(import.meta.url));
 const ROOT = path.resolve(HERE, '../../..');
 const SKIPPED = 77; // what Meson takes for it
 const HELP = `usage (as root): bench/push [OPTION]...
-  --cells REGEX       which cells (${CELLS[0].name} ... ${CELLS.at(-1).name}); none with "-"
+  --cells REGEX       which cells (${CELLS[0].name} ... ${CELLS.at(-1).name}); none with "-$"
   --strategies REGEX  which strategies: ${STRATEGIES.map(({ name }) => name).join(' ')}
-  --clients LIST      scripted, chromium (default: both, the second if it is installed)
+  --chromium REGEX    in which cells Chromium visits, too, where it is installed (all)
   --no-idle           without H2O's example (50 ms away, 200 ms of thinking)
   --runs N            7 of each, after --warm N (1) that are not counted
   --down, --up KBPS   the link's rates (10000, 5000); --queue OCTETS before it (131072)
@@ -30,7 +30,7 @@ const HELP = `usage (as root): bench/push [OPTION]...
 
 function options() {
   const { values } = parseArgs({ options: {
-    cells: { type: 'string', default: '' }, strategies: { type: 'string', default: '' }, clients: { type: 'string', default: 'scripted,chromium' },
+    cells: { type: 'string', default: '' }, strategies: { type: 'string', default: '' }, chromium: { type: 'string', default: '' },
     'no-idle': { type: 'boolean' }, runs: { type: 'string', default: '7' }, warm: { type: 'string', default: '1' },
     down: { type: 'string', default: '10000' }, up: { type: 'string', default: '5000' }, queue: { type: 'string', default: '131072' },
     congestion: { type: 'string', default: 'cubic' }, naive: { type: 'string', default: 'always' }, build: { type: 'string', default: 'build' },
@@ -41,14 +41,15 @@ function options() {
     console.log(HELP);
     process.exit();
   }
-  const quick = values.quick && { cells: '^rtt100-think200$', strategies: '^(none|hints|naive|decided|back-decided)$', clients: 'scripted', 'no-idle': true, runs: '1', warm: '0' };
+  const quick = values.quick && { cells: '^rtt100-think200$', strategies: '^(none|hints|naive|decided|back-decided)$', chromium: '-$', 'no-idle': true, runs: '1', warm: '0' };
   const o = { ...values, ...quick };
   const matches = (regex) => ({ name }) => new RegExp(regex).test(name);
-  const clients = o.clients.split(',').filter((name) => name !== 'chromium' || (process.env.PATH ?? '').split(':').some((dir) => fs.existsSync(path.join(dir, 'chromium'))));
+  const isInstalled = (process.env.PATH ?? '').split(':').some((dir) => fs.existsSync(path.join(dir, 'chromium')));
+  const cells = [...CELLS.filter(matches(o.cells)), ...(o['no-idle'] ? [] : [IDLE])];
   return {
-    ...o, runs: Number(o.runs), warm: Number(o.warm), clients, build: path.resolve(ROOT, o.build),
+    ...o, runs: Number(o.runs), warm: Number(o.warm), build: path.resolve(ROOT, o.build),
     link: { down: Number(o.down), up: Number(o.up), queue: Number(o.queue), congestion: o.congestion },
-    cells: [...CELLS.filter(matches(o.cells)), ...(o['no-idle'] ? [] : [IDLE])],
+    cells: cells.map((cell) => ({ ...cell, clients: isInstalled && matches(o.chromium)(cell) ? ['scripted', 'chromium'] : ['scripted'] })),
     strategies: STRATEGIES.filter(matches(o.strategies)).map((s) => (s.push === 'always' ? { ...s, push: o.naive } : s)),
   };
 }
@@ -114,7 +115,8 @@ async function measure(kind, strategy, { way, server, client }) {
 }
 
 /** All strategies of a cell, by turns: kind -> strategy -> results. */
-async function runCell(cell, { strategies, clients, runs, warm }, lab, say) {
+async function runCell(cell, { strategies, runs, warm }, lab, say) {
+  const { clients } = cell;
   const results = Object.fromEntries(clients.map((kind) => [kind, {}]));
   await lab.way.set(cell);
   const at = await lab.server.call('start', { strategies, think: cell.think });
