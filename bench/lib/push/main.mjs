@@ -16,7 +16,7 @@ const HERE = path.dirname(fileURLToPath(import.meta.url));
 const ROOT = path.resolve(HERE, '../../..');
 const SKIPPED = 77; // what Meson takes for it
 const HELP = `usage (as root): bench/push [OPTION]...
-  --cells REGEX       which cells (${CELLS[0].name} ... ${CELLS.at(-1).name}); none with "-$"
+  --cells REGEX       which cells (${CELLS[0].name} ... ${CELLS.at(-1).name}); none with '^$'
   --strategies REGEX  which strategies: ${STRATEGIES.map(({ name }) => name).join(' ')}
   --chromium REGEX    in which cells Chromium visits, too, where it is installed (all)
   --no-idle           without H2O's example (50 ms away, 200 ms of thinking)
@@ -41,7 +41,7 @@ function options() {
     console.log(HELP);
     process.exit();
   }
-  const quick = values.quick && { cells: '^rtt100-think200$', strategies: '^(none|hints|naive|decided|back-decided)$', chromium: '-$', 'no-idle': true, runs: '1', warm: '0' };
+  const quick = values.quick && { cells: '^rtt100-think200$', strategies: '^(none|hints|naive|decided|back-decided)$', chromium: '^$', 'no-idle': true, runs: '1', warm: '0' };
   const o = { ...values, ...quick };
   const matches = (regex) => ({ name }) => new RegExp(regex).test(name);
   const isInstalled = (process.env.PATH ?? '').split(':').some((dir) => fs.existsSync(path.join(dir, 'chromium')));
@@ -115,7 +115,7 @@ async function measure(kind, strategy, { way, server, client }) {
 }
 
 /** All strategies of a cell, by turns: kind -> strategy -> results. */
-async function runCell(cell, { strategies, runs, warm }, lab, say) {
+async function runCell(cell, { strategies, runs, warm }, lab, { say, print }) {
   const { clients } = cell;
   const results = Object.fromEntries(clients.map((kind) => [kind, {}]));
   await lab.way.set(cell);
@@ -126,6 +126,7 @@ async function runCell(cell, { strategies, runs, warm }, lab, say) {
     for (const [kind, strategy] of turns) {
       await lab.way.set({ ...cell, seed: run + warm });
       const result = await measure(kind, strategy, lab);
+      if (result.failed) print(`${cell.name}, run ${run + 1}, ${kind}, ${strategy.name}: ${result.failed}`);
       if (run >= 0) (results[kind][strategy.name] ??= []).push(result);
     }
     say(`${cell.name}: run ${run + 1} of ${runs}`);
@@ -136,6 +137,8 @@ async function runCell(cell, { strategies, runs, warm }, lab, say) {
   await lab.server.call('stop');
   return { ...cell, results, pushes };
 }
+
+const json = (report) => JSON.stringify(report, (key, value) => (typeof value === 'number' ? Math.round(value * 10) / 10 : value));
 
 async function main() {
   const o = options();
@@ -164,7 +167,7 @@ async function main() {
     for (const { what, wanted, is } of report.path) print(`  ${what}: ${is.toFixed(1)} (wanted ${wanted.toFixed(1)})`);
     for (const { name, push } of strategies.filter(({ standsIn }) => standsIn)) print(`  ${name}: this program knows no such policy; "${push}" stands in for it`);
     for (const cell of o.cells) {
-      const done = summarize(await runCell(cell, { ...o, strategies }, { way, server, client }, say));
+      const done = summarize(await runCell(cell, { ...o, strategies }, { way, server, client }, { say, print }));
       say('');
       report.cells.push(done);
       print(table(done));
@@ -174,8 +177,8 @@ async function main() {
     fs.writeFileSync(path.join(o.report, 'table.txt'), printed.join(''));
     for (const [name, text] of draw(report)) fs.writeFileSync(path.join(o.report, name), text);
     for (const cell of report.cells) for (const kind of Object.values(cell.results)) for (const all of Object.values(kind)) for (const one of all) delete one.arrivals;
-    fs.writeFileSync(path.join(o.report, 'results.json'), `${JSON.stringify(report)}\n`);
-    if (o.output === 'json') console.log(JSON.stringify(report));
+    fs.writeFileSync(path.join(o.report, 'results.json'), `${json(report)}\n`);
+    if (o.output === 'json') console.log(json(report));
   } finally {
     await Promise.all([client.end(), server.end()]);
     way.close();

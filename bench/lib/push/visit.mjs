@@ -9,7 +9,7 @@ import { ASSETS, CRITICAL, REFERENCE, childrenOf, nameOf, pathOf } from './page.
 
 const { NGHTTP2_CANCEL } = http2.constants;
 const DATA = 0x0; // RFC 9113 6.1
-const DEADLINE_MS = 60_000;
+const DEADLINE_MS = 30_000;
 // Chromium's windows, so that none of them is what limits a page of this size.
 const STREAM_WINDOW = 6 << 20, CONNECTION_WINDOW = 15 << 20;
 
@@ -127,7 +127,7 @@ class Visit {
     await new Promise((resolve) => this.session.once('connect', resolve));
     this.session.setLocalWindowSize(CONNECTION_WINDOW);
 
-    const timer = setTimeout(() => this.fail(new Error(`no page in ${DEADLINE_MS} ms`)), DEADLINE_MS);
+    const timer = setTimeout(() => this.fail(new Error(`no page in ${DEADLINE_MS} ms: ${this.#state()}`)), DEADLINE_MS);
     const start = performance.now();
     try {
       this.#document(cookies);
@@ -245,6 +245,15 @@ class Visit {
 
   #look() {
     if (this.documentMs !== undefined && [...this.#known].every((name) => this.#whole.has(name))) this.finish();
+  }
+
+  /** What is missing. */
+  #state() {
+    const missing = [...this.#known].filter((name) => !this.#whole.has(name)).map((name) => {
+      const { id } = this.#coming.get(name) ?? {};
+      return `${name} (stream ${id}, ${this.tap.octets.get(id) ?? 0} octets)`;
+    });
+    return `${this.documentMs === undefined ? `the document, ${this.tap.octets.get(1) ?? 0} octets; ` : ''}${missing.join(', ')}`;
   }
 
   #result(opened, start) {
