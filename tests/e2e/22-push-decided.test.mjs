@@ -149,6 +149,17 @@ check('Link: nothing is pushed that is not known; who asks first makes it known'
   await close2(second.session);
 });
 
+check('Link: what is made for one person is pushed to nobody, and that is the reason given', async () => {
+  const host = 'plain.localhost', where = link('</asset?name=mine>; rel=preload; as=style');
+  const first = await visit(host, { where });
+  assert.equal((await fetch2(first.session, '/asset?name=mine', { headers: { cookie: 'who=me' } })).status, 200);
+  await close2(first.session);
+  const second = await visit(host, { where });
+  assert.equal(second.got.length, 0);
+  assert.equal(await p.metric('portico_push_decisions_total', { app: 'plain', reason: 'credentials' }), 1);
+  await close2(second.session);
+});
+
 check('configuration: a browser is hinted before the worker has answered, others are pushed what is known', async () => {
   const host = 'config.localhost';
   const browser = await visit(host, { push: false, headers: NAVIGATION, where: '/page?n=0&ms=50' });
