@@ -291,8 +291,9 @@ static void consider(struct exchange *x, const struct push_promise *p, struct wo
     }
     struct push_facts f = push_facts(x, p, NULL);
     struct push_decision d = push_decide(p, &f);
-    /* The answer is under way: soon more will be known of it. */
-    if (ws && d.reason == PUSH_REASON_UNKNOWN && promised_new(x, w, ws, p)) {
+    /* The answer is under way: soon more will be known of it, its own size among that. */
+    if (ws && (d.reason == PUSH_REASON_UNKNOWN || d.reason == PUSH_REASON_BUDGET) &&
+        promised_new(x, w, ws, p)) {
         x->page->undecided++;
         x->client->push->undecided++;
         return;

@@ -188,6 +188,16 @@ check('a budget is kept', async () => {
   await close2(session);
 });
 
+check('what the worker is about to answer counts, not what another client got', async () => {
+  const identity = await visit('small.localhost', { where: '/page?n=1&size=5000&gzip' });
+  assert.equal(identity.got.length, 0);
+  assert.equal((await fetch2(identity.session, '/part?i=0&size=5000&gzip')).body.length, 5000);
+  await close2(identity.session);
+  const gzip = await visit('small.localhost', { where: '/page?n=1&size=5000&gzip', headers: { 'accept-encoding': 'gzip' } });
+  assert.deepEqual(gzip.got.map(({ body }) => body.length), [500]);
+  await close2(gzip.session);
+});
+
 check('patterns leave out what they say', async () => {
   const { session, got } = await visit('some.localhost', { where: '/page?n=2' });
   assert.equal(got.length, 0);
