@@ -24,6 +24,7 @@ test('starts', rootOnly, async () => {
       bob: worker('tenant', 'bob.localhost', { env: { SECRET: 'bobs-own', TCP: '127.0.0.1' } }),
       mallory: worker('tenant', 'mallory.localhost', {
         healthCheckPath: '/health', healthCheck: { interval: '100ms', failures: 2 }, ...secret('mallorys-own'),
+        push: 'always', // no care of the policy's may stand before the rule
       }),
       pusher: worker('h2c', 'pusher.localhost'),
     },
