@@ -289,6 +289,11 @@ static void h2_on_close(void *user, struct h2_stream *s, uint32_t code)
         arm_idle(c);
 }
 
+static void h2_on_late_reset(void *user, uint32_t stream_id, uint32_t code)
+{
+    push_reset_late(user, stream_id, code);
+}
+
 static void h2_on_settings(void *user)
 {
     (void)user;
@@ -313,6 +318,7 @@ static const struct h2_events h2_events = {
     .on_sent = h2_on_sent,
     .on_promise = h2_on_promise,
     .on_close = h2_on_close,
+    .on_late_reset = h2_on_late_reset,
     .on_settings = h2_on_settings,
     .on_goaway = h2_on_goaway,
     .on_refuse = h2_on_refuse,

@@ -6,7 +6,6 @@
 #include "edge/worker.h"
 #include "base/err.h"
 #include "base/panic.h"
-#include "push/kind.h"
 #include "push/link.h"
 #include "push/pattern.h"
 #include "push/urgency.h"
@@ -28,7 +27,9 @@ static struct push_client *client_state(struct exchange *x)
         return NULL;
     push_seen_init(&pc->seen);
     list_init(&pc->promised);
-    pc->kind = push_consent_kind(&s->seen_key, fields_value(&x->request->fields, TOKEN_USER_AGENT));
+    struct slice agent = fields_value(&x->request->fields, TOKEN_USER_AGENT);
+    pc->kind = push_consent_kind(&s->seen_key, agent);
+    pc->agent = push_kind(agent);
     pc->shared = s->routes && route_trusts(&s->routes->route, &c->peer);
     pc->lot = (uint8_t)(push_resource(s, x->site, exchange_id(x), SLICE("lot")) % 100);
     return pc;
@@ -42,6 +43,7 @@ void push_client_free(struct client *c)
         return;
     promised_drop_all(c);
     push_consent_vote(&pc->consent, &s->kinds, s->pool, pc->kind, true, shard_now_us(s));
+    push_past_fini(&pc->past, s->pool);
     push_seen_fini(&pc->seen, s->pool);
     pool_put(s->pool, pc, sizeof *pc);
     c->push = NULL;
@@ -211,14 +213,16 @@ static void refuse(struct exchange *x, struct promised *pr, struct worker *w, st
         worker_refuse(w, ws, x->site);
 }
 
-/* x: whose client and path it is of: the page's for a promise, else the resource's own. */
-static void count_fate(struct exchange *x, enum push_fate fate, uint64_t octets,
-                       enum push_vehicle vehicle, struct slice path)
+/* x: whose client and path it is of: the page's for a promise, else the resource's own.
+ * return  the resource's row */
+static struct push_ledger_row *count_fate(struct exchange *x, enum push_fate fate, uint64_t octets,
+                                          enum push_vehicle vehicle, struct slice path)
 {
     struct push_ledger *l = &x->site->stats->push;
-    struct slice agent = fields_value(&x->request->fields, TOKEN_USER_AGENT);
-    push_ledger_fate(l, fate, octets, push_kind(agent), vehicle);
-    push_ledger_row_fate(push_ledger_resource(l, path), fate, octets);
+    struct push_ledger_row *row = push_ledger_resource(l, path);
+    push_ledger_fate(l, fate, octets, x->client->push->agent, vehicle);
+    push_ledger_row_fate(row, fate, octets);
+    return row;
 }
 
 static void record(struct exchange *x, const struct push_promise *p, const struct push_facts *f,
@@ -293,8 +297,9 @@ static void consider(struct exchange *x, const struct push_promise *p, struct wo
     }
     struct push_facts f = push_facts(x, p, NULL);
     struct push_decision d = push_decide(p, &f);
-    /* The answer is under way: soon more will be known of it. */
-    if (ws && d.reason == PUSH_REASON_UNKNOWN && promised_new(x, w, ws, p)) {
+    /* The answer is under way: soon more will be known of it, its own size among that. */
+    if (ws && (d.reason == PUSH_REASON_UNKNOWN || d.reason == PUSH_REASON_BUDGET) &&
+        promised_new(x, w, ws, p)) {
         x->page->undecided++;
         x->client->push->undecided++;
         return;
@@ -335,9 +340,8 @@ void push_promised_knows(struct promised *p)
 void push_parked_ended(struct promised *p, bool collected)
 {
     struct push_ledger *l = &p->site->stats->push;
-    struct slice agent = fields_value(&p->page_head.fields, TOKEN_USER_AGENT);
     enum push_fate fate = collected ? PUSH_FATE_COLLECTED : PUSH_FATE_EXPIRED;
-    push_ledger_fate(l, fate, 0, push_kind(agent), PUSH_VEHICLE_PARKED);
+    push_ledger_fate(l, fate, 0, p->client->push->agent, PUSH_VEHICLE_PARKED);
     push_ledger_row_fate(push_ledger_resource(l, p->promise.request.path), fate, 0);
 }
 
@@ -510,6 +514,9 @@ static void asked(struct exchange *x, enum push_seen_how before)
     if (before == PUSH_SEEN_HINTED) {
         count_fate(x, PUSH_FATE_HINT_USED, 0, PUSH_VEHICLE_EARLY_HINT, path);
     } else if (before == PUSH_SEEN_PUSHED) {
+        const struct push_past_entry *past = push_past_resource(&x->client->push->past, resource);
+        if (past && past->is_refused)
+            return; /* it is wasted already */
         push_answers_find(&s->answers, resource, shard_now_us(s), &known);
         count_fate(x, PUSH_FATE_REPEATED, known.octets == PUSH_OCTETS_UNKNOWN ? 0 : known.octets,
                    PUSH_VEHICLE_PUSH_PROMISE, path);
@@ -544,23 +551,55 @@ void push_page_done(struct exchange *x)
     push_learn_end(x);
 }
 
+static bool is_refusal(uint32_t h2_code)
+{
+    return h2_code == H2_CANCEL || h2_code == H2_REFUSED_STREAM;
+}
+
 void push_ended(struct exchange *x, bool complete, uint32_t h2_code)
 {
     struct shard *s = x->shard;
     struct push_client *pc = x->client->push;
-    bool refused = !complete && (h2_code == H2_CANCEL || h2_code == H2_REFUSED_STREAM);
+    bool refused = !complete && is_refusal(h2_code);
+    struct push_ledger_row *row =
+        count_fate(x,
+                   complete  ? PUSH_FATE_COMPLETED
+                   : refused ? PUSH_FATE_REFUSED
+                             : PUSH_FATE_FAILED,
+                   x->body_out, PUSH_VEHICLE_PUSH_PROMISE, x->request->path);
     pc->open--;
-    count_fate(x,
-               complete  ? PUSH_FATE_COMPLETED
-               : refused ? PUSH_FATE_REFUSED
-                         : PUSH_FATE_FAILED,
-               x->body_out, PUSH_VEHICLE_PUSH_PROMISE, x->request->path);
     if (!complete && !refused)
         return;
+    uint64_t resource = push_resource(s, x->site, x->request->authority, x->request->path);
+    push_past_add(&pc->past, s->pool,
+                  &(struct push_past_entry){.ledger = &x->site->stats->push,
+                                            .row = row,
+                                            .row_version = push_ledger_row_version(row),
+                                            .stream_id = h2_stream_id(x->cs),
+                                            .resource = resource,
+                                            .octets = x->body_out,
+                                            .kind = pc->agent,
+                                            .is_refused = refused});
     push_consent_ended(&pc->consent, refused);
     push_consent_vote(&pc->consent, &s->kinds, s->pool, pc->kind, false, shard_now_us(s));
     if (complete || pc->consent.completed)
-        push_answers_push_end(&s->answers, s->pool,
-                              push_resource(s, x->site, x->request->authority, x->request->path),
-                              refused, shard_now_us(s));
+        push_answers_push_end(&s->answers, s->pool, resource, refused, shard_now_us(s));
+}
+
+void push_reset_late(struct client *c, uint32_t stream_id, uint32_t h2_code)
+{
+    struct shard *s = c->shard;
+    struct push_client *pc = c->push;
+    struct push_past_entry *past = pc ? push_past_stream(&pc->past, stream_id) : NULL;
+    if (!past || past->is_refused || !is_refusal(h2_code))
+        return;
+    past->is_refused = true;
+    push_ledger_fate(past->ledger, PUSH_FATE_REFUSED_LATE, past->octets, past->kind,
+                     PUSH_VEHICLE_PUSH_PROMISE);
+    if (push_ledger_row_version(past->row) == past->row_version)
+        push_ledger_row_fate(past->row, PUSH_FATE_REFUSED_LATE, past->octets);
+    push_consent_refused_late(&pc->consent);
+    push_consent_vote(&pc->consent, &s->kinds, s->pool, pc->kind, false, shard_now_us(s));
+    if (pc->consent.completed)
+        push_answers_push_revise(&s->answers, past->resource, shard_now_us(s));
 }

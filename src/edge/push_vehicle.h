@@ -8,13 +8,17 @@
 #include "edge/promised.h"
 #include "push/consent.h"
 #include "push/decision.h"
+#include "push/kind.h"
+#include "push/past.h"
 #include "push/seen.h"
 
 /* Of a connection to apps that promise: made with its first request to one. */
 struct push_client {
     struct push_seen seen;
     struct push_consent consent;
+    struct push_past past;
     uint64_t kind;        /* push_consent_kind of its User-Agent */
+    enum push_kind agent; /* what that tells; a pushed request may have none of its own */
     struct list promised; /* struct promised */
     uint32_t kept;        /* of these */
     uint32_t undecided;   /* of these */
@@ -64,6 +68,9 @@ void push_before_flush(struct client *c);
 void push_page_done(struct exchange *x);
 /* A pushed exchange has ended. */
 void push_ended(struct exchange *x, bool complete, uint32_t h2_code);
+/* The client has reset a pushed stream that is over for us: too late to save anything, not to be
+ * learned from. */
+void push_reset_late(struct client *c, uint32_t stream_id, uint32_t h2_code);
 /* The client's connection has ended. */
 void push_client_free(struct client *c);
 

@@ -116,6 +116,10 @@ struct h2_events {
      * called for streams that the caller reset, and never from inside a call of the caller other
      * than h2_conn_feed, h2_conn_output and h2_conn_abort. */
     void (*on_close)(void *user, struct h2_stream *s, uint32_t code);
+    /* Server role: the client reset a promised stream that on_close was called for, or
+     * h2_stream_reset.  It may do so after the last octet has left (RFC 9113 5.1, closed), and more
+     * than once: which streams ended well only the caller remembers. */
+    void (*on_late_reset)(void *user, uint32_t stream_id, uint32_t code);
     /* The peer's SETTINGS came; the h2_conn_peer_* functions tell. */
     void (*on_settings)(void *user);
     /* GOAWAY came: no new streams; those above last_stream_id have been closed with

@@ -69,12 +69,12 @@ enum push_weight { PUSH_RULE, PUSH_CARE };
     X(LATE, "late", PUSH, CARE,                                                                    \
       "Content of the page has left already: the client may have seen the reference (RFC 9113 "    \
       "8.4.1).")                                                                                   \
-    X(UNKNOWN, "unknown", PUSH, CARE,                                                              \
-      "Status or size of the answer are not known, and policy auto assumes nothing.")              \
-    X(STATUS, "status", PUSH, CARE, "The answer is not a 200.")                                    \
     X(CREDENTIALS, "credentials", PUSH, RULE,                                                      \
       "The answer is private, sets cookies or varies by what a request of the front end's own "    \
       "does not have.")                                                                            \
+    X(UNKNOWN, "unknown", PUSH, CARE,                                                              \
+      "Status or size of the answer are not known, and policy auto assumes nothing.")              \
+    X(STATUS, "status", PUSH, CARE, "The answer is not a 200.")                                    \
     X(SWITCHED_OFF, "switched-off", PUSH, CARE,                                                    \
       "Too much of what was pushed of this resource was wasted; it is tried again later.")         \
     X(BUDGET, "budget", PUSH, CARE,                                                                \

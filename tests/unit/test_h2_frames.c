@@ -177,6 +177,16 @@ static const struct row server_rows[] = {
         "head 1 end, close 2 NO_ERROR, close 1 NO_ERROR > PUSH_PROMISE 1, HEADERS+END 2, "
         "HEADERS+END 1",
         .act = PUSH),
+    ROW("a pushed response is refused when it has left",
+        "HEADERS 5 1 " GET "|RST_STREAM 0 2 00000008|RST_STREAM 0 2 00000000|"
+        "RST_STREAM 0 1 00000008",
+        "head 1 end, close 2 NO_ERROR, close 1 NO_ERROR, late 2 CANCEL, late 2 NO_ERROR > "
+        "PUSH_PROMISE 1, HEADERS+END 2, HEADERS+END 1",
+        .act = PUSH),
+    ROW("a promise that was never made is refused", "HEADERS 5 1 " GET "|RST_STREAM 0 4 00000008",
+        "head 1 end, close 2 NO_ERROR, close 1 NO_ERROR > PUSH_PROMISE 1, HEADERS+END 2, "
+        "HEADERS+END 1, GOAWAY 1 PROTOCOL_ERROR",
+        .act = PUSH),
     ROW("a push that is not wanted", "SETTINGS 0 0 0002 00000000|HEADERS 5 1 " GET,
         "head 1 end, close 1 NO_ERROR > HEADERS+END 1", .act = PUSH),
     ROW("no pushed stream may open", "SETTINGS 0 0 0003 00000000|HEADERS 5 1 " GET,
@@ -610,12 +620,18 @@ static void on_goaway(void *user, uint32_t last_stream_id, uint32_t code)
     say(user, "goaway %u %s", last_stream_id, h2_code_name(code));
 }
 
+static void on_late_reset(void *user, uint32_t stream_id, uint32_t code)
+{
+    say(user, "late %u %s", stream_id, h2_code_name(code));
+}
+
 static const struct h2_events events = {
     .on_head = on_head,
     .on_body = on_body,
     .on_trailers = on_trailers,
     .on_promise = on_promise,
     .on_close = on_close,
+    .on_late_reset = on_late_reset,
     .on_goaway = on_goaway,
 };
 
