@@ -36,7 +36,7 @@ static void fits_into_idle_time(void **state)
         {{.rtt_us = 50 * MS,
           .cwnd_octets = IW10,
           .credit_octets = PLENTY,
-          .think_us = 49 * MS,
+          .think_us = 37 * MS,
           .document_octets = 4600},
          IW10 - 4600},
         {{.rtt_us = 50 * MS,

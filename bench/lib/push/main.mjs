@@ -61,7 +61,7 @@ function known(strategies, portico) {
     return strategies.map((s) => {
       if (!s.instead) return s;
       const manifest = path.join(home, 'portico.yaml');
-      fs.writeFileSync(manifest, JSON.stringify({ apps: { a: { directory: HERE, command: 'node worker.mjs', hosts: ['a.bench.test'], push: s.push } } }));
+      fs.writeFileSync(manifest, JSON.stringify({ listen: { http: '127.0.0.1:1' }, apps: { a: { directory: HERE, command: 'node worker.mjs', hosts: ['a.bench.test'], push: s.push } } }));
       try {
         execFileSync(portico, ['up', '--manifest', manifest, '--check'], { stdio: 'ignore' });
         return s;
