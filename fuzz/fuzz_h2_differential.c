@@ -227,7 +227,7 @@ static bool judge_alone_may(const struct both *b, const struct h2_message *m)
     if (connect && m->protocol.len == 0)
         return false;
     if (slice_eq(m->path, SLICE("*")))
-        return !connect && !slice_eq(m->method, SLICE("OPTIONS"));
+        return !slice_eq(m->method, SLICE("OPTIONS"));
     return !rules_is_origin_form(m->path);
 }
 

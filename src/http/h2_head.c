@@ -178,12 +178,12 @@ static bool is_complete_request(struct h2_head_reader *r)
     const unsigned full = BIT(METHOD) | BIT(SCHEME) | BIT(PATH);
     if (!settle_authority(r))
         return false;
-    bool connect = slice_eq(h->method, SLICE("CONNECT"));
-    if (r->seen & BIT(PROTOCOL)) /* RFC 8441 4 */
-        return connect && (r->seen & full) == full && h->authority.len > 0;
-    if (connect) /* RFC 9113 8.5 */
+    bool connect = slice_eq(h->method, SLICE("CONNECT")), extended = r->seen & BIT(PROTOCOL);
+    if (connect && !extended) /* RFC 9113 8.5 */
         return r->seen == (BIT(METHOD) | BIT(AUTHORITY));
     if ((r->seen & full) != full)
+        return false;
+    if (extended && (!connect || h->authority.len == 0)) /* RFC 8441 4 */
         return false;
     return h->path.p[0] == '/' || slice_eq(h->method, SLICE("OPTIONS"));
 }
