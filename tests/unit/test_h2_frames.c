@@ -299,6 +299,11 @@ static const struct row server_rows[] = {
     ROW("extended CONNECT, :path *",
         "HEADERS 4 1 [:method: CONNECT][:protocol: websocket] 87 41 01 61 [:path: *]",
         "> RST_STREAM 1 PROTOCOL_ERROR"),
+    ROW("extended CONNECT, Host alone",
+        "HEADERS 4 1 [:method: CONNECT][:protocol: websocket] 87 84 [host: b]", "head 1 host b >"),
+    ROW("extended CONNECT without authority",
+        "HEADERS 4 1 [:method: CONNECT][:protocol: websocket] 87 84",
+        "> RST_STREAM 1 PROTOCOL_ERROR"),
     ROW(":protocol without CONNECT", "HEADERS 5 1 " GET "[:protocol: websocket]",
         "> RST_STREAM 1 PROTOCOL_ERROR"),
     /* RFC 6585 5: the test allows 2000 octets */
