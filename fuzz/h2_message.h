@@ -10,7 +10,7 @@
 #define H2_MESSAGES_MAX 128
 
 struct h2_message {
-    uint32_t id;
+    uint32_t id, parent; /* parent: of a promise */
     bool has_head, has_ended;
     unsigned status; /* of a response, 0 in a request */
     struct slice method, scheme, authority, path, protocol, host; /* in the arena */

@@ -289,6 +289,8 @@ H2_CLIENT_DIFFERENTIAL = {
     "promise-on-head": b("00 18 00 22 00 80"),
     "promise-odd": b("00 18 00 20 85 80"),
     "promise-bad-path": b("00 18 00 20 00 04 00 01 03 0d"),
+    "promise-informational-33": b("00") + b("10 00 20 40") * 33 + b("18 00 20 00 80"),
+    "promise-status-600": b("00 10 00 20 01 3c 18 00 20 00 80"),
     "reset": b("00 12 20 08 10 01 21 80"),
     "goaway": b("00 15 81 00 10 01 23 80"),
     "unasked": b("00 10 01 89 80"),
