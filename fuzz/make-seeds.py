@@ -71,6 +71,7 @@ REQUESTS = {
     "fragment": f"GET /#a HTTP/1.1\r\n{H}\r\n",
     "connection-options": f"GET / HTTP/1.1\r\n{H}Connection: a,b,c,d,e,f,g,h,i,j,k,l,m,n,o,p,q\r\n\r\n",
     "tls": "\x16\x03\x01\x02\x00\x01",
+    "pipelined-65": f"HEAD / HTTP/1.1\r\n{H}\r\n" + f"GET / HTTP/1.1\r\n{H}\r\n" * 64,
 }
 OK = "HTTP/1.1 200 OK\r\n"
 # what was asked (the index in the targets' tables), what came
