@@ -17,6 +17,8 @@
  *     is not below 600;
  *   - its trailer section's HEADERS makes the stream depend on itself, an error by RFC 7540 5.3.1
  *     that the judge does not look for; RFC 9113 5.3.2 leaves the choice;
+ *   - a DATA frame without content stands between an informational response and the final one,
+ *     which RFC 9113 8.1 has no place for; the judge looks at content alone;
  *   - a promise's parent is a response that ours has reset for one of these reasons;
  *   - a promise is for what must not be promised (RFC 9113 8.4: it is safe, cacheable and without
  *     content), or its authority or path is none, or more came than we allow at a time.
@@ -210,6 +212,10 @@ static int judge_on_frame(nghttp2_session *session, const nghttp2_frame *frame, 
         m->informational++;
         return 0;
     }
+    if (!m->has_head && frame->hd.type == NGHTTP2_DATA) {
+        m->has_early_data = true;
+        return 0;
+    }
     if (m->has_head && frame->hd.type == NGHTTP2_HEADERS && frame->hd.flags & NGHTTP2_FLAG_PRIORITY)
         m->has_self_dependent_trailers |= frame->headers.pri_spec.stream_id == frame->hd.stream_id;
     m->has_head = true;
@@ -270,7 +276,8 @@ static bool authority_is_bad(const struct h2_message *m)
 
 static bool response_is_bad(const struct h2_message *m)
 {
-    return m->informational > ENOUGH || m->has_self_dependent_trailers || m->status >= 600;
+    return m->informational > ENOUGH || m->has_self_dependent_trailers || m->has_early_data ||
+           m->status >= 600;
 }
 
 static bool judge_alone_may(struct both *b, const struct h2_message *m)

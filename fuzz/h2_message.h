@@ -20,6 +20,7 @@ struct h2_message {
      * the trailers. */
     bool has_length_list, has_late_field, has_bare_length;
     bool has_self_dependent_trailers; /* the judge does not look there */
+    bool has_early_data;              /* before the head, empty, so the judge takes it */
     unsigned hosts, informational;
     int64_t length; /* the number that Content-Length says, -1: none */
     struct buf cookies, fields, content, trailers; /* fields as text */

@@ -280,6 +280,7 @@ H2_CLIENT_DIFFERENTIAL = {
     "not-modified": b("00 10 01 20 02 15 1c"),
     "early-hints": b("00 10 00 20 40 10 01 20 80"),
     "early-hints-end": b("00 10 01 20 40 10 01 20 80"),
+    "early-hints-data": b("00 10 00 20 40 11 00 20 00 10 01 20 80"),
     "status-101": b("00 10 00 20 01 13"),
     "status-short": b("00 10 01 20 01 16"),
     "status-long": b("00 10 01 20 01 17"),

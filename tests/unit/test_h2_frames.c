@@ -346,6 +346,8 @@ static const struct row client_rows[] = {
         "close 1 PROTOCOL_ERROR > RST_STREAM 1 PROTOCOL_ERROR"),
     ROW("DATA before the head", "DATA 1 1 61",
         "close 1 PROTOCOL_ERROR > RST_STREAM 1 PROTOCOL_ERROR"),
+    ROW("DATA of nothing before the head", "HEADERS 4 1 [:status: 103]|DATA 0 1|HEADERS 5 1 " OK,
+        "head 1 status 103, close 1 PROTOCOL_ERROR > RST_STREAM 1 PROTOCOL_ERROR"),
     ROW("status 600", "HEADERS 5 1 [:status: 600]",
         "close 1 PROTOCOL_ERROR > RST_STREAM 1 PROTOCOL_ERROR"),
     ROW("trailers", "HEADERS 4 1 " OK "|DATA 0 1 61|HEADERS 5 1 [x: y]",
