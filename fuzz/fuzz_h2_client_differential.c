@@ -208,6 +208,7 @@ static int judge_on_frame(nghttp2_session *session, const nghttp2_frame *frame, 
     if (frame->hd.type == NGHTTP2_HEADERS && !m->has_head && m->status < 200) {
         buf_consume(&m->fields, buf_len(&m->fields)); /* of an informational response */
         buf_consume(&m->cookies, buf_len(&m->cookies));
+        m->crumbs = 0;
         m->length = -1;
         m->informational++;
         return 0;

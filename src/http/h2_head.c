@@ -124,7 +124,8 @@ static int take_field(void *user, enum token token, struct slice name, struct sl
     return err;
 }
 
-/* RFC 9113 8.2.3: crumbs of a cookie become one field, joined by "; ". */
+/* RFC 9113 8.2.3: crumbs of a cookie become one field, joined by "; ".  Behind them an empty crumb
+ * leaves a space, with which no value may end (8.2.1). */
 static int join_cookies(struct h2_head_reader *r)
 {
     struct fields *f = &r->head->fields;
@@ -158,7 +159,7 @@ static int join_cookies(struct h2_head_reader *r)
             first->flags |= from->flags;
         }
     }
-    first->value = joined;
+    first->value = slice_trim(joined);
     f->count = kept;
     return 0;
 }

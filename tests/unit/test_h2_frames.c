@@ -241,6 +241,12 @@ static const struct row server_rows[] = {
         .act = ANSWER),
     ROW("cookie crumbs", "HEADERS 5 1 " GET "[cookie: a=1][x: y][cookie: b=2][cookie: c=3]",
         "head 1 end cookie a=1; b=2; c=3 >"),
+    ROW("cookie crumbs, the last empty", "HEADERS 5 1 " GET "[cookie: a=1][cookie: ]",
+        "head 1 end cookie a=1; >"),
+    ROW("cookie crumbs, the first empty", "HEADERS 5 1 " GET "[cookie: ][cookie: a=1]",
+        "head 1 end cookie ; a=1 >"),
+    ROW("cookie crumbs, all empty", "HEADERS 5 1 " GET "[cookie: ][cookie: ]",
+        "head 1 end cookie ; >"),
     /* 8.3 */
     ROW("unknown pseudo-header field", "HEADERS 5 1 " GET "[:x: y]",
         "> RST_STREAM 1 PROTOCOL_ERROR"),
