@@ -4,8 +4,10 @@
  * is made of one octet that the number gives, so that both ends can tell:
  *  - no octet of one exchange is in another, in either direction;
  *  - what a client takes for a whole response, the worker sent whole, and the same for requests;
- *  - a request that is not idempotent is delivered once, any other at most twice;
+ *  - a request that is not idempotent is delivered once, any other to an HTTP/1.1 worker at most
+ *    twice, to an HTTP/2 worker no more often than edge may try again;
  *  - what edge writes, the strict reader (h1_strict.h) takes for HTTP/1.1;
+ *  - connections to workers are counted as they are;
  *  - when the clients are gone, so are the exchanges, and all memory.
  *
  * The input is a program: an octet says what happens next, one or two say how. */
@@ -13,6 +15,7 @@
 #include "base/panic.h"
 #include "edge/client.h"
 #include "edge/shard.h"
+#include "edge/worker.h"
 #include "exchange_client.h"
 #include "exchange_worker.h"
 #include "exchange_worker_h2.h"
@@ -163,6 +166,46 @@ static void step_worker_h2(struct exchange_worker_h2 *w, uint8_t op, uint8_t how
                                             : how * 16u);
 }
 
+/* From now on edge closes no connection and resets no stream only because a client has left; but
+ * time gives some back. */
+static void use_up_rations(struct shard *s)
+{
+    size_t it = 0;
+    struct backend *b;
+    while ((b = map_next(&s->backends, &it)) != NULL) {
+        b->ration.milli = 0;
+        for (int k = 0; k < WORKER_CLASSES; k++)
+            LIST_FOR(node, &b->h2_conns[k])
+            {
+                LIST_ENTRY(node, struct worker, node)->ration.milli = 0;
+            }
+    }
+}
+
+/* What is counted is what there is; where no exchange is, none is in flight. */
+static void check_backends(struct shard *s)
+{
+    size_t it = 0;
+    const struct backend *b;
+    while ((b = map_next(&s->backends, &it)) != NULL) {
+        uint32_t idle = 0, busy = 0, draining = 0;
+        LIST_FOR(node, &b->h1_idle)
+        {
+            idle++;
+        }
+        LIST_FOR(node, &b->h1_busy)
+        {
+            const struct worker *conn = LIST_ENTRY(node, struct worker, node);
+            busy++;
+            draining += conn->draining;
+            ASSERT(conn->x || conn->draining || conn->leaving);
+        }
+        ASSERT(b->h1_idle_count == idle && b->h1_draining == draining);
+        ASSERT(b->h2 || b->h1_count == idle + busy);
+        ASSERT(s->open_exchanges || b->in_flight == 0);
+    }
+}
+
 static void step(struct world *w, struct input *in)
 {
     uint8_t op = input_u8(in), how = input_u8(in);
@@ -184,6 +227,8 @@ static void step(struct world *w, struct input *in)
         exchange_client_read(c, how & 0x80 ? SIZE_MAX : how * 8u);
         break;
     case 4:
+        if (how & 2)
+            use_up_rations(&w->shard);
         if (c->fd >= 0)
             exchange_client_end(c, how);
         break;
@@ -197,6 +242,7 @@ static void step(struct world *w, struct input *in)
     exchange_worker_read(&w->worker);
     exchange_worker_h2_read(&w->worker_h2);
     turn(w, op & 0x80 ? 1 : 0);
+    check_backends(&w->shard);
 }
 
 /* Everything that was begun goes on to its end, or half of it is just left. */
@@ -226,6 +272,7 @@ static void finish(struct world *w)
     if (w->shard.open_exchanges || !list_empty(&w->shard.clients))
         PANIC("%u exchanges and %s are left when nobody is there", w->shard.open_exchanges,
               list_empty(&w->shard.clients) ? "no client" : "a client");
+    check_backends(&w->shard);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *octets, size_t len)

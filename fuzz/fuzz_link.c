@@ -4,6 +4,7 @@
 #include "base/panic.h"
 #include "http/rules.h"
 #include "push/link.h"
+#include "push/urgency.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *octets, size_t len);
 
@@ -38,7 +39,7 @@ static void check(void *user, struct push_promise *p)
     ASSERT(slice_eq(h->scheme, SLICE("https")) || slice_eq(h->scheme, SLICE("http")));
     ASSERT(rules_is_authority(h->authority));
     ASSERT(rules_is_origin_form(h->path));
-    ASSERT(p->priority.urgency <= PRIORITY_URGENCY_MAX);
+    ASSERT(push_urgency(p->as, p->fetchpriority, p->critical).urgency <= PRIORITY_URGENCY_MAX);
     check_no_dots(h->path);
 }
 

@@ -236,5 +236,6 @@ int admin_act(struct control *c, struct slice method, struct slice path, struct 
         }
         return endpoints[i].run(c, name, body, a, verdict_out);
     }
-    return admin_error(a, 404, "There are /apps, /apps/NAME, /healthz and /metrics.");
+    return admin_error(a, 404,
+                       "There are /apps, /apps/NAME, /healthz and /metrics; at admin.sock more.");
 }

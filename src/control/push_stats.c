@@ -141,6 +141,15 @@ static json_t *resource(const struct push_resource_counts *r)
                      push_reason_code(r->reason), "switchedOff", r->is_switched_off);
 }
 
+/* Looking at memory that was never written would make it real. */
+static bool is_used(const struct push_ledger *l)
+{
+    for (unsigned i = 0; i < PUSH_SOURCE_COUNT; i++)
+        if (stats_get(&l->promises[i]))
+            return true;
+    return false;
+}
+
 /* The rows of all loops, those of one path as one, the most promised first; at most as many as a
  * loop has. */
 static json_t *resources(struct stats_header *h, uint32_t slot)
@@ -148,9 +157,11 @@ static json_t *resources(struct stats_header *h, uint32_t slot)
     json_t *j = json_array();
     struct push_resource_counts *all = calloc((size_t)h->loops * PUSH_LEDGER_ROWS, sizeof *all);
     size_t n = 0, merged = 0;
-    for (uint32_t loop = 0; all && loop < h->loops; loop++)
-        for (unsigned i = 0; i < PUSH_LEDGER_ROWS; i++)
-            n += push_ledger_read(&stats_site(h, loop, slot)->push, i, &all[n]);
+    for (uint32_t loop = 0; all && loop < h->loops; loop++) {
+        const struct push_ledger *l = &stats_site(h, loop, slot)->push;
+        for (unsigned i = 0; i < PUSH_LEDGER_ROWS && is_used(l); i++)
+            n += push_ledger_read(l, i, &all[n]);
+    }
     if (n)
         qsort(all, n, sizeof *all, by_path);
     for (size_t i = 0; i < n; i++) {

@@ -98,6 +98,10 @@ void wanted_send(struct control *c)
     m->revision = ++c->revision;
     m->loops = c->manifest->loops;
     m->site_slots = CONTROL_SITE_SLOTS;
+    _Static_assert((sizeof(struct stats_site) + STATS_NAME_OCTETS) * CONTROL_SITE_SLOTS *
+                           STATS_MAX_LOOPS <
+                       3ull << 30,
+                   "more than monitor allows: WANTED_MAX_COUNTERS");
     m->counters_octets = (uint32_t)stats_octets(m->loops * IPC_COUNTER_COPIES, m->site_slots);
     m->foreign_sockets = foreign_socket(c->manifest) != NULL;
     c->is_rooted |= !m->foreign_sockets;

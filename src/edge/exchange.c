@@ -13,8 +13,6 @@
 
 #include <stdio.h>
 
-/* How often a request that a worker may have acted on is tried again. */
-#define EXCHANGE_RETRIES 3
 /* Most 1xx heads before a final one; an HTTP/1.1 engine allows as many. */
 #define EXCHANGE_INFORMATIONAL 16
 

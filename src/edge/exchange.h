@@ -16,6 +16,8 @@
 
 #define EXCHANGE_MAGIC 0x45584348u
 
+/* How often a request that a worker may have acted on is tried again. */
+#define EXCHANGE_RETRIES 3
 /* So often an instance is asked again that did not act on a request. */
 #define EXCHANGE_REFUSALS 3
 

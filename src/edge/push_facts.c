@@ -156,14 +156,14 @@ struct push_facts push_facts(struct exchange *x, const struct push_promise *p,
         .client_h2 = c->http.h2 != NULL,
         .client_push_enabled = c->http.h2 && h2_conn_peer_push_enabled(c->http.h2),
         .client_max_streams = c->http.h2 ? h2_conn_peer_max_streams(c->http.h2) : 0,
-        .refused_here = push_consent_verdict(&pc->consent) == PUSH_CONSENT_REFUSED,
+        .refused_here = !pc->shared && push_consent_verdict(&pc->consent) == PUSH_CONSENT_REFUSED,
         .refused_by_kind = push_consent_kind_refuses(&s->kinds, pc->kind, now),
         .navigation = push_navigation(x->request) == PUSH_NAVIGATION_TOP,
-        .shared = s->routes && route_trusts(&s->routes->route, &c->peer),
+        .shared = pc->shared,
         .conditional = push_is_revalidation(x->request),
         .reload = push_is_reload(x->request),
-        .seen =
-            push_seen_find(&pc->seen, &s->seen_key, authority, p->request.path) > PUSH_SEEN_HINTED,
+        .seen = !pc->shared && push_seen_find(&pc->seen, &s->seen_key, authority, p->request.path) >
+                                   PUSH_SEEN_HINTED,
         .authority_same_app = same_app(x, authority),
         .authority_covered = covered(x, authority),
         /* Go's workers write "http" into their promises: the connection is meant. */

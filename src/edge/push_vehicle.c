@@ -11,6 +11,9 @@
 #include "push/pattern.h"
 #include "push/urgency.h"
 
+/* Octets of a critical response that go into the page, rather than behind it. */
+#define PUSH_WEAVE_MAX (64 << 10)
+
 /* ---- state ---- */
 
 /* return  NULL when memory is out: then nothing is pushed */
@@ -26,6 +29,7 @@ static struct push_client *client_state(struct exchange *x)
     push_seen_init(&pc->seen);
     list_init(&pc->promised);
     pc->kind = push_consent_kind(&s->seen_key, fields_value(&x->request->fields, TOKEN_USER_AGENT));
+    pc->shared = s->routes && route_trusts(&s->routes->route, &c->peer);
     pc->lot = (uint8_t)(push_resource(s, x->site, exchange_id(x), SLICE("lot")) % 100);
     return pc;
 }
@@ -103,22 +107,24 @@ static int copy_fields(const struct exchange *x, struct http_head *to, struct ar
     return 0;
 }
 
-/* What the page cannot be shown without goes into it, the rest behind it; a worker's own word, in
- * the promised request, counts before (RFC 9218 8). */
-static void set_order(struct exchange *x, const struct push_promise *p, struct h2_stream *cs)
+/* What the page cannot be shown without goes into it, if it does not keep the rest of the page away
+ * for long; all else behind it, in a browser's order.  A worker's own word, in the promised
+ * request, counts before (RFC 9218 8). */
+static void set_order(struct exchange *x, const struct push_promise *p, int64_t octets,
+                      struct h2_stream *cs)
 {
     if (fields_find(&p->request.fields, TOKEN_PRIORITY))
         return;
+    bool weaves = p->critical && octets >= 0 && octets <= PUSH_WEAVE_MAX;
     struct priority own = push_urgency(p->as, p->fetchpriority, p->critical);
-    h2_stream_set_priority(cs,
-                           p->critical ? own : push_urgency_after(own, h2_stream_priority(x->cs)));
-    if (p->critical)
+    h2_stream_set_priority(cs, weaves ? own : push_urgency_after(own, h2_stream_priority(x->cs)));
+    if (weaves)
         h2_stream_weave(cs, x->cs, x->site->route.push.weave_octets);
 }
 
 /* return  what will answer the promise, which is on its way to the client; or NULL with *why */
-static struct exchange *promise(struct exchange *x, const struct push_promise *p, bool own,
-                                enum push_reason *why)
+static struct exchange *promise(struct exchange *x, const struct push_promise *p, int64_t octets,
+                                bool own, enum push_reason *why)
 {
     struct http_head head;
     int err = promised_request(x, p, x->arena, &head);
@@ -132,7 +138,7 @@ static struct exchange *promise(struct exchange *x, const struct push_promise *p
         *why = err == ERR_USAGE ? PUSH_REASON_GOING_AWAY : PUSH_REASON_LIMIT;
         return NULL;
     }
-    set_order(x, p, cs);
+    set_order(x, p, octets, cs);
     /* The head lives with the promised stream, which may outlive its parent. */
     struct arena *arena = h2_stream_arena(cs);
     struct http_head *kept = arena_alloc(arena, sizeof *kept);
@@ -250,7 +256,7 @@ static void carry_out(struct exchange *x, const struct push_promise *p, const st
         pr->page = NULL;
     if (d.vehicle == PUSH_VEHICLE_PUSH_PROMISE && !observed) {
         enum push_reason why;
-        y = promise(x, p, !pr, &why);
+        y = promise(x, p, f->octets, !pr, &why);
         if (!y)
             d = (struct push_decision){PUSH_VEHICLE_NONE, why, why};
     }
@@ -304,8 +310,7 @@ void push_from_worker(struct exchange *x, struct worker *w, struct h2_stream *ws
     struct push_promise p = {.source = PUSH_SOURCE_WORKER,
                              .request = *head,
                              .as = push_destination(head->path),
-                             .has_content = head->content_length > 0,
-                             .priority = PRIORITY_DEFAULT};
+                             .has_content = head->content_length > 0};
     consider(x, &p, w, ws);
 }
 
@@ -518,9 +523,11 @@ bool push_request(struct exchange *x)
     struct push_client *pc = client_state(x);
     if (!pc || !slice_eq(x->request->method, SLICE("GET")))
         return false;
-    asked(x, remember(x, x->request, PUSH_SEEN_REQUESTED));
-    if (pc->kept && promised_ask(x))
-        return true;
+    if (!pc->shared) {
+        asked(x, remember(x, x->request, PUSH_SEEN_REQUESTED));
+        if (pc->kept && promised_ask(x))
+            return true;
+    }
     if (x->site->push_rules.preload.len)
         from_configuration(x);
     return x->ended;

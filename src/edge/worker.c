@@ -4,6 +4,7 @@
 #include "edge/owner.h"
 #include "edge/push_vehicle.h"
 #include "edge/tunnel.h"
+#include "edge/waiting.h"
 #include "base/err.h"
 #include "base/panic.h"
 
@@ -38,6 +39,22 @@ static void reap(struct loop_task *t)
     pool_put(s->pool, w, sizeof *w);
 }
 
+/* Somebody may be waiting for what is free now. */
+static void end_draining(struct worker *w)
+{
+    struct shard *s = w->shard;
+    if (!w->draining)
+        return;
+    w->draining = 0;
+    w->backend->h1_draining--;
+    loop_timer_clear(&w->timer);
+    if (w->place)
+        waiting_hand_on(s, w->place);
+    w->place = NULL;
+    if (s->waiting_any)
+        loop_flush(s->loop, &s->waiting_room);
+}
+
 /* No exchange is attached any more.  The memory goes at the end of the turn. */
 void worker_kill(struct worker *w)
 {
@@ -57,9 +74,8 @@ void worker_kill(struct worker *w)
         b->h2_count[w->klass]--;
     } else {
         b->h1_count--;
-        b->h1_draining -= w->draining;
-        if (w->used_us) /* it was idle */
-            b->h1_idle_count--;
+        end_draining(w);
+        b->h1_idle_count -= w->idle;
     }
     stats_sub(&w->shard->stats->worker_connections_open, 1);
     leaves_review(w->shard);
@@ -174,8 +190,9 @@ void worker_let_finish(struct worker *w)
     worker_wants_flush(w);
 }
 
-void worker_drain(struct worker *w)
+void worker_drain(struct worker *w, struct places *place)
 {
+    w->place = place;
     w->draining = 1;
     w->drained = 0;
     w->backend->h1_draining++;
@@ -186,13 +203,19 @@ void worker_drain(struct worker *w)
     }
 }
 
-static void end_draining(struct worker *w)
+/* Most recently used first.  One that is being made may take long: nobody is to wait for it who
+ * need not. */
+static void enter_idle(struct worker *w)
 {
-    if (!w->draining)
-        return;
-    w->draining = 0;
-    w->backend->h1_draining--;
-    loop_timer_clear(&w->timer);
+    struct list *all = &w->backend->h1_idle;
+    list_remove(&w->node);
+    struct list *at = w->connected ? all->next : all;
+    for (; at != all; at = at->next) {
+        const struct worker *other = LIST_ENTRY(at, struct worker, node);
+        if (!other->connected || other->used_us <= w->used_us)
+            break;
+    }
+    list_add_tail(at, &w->node);
 }
 
 bool worker_keep_idle(struct worker *w)
@@ -200,10 +223,9 @@ bool worker_keep_idle(struct worker *w)
     struct backend *b = w->backend;
     if (w->stream.saw_hup || b->h1_idle_count >= WORKER_H1_IDLE_MAX)
         return false;
-    list_remove(&w->node);
-    list_add_head(&b->h1_idle, &w->node);
+    enter_idle(w);
     b->h1_idle_count++;
-    w->used_us = shard_now_us(w->shard);
+    w->idle = true;
     return true;
 }
 
@@ -215,6 +237,7 @@ static void h1_on_done(void *user, bool reusable)
         return;
     w->x = NULL;
     w->paused = false;
+    w->used_us = shard_now_us(w->shard);
     end_draining(w);
     if (reusable && worker_keep_idle(w)) {
         /* for the next request */
@@ -508,6 +531,9 @@ static void on_connected(struct stream *st, int err)
         return;
     }
     w->connected = true;
+    w->used_us = shard_now_us(w->shard);
+    if (w->idle)
+        enter_idle(w);
     stream_tune(&w->stream, 0);
     loop_timer_clear(&w->timer);
     worker_wants_flush(w);
@@ -545,6 +571,7 @@ struct worker *worker_new(struct backend *b, enum worker_class klass, int *err_o
     loop_task_init(&w->reap, reap);
     loop_timer_init(&w->timer, on_due);
     ration_init(&w->ration, shard_now_us(s));
+    w->used_us = shard_now_us(s);
     if (b->h2) {
         struct h2_settings set;
         h2_settings_default(&set, H2_CLIENT);

@@ -60,7 +60,7 @@ struct backend {
     struct places *places; /* the instance's; NULL: it never had a limit */
     uint32_t h1_count, h1_idle_count, h1_draining;
     struct ration ration; /* HTTP/1.1 connections closed because a client left */
-    struct list h1_idle;  /* most recently used first */
+    struct list h1_idle;  /* most recently used first, those that are being made last */
     struct list h1_busy;
     struct list h2_conns[WORKER_CLASSES];
     uint32_t h2_count[WORKER_CLASSES];
@@ -82,13 +82,14 @@ struct worker {
     struct loop_task flush, read, reap;
     struct loop_timer timer;
     struct ration ration;
-    uint64_t used_us;
+    uint64_t used_us;       /* h1: when its last response ended, it was connected, or begun */
     uint64_t octets_before; /* h1: sent on the connection when the exchange began */
     uint32_t draining;      /* h2: streams whose response is thrown away; h1: 1, it is */
     uint32_t drained;       /* h1: octets of it */
     uint64_t left_us;       /* h2: when a client last left the rest of a tunnel */
+    struct places *place;   /* h1: that its request still has */
     enum worker_class klass;
-    bool connected, reused, paused, retired, leaving, dead;
+    bool connected, reused, paused, retired, leaving, idle, dead;
 };
 
 /* An app as one shard sees it, made from the snapshot; exchanges keep the one they began with. */

@@ -17,8 +17,8 @@ bool worker_keep_idle(struct worker *w);
 /* An HTTP/1.1 connection without its exchange goes on until what is queued has left, for a time. */
 void worker_let_finish(struct worker *w);
 /* An HTTP/1.1 connection without its exchange takes the rest of the response, within bounds, and is
- * then idle. */
-void worker_drain(struct worker *w);
+ * then idle.  place: the request's at the instance, given back when it has ended; NULL: none */
+void worker_drain(struct worker *w, struct places *place);
 /* x and its worker part; the backend no longer counts x in flight. */
 void worker_detach(struct exchange *x);
 /* Send the request of x on w.

@@ -11,21 +11,31 @@
 
 /* ---- choosing ---- */
 
-static struct worker *take_h1(struct backend *b, struct exchange *x, int *err_out)
+/* return  an idle connection that x may use, or NULL */
+static struct worker *find_idle(const struct backend *b, const struct exchange *x)
 {
     /* After a connection that had died, the others of a dead instance are no better: a new one
      * tells at once whether somebody is there. */
-    if (!list_empty(&b->h1_idle) && x->retries == 0) {
-        struct worker *w = LIST_ENTRY(b->h1_idle.next, struct worker, node);
-        bool again_ok = method_is_idempotent(x->request->method);
-        if (again_ok || shard_now_us(b->shard) - w->used_us < WORKER_FRESH_US) {
-            list_remove(&w->node);
-            list_add_tail(&b->h1_busy, &w->node);
-            b->h1_idle_count--;
-            w->used_us = 0;
-            w->reused = w->connected;
-            return w;
-        }
+    if (list_empty(&b->h1_idle) || x->retries > 0)
+        return NULL;
+    struct worker *first = LIST_ENTRY(b->h1_idle.next, struct worker, node);
+    struct worker *last = LIST_ENTRY(b->h1_idle.prev, struct worker, node);
+    if (method_is_idempotent(x->request->method) ||
+        shard_now_us(b->shard) - first->used_us < WORKER_FRESH_US)
+        return first;
+    return last->connected ? NULL : last;
+}
+
+static struct worker *take_h1(struct backend *b, struct exchange *x, int *err_out)
+{
+    struct worker *w = find_idle(b, x);
+    if (w) {
+        list_remove(&w->node);
+        list_add_tail(&b->h1_busy, &w->node);
+        b->h1_idle_count--;
+        w->idle = false;
+        w->reused = w->connected;
+        return w;
     }
     if (b->h1_count >= WORKER_H1_MAX) {
         *err_out = ERR_LIMIT;
@@ -273,9 +283,11 @@ void worker_abandon(struct exchange *x)
         worker_cancel(x);
         return;
     }
+    struct places *place = x->place;
+    x->place = NULL; /* the instance is as busy as before */
     worker_detach(x);
     w->x = NULL;
-    worker_drain(w);
+    worker_drain(w, place);
 }
 
 void worker_leave(struct exchange *x)

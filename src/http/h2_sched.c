@@ -191,6 +191,14 @@ void h2_sched_remove(struct h2_sched *q, struct h2_stream *s)
         ring_remove(q, place);
 }
 
+void h2_sched_leave(struct h2_sched *q, struct h2_stream *s)
+{
+    if (s->scheduled)
+        h2_sched_remove(q, s);
+    if (s->woven_into || s->woven)
+        h2_sched_unweave(q, s);
+}
+
 void h2_sched_set_priority(struct h2_sched *q, struct h2_stream *s, struct priority p)
 {
     if (s->woven_into)

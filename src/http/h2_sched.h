@@ -7,18 +7,18 @@
  * either kind cannot starve the other.
  *
  * What the client asked for comes before what it did not.  A promised stream starts one level less
- * urgent than its parent, and of those in its level that are not incremental it goes last, after
- * the incremental ones too: so it is behind a parent whose level is the last.  A Priority field of
- * the promised request gives it another level, one of the response overrides that (RFC 9218 8),
- * and the client's PRIORITY_UPDATE both; of a level, it is then as good as what was asked for.
+ * urgent than its parent; and in a level, those that are not incremental go after all that was
+ * asked for, so that they are behind a parent of the last level, too.  A Priority field of the
+ * promised request gives it another level, one of the response overrides that (RFC 9218 8), and the
+ * client's PRIORITY_UPDATE both: it is as good as asking.
  *
  * A promised stream may be woven into its parent at an offset of the parent's content.  It then has
  * no place of its own but goes in the parent's: until the offset is reached while the parent has
  * nothing that it may send, and from then on before the parent.  So the parent is never held up by
- * what is not there, be it that the response is late or out of window, and before the offset not
- * by what is there either.  Several go by offset, then by id: that is the order in which the parent
- * refers to them, and what is met first is missed first.  Their own priorities count again when
- * the parent has ended. */
+ * what is not there, be it late or out of window, and before the offset not by what is there
+ * either. Several go by offset, then by id: that is the order in which the parent refers to them,
+ * and what is met first is missed first.  Their own priorities count again when the parent has
+ * ended. */
 #ifndef HTTP_H2_SCHED_H
 #define HTTP_H2_SCHED_H
 
@@ -46,6 +46,8 @@ static inline bool h2_sched_is_empty(const struct h2_sched *q)
 /* s->scheduled tells whether it is in. */
 void h2_sched_add(struct h2_sched *q, struct h2_stream *s);
 void h2_sched_remove(struct h2_sched *q, struct h2_stream *s);
+/* s sends no more: it is out, and neither woven nor anything into it. */
+void h2_sched_leave(struct h2_sched *q, struct h2_stream *s);
 /* The only one to change a priority while s, or what is woven into it, may be in.  A stream that is
  * woven itself is woven no more: its own priority is what somebody wants. */
 void h2_sched_set_priority(struct h2_sched *q, struct h2_stream *s, struct priority p);

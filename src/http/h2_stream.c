@@ -87,12 +87,8 @@ void h2_stream_set_state(struct h2_stream *s, enum h2_state next)
     if (!is_reserved(s->state) && is_reserved(next))
         c->reserved++;
     s->state = (uint8_t)next;
-    if (next != H2_CLOSED && next != H2_HALF_LOCAL)
-        return;
-    if (s->scheduled)
-        h2_sched_remove(&c->sched, s);
-    if (s->woven_into || s->woven)
-        h2_sched_unweave(&c->sched, s);
+    if ((next == H2_CLOSED || next == H2_HALF_LOCAL) && (s->scheduled || s->woven_into || s->woven))
+        h2_sched_leave(&c->sched, s);
 }
 
 void h2_stream_step(struct h2_stream *s, enum h2_event event)

@@ -83,6 +83,12 @@ enum {
     X(EARLY_DATA, "early-data", 0, TOKEN_FORWARD)                                                  \
     X(SEC_FETCH_DEST, "sec-fetch-dest", 0, 0)                                                      \
     X(SEC_FETCH_MODE, "sec-fetch-mode", 0, 0)                                                      \
+    X(SEC_FETCH_SITE, "sec-fetch-site", 0, 0)                                                      \
+    X(SEC_FETCH_USER, "sec-fetch-user", 0, 0)                                                      \
+    X(SEC_CH_UA, "sec-ch-ua", 0, 0)                                                                \
+    X(SEC_CH_UA_MOBILE, "sec-ch-ua-mobile", 0, 0)                                                  \
+    X(SEC_CH_UA_PLATFORM, "sec-ch-ua-platform", 0, 0)                                              \
+    X(UPGRADE_INSECURE_REQUESTS, "upgrade-insecure-requests", 0, 0)                                \
     X(SEC_WEBSOCKET_KEY, "sec-websocket-key", 0, 0)                                                \
     X(SEC_WEBSOCKET_ACCEPT, "sec-websocket-accept", 0, 0)                                          \
     X(SEC_WEBSOCKET_VERSION, "sec-websocket-version", 0, 0)                                        \

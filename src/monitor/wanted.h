@@ -11,7 +11,7 @@
 #define WANTED_MAX_INSTANCES    64u
 #define WANTED_MAX_ENV          256u
 #define WANTED_MAX_SITE_SLOTS   (1u << 16)
-#define WANTED_MAX_COUNTERS     (1u << 30)
+#define WANTED_MAX_COUNTERS     (3u << 30) /* mostly holes: untouched pages cost nothing */
 #define WANTED_MAX_DRAIN_MS     (24u * 3600u * 1000u)
 
 struct wanted_app {

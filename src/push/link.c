@@ -4,8 +4,6 @@
 
 /* Urgencies of RFC 9218 for fetchpriority, around the default of 3: "high" stays behind what a
  * client calls most urgent (0), "low" before what it loads in the background (6 and 7). */
-#define URGENCY_HIGH 1
-#define URGENCY_LOW  5
 
 struct cursor {
     const char *at, *end;
@@ -194,16 +192,6 @@ static bool is_preload(struct slice rel)
     return false;
 }
 
-static struct priority priority_of(const struct element *e)
-{
-    struct priority p = PRIORITY_DEFAULT;
-    if (slice_ieq(e->fetchpriority, SLICE("high")))
-        p.urgency = URGENCY_HIGH;
-    else if (slice_ieq(e->fetchpriority, SLICE("low")))
-        p.urgency = URGENCY_LOW;
-    return p;
-}
-
 /* The destination in lower case; something that is no keyword is as good as none. */
 static bool copy_as(struct arena *arena, struct slice as, struct slice *out)
 {
@@ -247,7 +235,6 @@ static void give(struct reader *r, const struct element *e)
     p->fetchpriority = e->fetchpriority;
     /* Only with this word the fetch carries credentials to whatever origin. */
     p->crossorigin = e->has_crossorigin && !slice_ieq(e->crossorigin, SLICE("use-credentials"));
-    p->priority = priority_of(e);
     r->given++;
     r->on_promise(r->user, p);
 }

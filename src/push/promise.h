@@ -4,7 +4,6 @@
 #define PUSH_PROMISE_H
 
 #include "http/head.h"
-#include "http/priority.h"
 
 /* source, name in metrics and explanations */
 #define PUSH_SOURCE_TABLE(X)                                                  \
@@ -33,7 +32,6 @@ struct push_promise {
     bool push_only;             /* Link's x-http2-push-only: not for the client to act on */
     bool crossorigin;
     bool has_content; /* a WORKER's promise announced content: never allowed */
-    struct priority priority;
 };
 
 #endif

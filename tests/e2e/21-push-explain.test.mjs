@@ -112,6 +112,11 @@ check('what is decided after the response has begun comes behind its content', a
     assert.equal(e.unknown, null);
     assert.equal(e.document.complete, true);
     assert.deepEqual(e.resources.map((r) => r.reason), Array(many).fill(as === 'node' ? 'ok' : 'protocol'));
+    const measured = await explained(url('pusher.localhost', `/late?n=${many}&length=1`), '--as', as);
+    assert.equal(measured.document.octets, 11);
+    assert.equal(measured.document.complete, true);
+    // Content-Length leaves no place for it in HTTP/1.1.
+    assert.equal(measured.resources.length, as === 'node' ? many : 0);
   }
 });
 

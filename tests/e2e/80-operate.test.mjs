@@ -113,16 +113,19 @@ check('/metrics is in the text format, counts what happened, and falls back to z
 
 check('histograms add up', async () => {
   const text = String((await p.admin('/metrics')).body).split('\n');
-  const buckets = text.filter((line) => /_bucket\{.*app="one"/.test(line));
-  assert.ok(buckets.length > 3);
-  let last = 0;
-  for (const line of buckets) {
-    const value = Number(line.split(' ').pop());
-    assert.ok(value >= last, 'buckets are cumulative');
-    last = value;
+  const histograms = new Map(); // name and labels -> the counts of its buckets
+  for (const line of text) {
+    const found = /^(\w+)_bucket\{(.*),le="[^"]+"\} (\d+)$/.exec(line);
+    if (!found || !found[2].startsWith('app="one"')) continue;
+    const which = `${found[1]}_count{${found[2]}} `;
+    histograms.set(which, [...(histograms.get(which) ?? []), Number(found[3])]);
   }
-  const count = Number(text.find((line) => /_count\{.*app="one"/.test(line)).split(' ').pop());
-  assert.equal(last, count);
+  assert.ok([...histograms.keys()].includes('portico_request_duration_seconds_count{app="one"} '));
+  for (const [which, buckets] of histograms) {
+    assert.ok(buckets.length > 3);
+    assert.deepEqual(buckets, [...buckets].sort((a, b) => a - b), 'buckets are cumulative');
+    assert.equal(text.find((line) => line.startsWith(which)), `${which}${buckets.at(-1)}`);
+  }
 });
 
 check('the admin address knows nothing else', async () => {

@@ -172,9 +172,10 @@ for (const [app, where, wanted] of PAGES) {
       `--ignore-certificate-errors-spki-list=${await spkiHash(host)}`,
     ];
     const url = `https://${p.authority(host)}${where}`;
-    // Virtual time does not wait for a WebSocket; where the page is not what it shall be yet, real time does.
+    // Virtual time does not wait for a WebSocket; where the page is not what it shall be yet, real time does,
+    // or where the machine is busy another browser.
     let shown;
-    for (const [i, patience] of ['--virtual-time-budget=6000', '--timeout=5000', '--timeout=20000'].entries()) {
+    for (const [i, patience] of ['--virtual-time-budget=6000', ...Array(6).fill('--timeout=20000')].entries()) {
       shown = await run('chromium', [...flags, patience, `--user-data-dir=${path.join(place, `a${i}`)}`, '--dump-dom', url]);
       if (wanted.every((pattern) => pattern.test(shown.stdout))) break;
     }

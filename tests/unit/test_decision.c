@@ -17,9 +17,7 @@ struct question {
 static struct question fine(enum push_source source, enum push_policy policy)
 {
     struct question q = {
-        .p = {.source = source,
-              .request = {.method = SLICE("GET"), .content_length = -1},
-              .priority = PRIORITY_DEFAULT},
+        .p = {.source = source, .request = {.method = SLICE("GET"), .content_length = -1}},
         .f = {.policy = policy,
               .client_h2 = true,
               .client_push_enabled = true,

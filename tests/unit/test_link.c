@@ -331,7 +331,8 @@ static void fills_promise(void **state)
     fields_add_token(&t.fields, &t.arena, TOKEN_SERVER, SLICE("</s>; rel=preload"));
     char *b = add(&t, "</g>; rel=preload; as=\"a b\"; crossorigin=use-credentials; "
                       "fetchpriority=low; as=style");
-    char *c = add(&t, "</h>; rel=preload; crossorigin=anonymous; fetchpriority=auto");
+    char *c = add(&t, "</h>; rel=preload; crossorigin=anonymous; fetchpriority=auto; critical; "
+                      "x-http2-push-only");
     assert_int_equal(run(&t), 3);
     const struct push_promise *p = t.given[0];
     assert_int_equal(p->source, PUSH_SOURCE_LINK);
@@ -346,16 +347,17 @@ static void fills_promise(void **state)
     assert_true(p->nopush);
     assert_true(p->crossorigin);
     assert_false(p->has_content);
-    assert_int_equal(p->priority.urgency, 1);
-    assert_false(p->priority.incremental);
+    assert_slice(p->fetchpriority, "HIGH");
+    assert_false(p->critical || p->push_only);
     p = t.given[1];
     assert_slice(p->as, "");
     assert_false(p->nopush);
     assert_false(p->crossorigin);
-    assert_int_equal(p->priority.urgency, 5);
+    assert_slice(p->fetchpriority, "low");
     p = t.given[2];
     assert_true(p->crossorigin);
-    assert_int_equal(p->priority.urgency, PRIORITY_URGENCY_DEFAULT);
+    assert_slice(p->fetchpriority, "auto");
+    assert_true(p->critical && p->push_only);
     free(a);
     free(b);
     free(c);

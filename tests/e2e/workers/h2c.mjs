@@ -74,6 +74,7 @@ const server = http2.createServer({ settings: { maxConcurrentStreams: 1000 } }, 
   /** promises after its own head, and with content still to come */
   '/late': async (request, response, query) => {
     response.setHeader('content-type', 'text/plain');
+    if (query.has('length')) response.setHeader('content-length', 11);
     response.write('begun\n');
     await later(20);
     for (let i = 0; i < Number(query.get('n') ?? 1); i++) {
