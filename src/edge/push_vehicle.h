@@ -14,7 +14,7 @@
 struct push_client {
     struct push_seen seen;
     struct push_consent consent;
-    uint64_t kind;        /* push_consent_kind of its User-Agent */
+    uint64_t kind;        /* push_consent_kind of its User-Agent; 0 of a shared one */
     struct list promised; /* struct promised */
     uint32_t kept;        /* of these */
     uint32_t undecided;   /* of these */
@@ -26,6 +26,7 @@ struct push_client {
 
 /* Of an exchange whose response promises, in its arena. */
 struct push_page {
+    struct push_seen seen;  /* where the connection is shared */
     uint64_t budget_octets; /* that are left */
     bool has_budget;
     bool waits_for_103;  /* its worker is known to send one: hints go with that */
