@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Push and early hints between real programs, with the policy auto that an app has by default: workers
-// in Node, Python and Go; as clients Node, nghttp, python-h2, Java's HttpClient and curl.
+// in Node, Python, Go and Java; as clients Node, nghttp, python-h2, Java's HttpClient and curl.
 import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import path from 'node:path';
@@ -29,13 +29,15 @@ const absent = {
   python: await python('h2', 'python3-h2'),
   hypercorn: await python('hypercorn', 'python3-hypercorn'),
 };
+const TOMCAT = '/usr/share/java/tomcat10-embed-core.jar';
+absent.tomcat = absent.java || (!fs.existsSync(TOMCAT) && 'libtomcat10-embed-java is not installed');
 const goDirectory = scratch();
 absent.go = (await run('go', ['build', '-o', path.join(goDirectory, 'pusher'), path.join(WORKERS, 'pusher.go')], {
   env: { ...process.env, GO111MODULE: 'off', GOPATH: '/usr/share/gocode', GOCACHE: path.join(scratch(), 'cache'), GOFLAGS: '' },
 })).code !== 0 && 'the worker in Go cannot be built (golang-go, golang-golang-x-net-dev)';
 
 const with_ = (...programs) => ({ timeout: 60_000, skip: programs.map((name) => absent[name]).find(Boolean) || false });
-const languages = ['node', 'python', 'hypercorn', 'go'];
+const languages = ['node', 'python', 'hypercorn', 'go', 'tomcat'];
 
 let p;
 
@@ -46,11 +48,12 @@ check('starts', async () => {
     python: h2c(WORKERS, `${PYTHON} pusher.py`, 'python.localhost'),
     hypercorn: h2c(WORKERS, `${PYTHON} -m hypercorn --bind unix:$PORTICO_SOCKET asgi:app`, 'hypercorn.localhost'),
     go: h2c(goDirectory, './pusher', 'go.localhost'),
+    tomcat: h2c(WORKERS, `java -cp ${TOMCAT} Pusher.java`, 'tomcat.localhost'),
     always: worker('h2c', 'always.localhost', { push: 'always' }),
     woven: worker('h1', 'woven.localhost', { push: { policy: 'always', interleave: '3000' } }),
   };
   for (const language of languages) if (absent[language]) delete apps[language];
-  p = await Portico.start({ apps });
+  p = await Portico.start({ loops: 1, apps });
 }, 60);
 
 // ---- clients ----
@@ -242,8 +245,9 @@ check("a worker's own Priority decides: before the document, or behind it", asyn
   assert.deepEqual((await inOrder('always.localhost', where, 2)).map(([stream]) => stream), [4, 3, 2]);
 });
 
-check('what is critical is woven into the document, the rest comes behind it', async () => {
+check('what is critical is woven into the document once its size is known, the rest comes behind', async () => {
   const where = `/link?n=10000&${link('</asset?name=i&n=5000>; rel=preload; as=image', '</asset?name=s&n=6000>; rel=preload; as=style; critical')}`;
+  assert.deepEqual(await inOrder('woven.localhost', where, 2), [[3, 10000], [4, 6000], [2, 5000]]);
   assert.deepEqual(await inOrder('woven.localhost', where, 2), [[3, 3000], [4, 6000], [3, 7000], [2, 5000]]);
 });
 
