@@ -50,6 +50,7 @@ struct promised *promised_new(struct exchange *x, struct worker *w, struct h2_st
         return NULL;
     }
     p->magic = PROMISED_MAGIC;
+    p->head.content_length = -1;
     p->shard = s;
     p->client = x->client;
     p->site = site_ref(x->site);

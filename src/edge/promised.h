@@ -34,7 +34,7 @@ struct promised {
     struct arena arena;
     struct push_promise promise;
     struct http_head page_head; /* Cookie and Authorization of the page's request */
-    struct http_head head;      /* status 0: it has not come */
+    struct http_head head;      /* status 0, content_length -1: it has not come */
     struct fields trailers;
     struct chain body;
     uint64_t octets; /* of content that came */

@@ -139,6 +139,12 @@ static uint64_t budget(struct exchange *x)
     return page->budget_octets;
 }
 
+struct push_seen *push_memory(const struct exchange *x)
+{
+    struct push_client *pc = x->client->push;
+    return pc->shared ? &x->page->seen : &pc->seen;
+}
+
 struct push_facts push_facts(struct exchange *x, const struct push_promise *p,
                              const struct promised *pr)
 {
@@ -162,8 +168,8 @@ struct push_facts push_facts(struct exchange *x, const struct push_promise *p,
         .shared = pc->shared,
         .conditional = push_is_revalidation(x->request),
         .reload = push_is_reload(x->request),
-        .seen = !pc->shared && push_seen_find(&pc->seen, &s->seen_key, authority, p->request.path) >
-                                   PUSH_SEEN_HINTED,
+        .seen = push_seen_find(push_memory(x), &s->seen_key, authority, p->request.path) >
+                PUSH_SEEN_HINTED,
         .authority_same_app = same_app(x, authority),
         .authority_covered = covered(x, authority),
         /* Go's workers write "http" into their promises: the connection is meant. */

@@ -6,6 +6,8 @@
 
 #include "edge/push_vehicle.h"
 
+/* What the client has; where several clients share the connection, what this page promised. */
+struct push_seen *push_memory(const struct exchange *x);
 /* pr: the worker's response to it, as far as it has come; or NULL */
 struct push_facts push_facts(struct exchange *x, const struct push_promise *p,
                              const struct promised *pr);

@@ -28,9 +28,10 @@ static struct push_client *client_state(struct exchange *x)
     push_seen_init(&pc->seen);
     list_init(&pc->promised);
     struct slice agent = fields_value(&x->request->fields, TOKEN_USER_AGENT);
-    pc->kind = push_consent_kind(&s->seen_key, agent);
     pc->agent = push_kind(agent);
     pc->shared = s->routes && route_trusts(&s->routes->route, &c->peer);
+    if (!pc->shared)
+        pc->kind = push_consent_kind(&s->seen_key, agent);
     pc->lot = (uint8_t)(push_resource(s, x->site, exchange_id(x), SLICE("lot")) % 100);
     return pc;
 }
@@ -59,8 +60,8 @@ static bool page_state(struct exchange *x)
 static enum push_seen_how remember(struct exchange *x, const struct http_head *request,
                                    enum push_seen_how how)
 {
-    return push_seen_add(&x->client->push->seen, x->shard->pool, &x->shard->seen_key,
-                         request->authority, request->path, how);
+    return push_seen_add(push_memory(x), x->shard->pool, &x->shard->seen_key, request->authority,
+                         request->path, how);
 }
 
 static void settle_before_flush(struct client *c)
@@ -288,7 +289,7 @@ static void consider(struct exchange *x, const struct push_promise *p, struct wo
 {
     if (!x->site->has_promised) { /* from now on requests are remembered; this one is the first */
         x->site->has_promised = true;
-        if (client_state(x))
+        if (client_state(x) && page_state(x))
             remember(x, x->request, PUSH_SEEN_REQUESTED);
     }
     if (!client_state(x) || !page_state(x)) {
@@ -415,6 +416,7 @@ void push_page_ends(struct exchange *x)
         return;
     if (page->undecided)
         settle_all(x);
+    push_seen_fini(&page->seen, x->shard->pool);
     if (page->head) {
         page->head = NULL;
         chain_fini(&page->body);

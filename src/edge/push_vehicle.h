@@ -17,7 +17,7 @@ struct push_client {
     struct push_seen seen;
     struct push_consent consent;
     struct push_past past;
-    uint64_t kind;        /* push_consent_kind of its User-Agent */
+    uint64_t kind;        /* push_consent_kind of its User-Agent; 0 of a shared one */
     enum push_kind agent; /* what that tells; a pushed request may have none of its own */
     struct list promised; /* struct promised */
     uint32_t kept;        /* of these */
@@ -30,6 +30,7 @@ struct push_client {
 
 /* Of an exchange whose response promises, in its arena. */
 struct push_page {
+    struct push_seen seen;  /* where the connection is shared */
     uint64_t budget_octets; /* that are left */
     bool has_budget;
     bool waits_for_103;  /* its worker is known to send one: hints go with that */

@@ -3,9 +3,12 @@
 // or the app's configuration knows, and that nobody does work twice for it.
 import assert from 'node:assert/strict';
 import { PORTICO, Portico, check, close2, collectPushes, fetch2, run, until, worker } from './lib.mjs';
-import { ACK, END_STREAM, TYPE, frame, h2Client, head, request, reset } from './workers/frames.mjs';
+import { ACK, END_STREAM, TYPE, data, frame, h2Client, h2cServer, head, promise, request, reset } from './workers/frames.mjs';
 
-let p;
+let p, send; // send: to edge, as the worker made of frames, once it was asked
+const scripted = await h2cServer((answer, { type }) => {
+  if (type === TYPE.HEADERS) send = answer;
+});
 const NAVIGATION = { 'sec-fetch-mode': 'navigate', 'sec-fetch-dest': 'document', 'user-agent': 'Mozilla/5.0 Chrome/140' };
 const link = (...values) => `/link?${values.map((v) => `v=${encodeURIComponent(v)}`).join('&')}`;
 const policies = ['off', 'deny', 'hints', 'observe', 'auto', 'always'];
@@ -21,6 +24,7 @@ check('starts', async () => {
     held: worker('h2c', 'held.localhost', { push: { holdback: 100 } }),
     late: worker('h2c', 'late.localhost'),
     waste: worker('h1', 'waste.localhost'),
+    scripted: { upstreams: [`tcp://127.0.0.1:${scripted.address().port}`], hosts: ['scripted.localhost'], http20ProxyFlag: 1 },
   };
   for (const policy of policies) apps[policy] = worker('h2c', `${policy}.localhost`, { push: policy });
   p = await Portico.start({ loops: 1, apps });
@@ -96,6 +100,21 @@ check('parked: the worker answers once', async () => {
   // One use: the next one is asked of the worker.
   await fetch2(session, JSON.parse(page.body)[0], { headers: { cookie: 'a=b' } });
   assert.equal((await counts(host)).requests - after.requests, 2);
+  await close2(session);
+});
+
+check('each promise waits for its own response to begin', async () => {
+  const session = await p.h2('scripted.localhost');
+  const pushes = collectPushes(session);
+  const page = fetch2(session, '/page');
+  await until('the worker is asked', () => send);
+  const ask = (where) => ({ ':method': 'GET', ':scheme': 'https', ':authority': p.authority('scripted.localhost'), ':path': where });
+  const answer = (id, text) => [head(id, { ':status': 200, 'content-length': text.length }), data(id, text, true)];
+  send(promise(1, 2, ask('/a')), promise(1, 4, ask('/b')), ...answer(2, 'a'));
+  await until('the first is pushed', () => pushes.length === 1);
+  send(...answer(4, 'bb'), ...answer(1, 'page'));
+  assert.equal(String((await page).body), 'page');
+  assert.deepEqual((await Promise.all(pushes)).map(({ promise, body }) => [promise[':path'], String(body)]), [['/a', 'a'], ['/b', 'bb']]);
   await close2(session);
 });
 
@@ -305,4 +324,7 @@ check('a resource that is refused by clients that take others switches itself of
   assert.match(stdout, /^\/asset +10 +10 +0 +0 +\d+ +0 +ok$/m);
 });
 
-check('ends clean', () => p.stop(), 30);
+check('ends clean', async () => {
+  await p.stop();
+  scripted.close();
+}, 30);

@@ -2,14 +2,11 @@
 // What only a browser can show: an early hint is acted on before the response is there and its
 // resource used once; a WebSocket goes over HTTP/1.1 and over HTTP/2.
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
-import { createHash, X509Certificate } from 'node:crypto';
-import path from 'node:path';
 import test from 'node:test';
-import tls from 'node:tls';
-import { Portico, check, hasProgram, scratch, until, worker } from './lib.mjs';
+import { absent, open } from './browsers.mjs';
+import { Portico, check, until, worker } from './lib.mjs';
 
-const skip = !hasProgram('chromium') && 'chromium is not installed';
+const skip = absent.chromium;
 let p;
 
 check('starts', async () => {
@@ -21,26 +18,11 @@ check('starts', async () => {
   });
 }, 60);
 
-async function spkiHash(host) {
-  const socket = tls.connect({ port: p.ports.https, host: '127.0.0.1', servername: host, ca: p.ca });
-  await new Promise((resolve, reject) => socket.once('secureConnect', resolve).once('error', reject));
-  const { raw } = socket.getPeerCertificate();
-  socket.destroy();
-  return createHash('sha256').update(new X509Certificate(raw).publicKey.export({ type: 'spki', format: 'der' })).digest('base64');
-}
-
 /** Opens a page and gives the report that it sent, and what the worker was asked for.  Where the
  * machine is very busy, a browser that has just been started takes a 103 that comes at once for
  * nothing, one time in three, and then the page waits for ever: another browser is asked. */
 async function visit(host, where, browsers = 6) {
-  const browser = spawn('chromium', [
-    '--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
-    '--disable-component-update', '--disable-sync', '--disable-dev-shm-usage', '--remote-debugging-port=0',
-    '--host-resolver-rules=MAP *.localhost 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE 127.0.0.1',
-    `--ignore-certificate-errors-spki-list=${await spkiHash(host)}`, `--user-data-dir=${scratch()}`,
-    `https://${p.authority(host)}${where}`,
-  ], { stdio: 'ignore', detached: true });
-  const exited = new Promise((resolve) => browser.on('close', resolve));
+  const close = await open('chromium', p, host, where);
   try {
     let result;
     await until(`${host}${where} reports`, async () => {
@@ -51,8 +33,7 @@ async function visit(host, where, browsers = 6) {
   } catch (error) {
     if (browsers === 1) throw error;
   } finally {
-    process.kill(-browser.pid, 'SIGKILL');
-    await exited;
+    await close();
   }
   return visit(host, where, browsers - 1);
 }

@@ -9,6 +9,7 @@ const server = http.createServer(dispatch({
   '/hints': async (request, response, query) => {
     response.writeEarlyHints({ link: query.getAll('v') });
     await later(Number(query.get('ms') ?? 50));
+    if (query.has('again')) response.setHeader('link', query.getAll('v'));
     response.end('after the hints\n');
   },
   '/hop': (request, response) => {

@@ -5,6 +5,7 @@
 //   /late?n=3                    pushes when its response has begun
 //   /page?n=3&ms=200             waits before it answers
 //   /page?n=3&gzip               parts are a tenth of their size to who takes gzip
+//   /page?n=2&priority=u%3D0&priority=u%3D6   with a Priority field each
 import http2 from 'node:http2';
 import { dispatch, where } from './routes.mjs';
 import { pattern } from './pattern.mjs';
@@ -41,7 +42,7 @@ function push(stream, headers) {
 async function page(request, response, query) {
   const stream = response.stream, headers = request.headers;
   const n = Number(query.get('n') ?? 3), from = Number(query.get('from') ?? 0), size = query.get('size') ?? '1000';
-  const list = [];
+  const list = [], priorities = query.getAll('priority');
   for (let i = from; i < from + n; i++) {
     const where = `/part?i=${i}&size=${size}${query.has('gzip') ? '&gzip' : ''}`;
     list.push(where);
@@ -49,6 +50,7 @@ async function page(request, response, query) {
       push(stream, {
         ':method': 'GET', ':path': where, ':scheme': headers[':scheme'],
         ':authority': query.get('authority') ?? headers[':authority'], 'accept-encoding': headers['accept-encoding'] ?? 'identity',
+        ...(priorities[i - from] && { priority: priorities[i - from] }),
       });
     }
   }

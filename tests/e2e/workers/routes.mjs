@@ -64,7 +64,7 @@ export const routes = {
   '/link': (request, response, query) => {
     response.setHeader('link', query.getAll('v'));
     response.setHeader('content-type', 'text/html');
-    response.end('<!doctype html><title>link</title>\n');
+    response.end('<!doctype html><title>link</title>\n'.padEnd(number(query, 'n', 0)));
   },
   '/links': (request, response, query) => {
     response.setHeader('link', Array.from({ length: number(query, 'n', 10) }, (_, i) => `</asset?name=many${i}>; rel=preload; as=style`));
@@ -73,7 +73,7 @@ export const routes = {
   '/asset': (request, response, query) => {
     response.setHeader('content-type', query.get('type') ?? 'text/css');
     response.setHeader('x-asked-with', JSON.stringify(request.headers));
-    response.end(`/* asset ${query.get('name')} */\n`);
+    response.end(`/* asset ${query.get('name')} */\n`.padEnd(number(query, 'n', 0)));
   },
   '/exit': (request, response, query) => {
     process.exit(number(query, 'code', 3));
