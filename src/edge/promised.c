@@ -56,6 +56,7 @@ struct promised *promised_new(struct exchange *x, struct worker *w, struct h2_st
     p->page = x;
     p->worker = w;
     p->ws = ws;
+    p->head.content_length = -1;
     chain_init(&p->body, s->pool);
     loop_timer_init(&p->timer, on_due);
     loop_timer_set(s->loop, &p->timer, shard_now_us(s) + PROMISED_KEPT_US);
@@ -126,6 +127,8 @@ void promised_drop(struct promised *p)
     struct worker *w = p->worker;
     struct h2_stream *ws = p->ws;
     CHECK_MAGIC(p, PROMISED_MAGIC);
+    if (p->page)
+        push_promised_lost(p);
     if (p->parked)
         push_parked_ended(p, false);
     leave_worker(p);

@@ -309,16 +309,31 @@ void push_from_worker(struct exchange *x, struct worker *w, struct h2_stream *ws
     consider(x, &p, w, ws);
 }
 
-/* Enough is known by now, or there is no more time. */
-static void settle(struct promised *pr)
+/* Its page waits for it no more.  return  the page */
+static struct exchange *leave_page(struct promised *pr)
 {
     struct exchange *x = pr->page;
-    struct push_facts f = push_facts(x, &pr->promise, pr);
-    struct push_decision d = push_decide(&pr->promise, &f);
     pr->page = NULL;
     x->page->undecided--;
     x->client->push->undecided--;
-    carry_out(x, &pr->promise, &f, d, pr, NULL, NULL);
+    return x;
+}
+
+/* Enough is known by now, or there is no more time. */
+static void settle(struct promised *pr)
+{
+    struct push_facts f = push_facts(pr->page, &pr->promise, pr);
+    struct push_decision d = push_decide(&pr->promise, &f);
+    carry_out(leave_page(pr), &pr->promise, &f, d, pr, NULL, NULL);
+}
+
+void push_promised_lost(struct promised *p)
+{
+    const struct push_decision d = {PUSH_VEHICLE_NONE, PUSH_REASON_UNKNOWN, PUSH_REASON_UNKNOWN};
+    struct push_facts f = push_facts(p->page, &p->promise, p);
+    struct exchange *x = leave_page(p);
+    record(x, &p->promise, &f, d);
+    count_fate(x, PUSH_FATE_NOT_PUSHED, 0, d.vehicle, p->promise.request.path);
 }
 
 void push_promised_knows(struct promised *p)

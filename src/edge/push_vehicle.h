@@ -68,6 +68,8 @@ void push_client_free(struct client *c);
 
 /* More is known of a promised response. */
 void push_promised_knows(struct promised *p);
+/* It ends before it was decided about. */
+void push_promised_lost(struct promised *p);
 /* A parked one was collected, or never will be. */
 void push_parked_ended(struct promised *p, bool collected);
 

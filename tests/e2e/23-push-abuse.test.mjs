@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+// Push by workers and clients that break the rules, or the purpose: the document always arrives,
+// every promise is counted, memory is bounded, and others notice nothing.
+import assert from 'node:assert/strict';
+import http from 'node:http';
+import { Portico, check, residentKib, until } from './lib.mjs';
+import { NAVIGATION, SETTING, Visitor, pushWorker, text } from './push-peers.mjs';
+import * as h2 from './workers/frames.mjs';
+
+const { TYPE } = h2;
+const CANCEL = 8, REFUSED = 7;
+const later = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+
+let p, script, worker, bystander;
+const others = new Map(); // path -> what else is answered
+
+/** What the worker does with the next pages; other paths are answered with themselves. */
+const play = (next) => {
+  script = next;
+};
+
+async function on(conn, request) {
+  if (request.path.startsWith('/page')) await script(conn, request);
+  else if (others.has(request.path)) others.get(request.path)(conn, request);
+  else conn.answer(request.id, `own ${request.path}`);
+}
+
+check('starts', async () => {
+  worker = await pushWorker((conn, request) => {
+    on(conn, request).catch((error) => console.error(error));
+  }, { onFrame: (conn, f) => worker?.onFrame?.(conn, f), first: h2.settings({ [SETTING.CONNECT]: 1, 3: 1000 }) });
+  bystander = http.createServer((request, response) => response.end('other'));
+  await new Promise((resolve) => bystander.listen(0, '127.0.0.1', resolve));
+  const upstreams = [`tcp://127.0.0.1:${worker.port}`];
+  const app = (host, more = {}) => ({ upstreams, hosts: [`${host}.localhost`], http20ProxyFlag: 1, ...more });
+  p = await Portico.start({
+    loops: 1,
+    apps: {
+      auto: app('auto'), always: app('always', { push: 'always' }), hints: app('hints', { push: 'hints' }),
+      one: app('one', { limits: { concurrency: 1, queue: 10 } }),
+      quick: app('quick', { timeouts: { request: '1s' } }),
+      other: { upstreams: [`tcp://127.0.0.1:${bystander.address().port}`], hosts: ['other.localhost'] },
+    },
+  });
+  await until('it is served', async () => (await p.h1('other.localhost', '/', { kind: 'http' })).status === 200);
+  await until('edge is known', () => p.role('edge'));
+}, 60);
+
+const visit = (app, options) => Visitor.open(p.ports.http, p.authority(`${app}.localhost`, 'http'), options);
+const decisions = (app, reason) => p.metric('portico_push_decisions_total', reason ? { app, reason } : { app }).then((n) => n ?? 0);
+const fate = (app, name) => p.metric('portico_push_fates_total', { app, fate: name }).then((n) => n ?? 0);
+
+// ---- a promise whose answer comes later ----
+
+check('a promise waits for its head, whatever else leaves meanwhile', async () => {
+  const v = await visit('auto');
+  play(async (conn, { id }) => {
+    const promised = conn.promise(id, '/late-head');
+    await v.ping();
+    conn.answer(promised, 'pushed');
+    await v.ping();
+    conn.answer(id, 'page');
+  });
+  const page = await v.get('/page');
+  assert.equal(text(page), 'page');
+  assert.deepEqual(v.promises.map(({ path }) => path), ['/late-head']);
+  assert.ok(await v.until(() => v.stream(2).ended));
+  assert.equal(text(v.stream(2)), 'pushed');
+  v.end();
+});
+
+for (const [name, then] of [
+  ['is reset', (conn, promised) => conn.send(h2.reset(promised, 2))],
+  ['is reset within its content', (conn, promised) => {
+    conn.answer(promised, 'half', { open: true, length: false });
+    conn.send(h2.reset(promised, 2));
+  }],
+  ['is malformed', (conn, promised) => conn.send(h2.head(promised, { ':status': '200', 'content-length': '2' }), h2.data(promised, 'much', true))],
+]) {
+  check(`a promise that waits and ${name} is counted, and the page comes`, async () => {
+    const v = await visit('auto'), before = await decisions('auto');
+    play(async (conn, { id }) => {
+      then(conn, conn.promise(id, '/gone'));
+      await v.ping();
+      conn.answer(id, 'page');
+    });
+    assert.equal(text(await v.get('/page')), 'page');
+    assert.deepEqual(v.promises, []);
+    assert.equal(await decisions('auto') - before, 1);
+    v.end();
+  });
+}
+
+check('ends clean', async () => {
+  await p.stop();
+  worker.server.close();
+  worker.resetAll();
+  bystander.close();
+  bystander.closeAllConnections();
+}, 30);
