@@ -143,7 +143,7 @@ static void count_response(struct exchange *x)
     histogram_add(&st->duration, shard_now_us(x->shard) - x->started_us);
 }
 
-void exchange_client_closed(struct exchange *x, bool complete, uint32_t h2_code)
+void exchange_client_closed(struct exchange *x, bool complete, uint32_t reset_code)
 {
     struct client *c = x->client;
     struct shard *s = x->shard;
@@ -167,7 +167,7 @@ void exchange_client_closed(struct exchange *x, bool complete, uint32_t h2_code)
     else
         worker_cancel(x);
     if (x->pushed)
-        push_ended(x, complete, h2_code);
+        push_ended(x, complete, reset_code);
     if (s->log)
         log_line_write(x);
     if (x->site)

@@ -100,8 +100,8 @@ void exchange_request_body(struct exchange *x, struct slice octets, bool end);
 void exchange_request_trailers(struct exchange *x, const struct fields *trailers);
 void exchange_response_sent(struct exchange *x, size_t octets);
 /* The client's message or stream has ended: x->ended, and x is gone at the end of the turn.
- * complete: both directions were whole. */
-void exchange_client_closed(struct exchange *x, bool complete, uint32_t h2_code);
+ * complete: both directions were whole; reset_code: of the client's RST_STREAM, 0: none came. */
+void exchange_client_closed(struct exchange *x, bool complete, uint32_t reset_code);
 
 /* From the worker's side. */
 void exchange_response_head(struct exchange *x, const struct http_head *head, bool end);

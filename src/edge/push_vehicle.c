@@ -552,11 +552,11 @@ void push_page_done(struct exchange *x)
     push_learn_end(x);
 }
 
-void push_ended(struct exchange *x, bool complete, uint32_t h2_code)
+void push_ended(struct exchange *x, bool complete, uint32_t reset_code)
 {
     struct shard *s = x->shard;
     struct push_client *pc = x->client->push;
-    bool refused = !complete && (h2_code == H2_CANCEL || h2_code == H2_REFUSED_STREAM);
+    bool refused = !complete && (reset_code == H2_CANCEL || reset_code == H2_REFUSED_STREAM);
     pc->open--;
     count_fate(x,
                complete  ? PUSH_FATE_COMPLETED

@@ -61,8 +61,8 @@ int push_hold_trailers(struct exchange *x, const struct fields *trailers);
 void push_before_flush(struct client *c);
 /* The response of x has ended well. */
 void push_page_done(struct exchange *x);
-/* A pushed exchange has ended. */
-void push_ended(struct exchange *x, bool complete, uint32_t h2_code);
+/* A pushed exchange has ended.  reset_code: of the client's RST_STREAM, 0: none came */
+void push_ended(struct exchange *x, bool complete, uint32_t reset_code);
 /* The client's connection has ended. */
 void push_client_free(struct client *c);
 

@@ -367,6 +367,11 @@ bool h2_stream_is_promised(const struct h2_stream *s)
     return s->promised;
 }
 
+bool h2_stream_peer_reset(const struct h2_stream *s)
+{
+    return s->peer_reset;
+}
+
 bool h2_stream_unprocessed(const struct h2_stream *s)
 {
     return s->unprocessed;

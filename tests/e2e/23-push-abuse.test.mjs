@@ -90,6 +90,62 @@ for (const [name, then] of [
     v.end();
   });
 }
+// ---- who resets is who is counted ----
+
+const navigator = (name) => ({ 'user-agent': `abuse/${name}` });
+
+check('a worker that resets what it has promised does not speak for the client', async () => {
+  const v = await visit('auto');
+  for (let i = 0; i < 4; i++) {
+    play(async (conn, { id }) => {
+      const promised = conn.promise(id, `/reset-${i}`);
+      conn.send(h2.head(promised, { ':status': 200, 'content-length': 1000 }), h2.data(promised, 'begun'));
+      if (!await v.until(() => v.promises.length > i)) throw new Error(`push ${i} did not come`);
+      conn.send(h2.reset(promised, i % 2 ? CANCEL : REFUSED));
+      conn.answer(id, 'page');
+    });
+    assert.equal(text(await v.get('/page', navigator('worker-resets'))), 'page');
+  }
+  assert.equal(v.promises.length, 4);
+  assert.equal(await decisions('auto', 'refused-here'), 0);
+  v.end();
+});
+
+for (const [name, leave] of [
+  ['whose connection ends', (v) => v.end()],
+  ['that says GOAWAY', (v) => v.raw.send(h2.goaway(0)).then(() => v.until(() => v.raw.closed)).then(() => v.end())],
+]) {
+  check(`a client ${name} within pushes has refused nothing`, async () => {
+    const before = await decisions('auto', 'refused-by-kind');
+    for (let i = 0; i < 5; i++) {
+      const v = await visit('auto', { window: 10 });
+      play((conn, { id }) => {
+        for (let k = 0; k < 3; k++) conn.answer(conn.promise(id, `/cut-${k}`), 'x'.repeat(1000));
+        conn.answer(id, 'page');
+      });
+      v.ask('/page', navigator(name));
+      assert.ok(await v.until(() => v.promises.length === 3), `only ${v.promises.length} were pushed to client ${i}`);
+      await leave(v);
+      await until('they are gone', async () => (await p.metric('portico_requests_open', { app: 'auto' })) === 0);
+    }
+    assert.equal(await decisions('auto', 'refused-by-kind'), before);
+  });
+}
+
+check('a client that resets what it is pushed has refused it', async () => {
+  const v = await visit('auto', { window: 10 });
+  v.onPromise = (id) => v.reset(id);
+  for (let i = 0; i < 3; i++) {
+    play((conn, { id }) => {
+      conn.answer(conn.promise(id, `/unwanted-${i}`), 'x'.repeat(1000));
+      conn.answer(id, 'page');
+    });
+    assert.equal(text(await v.get('/page', navigator('resets'))), 'page');
+    await v.ping();
+  }
+  assert.equal(v.promises.length, 2);
+  v.end();
+});
 
 check('ends clean', async () => {
   await p.stop();
