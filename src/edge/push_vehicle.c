@@ -472,7 +472,7 @@ static void read_links(struct exchange *x, const struct fields *fields, enum pus
 void push_from_head(struct exchange *x, const struct http_head *response, struct http_head *out)
 {
     bool final = response->status >= 200;
-    if (!push_is_on(&x->site->route.push))
+    if (!push_is_on(&x->site->route.push) || x->tunnel)
         return;
     if (x->cs && fields_find(&response->fields, TOKEN_LINK))
         read_links(x, &response->fields, final ? PUSH_SOURCE_LINK : PUSH_SOURCE_EARLY_HINT);

@@ -297,8 +297,8 @@ static void h2_on_promise(void *user, struct h2_stream *parent, struct h2_stream
                           const struct http_head *head)
 {
     struct worker *w = user;
-    struct exchange *x = promised_of(parent) ? NULL : h2_stream_user(parent);
-    if (x)
+    struct exchange *x = h2_stream_user(parent);
+    if (x && !x->tunnel) /* a tunnel has no page, and its arena is emptied */
         push_from_worker(x, w, promised, head);
     else
         worker_refuse(w, promised, NULL);

@@ -147,6 +147,28 @@ check('a client that resets what it is pushed has refused it', async () => {
   v.end();
 });
 
+// ---- tunnels ----
+
+check('a tunnel promises nothing, by PUSH_PROMISE or Link', async () => {
+  const whole = (conn, id) => conn.answer(conn.promise(id, '/in-tunnel'), 'x');
+  const open = (conn, id) => conn.promise(id, '/in-tunnel');
+  const hint = (conn, id) => conn.send(h2.head(id, { ':status': 103, link: '</in-tunnel>; rel=preload' }));
+  for (const [before, after] of [[whole, whole], [open, open], [hint, open]]) {
+    const v = await visit('auto');
+    play((conn, { id }) => {
+      before(conn, id);
+      conn.send(h2.head(id, { ':status': 200, 'x-filler': 'x'.repeat(3000) }));
+      after(conn, id);
+      conn.send(h2.data(id, 'said', true));
+    });
+    const s = v.ask('/page', { method: 'CONNECT', ':protocol': 'websocket', 'sec-websocket-version': 13, end: false });
+    assert.ok(await v.until(() => s.octets === 4 || v.over(s)));
+    assert.deepEqual([s.status, text(s), v.promises.length], [200, 'said', 0]);
+    v.end();
+    await until('it is gone', async () => (await p.metric('portico_requests_open', { app: 'auto' })) === 0);
+  }
+});
+
 check('ends clean', async () => {
   await p.stop();
   worker.server.close();
