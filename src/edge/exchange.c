@@ -63,6 +63,10 @@ static void on_due(struct loop_timer *t)
         end_idle_tunnel(x);
         return;
     }
+    if (x->parked) {
+        promised_drop(x->parked); /* and x is asked of a worker by itself */
+        return;
+    }
     /* While the client is the slow one, the worker's time stands still; but a client that takes and
      * gives nothing at all in that time is gone. */
     bool client_slow = !x->tunnel && (x->response_ended || client_queued(x) ||

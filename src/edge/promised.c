@@ -30,6 +30,23 @@ static int copy_head(struct promised *p, const struct http_head *from, struct ht
     return fields_copy(&p->arena, &from->fields, &to->fields);
 }
 
+/* The worker has begun it by itself. */
+static void take_place(struct promised *p)
+{
+    if (!p->site->route.concurrency || !p->backend->places || p->place)
+        return;
+    p->place = p->backend->places;
+    places_add(p->place);
+}
+
+static void give_place(struct promised *p)
+{
+    struct places *place = p->place;
+    p->place = NULL;
+    if (place)
+        waiting_hand_on(p->shard, place);
+}
+
 struct promised *promised_new(struct exchange *x, struct worker *w, struct h2_stream *ws,
                               const struct push_promise *promise)
 {
@@ -65,10 +82,7 @@ struct promised *promised_new(struct exchange *x, struct worker *w, struct h2_st
     h2_stream_set_user(ws, p);
     p->backend = w->backend;
     p->backend->in_flight++;
-    if (p->site->route.concurrency && p->backend->places) {
-        p->place = p->backend->places;
-        places_add(p->place); /* the worker has begun it by itself */
-    }
+    take_place(p);
     return p;
 }
 
@@ -88,9 +102,7 @@ static void leave_worker(struct promised *p)
         return;
     p->backend->in_flight--;
     p->backend = NULL;
-    if (p->place)
-        waiting_hand_on(s, p->place);
-    p->place = NULL;
+    give_place(p);
     leaves_review(s);
     if (s->waiting_any)
         loop_flush(s->loop, &s->waiting_room);
@@ -158,6 +170,7 @@ void promised_park(struct promised *p)
 {
     p->page = NULL;
     p->parked = true;
+    give_place(p); /* it waits for somebody who may never come; others have come */
     if (p->head.status && !push_may_park(&p->head))
         promised_drop(p);
 }
@@ -167,6 +180,7 @@ void promised_hand_over(struct promised *p, struct exchange *x)
     bool trailers = p->trailers.count > 0;
     x->request_sent = true;
     if (p->ws) {
+        take_place(p);
         h2_stream_set_user(p->ws, x);
         x->worker = p->worker;
         x->ws = p->ws;

@@ -169,6 +169,49 @@ check('a tunnel promises nothing, by PUSH_PROMISE or Link', async () => {
   }
 });
 
+// ---- what is parked stands in nobody's way ----
+
+const browser = (app, options) => visit(app, { push: false, ...options });
+const big = 'b'.repeat(60000);
+
+check('parked: a place at the instance is not kept for who may never come', async () => {
+  const v = await browser('one');
+  play((conn, { id }) => {
+    for (let i = 0; i < 3; i++) conn.answer(conn.promise(id, `/parked-${i}`), big, { open: true, length: false });
+    conn.answer(id, 'page');
+  });
+  const before = await fate('one', 'parked'), expired = await fate('one', 'expired');
+  assert.equal(text(await v.get('/page', NAVIGATION)), 'page');
+  assert.equal(await fate('one', 'parked') - before, 3);
+  const other = await visit('one');
+  assert.equal(text(await other.get('/plain')), 'own /plain');
+  assert.equal(await fate('one', 'expired'), expired, 'they are kept still');
+  // Who comes has it, and the place counts again.
+  const s = v.ask('/parked-0');
+  await v.until(() => s.octets === big.length);
+  const waits = other.ask('/waits');
+  await other.ping();
+  assert.equal(waits.status, undefined, 'one more than the limit was let in');
+  await v.reset(s.id);
+  assert.ok(await other.until(() => waits.ended));
+  v.end();
+  other.end();
+  await until('nothing is left', async () => (await p.metric('portico_requests_open', { app: 'one' })) === 0);
+});
+
+check('parked: who waits for a head that never comes is asked of the worker in time', async () => {
+  const v = await browser('quick');
+  play((conn, { id }) => {
+    conn.promise(id, '/never');
+    conn.answer(id, 'page');
+  });
+  await v.get('/page', NAVIGATION);
+  const s = await v.get('/never');
+  assert.deepEqual([s.status, text(s)], [200, 'own /never']);
+  assert.equal(await p.metric('portico_faults_total', { app: 'quick', reason: 'worker-timeout' }) ?? 0, 0);
+  v.end();
+});
+
 check('ends clean', async () => {
   await p.stop();
   worker.server.close();
