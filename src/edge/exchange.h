@@ -78,7 +78,7 @@ struct exchange {
     bool ended;
     bool had_103;             /* from its worker */
     bool personal;            /* pushed: the page's request had Cookie or Authorization */
-    uint16_t promises;        /* pushed with it */
+    uint32_t promises;        /* pushed with it */
     struct promised *parked;  /* whose head it waits for, instead of a worker of its own */
     struct push_page *page;   /* in the arena; NULL: its response promises nothing */
     struct http_head *answer; /* what is to be learned when its content has ended; or NULL */

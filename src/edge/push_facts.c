@@ -139,6 +139,13 @@ static uint64_t budget(struct exchange *x)
     return page->budget_octets;
 }
 
+/* No window bounds promises and heads; and a client of whom more than http2Queued waits is cut off,
+ * which must not come of our own zeal. */
+static bool is_behind(const struct client *c)
+{
+    return c->http.h2 && h2_conn_queued_control(c->http.h2) > shard_limits(c->shard)->h2_queued / 4;
+}
+
 struct push_facts push_facts(struct exchange *x, const struct push_promise *p,
                              const struct promised *pr)
 {
@@ -175,10 +182,11 @@ struct push_facts push_facts(struct exchange *x, const struct push_promise *p,
         .late = x->body_sent > 0,
         .going_away = s->draining,
         .octets = -1,
-        /* No window bounds promises and heads: while the socket takes no more, those that are
-         * answered already count, too. */
-        .open_pushes = pc->open + pc->kept + (stream_is_blocked(&c->stream) ? x->promises : 0),
+        .open_pushes = pc->open + pc->kept,
         .max_pushes = CLIENT_PUSHES_MAX,
+        .hints_full = x->page->hinted >= PUSH_HINTS_MAX ||
+                      x->page->hint_octets + p->request.path.len > PUSH_HINTS_OCTETS,
+        .behind = is_behind(c),
     };
     if (push_answers_find(&s->answers, push_resource(s, x->site, authority, p->request.path), now,
                           &known)) {

@@ -116,15 +116,15 @@ static void set_order(struct exchange *x, const struct push_promise *p, struct h
         h2_stream_weave(cs, x->cs, x->site->route.push.weave_octets);
 }
 
-/* return  what will answer the promise, which is on its way to the client; or NULL with *why */
-static struct exchange *promise(struct exchange *x, const struct push_promise *p, bool own,
-                                enum push_reason *why)
+/* tmp: for what does not stay */
+static struct exchange *promise_with(struct exchange *x, const struct push_promise *p, bool own,
+                                     struct arena *tmp, enum push_reason *why)
 {
     struct http_head head;
-    int err = promised_request(x, p, x->arena, &head);
+    int err = promised_request(x, p, tmp, &head);
     *why = PUSH_REASON_LIMIT;
     if (!err && own)
-        err = copy_fields(x, &head, x->arena);
+        err = copy_fields(x, &head, tmp);
     if (err)
         return NULL;
     struct h2_stream *cs = h2_stream_promise(x->cs, &head, NULL, &err);
@@ -142,6 +142,19 @@ static struct exchange *promise(struct exchange *x, const struct push_promise *p
     if (!y)
         h2_stream_reset(cs, H2_INTERNAL_ERROR);
     client_wants_flush(x->client);
+    return y;
+}
+
+/* Nothing stays in the page's arena: there is no end to what a worker may promise with a response
+ * that has none.
+ * return  what will answer the promise, which is on its way to the client; or NULL with *why */
+static struct exchange *promise(struct exchange *x, const struct push_promise *p, bool own,
+                                enum push_reason *why)
+{
+    struct arena tmp;
+    arena_init(&tmp, x->shard->pool);
+    struct exchange *y = promise_with(x, p, own, &tmp, why);
+    arena_fini(&tmp);
     return y;
 }
 
@@ -169,6 +182,8 @@ static void hint(struct exchange *x, const struct push_promise *p)
     remember(x, &p->request, PUSH_SEEN_HINTED);
     if (p->source == PUSH_SOURCE_LINK || p->source == PUSH_SOURCE_EARLY_HINT)
         return; /* the app's own field tells */
+    x->page->hinted++;
+    x->page->hint_octets += (uint32_t)p->request.path.len;
     bool same = slice_ieq(p->request.authority, x->request->authority);
     struct slice as = p->as.len ? p->as : push_destination(p->request.path);
     const char *cors = p->crossorigin || slice_eq(as, SLICE("font")) ? "; crossorigin" : "";

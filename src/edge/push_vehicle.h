@@ -10,6 +10,10 @@
 #include "push/decision.h"
 #include "push/seen.h"
 
+/* Hints of our own for one response: so many, and so many octets of what they name. */
+#define PUSH_HINTS_MAX    64
+#define PUSH_HINTS_OCTETS 16384u
+
 /* Of a connection to apps that promise: made with its first request to one. */
 struct push_client {
     struct push_seen seen;
@@ -27,8 +31,9 @@ struct push_client {
 struct push_page {
     uint64_t budget_octets; /* that are left */
     bool has_budget;
-    bool waits_for_103;  /* its worker is known to send one: hints go with that */
-    uint32_t undecided;  /* struct promised of this page */
+    bool waits_for_103; /* its worker is known to send one: hints go with that */
+    uint32_t undecided; /* struct promised of this page */
+    uint32_t hinted, hint_octets;
     struct fields hints; /* Link fields that wait for a 103 */
     /* The response waits for the end of the turn: what is decided until then goes before it. */
     struct http_head *head; /* or NULL: it does not */

@@ -162,6 +162,8 @@ bool h2_conn_is_over(const struct h2_conn *c);
 enum h2_blame h2_conn_blame(const struct h2_conn *c);
 size_t h2_conn_streams(const struct h2_conn *c); /* open streams, both sides' */
 size_t h2_conn_queued(const struct h2_conn *c);  /* body octets of all streams, not yet drawn */
+/* Octets of other frames than DATA, heads among them, not yet drawn. */
+size_t h2_conn_queued_control(const struct h2_conn *c);
 
 /* What the peer's SETTINGS say now.  Before they came: RFC 9113's initial values. */
 bool h2_conn_peer_settings_seen(const struct h2_conn *c);

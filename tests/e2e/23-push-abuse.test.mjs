@@ -212,6 +212,30 @@ check('parked: who waits for a head that never comes is asked of the worker in t
   v.end();
 });
 
+// ---- hints without end ----
+
+check('hints of one response have an end, and are counted', async () => {
+  const v = await browser('hints'), pid = p.role('edge'), memory = residentKib(pid), before = await decisions('hints');
+  const N = 2000;
+  play(async (conn, { id }) => {
+    for (let i = 0; i < N; i++) {
+      conn.promise(id, `/hint-${i}`, { filler: 'x'.repeat(1000) });
+      if (i % 100 === 99) await v.ping();
+    }
+    conn.answer(id, 'page');
+  });
+  const page = await v.get('/page', NAVIGATION);
+  assert.equal(text(page), 'page');
+  const told = page.informational.flat().filter(([name]) => name === 'link').length;
+  assert.ok(told > 0 && told <= 64, `${told} hints`);
+  assert.ok(page.informational.length <= 64);
+  // Those beyond what a worker may have open at once are refused unseen.
+  assert.ok(await decisions('hints') - before > 100);
+  assert.ok(await decisions('hints', 'policy-hints') > 0);
+  assert.ok(residentKib(pid) - memory < 16 << 10, `edge grew by ${residentKib(pid) - memory} KiB`);
+  v.end();
+});
+
 check('ends clean', async () => {
   await p.stop();
   worker.server.close();
