@@ -7,15 +7,23 @@
 #include "push/budget.h"
 #include "push/kind.h"
 
-/* Whether an authority leads to the same app, and to nobody else. */
+static uint16_t port_of(const struct exchange *x, struct slice authority, struct slice *host_out)
+{
+    uint16_t port;
+    rules_split_authority(authority, host_out, &port);
+    return port ? port : slice_eq(x->request->scheme, SLICE("https")) ? 443 : 80;
+}
+
+/* Whether an authority leads to the same app, and to nobody else.  Another port is another origin,
+ * and who listens there we do not know. */
 static bool same_app(const struct exchange *x, struct slice authority)
 {
-    struct slice host;
-    uint16_t port;
+    struct slice host, own;
     char lower[256];
     if (slice_ieq(authority, x->request->authority))
         return true;
-    rules_split_authority(authority, &host, &port);
+    if (port_of(x, authority, &host) != port_of(x, x->request->authority, &own))
+        return false;
     if (host.len == 0 || host.len > sizeof lower)
         return false;
     for (size_t i = 0; i < host.len; i++)

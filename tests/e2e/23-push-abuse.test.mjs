@@ -3,7 +3,7 @@
 // every promise is counted, memory is bounded, and others notice nothing.
 import assert from 'node:assert/strict';
 import http from 'node:http';
-import { Portico, check, residentKib, until } from './lib.mjs';
+import { Portico, check, close2, fetch2, residentKib, until } from './lib.mjs';
 import { NAVIGATION, SETTING, Visitor, pushWorker, text } from './push-peers.mjs';
 import * as h2 from './workers/frames.mjs';
 
@@ -234,6 +234,51 @@ check('hints of one response have an end, and are counted', async () => {
   assert.ok(await decisions('hints', 'policy-hints') > 0);
   assert.ok(residentKib(pid) - memory < 16 << 10, `edge grew by ${residentKib(pid) - memory} KiB`);
   v.end();
+});
+
+// ---- other origins ----
+
+for (const [name, more] of [
+  ['another host', { authority: 'other.localhost' }], ['another app', { authority: () => p.authority('other.localhost', 'http') }],
+  ['another port', { authority: 'always.localhost:1' }], ['no port', { authority: 'always.localhost' }],
+  ['an odd authority', { authority: 'always.localhost:99999999' }], ['user information', { authority: () => `a@${p.authority('always.localhost', 'http')}` }],
+  ['a list of authorities', { authority: () => `${p.authority('always.localhost', 'http')},x` }],
+  ['another scheme', { scheme: 'ftp' }],
+  ['POST', { method: 'POST' }], ['CONNECT', { method: 'CONNECT' }], ['DELETE', { method: 'DELETE' }], ['an invented method', { method: 'X' }],
+  ['content', { 'content-length': 5 }], ['a malformed length', { 'content-length': 'x' }], ['a name in capitals', { 'X-Upper': 'x' }],
+  ['a field of one connection', { connection: 'close' }], ['a large field section', { filler: 'x'.repeat(70000) }],
+]) {
+  check(`a promise with ${name} is refused, and the page comes`, async () => {
+    const v = await visit('always');
+    const said = Object.fromEntries(Object.entries(more).map(([key, value]) => [key, typeof value === 'function' ? value() : value]));
+    play((conn, { id }) => {
+      conn.answer(conn.promise(id, '/refused', said), 'poison');
+      conn.answer(conn.promise(id, '/good'), 'good');
+      conn.answer(id, 'page');
+    });
+    assert.equal(text(await v.get('/page')), 'page');
+    assert.ok(await v.until(() => v.promises.length === 1 && v.over(v.stream(v.promises[0].id))));
+    assert.deepEqual(v.promises.map(({ path }) => path), ['/good']);
+    assert.equal(text(v.stream(v.promises[0].id)), 'good');
+    v.end();
+  });
+}
+
+check('over TLS, a name of the certificate at another port is another origin', async () => {
+  const session = await p.h2('always.localhost');
+  const pushed = [];
+  session.onPush = (stream, head) => {
+    stream.resume().on('error', () => {});
+    pushed.push(head[':authority']);
+  };
+  play((conn, { id }) => {
+    for (const authority of ['always.localhost:1', 'always.localhost', p.authority('always.localhost')]) conn.answer(conn.promise(id, `/tls-${authority}`, { authority, scheme: 'https' }), 'x');
+    conn.answer(id, 'page');
+  });
+  assert.equal((await fetch2(session, '/page')).status, 200);
+  await until('its own has come', () => pushed.length);
+  assert.deepEqual(pushed, [p.authority('always.localhost')]);
+  await close2(session);
 });
 
 check('ends clean', async () => {
