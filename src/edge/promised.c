@@ -47,6 +47,29 @@ static void give_place(struct promised *p)
         waiting_hand_on(p->shard, place);
 }
 
+/* What tells whose page it was. */
+static int copy_person(struct promised *p, const struct fields *from, struct fields *to)
+{
+    for (uint32_t i = 0; i < from->count; i++) {
+        const struct field *f = &from->at[i];
+        if ((f->token == TOKEN_COOKIE || f->token == TOKEN_AUTHORIZATION ||
+             f->token == TOKEN_USER_AGENT) &&
+            fields_add_token(to, &p->arena, (enum token)f->token, arena_dup(&p->arena, f->value)) <
+                0)
+            return ERR_NOMEM;
+    }
+    return 0;
+}
+
+/* What it holds counts in the shard.  return  whether that is too much */
+static bool charge(struct promised *p)
+{
+    uint64_t held = p->arena.octets + p->body.octets;
+    p->shard->promised_octets += held - p->charged;
+    p->charged = held;
+    return p->shard->promised_octets > PROMISED_OCTETS;
+}
+
 struct promised *promised_new(struct exchange *x, struct worker *w, struct h2_stream *ws,
                               const struct push_promise *promise)
 {
@@ -61,7 +84,7 @@ struct promised *promised_new(struct exchange *x, struct worker *w, struct h2_st
     p->promise = *promise;
     p->promise.as = arena_dup(&p->arena, promise->as);
     if (copy_head(p, &promise->request, &p->promise.request) < 0 ||
-        copy_head(p, x->request, &p->page_head) < 0) {
+        copy_person(p, &x->request->fields, &p->page_head.fields) < 0) {
         arena_fini(&p->arena);
         pool_put(s->pool, p, sizeof *p);
         return NULL;
@@ -83,6 +106,7 @@ struct promised *promised_new(struct exchange *x, struct worker *w, struct h2_st
     p->backend = w->backend;
     p->backend->in_flight++;
     take_place(p);
+    charge(p);
     return p;
 }
 
@@ -112,7 +136,7 @@ static void free_promised(struct promised *p)
 {
     struct shard *s = p->shard;
     ASSERT(!p->ws && !p->waiter);
-    s->promised_octets -= p->body.octets;
+    s->promised_octets -= p->charged;
     loop_timer_clear(&p->timer);
     list_remove(&p->node);
     p->client->push->kept--;
@@ -198,7 +222,6 @@ void promised_hand_over(struct promised *p, struct exchange *x)
         bool last = part.len == p->body.octets;
         exchange_response_body(x, part, last && p->ended && !trailers);
         chain_drop(&p->body, part.len);
-        p->shard->promised_octets -= part.len;
     }
     if (trailers && !x->ended)
         exchange_response_trailers(x, &p->trailers);
@@ -256,7 +279,7 @@ void promised_head(struct promised *p, const struct http_head *head, bool end)
     if (head->status < 200)
         return;
     p->ended = end;
-    if (copy_head(p, head, &p->head) < 0) {
+    if (copy_head(p, head, &p->head) < 0 || charge(p)) {
         promised_drop(p);
         return;
     }
@@ -275,12 +298,11 @@ void promised_head(struct promised *p, const struct http_head *head, bool end)
 void promised_body(struct promised *p, struct slice octets, bool end)
 {
     CHECK_MAGIC(p, PROMISED_MAGIC);
-    if (chain_add(&p->body, octets, shard_chunk_of(p->shard, octets)) < 0) {
+    if (chain_add(&p->body, octets, shard_chunk_of(p->shard, octets)) < 0 || charge(p)) {
         promised_drop(p);
         return;
     }
     p->octets += octets.len;
-    p->shard->promised_octets += octets.len;
     p->ended = end;
     if (end && p->page)
         push_promised_knows(p);
@@ -289,7 +311,7 @@ void promised_body(struct promised *p, struct slice octets, bool end)
 void promised_trailers(struct promised *p, const struct fields *trailers)
 {
     CHECK_MAGIC(p, PROMISED_MAGIC);
-    if (fields_copy(&p->arena, trailers, &p->trailers) < 0) {
+    if (fields_copy(&p->arena, trailers, &p->trailers) < 0 || charge(p)) {
         promised_drop(p);
         return;
     }

@@ -11,7 +11,7 @@ const { TYPE } = h2;
 const CANCEL = 8, REFUSED = 7;
 const later = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
-let p, script, worker, bystander;
+let p, script, worker, narrow, bystander;
 const others = new Map(); // path -> what else is answered
 
 /** What the worker does with the next pages; other paths are answered with themselves. */
@@ -29,6 +29,9 @@ check('starts', async () => {
   worker = await pushWorker((conn, request) => {
     on(conn, request).catch((error) => console.error(error));
   }, { onFrame: (conn, f) => worker?.onFrame?.(conn, f), first: h2.settings({ [SETTING.CONNECT]: 1, 3: 1000 }) });
+  narrow = await pushWorker((conn, request) => {
+    on(conn, request).catch((error) => console.error(error));
+  }, { first: h2.settings({ 3: 1 }) });
   bystander = http.createServer((request, response) => response.end('other'));
   await new Promise((resolve) => bystander.listen(0, '127.0.0.1', resolve));
   const upstreams = [`tcp://127.0.0.1:${worker.port}`];
@@ -38,6 +41,7 @@ check('starts', async () => {
     apps: {
       auto: app('auto'), always: app('always', { push: 'always' }), hints: app('hints', { push: 'hints' }),
       one: app('one', { limits: { concurrency: 1, queue: 10 } }),
+      crowd: app('crowd', { upstreams: [`tcp://127.0.0.1:${narrow.port}`] }),
       quick: app('quick', { timeouts: { request: '1s' } }),
       other: { upstreams: [`tcp://127.0.0.1:${bystander.address().port}`], hosts: ['other.localhost'] },
     },
@@ -281,10 +285,46 @@ check('over TLS, a name of the certificate at another port is another origin', a
   await close2(session);
 });
 
+// ---- memory ----
+
+check('what waits for many clients is bounded, whatever its worker makes of it', async () => {
+  const pid = p.role('edge'), CONNS = 15, EACH = 32, memory = residentKib(pid);
+  const visitors = [], flooded = [], pinned = [], before = await fate('crowd', 'expired');
+  play((conn, { id }) => {
+    // All promises first: while nothing has come, nothing seems to be much.
+    for (let i = 0; i < EACH; i++) flooded.push([conn, conn.promise(id, `/flood-${i}`)]);
+    conn.answer(id, 'page');
+  });
+  others.set('/pin', (conn, { id }) => pinned.push([conn, id]));
+  const pin = await visit('crowd');
+  for (let i = 0; i < CONNS; i++) {
+    for (let k = 0; k < 3; k++) {
+      const v = await browser('crowd');
+      visitors.push(v);
+      assert.equal(text(await v.get('/page', NAVIGATION)), 'page');
+    }
+    const pins = pinned.length;
+    pin.ask('/pin'); // a connection that takes no other request: the next one comes on a new one
+    await until('it is pinned', () => pinned.length > pins);
+  }
+  assert.equal(new Set(flooded.map(([conn]) => conn)).size, CONNS);
+  for (const [conn, promised] of flooded) conn.answer(promised, big, { open: true, length: false });
+  const most = 64 << 20, all = flooded.length * big.length;
+  assert.ok(all > most);
+  await until('those that are too much are dropped', async () => await fate('crowd', 'expired') - before > (all - most) / big.length, 4);
+  assert.equal((await p.h1('other.localhost', '/', { kind: 'http' })).status, 200);
+  const grown = residentKib(pid) - memory;
+  for (const v of [...visitors, pin]) v.end();
+  await until('all are gone', async () => await fate('crowd', 'expired') - before === flooded.length);
+  assert.ok(grown < (most >> 10) + (48 << 10), `edge grew by ${grown} KiB`);
+}, 60);
+
 check('ends clean', async () => {
   await p.stop();
-  worker.server.close();
-  worker.resetAll();
+  for (const each of [worker, narrow]) {
+    each.server.close();
+    each.resetAll();
+  }
   bystander.close();
   bystander.closeAllConnections();
 }, 30);
