@@ -621,8 +621,6 @@ static void read_some(struct client *c)
         if (c->closing)
             continue; /* read and dropped, so that the peer gets our last octets, not a reset */
         int err = feed(c, s->rx->octets, (size_t)n);
-        if (shard_refresh_rx(s) < 0)
-            err = ERR_NOMEM;
         if (c->dead)
             return;
         if (err < 0) {

@@ -27,6 +27,8 @@ static int copy_head(struct promised *p, const struct http_head *from, struct ht
     to->authority = arena_dup(&p->arena, from->authority);
     to->path = arena_dup(&p->arena, from->path);
     to->protocol = SLICE("");
+    if (!to->method.p || !to->scheme.p || !to->authority.p || !to->path.p)
+        return ERR_NOMEM;
     return fields_copy(&p->arena, &from->fields, &to->fields);
 }
 
@@ -52,10 +54,11 @@ static int copy_person(struct promised *p, const struct fields *from, struct fie
 {
     for (uint32_t i = 0; i < from->count; i++) {
         const struct field *f = &from->at[i];
-        if ((f->token == TOKEN_COOKIE || f->token == TOKEN_AUTHORIZATION ||
-             f->token == TOKEN_USER_AGENT) &&
-            fields_add_token(to, &p->arena, (enum token)f->token, arena_dup(&p->arena, f->value)) <
-                0)
+        if (f->token != TOKEN_COOKIE && f->token != TOKEN_AUTHORIZATION &&
+            f->token != TOKEN_USER_AGENT)
+            continue;
+        struct slice value = arena_dup(&p->arena, f->value);
+        if (!value.p || fields_add_token(to, &p->arena, (enum token)f->token, value) < 0)
             return ERR_NOMEM;
     }
     return 0;
@@ -83,7 +86,7 @@ struct promised *promised_new(struct exchange *x, struct worker *w, struct h2_st
     arena_init(&p->arena, s->pool);
     p->promise = *promise;
     p->promise.as = arena_dup(&p->arena, promise->as);
-    if (copy_head(p, &promise->request, &p->promise.request) < 0 ||
+    if (!p->promise.as.p || copy_head(p, &promise->request, &p->promise.request) < 0 ||
         copy_person(p, &x->request->fields, &p->page_head.fields) < 0) {
         arena_fini(&p->arena);
         pool_put(s->pool, p, sizeof *p);
@@ -242,7 +245,7 @@ static struct promised *find(const struct client *c, const struct http_head *ask
 
 static bool fits(const struct promised *p, const struct exchange *x)
 {
-    return x->site->route.slot == p->site->route.slot && x->request_ended &&
+    return slice_eq(x->site->name, p->site->name) && x->request_ended &&
            push_parked_fits(x->request, &p->promise.request, &p->page_head, &p->head);
 }
 

@@ -96,10 +96,13 @@ void push_learn_head(struct exchange *x, const struct http_head *response)
     kept->content_length = -1;
     for (uint32_t i = 0; i < response->fields.count; i++) {
         const struct field *f = &response->fields.at[i];
-        for (size_t k = 0; k < sizeof telling / sizeof telling[0]; k++)
-            if (f->token == telling[k] && fields_add_token(&kept->fields, x->arena, telling[k],
-                                                           arena_dup(x->arena, f->value)) < 0)
+        for (size_t k = 0; k < sizeof telling / sizeof telling[0]; k++) {
+            if (f->token != telling[k])
+                continue;
+            struct slice value = arena_dup(x->arena, f->value);
+            if (!value.p || fields_add_token(&kept->fields, x->arena, telling[k], value) < 0)
                 return;
+        }
     }
     x->answer = kept;
 }

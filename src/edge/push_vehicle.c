@@ -74,12 +74,15 @@ static int promised_request(struct exchange *x, const struct push_promise *p, st
                               .authority = arena_dup(arena, p->request.authority),
                               .path = arena_dup(arena, p->request.path),
                               .content_length = -1};
+    if (!out->method.p || !out->authority.p || !out->path.p)
+        return ERR_NOMEM;
     for (uint32_t i = 0; i < p->request.fields.count; i++) {
         const struct field *f = &p->request.fields.at[i];
         if (token_flags(f->token) & (TOKEN_HOP | TOKEN_FORWARD) || f->token == TOKEN_HOST)
             continue;
-        if (fields_add(&out->fields, arena, (enum token)f->token, arena_dup(arena, f->name),
-                       arena_dup(arena, f->value)) < 0)
+        struct slice name = arena_dup(arena, f->name), value = arena_dup(arena, f->value);
+        if (!name.p || !value.p ||
+            fields_add(&out->fields, arena, (enum token)f->token, name, value) < 0)
             return ERR_NOMEM;
     }
     return 0;
@@ -95,8 +98,10 @@ static int copy_fields(const struct exchange *x, struct http_head *to, struct ar
             continue;
         for (uint32_t k = 0; k < x->request->fields.count; k++) {
             const struct field *f = &x->request->fields.at[k];
-            if (f->token == token &&
-                fields_add_token(&to->fields, arena, token, arena_dup(arena, f->value)) < 0)
+            if (f->token != token)
+                continue;
+            struct slice value = arena_dup(arena, f->value);
+            if (!value.p || fields_add_token(&to->fields, arena, token, value) < 0)
                 return ERR_NOMEM;
         }
     }
@@ -195,7 +200,7 @@ static void hint(struct exchange *x, const struct push_promise *p)
         as.len ? arena_printf(x->arena, "<%.*s>; rel=preload; as=%.*s%s", SLICE_FMT(url),
                               SLICE_FMT(as), cors)
                : arena_printf(x->arena, "<%.*s>; rel=preload%s", SLICE_FMT(url), cors);
-    if (value.p && fields_add_token(&x->page->hints, x->arena, TOKEN_LINK, value) == 0 &&
+    if (url.p && value.p && fields_add_token(&x->page->hints, x->arena, TOKEN_LINK, value) == 0 &&
         !x->page->waits_for_103)
         settle_before_flush(x->client);
 }

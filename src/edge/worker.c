@@ -457,8 +457,6 @@ static void read_some(struct worker *w)
             return;
         }
         int err = engine_feed(&w->http, s->rx->octets, (size_t)n, shard_now_us(s));
-        if (shard_refresh_rx(s) < 0)
-            err = ERR_NOMEM;
         if (w->dead)
             return;
         /* An answer that nobody asked for, or octets behind one: the connection is not to be
