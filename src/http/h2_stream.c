@@ -305,6 +305,8 @@ int h2_refuse(struct h2_conn *c, uint32_t id)
     if (c->role == H2_SERVER)
         return h2_id_fail(c, id, H2_BLAME_STREAMS);
     h2_send_reset(c, id, H2_REFUSED_STREAM);
+    if (c->events->on_refuse)
+        c->events->on_refuse(c->user, H2_BLAME_STREAMS);
     return c->error;
 }
 
