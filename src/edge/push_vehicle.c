@@ -81,12 +81,15 @@ static int promised_request(struct exchange *x, const struct push_promise *p, st
                               .authority = arena_dup(arena, p->request.authority),
                               .path = arena_dup(arena, p->request.path),
                               .content_length = -1};
+    if (!out->method.p || !out->authority.p || !out->path.p)
+        return ERR_NOMEM;
     for (uint32_t i = 0; i < p->request.fields.count; i++) {
         const struct field *f = &p->request.fields.at[i];
         if (token_flags(f->token) & (TOKEN_HOP | TOKEN_FORWARD) || f->token == TOKEN_HOST)
             continue;
-        if (fields_add(&out->fields, arena, (enum token)f->token, arena_dup(arena, f->name),
-                       arena_dup(arena, f->value)) < 0)
+        struct slice name = arena_dup(arena, f->name), value = arena_dup(arena, f->value);
+        if (!name.p || !value.p ||
+            fields_add(&out->fields, arena, (enum token)f->token, name, value) < 0)
             return ERR_NOMEM;
     }
     return 0;
@@ -102,8 +105,10 @@ static int copy_fields(const struct exchange *x, struct http_head *to, struct ar
             continue;
         for (uint32_t k = 0; k < x->request->fields.count; k++) {
             const struct field *f = &x->request->fields.at[k];
-            if (f->token == token &&
-                fields_add_token(&to->fields, arena, token, arena_dup(arena, f->value)) < 0)
+            if (f->token != token)
+                continue;
+            struct slice value = arena_dup(arena, f->value);
+            if (!value.p || fields_add_token(&to->fields, arena, token, value) < 0)
                 return ERR_NOMEM;
         }
     }
@@ -125,15 +130,16 @@ static void set_order(struct exchange *x, const struct push_promise *p, int64_t 
         h2_stream_weave(cs, x->cs, x->site->route.push.weave_octets);
 }
 
-/* return  what will answer the promise, which is on its way to the client; or NULL with *why */
-static struct exchange *promise(struct exchange *x, const struct push_promise *p, int64_t octets,
-                                bool own, enum push_reason *why)
+/* tmp: for what does not stay */
+static struct exchange *promise_with(struct exchange *x, const struct push_promise *p,
+                                     int64_t octets, bool own, struct arena *tmp,
+                                     enum push_reason *why)
 {
     struct http_head head;
-    int err = promised_request(x, p, x->arena, &head);
+    int err = promised_request(x, p, tmp, &head);
     *why = PUSH_REASON_LIMIT;
     if (!err && own)
-        err = copy_fields(x, &head, x->arena);
+        err = copy_fields(x, &head, tmp);
     if (err)
         return NULL;
     struct h2_stream *cs = h2_stream_promise(x->cs, &head, NULL, &err);
@@ -151,6 +157,19 @@ static struct exchange *promise(struct exchange *x, const struct push_promise *p
     if (!y)
         h2_stream_reset(cs, H2_INTERNAL_ERROR);
     client_wants_flush(x->client);
+    return y;
+}
+
+/* Nothing stays in the page's arena: there is no end to what a worker may promise with a response
+ * that has none.
+ * return  what will answer the promise, which is on its way to the client; or NULL with *why */
+static struct exchange *promise(struct exchange *x, const struct push_promise *p, int64_t octets,
+                                bool own, enum push_reason *why)
+{
+    struct arena tmp;
+    arena_init(&tmp, x->shard->pool);
+    struct exchange *y = promise_with(x, p, octets, own, &tmp, why);
+    arena_fini(&tmp);
     return y;
 }
 
@@ -178,6 +197,8 @@ static void hint(struct exchange *x, const struct push_promise *p)
     remember(x, &p->request, PUSH_SEEN_HINTED);
     if (p->source == PUSH_SOURCE_LINK || p->source == PUSH_SOURCE_EARLY_HINT)
         return; /* the app's own field tells */
+    x->page->hinted++;
+    x->page->hint_octets += (uint32_t)p->request.path.len;
     bool same = slice_ieq(p->request.authority, x->request->authority);
     struct slice as = p->as.len ? p->as : push_destination(p->request.path);
     const char *cors = p->crossorigin || slice_eq(as, SLICE("font")) ? "; crossorigin" : "";
@@ -189,7 +210,7 @@ static void hint(struct exchange *x, const struct push_promise *p)
         as.len ? arena_printf(x->arena, "<%.*s>; rel=preload; as=%.*s%s", SLICE_FMT(url),
                               SLICE_FMT(as), cors)
                : arena_printf(x->arena, "<%.*s>; rel=preload%s", SLICE_FMT(url), cors);
-    if (value.p && fields_add_token(&x->page->hints, x->arena, TOKEN_LINK, value) == 0 &&
+    if (url.p && value.p && fields_add_token(&x->page->hints, x->arena, TOKEN_LINK, value) == 0 &&
         !x->page->waits_for_103)
         settle_before_flush(x->client);
 }
@@ -320,16 +341,31 @@ void push_from_worker(struct exchange *x, struct worker *w, struct h2_stream *ws
     consider(x, &p, w, ws);
 }
 
-/* Enough is known by now, or there is no more time. */
-static void settle(struct promised *pr)
+/* Its page waits for it no more.  return  the page */
+static struct exchange *leave_page(struct promised *pr)
 {
     struct exchange *x = pr->page;
-    struct push_facts f = push_facts(x, &pr->promise, pr);
-    struct push_decision d = push_decide(&pr->promise, &f);
     pr->page = NULL;
     x->page->undecided--;
     x->client->push->undecided--;
-    carry_out(x, &pr->promise, &f, d, pr, NULL, NULL);
+    return x;
+}
+
+/* Enough is known by now, or there is no more time. */
+static void settle(struct promised *pr)
+{
+    struct push_facts f = push_facts(pr->page, &pr->promise, pr);
+    struct push_decision d = push_decide(&pr->promise, &f);
+    carry_out(leave_page(pr), &pr->promise, &f, d, pr, NULL, NULL);
+}
+
+void push_promised_lost(struct promised *p)
+{
+    const struct push_decision d = {PUSH_VEHICLE_NONE, PUSH_REASON_UNKNOWN, PUSH_REASON_UNKNOWN};
+    struct push_facts f = push_facts(p->page, &p->promise, p);
+    struct exchange *x = leave_page(p);
+    record(x, &p->promise, &f, d);
+    count_fate(x, PUSH_FATE_NOT_PUSHED, 0, d.vehicle, p->promise.request.path);
 }
 
 void push_promised_knows(struct promised *p)
@@ -468,7 +504,7 @@ static void read_links(struct exchange *x, const struct fields *fields, enum pus
 void push_from_head(struct exchange *x, const struct http_head *response, struct http_head *out)
 {
     bool final = response->status >= 200;
-    if (!push_is_on(&x->site->route.push))
+    if (!push_is_on(&x->site->route.push) || x->tunnel)
         return;
     if (x->cs && fields_find(&response->fields, TOKEN_LINK))
         read_links(x, &response->fields, final ? PUSH_SOURCE_LINK : PUSH_SOURCE_EARLY_HINT);
@@ -558,11 +594,11 @@ static bool is_refusal(uint32_t h2_code)
     return h2_code == H2_CANCEL || h2_code == H2_REFUSED_STREAM;
 }
 
-void push_ended(struct exchange *x, bool complete, uint32_t h2_code)
+void push_ended(struct exchange *x, bool complete, uint32_t reset_code)
 {
     struct shard *s = x->shard;
     struct push_client *pc = x->client->push;
-    bool refused = !complete && is_refusal(h2_code);
+    bool refused = !complete && is_refusal(reset_code);
     struct push_ledger_row *row =
         count_fate(x,
                    complete  ? PUSH_FATE_COMPLETED

@@ -127,6 +127,7 @@ static int on_reset(struct h2_conn *c, const struct h2_frame *f)
         code = H2_CANCEL; /* to the caller NO_ERROR means that nothing is missing */
     if (code == H2_REFUSED_STREAM)
         s->unprocessed = true;
+    s->peer_reset = true;
     h2_stream_close(s, code);
     return complete ? 0 : charge_reset(c, f->stream_id);
 }
