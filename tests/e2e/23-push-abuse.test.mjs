@@ -219,6 +219,17 @@ check('parked: who waits for a head that never comes is asked of the worker in t
   v.end();
 });
 
+check('parked: a HEAD is not, for nobody will ask for it', async () => {
+  const v = await browser('auto'), before = await fate('auto', 'parked');
+  play((conn, { id }) => {
+    conn.answer(conn.promise(id, '/head-only', { method: 'HEAD' }), '', { 'x-a': 'b' });
+    conn.answer(id, 'page');
+  });
+  assert.equal(text(await v.get('/page', NAVIGATION)), 'page');
+  assert.equal(await fate('auto', 'parked'), before);
+  v.end();
+});
+
 // ---- hints without end ----
 
 check('hints of one response have an end, and are counted', async () => {
