@@ -38,10 +38,10 @@ struct exchange_log {
     unsigned request_count, response_count, conn_count;
 };
 
-/* How often a worker may get it: an idempotent one is tried again once. */
+/* How often workers may get it: an idempotent one is tried again up to three times. */
 static inline unsigned exchange_deliveries_max(const struct exchange_request *r)
 {
-    return r->is_idempotent ? 2 * (1 + r->asked) : 1;
+    return r->is_idempotent ? 4 * (1 + r->asked) : 1;
 }
 
 static const char *const exchange_hosts[] = {"a.test", "b.test", "c.test"};

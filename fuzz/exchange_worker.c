@@ -53,7 +53,7 @@ static void note_delivery(struct exchange_worker *w, struct exchange_conn *c,
     c->has_request = true;
     c->request = (unsigned)number;
     r->deliveries++;
-    if (r->deliveries > (r->is_idempotent ? 2 : 1))
+    if (r->deliveries > exchange_deliveries_max(r))
         PANIC("request %u was delivered %u times", c->request, r->deliveries);
 }
 

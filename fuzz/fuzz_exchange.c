@@ -4,7 +4,7 @@
  * is made of one octet that the number gives, so that both ends can tell:
  *  - no octet of one exchange is in another, in either direction;
  *  - what a client takes for a whole response, the worker sent whole, and the same for requests;
- *  - a request that is not idempotent is delivered once, any other at most twice;
+ *  - a request that is not idempotent is delivered once, any other at most four times;
  *  - what a worker promised with a page goes to nobody but who asked for the page, by whatever
  *    vehicle, and with the same Cookie;
  *  - what edge writes, the strict reader (h1_strict.h) takes for HTTP/1.1;
