@@ -3,6 +3,7 @@
 // every promise is counted, memory is bounded, and others notice nothing.
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
+import fs from 'node:fs';
 import http from 'node:http';
 import { Portico, check, close2, fetch2, residentKib, until, worker as program } from './lib.mjs';
 import { NAVIGATION, SETTING, Visitor, pushWorker, text } from './push-peers.mjs';
@@ -216,6 +217,25 @@ check('parked: who waits for a head that never comes is asked of the worker in t
   const s = await v.get('/never');
   assert.deepEqual([s.status, text(s)], [200, 'own /never']);
   assert.equal(await p.metric('portico_faults_total', { app: 'quick', reason: 'worker-timeout' }) ?? 0, 0);
+  v.end();
+});
+
+check('parked: it is there after the routes have changed', async () => {
+  const v = await browser('auto'), before = await fate('auto', 'collected');
+  play((conn, { id }) => {
+    conn.answer(conn.promise(id, '/over-reload'), 'promised');
+    conn.answer(id, 'page');
+  });
+  assert.equal(text(await v.get('/page', NAVIGATION)), 'page');
+  const manifest = JSON.parse(fs.readFileSync(p.manifest, 'utf8')), from = p.lines.length;
+  manifest.apps.other.timeouts = { idle: '100s' };
+  fs.writeFileSync(`${p.manifest}.new`, JSON.stringify(manifest));
+  fs.renameSync(`${p.manifest}.new`, p.manifest);
+  p.kill('SIGHUP');
+  const [, committed] = /revision=(\d+)/.exec(await p.line(/control\.reload apps=/, { from }));
+  await until('its routes are in force', async () => JSON.parse((await p.admin('/apps')).body).revisionInForce > Number(committed));
+  assert.equal(text(await v.get('/over-reload')), 'promised');
+  assert.equal(await fate('auto', 'collected') - before, 1);
   v.end();
 });
 
