@@ -23,7 +23,7 @@ test('starts', rootOnly, async () => {
       alice: worker('tenant', 'alice.localhost', { instances: 2, ...secret('alices-own') }),
       bob: worker('tenant', 'bob.localhost', { env: { SECRET: 'bobs-own', TCP: '127.0.0.1' } }),
       mallory: worker('tenant', 'mallory.localhost', {
-        healthCheckPath: '/health', healthCheck: { interval: '100ms', failures: 2 }, ...secret('mallorys-own'),
+        healthCheckPath: '/health', healthCheck: { interval: '100ms', failures: 2 }, ...secret('mallorys-own'), push: 'always',
       }),
       pusher: worker('h2c', 'pusher.localhost'),
     },
