@@ -216,6 +216,29 @@ check('parked: who waits for a head that never comes is asked of the worker in t
   v.end();
 });
 
+check('parked: of two who wait for one, each has its answer; so has one when the other leaves', async () => {
+  for (const leaves of [false, true]) {
+    const v = await browser('auto');
+    let answer;
+    play((conn, { id }) => {
+      const promised = conn.promise(id, '/awaited');
+      answer = () => conn.answer(promised, 'promised', { 'x-sum': 1 });
+      conn.answer(id, 'page');
+    });
+    assert.equal(text(await v.get('/page', NAVIGATION)), 'page');
+    const first = v.ask('/awaited'), second = v.ask('/awaited');
+    assert.ok(await v.until(() => second.ended));
+    assert.equal(text(second), 'own /awaited');
+    if (leaves) await v.reset(first.id);
+    const third = leaves ? v.ask('/awaited') : first;
+    await v.ping();
+    answer();
+    assert.ok(await v.until(() => third.ended));
+    assert.equal(text(third), 'promised');
+    v.end();
+  }
+});
+
 check('parked: it is there after the routes have changed', async () => {
   const v = await browser('auto'), before = await fate('auto', 'collected');
   play((conn, { id }) => {
