@@ -54,7 +54,7 @@ static void note_delivery(struct exchange_worker *w, struct exchange_conn *c,
     c->request = (unsigned)number;
     /* After a connection that was kept alive comes a new one; when that dies, the instance is left
      * out, and there is no other. */
-    if (++r->deliveries > (r->is_idempotent ? 2 : 1))
+    if (++r->deliveries > exchange_deliveries_max(r, 2))
         PANIC("request %u was delivered %u times", c->request, r->deliveries);
 }
 

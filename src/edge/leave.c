@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "edge/leave.h"
+#include "edge/promised.h"
 #include "edge/worker.h"
 #include "base/panic.h"
 
@@ -59,6 +60,19 @@ static bool is_left(struct shard *s, const struct leave *l)
     return true;
 }
 
+/* Who was promised something there and has not asked for it yet will have it from elsewhere. */
+static void drop_parked(struct backend *b)
+{
+    for (int k = 0; k < WORKER_CLASSES; k++) {
+        LIST_FOR(node, &b->h2_conns[k])
+        {
+            struct worker *w = LIST_ENTRY(node, struct worker, node);
+            while (!list_empty(&w->parked))
+                promised_drop(LIST_ENTRY(w->parked.next, struct promised, worker_node));
+        }
+    }
+}
+
 /* A server that ends waits for connections that are kept alive. */
 static void close_idle(struct shard *s, const struct leave *l)
 {
@@ -86,7 +100,12 @@ static void look(struct loop_task *t)
 
 void leave_begin(struct shard *s, struct leave *l)
 {
+    size_t it = 0;
+    struct backend *b;
     list_add_tail(&s->leaves, &l->parts[s->index].node);
+    while ((b = map_next(&s->backends, &it)) != NULL)
+        if (is_of(b, l))
+            drop_parked(b);
     leaves_review(s);
 }
 

@@ -99,6 +99,7 @@ struct promised *promised_new(struct exchange *x, struct worker *w, struct h2_st
     p->page = x;
     p->worker = w;
     p->ws = ws;
+    list_init(&p->worker_node);
     p->head.content_length = -1;
     chain_init(&p->body, s->pool);
     loop_timer_init(&p->timer, on_due);
@@ -119,10 +120,33 @@ struct promised *promised_of(struct h2_stream *ws)
     return p && p->magic == PROMISED_MAGIC ? p : NULL;
 }
 
+static void leave_parking(struct promised *p)
+{
+    if (list_empty(&p->worker_node))
+        return;
+    list_remove(&p->worker_node);
+    p->worker->parked_count--;
+}
+
+/* There is an end to what a worker may promise and has not answered whole.  Clients who never come
+ * do not keep others from being promised anything: the one that waits longest makes room. */
+static void enter_parking(struct promised *p)
+{
+    struct worker *w = p->worker;
+    list_add_tail(&w->parked, &p->worker_node);
+    if (w->parked_count++ < PROMISED_WORKER_MAX)
+        return;
+    struct promised *first = LIST_ENTRY(w->parked.next, struct promised, worker_node);
+    leave_parking(first);
+    /* Not at once: somebody may be walking its client's list. */
+    loop_timer_set(p->shard->loop, &first->timer, shard_now_us(p->shard));
+}
+
 /* The worker's part is over, or somebody else's. */
 static void leave_worker(struct promised *p)
 {
     struct shard *s = p->shard;
+    leave_parking(p);
     p->worker = NULL;
     p->ws = NULL;
     if (!p->backend)
@@ -198,6 +222,8 @@ void promised_park(struct promised *p)
     p->page = NULL;
     p->parked = true;
     give_place(p); /* it waits for somebody who may never come; others have come */
+    if (p->worker)
+        enter_parking(p);
     if (p->head.status && !push_may_park(&p->head))
         promised_drop(p);
 }
@@ -208,6 +234,7 @@ void promised_hand_over(struct promised *p, struct exchange *x)
     x->request_sent = true;
     if (p->ws) {
         take_place(p);
+        leave_parking(p);
         h2_stream_set_user(p->ws, x);
         x->worker = p->worker;
         x->ws = p->ws;
@@ -252,7 +279,6 @@ static bool fits(const struct promised *p, const struct exchange *x)
 static void collect(struct promised *p, struct exchange *x)
 {
     push_parked_ended(p, true);
-    p->parked = false;
     promised_hand_over(p, x);
 }
 
@@ -269,6 +295,7 @@ bool promised_ask(struct exchange *x)
         collect(p, x);
         return true;
     }
+    leave_parking(p); /* it is wanted */
     p->waiter = x;
     x->parked = p;
     return true;

@@ -11,10 +11,11 @@
 #include "edge/exchange.h"
 #include "push/promise.h"
 
-#define PROMISED_MAGIC   0x50524f4du
-#define PROMISED_KEPT_US 10000000u     /* parked for the client's own request */
-#define PROMISED_MAX     32            /* of a client's connection */
-#define PROMISED_OCTETS  (64ull << 20) /* of heads and content, in a shard */
+#define PROMISED_MAGIC      0x50524f4du
+#define PROMISED_KEPT_US    10000000u     /* parked for the client's own request */
+#define PROMISED_MAX        32            /* of a client's connection */
+#define PROMISED_WORKER_MAX 50            /* that wait for nobody on a worker's connection */
+#define PROMISED_OCTETS     (64ull << 20) /* of heads and content, in a shard */
 
 struct push_client;
 
@@ -27,6 +28,7 @@ struct promised {
     struct exchange *page;   /* while it is undecided, else NULL */
     struct exchange *waiter; /* the client's own request, while the head has not come */
     struct worker *worker;   /* NULL: the worker's part is over */
+    struct list worker_node; /* in worker->parked, until somebody asks for it */
     struct h2_stream *ws;
     struct backend *backend; /* counts it in flight */
     struct places *place;

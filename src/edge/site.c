@@ -128,7 +128,9 @@ struct site *site_new(struct shard *s, const struct routes *r, const struct rout
     site->push_rules.include = copy(s->pool, route_text(&r->route, route->push_include));
     site->push_rules.exclude = copy(s->pool, route_text(&r->route, route->push_exclude));
     site->push_rules.preload = copy(s->pool, route_text(&r->route, route->push_preload));
-    site->has_promised = route->push_preload.len && push_is_on(&route->push);
+    site->has_promised =
+        push_is_on(&route->push) && (route->push_preload.len || /* or by earlier routes */
+                                     push_ledger_has_promises(&site->stats->push));
     if (!site->name.p || !site->default_host.p || !site->upgrades.p ||
         !site->push_rules.include.p || !site->push_rules.exclude.p || !site->push_rules.preload.p) {
         site_unref(site);

@@ -564,6 +564,7 @@ struct worker *worker_new(struct backend *b, enum worker_class klass, int *err_o
     w->klass = klass;
     list_init(&w->node);
     list_init(&w->waiting);
+    list_init(&w->parked);
     loop_task_init(&w->flush, flush);
     loop_task_init(&w->read, read_again);
     loop_task_init(&w->reap, reap);

@@ -79,6 +79,8 @@ struct worker {
     struct engine_counted counted;
     struct exchange *x;  /* h1: the exchange under way */
     struct list waiting; /* exchanges that hold content until the connection is there */
+    struct list parked;  /* h2: struct promised, the one that waits longest first */
+    uint32_t parked_count;
     struct loop_task flush, read, reap;
     struct loop_timer timer;
     struct ration ration;

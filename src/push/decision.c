@@ -170,8 +170,8 @@ static enum push_vehicle left_over(const struct push_promise *p)
  * one client's and nothing makes this the answer to nobody. */
 static bool can_be_parked(const struct push_promise *p, const struct push_facts *f)
 {
-    return p->source == PUSH_SOURCE_WORKER && f->policy != PUSH_POLICY_HINTS && !f->shared &&
-           !f->conditional && !f->reload;
+    return p->source == PUSH_SOURCE_WORKER && slice_eq(p->request.method, SLICE("GET")) &&
+           f->policy != PUSH_POLICY_HINTS && !f->shared && !f->conditional && !f->reload;
 }
 
 struct push_decision push_decide(const struct push_promise *p, const struct push_facts *f)

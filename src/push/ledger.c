@@ -42,6 +42,14 @@ void push_ledger_promise(struct push_ledger *l, enum push_source source, struct 
         add(&l->hint_reasons[d.hint], 1);
 }
 
+bool push_ledger_has_promises(const struct push_ledger *l)
+{
+    for (unsigned i = 0; i < PUSH_SOURCE_COUNT; i++)
+        if (atomic_load_explicit(&l->promises[i], memory_order_relaxed))
+            return true;
+    return false;
+}
+
 static bool is_sent(enum push_fate f)
 {
     return fates[f].octets == PUSH_OCTETS_SENT || fates[f].octets == PUSH_OCTETS_LOST;

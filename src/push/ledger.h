@@ -98,6 +98,8 @@ struct push_ledger {
 /* Counts source, vehicle and reasons.  A promise that is not pushed ends at once: the caller counts
  * its fate, too. */
 void push_ledger_promise(struct push_ledger *l, enum push_source source, struct push_decision d);
+/* Whether it has counted one. */
+bool push_ledger_has_promises(const struct push_ledger *l);
 /* How it ended, or went on.  octets: see push_octets; else 0. */
 void push_ledger_fate(struct push_ledger *l, enum push_fate fate, uint64_t octets,
                       enum push_kind kind, enum push_vehicle vehicle);

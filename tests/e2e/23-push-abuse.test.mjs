@@ -3,6 +3,7 @@
 // every promise is counted, memory is bounded, and others notice nothing.
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
+import fs from 'node:fs';
 import http from 'node:http';
 import { Portico, check, close2, fetch2, residentKib, until, worker as program } from './lib.mjs';
 import { NAVIGATION, SETTING, Visitor, pushWorker, text } from './push-peers.mjs';
@@ -12,7 +13,7 @@ const { TYPE } = h2;
 const CANCEL = 8, REFUSED = 7;
 const later = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
-let p, script, chaos, worker, narrow, bystander;
+let p, script, chaos, worker, bystander;
 const others = new Map(); // path -> what else is answered
 
 /** What the worker does with the next pages; other paths are answered with themselves. */
@@ -31,9 +32,6 @@ check('starts', async () => {
   worker = await pushWorker((conn, request) => {
     on(conn, request).catch((error) => console.error(error));
   }, { onFrame: (conn, f) => worker?.onFrame?.(conn, f), first: h2.settings({ [SETTING.CONNECT]: 1, 3: 1000 }) });
-  narrow = await pushWorker((conn, request) => {
-    on(conn, request).catch((error) => console.error(error));
-  }, { first: h2.settings({ 3: 1 }) });
   bystander = http.createServer((request, response) => response.end('other'));
   await new Promise((resolve) => bystander.listen(0, '127.0.0.1', resolve));
   const upstreams = [`tcp://127.0.0.1:${worker.port}`];
@@ -43,7 +41,6 @@ check('starts', async () => {
     apps: {
       auto: app('auto'), always: app('always', { push: 'always' }), hints: app('hints', { push: 'hints' }),
       one: app('one', { limits: { concurrency: 1, queue: 10 } }),
-      crowd: app('crowd', { upstreams: [`tcp://127.0.0.1:${narrow.port}`] }),
       quick: app('quick', { timeouts: { request: '1s' } }),
       node: program('h2c', 'node.localhost', { push: 'always' }),
       other: { upstreams: [`tcp://127.0.0.1:${bystander.address().port}`], hosts: ['other.localhost'] },
@@ -219,6 +216,82 @@ check('parked: who waits for a head that never comes is asked of the worker in t
   v.end();
 });
 
+check('parked: of two who wait for one, each has its answer; so has one when the other leaves', async () => {
+  for (const leaves of [false, true]) {
+    const v = await browser('auto');
+    let answer;
+    play((conn, { id }) => {
+      const promised = conn.promise(id, '/awaited');
+      answer = () => conn.answer(promised, 'promised', { 'x-sum': 1 });
+      conn.answer(id, 'page');
+    });
+    assert.equal(text(await v.get('/page', NAVIGATION)), 'page');
+    const first = v.ask('/awaited'), second = v.ask('/awaited');
+    assert.ok(await v.until(() => second.ended));
+    assert.equal(text(second), 'own /awaited');
+    if (leaves) await v.reset(first.id);
+    const third = leaves ? v.ask('/awaited') : first;
+    await v.ping();
+    answer();
+    assert.ok(await v.until(() => third.ended));
+    assert.equal(text(third), 'promised');
+    v.end();
+  }
+});
+
+check('parked: it is there after the routes have changed', async () => {
+  const v = await browser('auto'), before = await fate('auto', 'collected');
+  play((conn, { id }) => {
+    conn.answer(conn.promise(id, '/over-reload'), 'promised');
+    conn.answer(id, 'page');
+  });
+  assert.equal(text(await v.get('/page', NAVIGATION)), 'page');
+  const manifest = JSON.parse(fs.readFileSync(p.manifest, 'utf8')), from = p.lines.length;
+  manifest.apps.other.timeouts = { idle: '100s' };
+  fs.writeFileSync(`${p.manifest}.new`, JSON.stringify(manifest));
+  fs.renameSync(`${p.manifest}.new`, p.manifest);
+  p.kill('SIGHUP');
+  const [, committed] = /revision=(\d+)/.exec(await p.line(/control\.reload apps=/, { from }));
+  await until('its routes are in force', async () => JSON.parse((await p.admin('/apps')).body).revisionInForce > Number(committed));
+  assert.equal(text(await v.get('/over-reload')), 'promised');
+  assert.equal(await fate('auto', 'collected') - before, 1);
+  v.end();
+});
+
+check('parked: those who never come do not keep others from being promised anything', async () => {
+  const crowd = [];
+  play((conn, { id }) => {
+    for (let i = 0; i < 30; i++) conn.answer(conn.promise(id, `/never-collected-${i}`), big, { open: true, length: false });
+    conn.answer(id, 'page');
+  });
+  for (let i = 0; i < 5; i++) {
+    crowd.push(await browser('always'));
+    assert.equal(text(await crowd[i].get('/page', NAVIGATION)), 'page');
+  }
+  const v = await visit('always');
+  play((conn, { id }) => {
+    conn.answer(conn.promise(id, '/for-others'), 'pushed');
+    conn.answer(id, 'page');
+  });
+  assert.equal(text(await v.get('/page')), 'page');
+  assert.deepEqual(v.promises.map(({ path }) => path), ['/for-others']);
+  // The last ones are there still.
+  const s = crowd[4].ask('/never-collected-29');
+  assert.ok(await crowd[4].until(() => s.octets === big.length));
+  for (const each of [...crowd, v]) each.end();
+});
+
+check('parked: a HEAD is not, for nobody will ask for it', async () => {
+  const v = await browser('auto'), before = await fate('auto', 'parked');
+  play((conn, { id }) => {
+    conn.answer(conn.promise(id, '/head-only', { method: 'HEAD' }), '', { 'x-a': 'b' });
+    conn.answer(id, 'page');
+  });
+  assert.equal(text(await v.get('/page', NAVIGATION)), 'page');
+  assert.equal(await fate('auto', 'parked'), before);
+  v.end();
+});
+
 // ---- hints without end ----
 
 check('hints of one response have an end, and are counted', async () => {
@@ -291,35 +364,32 @@ check('over TLS, a name of the certificate at another port is another origin', a
 // ---- memory ----
 
 check('what waits for many clients is bounded, whatever its worker makes of it', async () => {
-  const pid = p.role('edge'), CONNS = 15, EACH = 32, memory = residentKib(pid);
-  const visitors = [], flooded = [], pinned = [], before = await fate('crowd', 'expired');
-  play((conn, { id }) => {
-    // All promises first: while nothing has come, nothing seems to be much.
-    for (let i = 0; i < EACH; i++) flooded.push([conn, conn.promise(id, `/flood-${i}`)]);
-    conn.answer(id, 'page');
+  const pid = p.role('edge'), CLIENTS = 40, EACH = 32, MOST = 64 << 20, memory = residentKib(pid);
+  const visitors = [], parked = await fate('auto', 'parked'), expired = await fate('auto', 'expired');
+  assert.ok(CLIENTS * EACH * big.length > MOST);
+  let conn, promised;
+  play((c, { id }) => {
+    conn = c;
+    promised = Array.from({ length: EACH }, (_, i) => c.promise(id, `/flood-${i}`));
+    c.answer(id, 'page');
   });
-  others.set('/pin', (conn, { id }) => pinned.push([conn, id]));
-  const pin = await visit('crowd');
-  for (let i = 0; i < CONNS; i++) {
-    for (let k = 0; k < 3; k++) {
-      const v = await browser('crowd');
-      visitors.push(v);
-      assert.equal(text(await v.get('/page', NAVIGATION)), 'page');
-    }
-    const pins = pinned.length;
-    pin.ask('/pin'); // a connection that takes no other request: the next one comes on a new one
-    await until('it is pinned', () => pinned.length > pins);
+  for (let i = 0; i < CLIENTS; i++) {
+    const v = await browser('auto');
+    visitors.push(v);
+    assert.equal(text(await v.get('/page', NAVIGATION)), 'page');
+    for (const id of promised) conn.answer(id, big);
+    await v.ping();
   }
-  assert.equal(new Set(flooded.map(([conn]) => conn)).size, CONNS);
-  for (const [conn, promised] of flooded) conn.answer(promised, big, { open: true, length: false });
-  const most = 64 << 20, all = flooded.length * big.length;
-  assert.ok(all > most);
-  await until('those that are too much are dropped', async () => await fate('crowd', 'expired') - before > (all - most) / big.length, 4);
   assert.equal((await p.h1('other.localhost', '/', { kind: 'http' })).status, 200);
+  const kept = await fate('auto', 'parked') - parked - (await fate('auto', 'expired') - expired);
   const grown = residentKib(pid) - memory;
-  for (const v of [...visitors, pin]) v.end();
-  await until('all are gone', async () => await fate('crowd', 'expired') - before === flooded.length);
-  assert.ok(grown < (most >> 10) + (48 << 10), `edge grew by ${grown} KiB`);
+  assert.ok(kept > 500 && kept * big.length <= MOST, `${kept} are kept`);
+  const collected = await fate('auto', 'collected');
+  assert.equal(text(await visitors[0].get('/flood-0')), big);
+  assert.equal(await fate('auto', 'collected') - collected, 1);
+  for (const v of visitors) v.end();
+  await until('all are gone', async () => await fate('auto', 'parked') === await fate('auto', 'expired') + await fate('auto', 'collected'));
+  assert.ok(grown < (MOST >> 10) + (48 << 10), `edge grew by ${grown} KiB`);
 }, 60);
 
 // ---- much of everything ----
@@ -635,10 +705,8 @@ check(`chaos, seed ${SEED}`, async () => {
 
 check('ends clean', async () => {
   await p.stop();
-  for (const each of [worker, narrow]) {
-    each.server.close();
-    each.resetAll();
-  }
+  worker.server.close();
+  worker.resetAll();
   bystander.close();
   bystander.closeAllConnections();
 }, 30);

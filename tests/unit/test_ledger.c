@@ -21,6 +21,11 @@ static void counts_promises(void **state)
 {
     static struct push_ledger l;
     memset(&l, 0, sizeof l);
+    assert_false(push_ledger_has_promises(&l));
+    push_ledger_promise(&l, PUSH_SOURCE_CONFIG,
+                        decision(PUSH_VEHICLE_NONE, PUSH_REASON_LATE, PUSH_REASON_HINT_LATE));
+    assert_true(push_ledger_has_promises(&l));
+    memset(&l, 0, sizeof l);
     for (int s = 0; s < PUSH_SOURCE_COUNT; s++)
         for (int r = 0; r < PUSH_REASON_COUNT; r++)
             push_ledger_promise(

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Each allocation on the way of a promise through edge fails in turn: pushed, parked and collected,
- * waited for, asked for by edge itself.  Whatever fails, what a client takes for a whole response
+/* Promises between a worker and a client, all in this thread.
+ *
+ * Each allocation on the way of one fails in turn: pushed, parked and collected, waited for, asked
+ * for by edge itself.  Whatever fails, what a client takes for a whole response
  * is whole and its own, nobody waits for ever, and the next page is served with all that belongs to
  * it.
  */
@@ -11,6 +13,7 @@
 #include <cmocka.h>
 
 #include "edge/client.h"
+#include "edge/leave.h"
 #include "edge/shard.h"
 #include "edge/worker.h"
 #include "http/h2.h"
@@ -508,10 +511,42 @@ static void test_linked(void **state)
         .links = true, .takes_push = true, .part_is_asked = true, .least = 30, .parts_made = 1});
 }
 
+static void on_left(struct leave *l)
+{
+    free(l);
+}
+
+/* An instance is left though something is parked there: its client has it from another one. */
+static void test_left(void **state)
+{
+    const struct play play = {.waits = true};
+    const struct ipc_edge_leave m = {.ticket = 1, .app = "a"};
+    static struct world w;
+    (void)state;
+    world_init(&w, &play);
+    w.shard.on_left = on_left;
+    come(&w);
+    ask(&w, 'p');
+    assert_true(run(&w));
+    assert_int_equal(w.shard.open_exchanges, 0);
+    assert_true(w.shard.promised_octets > 0);
+    struct leave *l = leave_new(&m, 1);
+    assert_non_null(l);
+    assert_int_equal(mailbox_post(w.shard.mailbox, SHARD_LEAVE, l), 0);
+    for (int i = 0; i < 3; i++)
+        loop_turn(w.shard.loop, 0);
+    assert_true(list_empty(&w.shard.leaves));
+    assert_int_equal(w.shard.promised_octets, 0);
+    ask(&w, 'a');
+    assert_true(run(&w));
+    assert_all(&w);
+    world_fini(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_pushed), cmocka_unit_test(test_parked),
                                        cmocka_unit_test(test_awaited),
-                                       cmocka_unit_test(test_linked)};
+                                       cmocka_unit_test(test_linked), cmocka_unit_test(test_left)};
     return cmocka_run_group_tests(tests, setup, teardown);
 }
