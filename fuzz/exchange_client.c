@@ -23,18 +23,24 @@ static void check_content(unsigned response, struct slice octets)
         ASSERT(octets.p[i] == exchange_octet(response));
 }
 
-static void check_belongs(const struct exchange_client *c, unsigned request, unsigned response)
-{
-    ASSERT(response < c->log->response_count);
-    if (c->log->responses[response].request != request)
-        PANIC("request %u got the response to %u", request, c->log->responses[response].request);
-}
-
-static void check_whole(const struct exchange_client *c, unsigned request, unsigned response,
-                        size_t octets)
+static void check_belongs(const struct exchange_client *c, const struct exchange_ask *a,
+                          unsigned response)
 {
     const struct exchange_response *r = &c->log->responses[response];
-    check_belongs(c, request, response);
+    ASSERT(response < c->log->response_count);
+    if (r->request != a->request)
+        PANIC("request %u got the response to %u", a->request, r->request);
+    if (r->whom.conn && (r->whom.conn != c->conn || r->whom.cookie != a->cookie))
+        PANIC("connection %u, cookie %u, got what was made for %u, %u", c->conn, a->cookie,
+              r->whom.conn, r->whom.cookie);
+}
+
+static void check_whole(const struct exchange_client *c, const struct exchange_ask *a,
+                        unsigned response, size_t octets)
+{
+    const struct exchange_response *r = &c->log->responses[response];
+    unsigned request = a->request;
+    check_belongs(c, a, response);
     if (!r->is_whole)
         PANIC("request %u got a whole response %u of %zu octets, which is not whole", request,
               response, octets);
@@ -64,10 +70,10 @@ static void read_h1(struct exchange_client *c)
         const struct slice *id = m.has_head ? field(&m, "x-rid") : NULL;
         struct slice content = slice_of(m.content, m.content_len);
         if (id && m.status >= 200) {
-            check_belongs(c, request, number_of(*id));
+            check_belongs(c, &c->asks[c->answered], number_of(*id));
             check_content(number_of(*id), content);
             if (v == STRICT_WHOLE)
-                check_whole(c, request, number_of(*id), content.len);
+                check_whole(c, &c->asks[c->answered], number_of(*id), content.len);
         }
         if (v == STRICT_WHOLE) {
             buf_consume(&c->in, m.next);
@@ -81,12 +87,13 @@ static void read_h1(struct exchange_client *c)
     ASSERT(c->answered < c->ask_count || buf_len(&c->in) == 0); /* octets that nobody asked for */
 }
 
-static void ask_h1(struct exchange_client *c, const struct exchange_request *r, unsigned number,
-                   const char *method, uint8_t how)
+static void ask_h1(struct exchange_client *c, const struct exchange_request *r,
+                   const struct exchange_ask *a, const char *method, uint8_t how)
 {
     bool chunked = how & 8;
-    buf_printf(&c->out, "%s /%u HTTP/1.1\r\nHost: %s\r\n", method, number,
-               how & 0x20 ? "b.test" : "a.test");
+    unsigned number = a->request;
+    buf_printf(&c->out, "%s /%u HTTP/1.1\r\nHost: %s\r\nX-Conn: %u\r\nCookie: %u\r\n", method,
+               number, exchange_hosts[r->host], c->conn, a->cookie);
     if (how & 0x10)
         buf_add_str(&c->out, "Connection: close\r\n");
     if (chunked && r->content_octets)
@@ -120,7 +127,7 @@ static void on_head(void *user, struct h2_stream *s, const struct http_head *hea
     if (!id)
         return;
     a->response = number_of(id->value);
-    check_belongs(c, a->request, a->response);
+    check_belongs(c, a, a->response);
 }
 
 static void on_body(void *user, struct h2_stream *s, struct slice octets, bool end)
@@ -138,7 +145,7 @@ static void on_close(void *user, struct h2_stream *s, uint32_t code)
     struct exchange_ask *a = h2_stream_user(s);
     a->stream = NULL;
     if (code == H2_NO_ERROR && a->has_response && !a->is_ours)
-        check_whole(c, a->request, a->response, a->content_octets);
+        check_whole(c, a, a->response, a->content_octets);
 }
 
 /* Of an HTTP/2 worker: its path names the request that was made for it. */
@@ -151,7 +158,8 @@ static void on_promise(void *user, struct h2_stream *parent, struct h2_stream *p
         return;
     }
     struct exchange_ask *a = &c->asks[c->ask_count++];
-    *a = (struct exchange_ask){.stream = promised};
+    const struct exchange_ask *page = h2_stream_user(parent);
+    *a = (struct exchange_ask){.stream = promised, .cookie = page->cookie};
     a->request = number_of(slice_of(head->path.p + 1, head->path.len - 1));
     ASSERT(a->request < c->log->request_count);
     h2_stream_set_user(promised, a);
@@ -169,20 +177,33 @@ static void draw_h2(struct exchange_client *c)
     }
 }
 
-/* Cancels at bit 3: on the stream asked for last, whatever its state. */
+/* Cancels at bit 3: on the stream asked for last, whatever its state.  A browser's navigation at
+ * bit 6. */
 static void ask_h2(struct exchange_client *c, struct exchange_ask *a, const char *method,
                    uint8_t how)
 {
     static char content[65536];
-    char path[16];
+    char path[16], conn[16], cookie[16];
     int err;
-    size_t n = c->log->requests[a->request].content_octets;
+    const struct exchange_request *r = &c->log->requests[a->request];
+    size_t n = r->content_octets;
     snprintf(path, sizeof path, "/%u", a->request);
+    snprintf(conn, sizeof conn, "%u", c->conn);
+    snprintf(cookie, sizeof cookie, "%u", a->cookie);
+    struct field fields[] = {
+        {SLICE("x-conn"), slice_str(conn), TOKEN_NONE, 0},
+        {SLICE("cookie"), slice_str(cookie), TOKEN_COOKIE, 0},
+        {SLICE("sec-fetch-mode"), SLICE("navigate"), 0, 0},
+        {SLICE("sec-fetch-dest"), SLICE("document"), 0, 0},
+    };
+    for (size_t i = 2; i < 4; i++)
+        fields[i].token = (uint16_t)token_find(fields[i].name);
     const struct http_head head = {.method = slice_str(method),
                                    .scheme = SLICE("http"),
-                                   .authority = how & 0x20 ? SLICE("b.test") : SLICE("a.test"),
+                                   .authority = slice_str(exchange_hosts[r->host]),
                                    .path = slice_str(path),
-                                   .content_length = how & 0x10 ? -1 : (int64_t)n};
+                                   .content_length = how & 0x10 ? -1 : (int64_t)n,
+                                   .fields = {fields, how & 0x40 ? 4 : 2, 4}};
     if (how & 8 && a > c->asks && a[-1].stream) {
         h2_stream_reset(a[-1].stream, H2_CANCEL);
         a[-1].stream = NULL;
@@ -197,11 +218,13 @@ static void ask_h2(struct exchange_client *c, struct exchange_ask *a, const char
 
 /* ---- both ---- */
 
-void exchange_client_init(struct exchange_client *c, int fd, bool h2, struct exchange_log *log)
+void exchange_client_init(struct exchange_client *c, int fd, bool h2, bool push,
+                          struct exchange_log *log)
 {
     memset(c, 0, sizeof *c);
     c->fd = fd;
     c->log = log;
+    c->conn = ++log->conn_count;
     pool_init(&c->pool);
     buf_init(&c->out, &c->pool);
     buf_init(&c->in, &c->pool);
@@ -210,9 +233,36 @@ void exchange_client_init(struct exchange_client *c, int fd, bool h2, struct exc
     struct h2_settings settings;
     h2_settings_default(&settings, H2_CLIENT);
     settings.stream_window = 10000; /* so that content waits */
+    settings.enable_push = push;
     c->h2 = h2_conn_new(H2_CLIENT, &settings, &events, c, &c->pool, 1);
     ASSERT(c->h2);
     draw_h2(c);
+}
+
+/* The n-th last that a worker has promised.  return  NULL: there is none */
+static struct exchange_request *promised(struct exchange_log *log, unsigned n)
+{
+    for (unsigned i = log->request_count; i-- > 0;)
+        if (log->requests[i].is_promised && n-- == 0)
+            return &log->requests[i];
+    return NULL;
+}
+
+/* GET what a worker has promised to somebody. */
+static void ask_promised(struct exchange_client *c, uint8_t how, uint8_t size)
+{
+    struct exchange_request *r = promised(c->log, size >> 2 & 7);
+    if (!r)
+        return;
+    struct exchange_ask *a = &c->asks[c->ask_count++];
+    *a = (struct exchange_ask){.request = (unsigned)(r - c->log->requests), .cookie = size & 3};
+    r->asked++;
+    if (c->h2) {
+        ask_h2(c, a, "GET", how);
+        return;
+    }
+    ask_h1(c, r, a, "GET", how);
+    a->end = c->out_octets + buf_len(&c->out);
 }
 
 void exchange_client_ask(struct exchange_client *c, uint8_t how, uint8_t size)
@@ -224,20 +274,25 @@ void exchange_client_ask(struct exchange_client *c, uint8_t how, uint8_t size)
     struct exchange_log *log = c->log;
     if (c->ask_count == CLIENT_ASKS || log->request_count == EXCHANGE_REQUESTS || c->is_over)
         return;
+    if (how & 0x80) {
+        ask_promised(c, how, size);
+        return;
+    }
     unsigned method = how & 3, number = log->request_count++;
     struct exchange_request *r = &log->requests[number];
     struct exchange_ask *a = &c->asks[c->ask_count++];
     *r = (struct exchange_request){.is_idempotent = methods[method].is_idempotent,
-                                   .is_head = method == 3};
+                                   .is_head = method == 3,
+                                   .host = how & 0x20 ? 1 + (size >> 2 & 1) : EXCHANGE_HOST_H1};
     if (method == 1 || method == 2)
         r->content_octets = how & 4 ? size * 250u : size;
-    *a = (struct exchange_ask){.request = number};
+    *a = (struct exchange_ask){.request = number, .cookie = size & 3};
     if (c->h2) {
         r->is_sent = true; /* its frames end when the stream does, see exchange_worker.c */
         ask_h2(c, a, methods[method].name, how);
         return;
     }
-    ask_h1(c, r, number, methods[method].name, how);
+    ask_h1(c, r, a, methods[method].name, how);
     a->end = c->out_octets + buf_len(&c->out);
 }
 

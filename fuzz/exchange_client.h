@@ -12,7 +12,7 @@
 #define CLIENT_ASKS      32
 
 struct exchange_ask {
-    unsigned request;
+    unsigned request, cookie;
     size_t end; /* where it ends in all octets of the connection; HTTP/2: 0 */
     /* HTTP/2 alone */
     struct h2_stream *stream;
@@ -30,11 +30,13 @@ struct exchange_client {
     size_t out_octets; /* given to the kernel */
     struct exchange_ask asks[CLIENT_ASKS];
     unsigned ask_count, answered;
-    bool is_over; /* the connection has ended */
+    bool is_over;  /* the connection has ended */
+    unsigned conn; /* its number */
 };
 
-/* fd: given. */
-void exchange_client_init(struct exchange_client *c, int fd, bool h2, struct exchange_log *log);
+/* fd: given.  push: it takes what is promised */
+void exchange_client_init(struct exchange_client *c, int fd, bool h2, bool push,
+                          struct exchange_log *log);
 /* Queue a request. */
 void exchange_client_ask(struct exchange_client *c, uint8_t how, uint8_t size);
 /* At most n octets of what is queued. */

@@ -8,24 +8,44 @@
 #define EXCHANGE_REQUESTS  256
 #define EXCHANGE_RESPONSES 256
 
+/* For whom a worker works: a client's connection, counted from 1, and the number in its Cookie.
+ * conn 0: it cannot know; edge has asked by itself. */
+struct exchange_person {
+    unsigned conn, cookie;
+};
+
 struct exchange_request {
     size_t content_octets;
     bool is_idempotent, is_head;
     bool is_sent;        /* the client has given all of it to the kernel */
     unsigned deliveries; /* worker connections that it came on */
+    /* Promised by an HTTP/2 worker with a page of this host: clients may ask for it, too. */
+    bool is_promised;
+    unsigned host;
+    unsigned asked; /* by clients, or named in a Link field: each may be delivered */
 };
 
 struct exchange_response {
     unsigned request;
     size_t content_octets;
     bool is_whole; /* the worker has given all of it to the kernel, and it is in order */
+    struct exchange_person whom;
 };
 
 struct exchange_log {
     struct exchange_request requests[EXCHANGE_REQUESTS];
     struct exchange_response responses[EXCHANGE_RESPONSES];
-    unsigned request_count, response_count;
+    unsigned request_count, response_count, conn_count;
 };
+
+/* How often a worker may get it: an idempotent one so many times for each time it is asked for. */
+static inline unsigned exchange_deliveries_max(const struct exchange_request *r, unsigned tries)
+{
+    return r->is_idempotent ? tries * (1 + r->asked) : 1;
+}
+
+static const char *const exchange_hosts[] = {"a.test", "b.test", "c.test"};
+#define EXCHANGE_HOST_H1 0 /* the others are served by HTTP/2 workers */
 
 /* The octet that the content of a request or response of this number is made of. */
 static inline char exchange_octet(unsigned number)

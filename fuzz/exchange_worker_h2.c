@@ -9,6 +9,16 @@
 
 /* ---- receiving ---- */
 
+static struct exchange_person whom_of(const struct http_head *head)
+{
+    const struct field *conn = fields_find_name(&head->fields, SLICE("x-conn"));
+    uint64_t number = 0, cookie = 0;
+    if (conn)
+        ASSERT(slice_u64(conn->value, &number) &&
+               slice_u64(fields_value(&head->fields, TOKEN_COOKIE), &cookie));
+    return (struct exchange_person){(unsigned)number, (unsigned)cookie};
+}
+
 static void on_head(void *user, struct h2_stream *s, const struct http_head *head, bool end)
 {
     struct exchange_h2_conn *c = user;
@@ -22,10 +32,11 @@ static void on_head(void *user, struct h2_stream *s, const struct http_head *hea
         struct exchange_h2_stream *x = &c->streams[i];
         if (x->stream)
             continue;
-        *x = (struct exchange_h2_stream){.stream = s, .request = (unsigned)number};
+        *x = (struct exchange_h2_stream){
+            .stream = s, .request = (unsigned)number, .whom = whom_of(head)};
         h2_stream_set_user(s, x);
         /* A connection that has served says nothing against its instance when it dies. */
-        if (++r->deliveries > (r->is_idempotent ? 1 + EXCHANGE_RETRIES : 1))
+        if (++r->deliveries > exchange_deliveries_max(r, 1 + EXCHANGE_RETRIES))
             PANIC("request %u was delivered %u times", x->request, r->deliveries);
         ASSERT(!end || r->content_octets == 0);
         return;
@@ -134,27 +145,47 @@ void exchange_worker_h2_read(struct exchange_worker_h2 *w)
 
 enum act { WHOLE, NO_LENGTH, HALF, REST, RESET, REFUSE, PUSH, GIVE_UP };
 
+/* A Link field for something that was promised once: edge may ask for it by itself. */
+static void name_one(struct exchange_log *log, size_t octets, char *out, size_t cap)
+{
+    struct exchange_request *r = &log->requests[octets % EXCHANGE_REQUESTS];
+    out[0] = '\0';
+    if (octets % 16 < 10 || !r->is_promised)
+        return;
+    r->asked++;
+    snprintf(out, cap, "</%zu>; rel=preload; as=style", octets % EXCHANGE_REQUESTS);
+}
+
 static void respond(struct exchange_h2_conn *c, struct exchange_h2_stream *x, enum act act,
                     size_t octets)
 {
     static char content[65536];
     struct exchange_log *log = c->worker->log;
-    char id[16], length[24];
+    char id[16], length[24], link[48];
     if (x->is_answered || log->response_count == EXCHANGE_RESPONSES)
         return;
     unsigned number = log->response_count++;
     struct exchange_response *r = &log->responses[number];
     bool is_head = log->requests[x->request].is_head;
-    *r = (struct exchange_response){.request = x->request, .content_octets = octets};
+    *r = (struct exchange_response){
+        .request = x->request, .content_octets = octets, .whom = x->whom};
     snprintf(id, sizeof id, "%u", number);
     snprintf(length, sizeof length, "%zu", octets);
-    struct field fields[] = {
-        {SLICE("x-rid"), slice_str(id), TOKEN_NONE, 0},
-        {SLICE("content-length"), slice_str(length), TOKEN_CONTENT_LENGTH, 0},
-    };
-    const struct http_head head = {.status = 200,
+    name_one(log, octets, link, sizeof link);
+    struct field fields[4] = {{SLICE("x-rid"), slice_str(id), TOKEN_NONE, 0}};
+    uint32_t count = 1;
+    if (act != NO_LENGTH)
+        fields[count++] =
+            (struct field){SLICE("content-length"), slice_str(length), TOKEN_CONTENT_LENGTH, 0};
+    if (octets % 16 == 8)
+        fields[count++] = (struct field){SLICE("vary"), SLICE("x-conn"), TOKEN_VARY, 0};
+    if (octets % 16 == 9)
+        fields[count++] = (struct field){SLICE("set-cookie"), SLICE("a=b"), TOKEN_SET_COOKIE, 0};
+    if (*link)
+        fields[count++] = (struct field){SLICE("link"), slice_str(link), TOKEN_LINK, 0};
+    const struct http_head head = {.status = octets % 16 == 7 ? 404 : 200,
                                    .content_length = act == NO_LENGTH ? -1 : (int64_t)octets,
-                                   .fields = {fields, act == NO_LENGTH ? 1 : 2, 2}};
+                                   .fields = {fields, count, 4}};
     bool is_whole = act != HALF || is_head || octets == 0;
     if (h2_stream_respond(x->stream, &head, is_head || octets == 0) < 0)
         return;
@@ -166,7 +197,8 @@ static void respond(struct exchange_h2_conn *c, struct exchange_h2_stream *x, en
     h2_stream_body(x->stream, slice_of(content, is_whole ? octets : octets / 2), NULL, is_whole);
 }
 
-/* The promised request is one of the log's, too: nobody asked for it, and it comes once. */
+/* The promised request is one of the log's, too: nobody asked for it, yet.  It is answered at once,
+ * or like others, or never. */
 static void push(struct exchange_h2_conn *c, struct exchange_h2_stream *parent, size_t octets)
 {
     struct exchange_log *log = c->worker->log;
@@ -179,19 +211,24 @@ static void push(struct exchange_h2_conn *c, struct exchange_h2_stream *parent, 
         if (x->stream)
             continue;
         unsigned number = log->request_count++;
-        log->requests[number] =
-            (struct exchange_request){.is_idempotent = true, .is_sent = true, .deliveries = 1};
+        unsigned host = log->requests[parent->request].host;
+        log->requests[number] = (struct exchange_request){.is_idempotent = true,
+                                                          .is_sent = true,
+                                                          .deliveries = 1,
+                                                          .is_promised = true,
+                                                          .host = host};
         snprintf(path, sizeof path, "/%u", number);
         const struct http_head head = {.method = SLICE("GET"),
                                        .scheme = SLICE("http"),
-                                       .authority = SLICE("b.test"),
+                                       .authority = slice_str(exchange_hosts[host]),
                                        .path = slice_str(path),
                                        .content_length = -1};
         struct h2_stream *s = h2_stream_promise(parent->stream, &head, x, &err);
         if (!s)
             return;
-        *x = (struct exchange_h2_stream){.stream = s, .request = number};
-        respond(c, x, WHOLE, octets);
+        *x = (struct exchange_h2_stream){.stream = s, .request = number, .whom = parent->whom};
+        if (octets & 1)
+            respond(c, x, WHOLE, octets);
         return;
     }
 }

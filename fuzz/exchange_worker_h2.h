@@ -15,6 +15,7 @@ struct exchange_h2_stream {
     struct h2_stream *stream; /* NULL: free */
     unsigned request;
     size_t content_octets;
+    struct exchange_person whom;
     bool is_answered;
 };
 

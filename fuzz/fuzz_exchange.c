@@ -6,6 +6,8 @@
  *  - what a client takes for a whole response, the worker sent whole, and the same for requests;
  *  - a request that is not idempotent is delivered once, any other to an HTTP/1.1 worker at most
  *    twice, to an HTTP/2 worker no more often than edge may try again;
+ *  - what a worker promised with a page goes to nobody but who asked for the page, by whatever
+ *    vehicle, and with the same Cookie;
  *  - what edge writes, the strict reader (h1_strict.h) takes for HTTP/1.1;
  *  - connections to workers are counted as they are;
  *  - when the clients are gone, so are the exchanges, and all memory.
@@ -48,31 +50,37 @@ static void tidy(void)
     tls_server_free(tls);
 }
 
-static void add_site(struct route_builder *b, enum route_protocol protocol)
+static void add_site(struct route_builder *b, unsigned host, enum push_policy policy)
 {
-    bool h2 = protocol == ROUTE_H2C;
-    struct route_site site = {.flags = ROUTE_HTTP20 | (h2 ? 0 : ROUTE_DEFAULT),
-                              .proxy_flag = h2 ? ROUTE_PROXY_ALL : ROUTE_PROXY_H1,
-                              .request_timeout_ms = 60000,
-                              .idle_timeout_ms = 60000,
-                              .queue = 10,
-                              .body_limit_octets = 1u << 30};
-    char address[80];
+    bool h2 = host != EXCHANGE_HOST_H1;
+    enum route_protocol protocol = h2 ? ROUTE_H2C : ROUTE_H1;
+    struct slice name = slice_of("abc" + host, 1);
+    struct route_site site = {
+        .flags = ROUTE_HTTP20 | (h2 ? 0 : ROUTE_DEFAULT),
+        .proxy_flag = h2 ? ROUTE_PROXY_ALL : ROUTE_PROXY_H1,
+        .push = {.policy = policy, .budget_octets = 20000, .copied = PUSH_COPY_DEFAULT},
+        .request_timeout_ms = 60000,
+        .idle_timeout_ms = 60000,
+        .queue = 10,
+        .body_limit_octets = 1u << 30};
+    char address[80], id[8];
+    snprintf(id, sizeof id, "%.*s/0", SLICE_FMT(name));
     snprintf(socket_paths[protocol], sizeof socket_paths[protocol], "%s/%s", directory,
              h2 ? "h2" : "h1");
     snprintf(address, sizeof address, "unix:%s", socket_paths[protocol]);
-    ASSERT(route_builder_site(b, h2 ? SLICE("b") : SLICE("a"), &site) == 0 &&
-           route_builder_host(b, h2 ? SLICE("b.test") : SLICE("a.test")) == 0 &&
-           route_builder_instance(b, h2 ? SLICE("b/0") : SLICE("a/0"), slice_str(address),
-                                  SLICE(""), ROUTE_READY, protocol) == 0);
+    ASSERT(route_builder_site(b, name, &site) == 0 &&
+           route_builder_host(b, slice_str(exchange_hosts[host])) == 0 &&
+           route_builder_instance(b, slice_str(id), slice_str(address), SLICE(""), ROUTE_READY,
+                                  protocol) == 0);
 }
 
 static void setup(void)
 {
     struct route_builder *b = route_builder_new(1);
     ASSERT(b && mkdtemp(directory));
-    add_site(b, ROUTE_H1);
-    add_site(b, ROUTE_H2C);
+    add_site(b, EXCHANGE_HOST_H1, PUSH_POLICY_AUTO);
+    add_site(b, 1, PUSH_POLICY_AUTO);
+    add_site(b, 2, PUSH_POLICY_ALWAYS);
     snapshot = route_builder_finish(b, &snapshot_len);
     route_builder_free(b);
     tls = tls_server_new();
@@ -125,13 +133,13 @@ static void world_init(struct world *w)
     ASSERT(w->shard.routes);
 }
 
-static void connect_client(struct world *w, struct exchange_client *c, bool h2)
+static void connect_client(struct world *w, struct exchange_client *c, bool h2, bool push)
 {
     int fds[2];
     struct addr peer = {.len = sizeof peer.u.in};
     peer.u.in.sin_family = AF_INET;
     ASSERT(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds) == 0);
-    exchange_client_init(c, fds[0], h2, &w->log);
+    exchange_client_init(c, fds[0], h2, push, &w->log);
     client_accept(&w->shard, fds[1], &peer, false);
 }
 
@@ -202,7 +210,7 @@ static void check_backends(struct shard *s)
         }
         ASSERT(b->h1_idle_count == idle && b->h1_draining == draining);
         ASSERT(b->h2 || b->h1_count == idle + busy);
-        ASSERT(s->open_exchanges || b->in_flight == 0);
+        ASSERT(s->open_exchanges || s->promised_octets || b->in_flight == 0);
     }
 }
 
@@ -211,7 +219,7 @@ static void step(struct world *w, struct input *in)
     uint8_t op = input_u8(in), how = input_u8(in);
     struct exchange_client *c = &w->clients[(op >> 3) % EXCHANGE_CLIENTS];
     if (c->fd < 0 && (op & 7) < 3)
-        connect_client(w, c, op & 0x40);
+        connect_client(w, c, op & 0x40, !(op & 0x80));
     switch (op & 7) {
     case 0:
         exchange_client_ask(c, how, input_u8(in));
@@ -269,6 +277,11 @@ static void finish(struct world *w)
             exchange_client_end(&w->clients[k], 0);
     for (unsigned i = 0; i < 50 && (w->shard.open_exchanges || !list_empty(&w->shard.clients)); i++)
         turn(w, 1);
+    size_t it = 0;
+    const struct backend *b;
+    while ((b = map_next(&w->shard.backends, &it)) != NULL)
+        ASSERT(b->in_flight == 0);
+    ASSERT(w->shard.promised_octets == 0);
     if (w->shard.open_exchanges || !list_empty(&w->shard.clients))
         PANIC("%u exchanges and %s are left when nobody is there", w->shard.open_exchanges,
               list_empty(&w->shard.clients) ? "no client" : "a client");

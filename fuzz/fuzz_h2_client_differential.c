@@ -17,6 +17,9 @@
  *     is not below 600;
  *   - its trailer section's HEADERS makes the stream depend on itself, an error by RFC 7540 5.3.1
  *     that the judge does not look for; RFC 9113 5.3.2 leaves the choice;
+ *   - a DATA frame without content stands between an informational response and the final one,
+ *     which RFC 9113 8.1 has no place for; the judge looks at content alone;
+ *   - a promise's parent is a response that ours has reset for one of these reasons;
  *   - a promise is for what must not be promised (RFC 9113 8.4: it is safe, cacheable and without
  *     content), or its authority or path is none, or more came than we allow at a time.
  *  Everything else aborts.
@@ -205,13 +208,20 @@ static int judge_on_frame(nghttp2_session *session, const nghttp2_frame *frame, 
     if (frame->hd.type == NGHTTP2_HEADERS && !m->has_head && m->status < 200) {
         buf_consume(&m->fields, buf_len(&m->fields)); /* of an informational response */
         buf_consume(&m->cookies, buf_len(&m->cookies));
+        m->crumbs = 0;
         m->length = -1;
         m->informational++;
+        return 0;
+    }
+    if (!m->has_head && frame->hd.type == NGHTTP2_DATA) {
+        m->has_early_data = true;
         return 0;
     }
     if (m->has_head && frame->hd.type == NGHTTP2_HEADERS && frame->hd.flags & NGHTTP2_FLAG_PRIORITY)
         m->has_self_dependent_trailers |= frame->headers.pri_spec.stream_id == frame->hd.stream_id;
     m->has_head = true;
+    if (frame->hd.type == NGHTTP2_PUSH_PROMISE)
+        m->parent = (uint32_t)frame->hd.stream_id;
     if (frame->hd.type == NGHTTP2_PUSH_PROMISE || frame->hd.flags & NGHTTP2_FLAG_END_STREAM)
         m->has_ended = true;
     return 0;
@@ -265,12 +275,20 @@ static bool authority_is_bad(const struct h2_message *m)
            (m->has_host && !rules_is_authority(m->host));
 }
 
-static bool judge_alone_may(const struct both *b, const struct h2_message *m)
+static bool response_is_bad(const struct h2_message *m)
+{
+    return m->informational > ENOUGH || m->has_self_dependent_trailers || m->has_early_data ||
+           m->status >= 600;
+}
+
+static bool judge_alone_may(struct both *b, const struct h2_message *m)
 {
     if (b->ours.is_over)
         return true;
     if (!(m->id & PROMISE))
-        return m->informational > ENOUGH || m->has_self_dependent_trailers || m->status >= 600;
+        return response_is_bad(m);
+    if (response_is_bad(h2_message(&b->judge, m->parent)))
+        return true;
     bool is_safe = slice_eq(m->method, SLICE("GET")) || slice_eq(m->method, SLICE("HEAD"));
     return !is_safe || authority_is_bad(m) || !rules_is_origin_form(m->path) ||
            !slice_eq(buf_slice(&m->fields), SLICE("")) || b->judge.count > 90;

@@ -6,6 +6,7 @@
  *
  *  Ours alone has a complete request
  *   - it names no authority: RFC 9113 8.3.1 does not ask for one, edge answers it;
+ *   - an extended CONNECT names its authority in Host alone, as any request may: RFC 8441 4;
  *   - Content-Length is a list of one number, on one line or several: RFC 9110 8.6 lets it be taken
  *     for that number, which is the one that ours gives out;
  *   - Content-Length, or Host more than once, is in the trailer section, where they say nothing
@@ -227,7 +228,7 @@ static bool judge_alone_may(const struct both *b, const struct h2_message *m)
     if (connect && m->protocol.len == 0)
         return false;
     if (slice_eq(m->path, SLICE("*")))
-        return !connect && !slice_eq(m->method, SLICE("OPTIONS"));
+        return !slice_eq(m->method, SLICE("OPTIONS"));
     return !rules_is_origin_form(m->path);
 }
 
@@ -237,6 +238,8 @@ static bool ours_alone_may(struct both *b, const struct h2_message *m)
     if (b->judge.is_over || m->authority.len == 0 || judge->has_late_field)
         return true;
     if (judge->has_length_list && judge->length == m->length)
+        return true;
+    if (m->protocol.len && !judge->has_authority && judge->has_host)
         return true;
     for (size_t i = 0; i < m->path.len; i++)
         if ((unsigned char)m->path.p[i] >= 0x7f ||

@@ -9,8 +9,7 @@
 
 #include <stdlib.h>
 
-#define PIECES_MAX   8
-#define MESSAGES_MAX 64
+#define PIECES_MAX 8
 
 struct play {
     enum h1_role role;
@@ -18,12 +17,12 @@ struct play {
     struct pool pool, own;
     struct h1_conn *conn;
     struct buf events, written;
+    struct buf methods; /* of the requests, by their first letter */
     uint64_t body_octets, tunnel_octets;
     int64_t length_left;
     unsigned heads, dones;
     bool in_body, is_over, is_tunnel, to_head;
-    uint8_t answers[MESSAGES_MAX]; /* how each message was answered */
-    struct slice methods[MESSAGES_MAX];
+    uint8_t answer; /* how the newest message is answered */
     int err;
 };
 
@@ -88,10 +87,9 @@ static void respond(struct play *p, uint8_t how)
 /* Once it is in order to: when the request is complete, or with its head. */
 static void answer(struct play *p, bool is_complete)
 {
-    uint8_t how = p->answers[(p->heads - 1) % MESSAGES_MAX];
-    bool early = p->setup & 1 && how & 1;
+    bool early = p->setup & 1 && p->answer & 1;
     if (p->role == H1_SERVER && early != is_complete && h1_conn_can_respond(p->conn))
-        respond(p, how);
+        respond(p, p->answer);
 }
 
 /* ---- events ---- */
@@ -109,7 +107,7 @@ static void on_head(void *user, const struct http_head *head, bool end)
 {
     struct play *p = user;
     ASSERT(!p->is_over && !p->in_body && !p->is_tunnel);
-    unsigned at = p->heads++ % MESSAGES_MAX;
+    p->heads++;
     buf_printf(&p->events, "%.*s %.*s %.*s %u 1.%u #%lld %.*s%s%s\n", SLICE_FMT(head->method),
                SLICE_FMT(head->path), SLICE_FMT(head->authority), head->status, head->version_minor,
                (long long)head->content_length, SLICE_FMT(head->protocol),
@@ -120,10 +118,10 @@ static void on_head(void *user, const struct http_head *head, bool end)
     if (p->role == H1_SERVER) {
         ASSERT(rules_is_token(head->method));
         ASSERT(!head->authority.len || rules_is_authority(head->authority));
-        p->answers[at] = (uint8_t)(head->path.len * 37 + p->how + head->fields.count * 5);
-        p->methods[at] = slice_eq(head->method, SLICE("HEAD"))      ? SLICE("HEAD")
-                         : slice_eq(head->method, SLICE("CONNECT")) ? SLICE("CONNECT")
-                                                                    : SLICE("GET");
+        p->answer = (uint8_t)(head->path.len * 37 + p->how + head->fields.count * 5);
+        buf_add_str(&p->methods, slice_eq(head->method, SLICE("HEAD"))      ? "H"
+                                 : slice_eq(head->method, SLICE("CONNECT")) ? "C"
+                                                                            : "G");
     } else if (h1_conn_upgrade(p->conn) == 0) {
         p->is_tunnel = true;
         h1_conn_send_body(p->conn, SLICE("tunnel"), NULL, p->how & 1);
@@ -252,7 +250,6 @@ static void ask(struct play *p)
         head.content_length = -1;
     if ((p->how & 0x13) == 0x10)
         head.protocol = SLICE("websocket");
-    p->methods[0] = head.method;
     ASSERT(h1_conn_send_head(p->conn, &head, end, p->how & 8) == 0);
     if (!end)
         send_content(p, p->how, head.content_length);
@@ -272,6 +269,7 @@ static void run(struct play *p, enum h1_role role, uint8_t setup, uint8_t how, s
     pool_init(&p->own);
     buf_init(&p->events, &p->own);
     buf_init(&p->written, &p->own);
+    buf_init(&p->methods, &p->own);
     h1_limits_default(&limits);
     if (setup & 4)
         limits = (struct h1_limits){50, 150, 20, 2};
@@ -298,19 +296,25 @@ static void run_fini(struct play *p)
 {
     buf_fini(&p->events);
     buf_fini(&p->written);
+    buf_fini(&p->methods);
     ASSERT(p->own.live == 0);
     pool_fini(&p->own);
 }
 
 /* ---- what was written ---- */
 
+static struct slice method_of(char letter)
+{
+    return letter == 'H' ? SLICE("HEAD") : letter == 'C' ? SLICE("CONNECT") : SLICE("GET");
+}
+
 static void check_responses(const struct play *p)
 {
-    struct slice rest = buf_slice(&p->written);
-    for (unsigned i = 0; rest.len && i < p->heads && i < MESSAGES_MAX;) {
+    struct slice rest = buf_slice(&p->written), methods = buf_slice(&p->methods);
+    for (size_t i = 0; rest.len && i < methods.len;) {
         struct strict_message m;
         bool until_close = false;
-        enum strict_verdict v = strict_response(rest, p->methods[i], true, &m);
+        enum strict_verdict v = strict_response(rest, method_of(methods.p[i]), true, &m);
         ASSERT(v == STRICT_WHOLE || (v == STRICT_MORE && p->is_over)); /* given up half way */
         rest = slice_of(rest.p + m.next, rest.len - m.next);
         until_close = v == STRICT_WHOLE && m.status >= 200 && m.is_last;

@@ -10,7 +10,7 @@
 #define H2_MESSAGES_MAX 128
 
 struct h2_message {
-    uint32_t id;
+    uint32_t id, parent; /* parent: of a promise */
     bool has_head, has_ended;
     unsigned status; /* of a response, 0 in a request */
     struct slice method, scheme, authority, path, protocol, host; /* in the arena */
@@ -20,7 +20,8 @@ struct h2_message {
      * the trailers. */
     bool has_length_list, has_late_field, has_bare_length;
     bool has_self_dependent_trailers; /* the judge does not look there */
-    unsigned hosts, informational;
+    bool has_early_data;              /* before the head, empty, so the judge takes it */
+    unsigned hosts, crumbs, informational;
     int64_t length; /* the number that Content-Length says, -1: none */
     struct buf cookies, fields, content, trailers; /* fields as text */
 };
@@ -46,6 +47,6 @@ void h2_message_add(struct h2_reader *r, struct h2_message *m, struct slice name
  * take. */
 void h2_message_refused(struct h2_reader *r, const char *text);
 /* Aborts when content, trailers or fields are not the same. */
-void h2_message_same(const struct h2_message *a, const struct h2_message *b);
+void h2_message_same(const struct h2_message *ours, const struct h2_message *judge);
 
 #endif

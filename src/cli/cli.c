@@ -112,7 +112,11 @@ static const struct verb verbs[] = {
             "explain asks for the URL and prints each resource that the page promised: where the\n"
             "promise came from, how it went on, the reason, octets, times, and what could be\n"
             "better. The reasons are edge's own and for the operator: they need the rights to use\n"
-            "admin.sock in the data directory. Without them it prints what it saw.\n",
+            "admin.sock in the data directory. Without them it prints what it saw.\n"
+            "\n"
+            "stats adds up reasons, what became of each promise, octets that were wasted, and\n"
+            "the resources behind them. What is pushed is decided by the app's key `push` in\n"
+            "the manifest: off, deny, hints, observe, auto (when absent) or always, and more.\n",
         .run = run_push,
     },
     {

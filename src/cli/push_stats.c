@@ -43,6 +43,11 @@ static json_int_t sum(const json_t *o)
     return all;
 }
 
+static json_int_t refused(const json_t *fates)
+{
+    return number(fates, "refused") + number(fates, "refused-late");
+}
+
 /* ---- all apps ---- */
 
 static void print_apps(const json_t *apps)
@@ -60,15 +65,14 @@ static void print_apps(const json_t *apps)
         const json_t *fates = json_object_get(app, "fates");
         char c[8][CELL_OCTETS];
         table_add(
-            &t, (const char *const[]){text(app, "app"),
-                                      number_cell(c[0], sum(json_object_get(app, "promises"))),
-                                      number_cell(c[1], number(vehicles, "push-promise")),
-                                      number_cell(c[2], number(vehicles, "early-hint")),
-                                      number_cell(c[3], number(vehicles, "parked")),
-                                      number_cell(c[4], number(fates, "collected")),
-                                      number_cell(c[5], number(fates, "refused")),
-                                      number_cell(c[6], number(app, "octetsSent")),
-                                      real_cell(c[7], json_object_get(app, "wastedPercent"), "%")});
+            &t, (const char *const[]){
+                    text(app, "app"), number_cell(c[0], sum(json_object_get(app, "promises"))),
+                    number_cell(c[1], number(vehicles, "push-promise")),
+                    number_cell(c[2], number(vehicles, "early-hint")),
+                    number_cell(c[3], number(vehicles, "parked")),
+                    number_cell(c[4], number(fates, "collected")),
+                    number_cell(c[5], refused(fates)), number_cell(c[6], number(app, "octetsSent")),
+                    real_cell(c[7], json_object_get(app, "wastedPercent"), "%")});
     }
     table_print(&t);
 }
@@ -131,7 +135,7 @@ static void print_resources(const json_t *resources)
                  json_is_true(json_object_get(r, "switchedOff")) ? " (off)" : "");
         table_add(&t, (const char *const[]){path, number_cell(c[0], number(r, "pushed")),
                                             number_cell(c[1], number(fates, "completed")),
-                                            number_cell(c[2], number(fates, "refused")),
+                                            number_cell(c[2], refused(fates)),
                                             number_cell(c[3], number(fates, "repeated")),
                                             number_cell(c[4], number(r, "octetsSent")),
                                             number_cell(c[5], number(r, "octetsWasted")), reason});

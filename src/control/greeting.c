@@ -196,7 +196,8 @@ static void add_hints(struct control *c, struct buf *b)
     for (uint32_t i = 0; i < c->app_count; i++) {
         const struct manifest_app *a = c->apps[i]->wanted;
         local |= a->chain.len == 0;
-        if (https && a->http20_enabled && push_is_on(&a->push) && has_h2c(c->apps[i]) &&
+        bool pushes = a->push.policy == PUSH_POLICY_AUTO || a->push.policy == PUSH_POLICY_ALWAYS;
+        if (https && a->http20_enabled && pushes && has_h2c(c->apps[i]) &&
             main_url(c, c->apps[i], url, sizeof url))
             buf_printf(b, "  See a push arrive:   nghttp -nv --no-verify-peer %s\n", url);
     }

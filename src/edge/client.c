@@ -131,7 +131,7 @@ void client_kill(struct client *c)
         stats_add(&c->shard->stats->tls_failures, 1);
     LIST_FOR(node, &c->exchanges)
     {
-        exchange_client_closed(LIST_ENTRY(node, struct exchange, client_node), false, H2_CANCEL);
+        exchange_client_closed(LIST_ENTRY(node, struct exchange, client_node), false, 0);
     }
     push_client_free(c);
     count_octets(c);
@@ -213,7 +213,7 @@ static void h1_on_done(void *user, bool reusable)
 {
     struct client *c = user;
     if (c->current)
-        exchange_client_closed(c->current, true, H2_NO_ERROR);
+        exchange_client_closed(c->current, true, 0);
     if (c->dead)
         return;
     c->paused = false;
@@ -284,9 +284,15 @@ static void h2_on_close(void *user, struct h2_stream *s, uint32_t code)
     struct client *c = user;
     struct exchange *x = h2_stream_user(s);
     if (x)
-        exchange_client_closed(x, code == H2_NO_ERROR && x->response_ended, code);
+        exchange_client_closed(x, code == H2_NO_ERROR && x->response_ended,
+                               h2_stream_peer_reset(s) ? code : 0);
     if (c->open == 0)
         arm_idle(c);
+}
+
+static void h2_on_late_reset(void *user, uint32_t stream_id, uint32_t code)
+{
+    push_reset_late(user, stream_id, code);
 }
 
 static void h2_on_settings(void *user)
@@ -313,6 +319,7 @@ static const struct h2_events h2_events = {
     .on_sent = h2_on_sent,
     .on_promise = h2_on_promise,
     .on_close = h2_on_close,
+    .on_late_reset = h2_on_late_reset,
     .on_settings = h2_on_settings,
     .on_goaway = h2_on_goaway,
     .on_refuse = h2_on_refuse,
@@ -373,12 +380,12 @@ void client_cut(struct exchange *x, enum h2_code code)
         }
         /* What there is of the response goes out first, but not from inside the engine's callback
          * that may have brought us here. */
-        exchange_client_closed(x, false, code);
+        exchange_client_closed(x, false, 0);
         c->cut = c->closing = c->paused = true;
         client_wants_flush(c);
         return;
     }
-    exchange_client_closed(x, false, code);
+    exchange_client_closed(x, false, 0);
     h2_stream_reset(cs, code);
     client_wants_flush(c);
     if (c->open == 0)
@@ -620,8 +627,6 @@ static void read_some(struct client *c)
         if (c->closing)
             continue; /* read and dropped, so that the peer gets our last octets, not a reset */
         int err = feed(c, s->rx->octets, (size_t)n);
-        if (shard_refresh_rx(s) < 0)
-            err = ERR_NOMEM;
         if (c->dead)
             return;
         if (err < 0) {

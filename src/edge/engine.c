@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "edge/engine.h"
+#include "base/err.h"
 
 void engine_h1_limits(struct h1_limits *out, const struct limits *l)
 {
@@ -79,6 +80,8 @@ int engine_flush(struct engine *e, struct shard *s, struct stream *st, const boo
 
 ssize_t engine_read(struct shard *s, struct stream *st, size_t *budget)
 {
+    if (shard_refresh_rx(s) < 0)
+        return ERR_NOMEM;
     ssize_t n = stream_read(st, s->rx->octets, SHARD_RX_OCTETS);
     if (n > 0)
         *budget = *budget > (size_t)n ? *budget - (size_t)n : 0;

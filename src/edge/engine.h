@@ -31,7 +31,8 @@ bool engine_has_output(const struct engine *e);
  * return  0, or the stream's error */
 int engine_flush(struct engine *e, struct shard *s, struct stream *st, const bool *dead,
                  struct loop_task *again);
-/* One read into s->rx.  return  octets, 0 at the end, or the stream's error; *budget shrinks */
+/* One read into s->rx.  return  octets, 0 at the end, or the stream's error, or ERR_NOMEM; *budget
+ * shrinks */
 ssize_t engine_read(struct shard *s, struct stream *st, size_t *budget);
 /* Adds what is new. */
 void engine_count(const struct stream *st, struct engine_counted *counted, _Atomic uint64_t *in,

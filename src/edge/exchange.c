@@ -61,6 +61,10 @@ static void on_due(struct loop_timer *t)
         end_idle_tunnel(x);
         return;
     }
+    if (x->parked) {
+        promised_drop(x->parked); /* and x is asked of a worker by itself */
+        return;
+    }
     /* While the client is the slow one, the worker's time stands still; but a client that takes and
      * gives nothing at all in that time is gone. */
     bool client_slow = !x->tunnel && (x->response_ended || client_queued(x) ||
@@ -141,7 +145,7 @@ static void count_response(struct exchange *x)
     histogram_add(&st->duration, shard_now_us(x->shard) - x->started_us);
 }
 
-void exchange_client_closed(struct exchange *x, bool complete, uint32_t h2_code)
+void exchange_client_closed(struct exchange *x, bool complete, uint32_t reset_code)
 {
     struct client *c = x->client;
     struct shard *s = x->shard;
@@ -165,7 +169,7 @@ void exchange_client_closed(struct exchange *x, bool complete, uint32_t h2_code)
     else
         worker_cancel(x);
     if (x->pushed)
-        push_ended(x, complete, h2_code);
+        push_ended(x, complete, reset_code);
     if (s->log)
         log_line_write(x);
     if (x->site)

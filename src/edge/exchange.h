@@ -80,7 +80,7 @@ struct exchange {
     bool ended;
     bool had_103;             /* from its worker */
     bool personal;            /* pushed: the page's request had Cookie or Authorization */
-    uint16_t promises;        /* pushed with it */
+    uint32_t promises;        /* pushed with it */
     struct promised *parked;  /* whose head it waits for, instead of a worker of its own */
     struct push_page *page;   /* in the arena; NULL: its response promises nothing */
     struct http_head *answer; /* what is to be learned when its content has ended; or NULL */
@@ -102,8 +102,8 @@ void exchange_request_body(struct exchange *x, struct slice octets, bool end);
 void exchange_request_trailers(struct exchange *x, const struct fields *trailers);
 void exchange_response_sent(struct exchange *x, size_t octets);
 /* The client's message or stream has ended: x->ended, and x is gone at the end of the turn.
- * complete: both directions were whole. */
-void exchange_client_closed(struct exchange *x, bool complete, uint32_t h2_code);
+ * complete: both directions were whole; reset_code: of the client's RST_STREAM, 0: none came. */
+void exchange_client_closed(struct exchange *x, bool complete, uint32_t reset_code);
 
 /* From the worker's side. */
 void exchange_response_head(struct exchange *x, const struct http_head *head, bool end);

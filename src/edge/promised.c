@@ -27,7 +27,50 @@ static int copy_head(struct promised *p, const struct http_head *from, struct ht
     to->authority = arena_dup(&p->arena, from->authority);
     to->path = arena_dup(&p->arena, from->path);
     to->protocol = SLICE("");
+    if (!to->method.p || !to->scheme.p || !to->authority.p || !to->path.p)
+        return ERR_NOMEM;
     return fields_copy(&p->arena, &from->fields, &to->fields);
+}
+
+/* The worker has begun it by itself. */
+static void take_place(struct promised *p)
+{
+    if (!p->site->route.concurrency || !p->backend->places || p->place)
+        return;
+    p->place = p->backend->places;
+    places_add(p->place);
+}
+
+static void give_place(struct promised *p)
+{
+    struct places *place = p->place;
+    p->place = NULL;
+    if (place)
+        waiting_hand_on(p->shard, place);
+}
+
+/* What tells whose page it was. */
+static int copy_person(struct promised *p, const struct fields *from, struct fields *to)
+{
+    for (uint32_t i = 0; i < from->count; i++) {
+        const struct field *f = &from->at[i];
+        if (f->token != TOKEN_COOKIE && f->token != TOKEN_AUTHORIZATION &&
+            f->token != TOKEN_USER_AGENT)
+            continue;
+        struct slice value = arena_dup(&p->arena, f->value);
+        if (!value.p || fields_add_token(to, &p->arena, (enum token)f->token, value) < 0)
+            return ERR_NOMEM;
+    }
+    return 0;
+}
+
+/* What it holds counts in the shard.  return  whether that is too much */
+static bool charge(struct promised *p)
+{
+    uint64_t held = p->arena.octets + p->body.octets;
+    p->shard->promised_octets += held - p->charged;
+    p->charged = held;
+    return p->shard->promised_octets > PROMISED_OCTETS;
 }
 
 struct promised *promised_new(struct exchange *x, struct worker *w, struct h2_stream *ws,
@@ -43,20 +86,20 @@ struct promised *promised_new(struct exchange *x, struct worker *w, struct h2_st
     arena_init(&p->arena, s->pool);
     p->promise = *promise;
     p->promise.as = arena_dup(&p->arena, promise->as);
-    if (copy_head(p, &promise->request, &p->promise.request) < 0 ||
-        copy_head(p, x->request, &p->page_head) < 0) {
+    if (!p->promise.as.p || copy_head(p, &promise->request, &p->promise.request) < 0 ||
+        copy_person(p, &x->request->fields, &p->page_head.fields) < 0) {
         arena_fini(&p->arena);
         pool_put(s->pool, p, sizeof *p);
         return NULL;
     }
     p->magic = PROMISED_MAGIC;
-    p->head.content_length = -1;
     p->shard = s;
     p->client = x->client;
     p->site = site_ref(x->site);
     p->page = x;
     p->worker = w;
     p->ws = ws;
+    p->head.content_length = -1;
     chain_init(&p->body, s->pool);
     loop_timer_init(&p->timer, on_due);
     loop_timer_set(s->loop, &p->timer, shard_now_us(s) + PROMISED_KEPT_US);
@@ -65,10 +108,8 @@ struct promised *promised_new(struct exchange *x, struct worker *w, struct h2_st
     h2_stream_set_user(ws, p);
     p->backend = w->backend;
     p->backend->in_flight++;
-    if (p->site->route.concurrency && p->backend->places) {
-        p->place = p->backend->places;
-        places_add(p->place); /* the worker has begun it by itself */
-    }
+    take_place(p);
+    charge(p);
     return p;
 }
 
@@ -88,9 +129,7 @@ static void leave_worker(struct promised *p)
         return;
     p->backend->in_flight--;
     p->backend = NULL;
-    if (p->place)
-        waiting_hand_on(s, p->place);
-    p->place = NULL;
+    give_place(p);
     leaves_review(s);
     if (s->waiting_any)
         loop_flush(s->loop, &s->waiting_room);
@@ -100,7 +139,7 @@ static void free_promised(struct promised *p)
 {
     struct shard *s = p->shard;
     ASSERT(!p->ws && !p->waiter);
-    s->promised_octets -= p->body.octets;
+    s->promised_octets -= p->charged;
     loop_timer_clear(&p->timer);
     list_remove(&p->node);
     p->client->push->kept--;
@@ -127,6 +166,8 @@ void promised_drop(struct promised *p)
     struct worker *w = p->worker;
     struct h2_stream *ws = p->ws;
     CHECK_MAGIC(p, PROMISED_MAGIC);
+    if (p->page)
+        push_promised_lost(p);
     if (p->parked)
         push_parked_ended(p, false);
     leave_worker(p);
@@ -156,6 +197,7 @@ void promised_park(struct promised *p)
 {
     p->page = NULL;
     p->parked = true;
+    give_place(p); /* it waits for somebody who may never come; others have come */
     if (p->head.status && !push_may_park(&p->head))
         promised_drop(p);
 }
@@ -165,6 +207,7 @@ void promised_hand_over(struct promised *p, struct exchange *x)
     bool trailers = p->trailers.count > 0;
     x->request_sent = true;
     if (p->ws) {
+        take_place(p);
         h2_stream_set_user(p->ws, x);
         x->worker = p->worker;
         x->ws = p->ws;
@@ -182,7 +225,6 @@ void promised_hand_over(struct promised *p, struct exchange *x)
         bool last = part.len == p->body.octets;
         exchange_response_body(x, part, last && p->ended && !trailers);
         chain_drop(&p->body, part.len);
-        p->shard->promised_octets -= part.len;
     }
     if (trailers && !x->ended)
         exchange_response_trailers(x, &p->trailers);
@@ -203,7 +245,7 @@ static struct promised *find(const struct client *c, const struct http_head *ask
 
 static bool fits(const struct promised *p, const struct exchange *x)
 {
-    return x->site->route.slot == p->site->route.slot && x->request_ended &&
+    return slice_eq(x->site->name, p->site->name) && x->request_ended &&
            push_parked_fits(x->request, &p->promise.request, &p->page_head, &p->head);
 }
 
@@ -240,7 +282,7 @@ void promised_head(struct promised *p, const struct http_head *head, bool end)
     if (head->status < 200)
         return;
     p->ended = end;
-    if (copy_head(p, head, &p->head) < 0) {
+    if (copy_head(p, head, &p->head) < 0 || charge(p)) {
         promised_drop(p);
         return;
     }
@@ -259,12 +301,11 @@ void promised_head(struct promised *p, const struct http_head *head, bool end)
 void promised_body(struct promised *p, struct slice octets, bool end)
 {
     CHECK_MAGIC(p, PROMISED_MAGIC);
-    if (chain_add(&p->body, octets, shard_chunk_of(p->shard, octets)) < 0) {
+    if (chain_add(&p->body, octets, shard_chunk_of(p->shard, octets)) < 0 || charge(p)) {
         promised_drop(p);
         return;
     }
     p->octets += octets.len;
-    p->shard->promised_octets += octets.len;
     p->ended = end;
     if (end && p->page)
         push_promised_knows(p);
@@ -273,7 +314,7 @@ void promised_body(struct promised *p, struct slice octets, bool end)
 void promised_trailers(struct promised *p, const struct fields *trailers)
 {
     CHECK_MAGIC(p, PROMISED_MAGIC);
-    if (fields_copy(&p->arena, trailers, &p->trailers) < 0) {
+    if (fields_copy(&p->arena, trailers, &p->trailers) < 0 || charge(p)) {
         promised_drop(p);
         return;
     }

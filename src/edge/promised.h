@@ -11,11 +11,10 @@
 #include "edge/exchange.h"
 #include "push/promise.h"
 
-#define PROMISED_MAGIC     0x50524f4du
-#define PROMISED_KEPT_US   10000000u     /* parked for the client's own request */
-#define PROMISED_MAX       32            /* of a client's connection */
-#define PROMISED_OCTETS    (64ull << 20) /* of content, in a shard */
-#define PROMISED_WAITS_MAX 1             /* requests that wait for the head of one */
+#define PROMISED_MAGIC   0x50524f4du
+#define PROMISED_KEPT_US 10000000u     /* parked for the client's own request */
+#define PROMISED_MAX     32            /* of a client's connection */
+#define PROMISED_OCTETS  (64ull << 20) /* of heads and content, in a shard */
 
 struct push_client;
 
@@ -33,11 +32,12 @@ struct promised {
     struct places *place;
     struct arena arena;
     struct push_promise promise;
-    struct http_head page_head; /* Cookie and Authorization of the page's request */
+    struct http_head page_head; /* Cookie, Authorization and User-Agent of the page's request */
     struct http_head head;      /* status 0, content_length -1: it has not come */
     struct fields trailers;
     struct chain body;
-    uint64_t octets; /* of content that came */
+    uint64_t octets;  /* of content that came */
+    uint64_t charged; /* of shard->promised_octets */
     struct loop_timer timer;
     bool parked;
     bool ended; /* whole */

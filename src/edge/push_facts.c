@@ -7,15 +7,23 @@
 #include "push/budget.h"
 #include "push/kind.h"
 
-/* Whether an authority leads to the same app, and to nobody else. */
+static uint16_t port_of(const struct exchange *x, struct slice authority, struct slice *host_out)
+{
+    uint16_t port;
+    rules_split_authority(authority, host_out, &port);
+    return port ? port : slice_eq(x->request->scheme, SLICE("https")) ? 443 : 80;
+}
+
+/* Whether an authority leads to the same app, and to nobody else.  Another port is another origin,
+ * and who listens there we do not know. */
 static bool same_app(const struct exchange *x, struct slice authority)
 {
-    struct slice host;
-    uint16_t port;
+    struct slice host, own;
     char lower[256];
     if (slice_ieq(authority, x->request->authority))
         return true;
-    rules_split_authority(authority, &host, &port);
+    if (port_of(x, authority, &host) != port_of(x, x->request->authority, &own))
+        return false;
     if (host.len == 0 || host.len > sizeof lower)
         return false;
     for (size_t i = 0; i < host.len; i++)
@@ -88,10 +96,13 @@ void push_learn_head(struct exchange *x, const struct http_head *response)
     kept->content_length = -1;
     for (uint32_t i = 0; i < response->fields.count; i++) {
         const struct field *f = &response->fields.at[i];
-        for (size_t k = 0; k < sizeof telling / sizeof telling[0]; k++)
-            if (f->token == telling[k] && fields_add_token(&kept->fields, x->arena, telling[k],
-                                                           arena_dup(x->arena, f->value)) < 0)
+        for (size_t k = 0; k < sizeof telling / sizeof telling[0]; k++) {
+            if (f->token != telling[k])
+                continue;
+            struct slice value = arena_dup(x->arena, f->value);
+            if (!value.p || fields_add_token(&kept->fields, x->arena, telling[k], value) < 0)
                 return;
+        }
     }
     x->answer = kept;
 }
@@ -145,6 +156,13 @@ struct push_seen *push_memory(const struct exchange *x)
     return pc->shared ? &x->page->seen : &pc->seen;
 }
 
+/* No window bounds promises and heads; and a client of whom more than http2Queued waits is cut off,
+ * which must not come of our own zeal. */
+static bool is_behind(const struct client *c)
+{
+    return c->http.h2 && h2_conn_queued_control(c->http.h2) > shard_limits(c->shard)->h2_queued / 4;
+}
+
 struct push_facts push_facts(struct exchange *x, const struct push_promise *p,
                              const struct promised *pr)
 {
@@ -181,10 +199,11 @@ struct push_facts push_facts(struct exchange *x, const struct push_promise *p,
         .late = x->body_sent > 0,
         .going_away = s->draining,
         .octets = -1,
-        /* No window bounds promises and heads: while the socket takes no more, those that are
-         * answered already count, too. */
-        .open_pushes = pc->open + pc->kept + (stream_is_blocked(&c->stream) ? x->promises : 0),
+        .open_pushes = pc->open + pc->kept,
         .max_pushes = CLIENT_PUSHES_MAX,
+        .hints_full = x->page->hinted >= PUSH_HINTS_MAX ||
+                      x->page->hint_octets + p->request.path.len > PUSH_HINTS_OCTETS,
+        .behind = is_behind(c),
     };
     if (push_answers_find(&s->answers, push_resource(s, x->site, authority, p->request.path), now,
                           &known)) {

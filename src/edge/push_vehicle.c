@@ -6,7 +6,6 @@
 #include "edge/worker.h"
 #include "base/err.h"
 #include "base/panic.h"
-#include "push/kind.h"
 #include "push/link.h"
 #include "push/pattern.h"
 #include "push/urgency.h"
@@ -28,10 +27,11 @@ static struct push_client *client_state(struct exchange *x)
         return NULL;
     push_seen_init(&pc->seen);
     list_init(&pc->promised);
+    struct slice agent = fields_value(&x->request->fields, TOKEN_USER_AGENT);
+    pc->agent = push_kind(agent);
     pc->shared = s->routes && route_trusts(&s->routes->route, &c->peer);
     if (!pc->shared)
-        pc->kind =
-            push_consent_kind(&s->seen_key, fields_value(&x->request->fields, TOKEN_USER_AGENT));
+        pc->kind = push_consent_kind(&s->seen_key, agent);
     pc->lot = (uint8_t)(push_resource(s, x->site, exchange_id(x), SLICE("lot")) % 100);
     return pc;
 }
@@ -44,6 +44,7 @@ void push_client_free(struct client *c)
         return;
     promised_drop_all(c);
     push_consent_vote(&pc->consent, &s->kinds, s->pool, pc->kind, true, shard_now_us(s));
+    push_past_fini(&pc->past, s->pool);
     push_seen_fini(&pc->seen, s->pool);
     pool_put(s->pool, pc, sizeof *pc);
     c->push = NULL;
@@ -80,12 +81,15 @@ static int promised_request(struct exchange *x, const struct push_promise *p, st
                               .authority = arena_dup(arena, p->request.authority),
                               .path = arena_dup(arena, p->request.path),
                               .content_length = -1};
+    if (!out->method.p || !out->authority.p || !out->path.p)
+        return ERR_NOMEM;
     for (uint32_t i = 0; i < p->request.fields.count; i++) {
         const struct field *f = &p->request.fields.at[i];
         if (token_flags(f->token) & (TOKEN_HOP | TOKEN_FORWARD) || f->token == TOKEN_HOST)
             continue;
-        if (fields_add(&out->fields, arena, (enum token)f->token, arena_dup(arena, f->name),
-                       arena_dup(arena, f->value)) < 0)
+        struct slice name = arena_dup(arena, f->name), value = arena_dup(arena, f->value);
+        if (!name.p || !value.p ||
+            fields_add(&out->fields, arena, (enum token)f->token, name, value) < 0)
             return ERR_NOMEM;
     }
     return 0;
@@ -101,8 +105,10 @@ static int copy_fields(const struct exchange *x, struct http_head *to, struct ar
             continue;
         for (uint32_t k = 0; k < x->request->fields.count; k++) {
             const struct field *f = &x->request->fields.at[k];
-            if (f->token == token &&
-                fields_add_token(&to->fields, arena, token, arena_dup(arena, f->value)) < 0)
+            if (f->token != token)
+                continue;
+            struct slice value = arena_dup(arena, f->value);
+            if (!value.p || fields_add_token(&to->fields, arena, token, value) < 0)
                 return ERR_NOMEM;
         }
     }
@@ -124,15 +130,16 @@ static void set_order(struct exchange *x, const struct push_promise *p, int64_t 
         h2_stream_weave(cs, x->cs, x->site->route.push.weave_octets);
 }
 
-/* return  what will answer the promise, which is on its way to the client; or NULL with *why */
-static struct exchange *promise(struct exchange *x, const struct push_promise *p, int64_t octets,
-                                bool own, enum push_reason *why)
+/* tmp: for what does not stay */
+static struct exchange *promise_with(struct exchange *x, const struct push_promise *p,
+                                     int64_t octets, bool own, struct arena *tmp,
+                                     enum push_reason *why)
 {
     struct http_head head;
-    int err = promised_request(x, p, x->arena, &head);
+    int err = promised_request(x, p, tmp, &head);
     *why = PUSH_REASON_LIMIT;
     if (!err && own)
-        err = copy_fields(x, &head, x->arena);
+        err = copy_fields(x, &head, tmp);
     if (err)
         return NULL;
     struct h2_stream *cs = h2_stream_promise(x->cs, &head, NULL, &err);
@@ -150,6 +157,19 @@ static struct exchange *promise(struct exchange *x, const struct push_promise *p
     if (!y)
         h2_stream_reset(cs, H2_INTERNAL_ERROR);
     client_wants_flush(x->client);
+    return y;
+}
+
+/* Nothing stays in the page's arena: there is no end to what a worker may promise with a response
+ * that has none.
+ * return  what will answer the promise, which is on its way to the client; or NULL with *why */
+static struct exchange *promise(struct exchange *x, const struct push_promise *p, int64_t octets,
+                                bool own, enum push_reason *why)
+{
+    struct arena tmp;
+    arena_init(&tmp, x->shard->pool);
+    struct exchange *y = promise_with(x, p, octets, own, &tmp, why);
+    arena_fini(&tmp);
     return y;
 }
 
@@ -177,6 +197,8 @@ static void hint(struct exchange *x, const struct push_promise *p)
     remember(x, &p->request, PUSH_SEEN_HINTED);
     if (p->source == PUSH_SOURCE_LINK || p->source == PUSH_SOURCE_EARLY_HINT)
         return; /* the app's own field tells */
+    x->page->hinted++;
+    x->page->hint_octets += (uint32_t)p->request.path.len;
     bool same = slice_ieq(p->request.authority, x->request->authority);
     struct slice as = p->as.len ? p->as : push_destination(p->request.path);
     const char *cors = p->crossorigin || slice_eq(as, SLICE("font")) ? "; crossorigin" : "";
@@ -188,7 +210,7 @@ static void hint(struct exchange *x, const struct push_promise *p)
         as.len ? arena_printf(x->arena, "<%.*s>; rel=preload; as=%.*s%s", SLICE_FMT(url),
                               SLICE_FMT(as), cors)
                : arena_printf(x->arena, "<%.*s>; rel=preload%s", SLICE_FMT(url), cors);
-    if (value.p && fields_add_token(&x->page->hints, x->arena, TOKEN_LINK, value) == 0 &&
+    if (url.p && value.p && fields_add_token(&x->page->hints, x->arena, TOKEN_LINK, value) == 0 &&
         !x->page->waits_for_103)
         settle_before_flush(x->client);
 }
@@ -213,14 +235,16 @@ static void refuse(struct exchange *x, struct promised *pr, struct worker *w, st
         worker_refuse(w, ws, x->site);
 }
 
-/* x: whose client and path it is of: the page's for a promise, else the resource's own. */
-static void count_fate(struct exchange *x, enum push_fate fate, uint64_t octets,
-                       enum push_vehicle vehicle, struct slice path)
+/* x: whose client and path it is of: the page's for a promise, else the resource's own.
+ * return  the resource's row */
+static struct push_ledger_row *count_fate(struct exchange *x, enum push_fate fate, uint64_t octets,
+                                          enum push_vehicle vehicle, struct slice path)
 {
     struct push_ledger *l = &x->site->stats->push;
-    struct slice agent = fields_value(&x->request->fields, TOKEN_USER_AGENT);
-    push_ledger_fate(l, fate, octets, push_kind(agent), vehicle);
-    push_ledger_row_fate(push_ledger_resource(l, path), fate, octets);
+    struct push_ledger_row *row = push_ledger_resource(l, path);
+    push_ledger_fate(l, fate, octets, x->client->push->agent, vehicle);
+    push_ledger_row_fate(row, fate, octets);
+    return row;
 }
 
 static void record(struct exchange *x, const struct push_promise *p, const struct push_facts *f,
@@ -295,8 +319,9 @@ static void consider(struct exchange *x, const struct push_promise *p, struct wo
     }
     struct push_facts f = push_facts(x, p, NULL);
     struct push_decision d = push_decide(p, &f);
-    /* The answer is under way: soon more will be known of it. */
-    if (ws && d.reason == PUSH_REASON_UNKNOWN && promised_new(x, w, ws, p)) {
+    /* The answer is under way: soon more will be known of it, its own size among that. */
+    if (ws && (d.reason == PUSH_REASON_UNKNOWN || d.reason == PUSH_REASON_BUDGET) &&
+        promised_new(x, w, ws, p)) {
         x->page->undecided++;
         x->client->push->undecided++;
         return;
@@ -316,16 +341,31 @@ void push_from_worker(struct exchange *x, struct worker *w, struct h2_stream *ws
     consider(x, &p, w, ws);
 }
 
-/* Enough is known by now, or there is no more time. */
-static void settle(struct promised *pr)
+/* Its page waits for it no more.  return  the page */
+static struct exchange *leave_page(struct promised *pr)
 {
     struct exchange *x = pr->page;
-    struct push_facts f = push_facts(x, &pr->promise, pr);
-    struct push_decision d = push_decide(&pr->promise, &f);
     pr->page = NULL;
     x->page->undecided--;
     x->client->push->undecided--;
-    carry_out(x, &pr->promise, &f, d, pr, NULL, NULL);
+    return x;
+}
+
+/* Enough is known by now, or there is no more time. */
+static void settle(struct promised *pr)
+{
+    struct push_facts f = push_facts(pr->page, &pr->promise, pr);
+    struct push_decision d = push_decide(&pr->promise, &f);
+    carry_out(leave_page(pr), &pr->promise, &f, d, pr, NULL, NULL);
+}
+
+void push_promised_lost(struct promised *p)
+{
+    const struct push_decision d = {PUSH_VEHICLE_NONE, PUSH_REASON_UNKNOWN, PUSH_REASON_UNKNOWN};
+    struct push_facts f = push_facts(p->page, &p->promise, p);
+    struct exchange *x = leave_page(p);
+    record(x, &p->promise, &f, d);
+    count_fate(x, PUSH_FATE_NOT_PUSHED, 0, d.vehicle, p->promise.request.path);
 }
 
 void push_promised_knows(struct promised *p)
@@ -337,9 +377,8 @@ void push_promised_knows(struct promised *p)
 void push_parked_ended(struct promised *p, bool collected)
 {
     struct push_ledger *l = &p->site->stats->push;
-    struct slice agent = fields_value(&p->page_head.fields, TOKEN_USER_AGENT);
     enum push_fate fate = collected ? PUSH_FATE_COLLECTED : PUSH_FATE_EXPIRED;
-    push_ledger_fate(l, fate, 0, push_kind(agent), PUSH_VEHICLE_PARKED);
+    push_ledger_fate(l, fate, 0, p->client->push->agent, PUSH_VEHICLE_PARKED);
     push_ledger_row_fate(push_ledger_resource(l, p->promise.request.path), fate, 0);
 }
 
@@ -465,7 +504,7 @@ static void read_links(struct exchange *x, const struct fields *fields, enum pus
 void push_from_head(struct exchange *x, const struct http_head *response, struct http_head *out)
 {
     bool final = response->status >= 200;
-    if (!push_is_on(&x->site->route.push))
+    if (!push_is_on(&x->site->route.push) || x->tunnel)
         return;
     if (x->cs && fields_find(&response->fields, TOKEN_LINK))
         read_links(x, &response->fields, final ? PUSH_SOURCE_LINK : PUSH_SOURCE_EARLY_HINT);
@@ -513,6 +552,9 @@ static void asked(struct exchange *x, enum push_seen_how before)
     if (before == PUSH_SEEN_HINTED) {
         count_fate(x, PUSH_FATE_HINT_USED, 0, PUSH_VEHICLE_EARLY_HINT, path);
     } else if (before == PUSH_SEEN_PUSHED) {
+        const struct push_past_entry *past = push_past_resource(&x->client->push->past, resource);
+        if (past && past->is_refused)
+            return; /* it is wasted already */
         push_answers_find(&s->answers, resource, shard_now_us(s), &known);
         count_fate(x, PUSH_FATE_REPEATED, known.octets == PUSH_OCTETS_UNKNOWN ? 0 : known.octets,
                    PUSH_VEHICLE_PUSH_PROMISE, path);
@@ -547,23 +589,55 @@ void push_page_done(struct exchange *x)
     push_learn_end(x);
 }
 
-void push_ended(struct exchange *x, bool complete, uint32_t h2_code)
+static bool is_refusal(uint32_t h2_code)
+{
+    return h2_code == H2_CANCEL || h2_code == H2_REFUSED_STREAM;
+}
+
+void push_ended(struct exchange *x, bool complete, uint32_t reset_code)
 {
     struct shard *s = x->shard;
     struct push_client *pc = x->client->push;
-    bool refused = !complete && (h2_code == H2_CANCEL || h2_code == H2_REFUSED_STREAM);
+    bool refused = !complete && is_refusal(reset_code);
+    struct push_ledger_row *row =
+        count_fate(x,
+                   complete  ? PUSH_FATE_COMPLETED
+                   : refused ? PUSH_FATE_REFUSED
+                             : PUSH_FATE_FAILED,
+                   x->body_out, PUSH_VEHICLE_PUSH_PROMISE, x->request->path);
     pc->open--;
-    count_fate(x,
-               complete  ? PUSH_FATE_COMPLETED
-               : refused ? PUSH_FATE_REFUSED
-                         : PUSH_FATE_FAILED,
-               x->body_out, PUSH_VEHICLE_PUSH_PROMISE, x->request->path);
     if (!complete && !refused)
         return;
+    uint64_t resource = push_resource(s, x->site, x->request->authority, x->request->path);
+    push_past_add(&pc->past, s->pool,
+                  &(struct push_past_entry){.ledger = &x->site->stats->push,
+                                            .row = row,
+                                            .row_version = push_ledger_row_version(row),
+                                            .stream_id = h2_stream_id(x->cs),
+                                            .resource = resource,
+                                            .octets = x->body_out,
+                                            .kind = pc->agent,
+                                            .is_refused = refused});
     push_consent_ended(&pc->consent, refused);
     push_consent_vote(&pc->consent, &s->kinds, s->pool, pc->kind, false, shard_now_us(s));
     if (complete || pc->consent.completed)
-        push_answers_push_end(&s->answers, s->pool,
-                              push_resource(s, x->site, x->request->authority, x->request->path),
-                              refused, shard_now_us(s));
+        push_answers_push_end(&s->answers, s->pool, resource, refused, shard_now_us(s));
+}
+
+void push_reset_late(struct client *c, uint32_t stream_id, uint32_t h2_code)
+{
+    struct shard *s = c->shard;
+    struct push_client *pc = c->push;
+    struct push_past_entry *past = pc ? push_past_stream(&pc->past, stream_id) : NULL;
+    if (!past || past->is_refused || !is_refusal(h2_code))
+        return;
+    past->is_refused = true;
+    push_ledger_fate(past->ledger, PUSH_FATE_REFUSED_LATE, past->octets, past->kind,
+                     PUSH_VEHICLE_PUSH_PROMISE);
+    if (push_ledger_row_version(past->row) == past->row_version)
+        push_ledger_row_fate(past->row, PUSH_FATE_REFUSED_LATE, past->octets);
+    push_consent_refused_late(&pc->consent);
+    push_consent_vote(&pc->consent, &s->kinds, s->pool, pc->kind, false, shard_now_us(s));
+    if (pc->consent.completed)
+        push_answers_push_revise(&s->answers, past->resource, shard_now_us(s));
 }

@@ -8,13 +8,21 @@
 #include "edge/promised.h"
 #include "push/consent.h"
 #include "push/decision.h"
+#include "push/kind.h"
+#include "push/past.h"
 #include "push/seen.h"
+
+/* Hints of our own for one response: so many, and so many octets of what they name. */
+#define PUSH_HINTS_MAX    64
+#define PUSH_HINTS_OCTETS 16384u
 
 /* Of a connection to apps that promise: made with its first request to one. */
 struct push_client {
     struct push_seen seen;
     struct push_consent consent;
+    struct push_past past;
     uint64_t kind;        /* push_consent_kind of its User-Agent; 0 of a shared one */
+    enum push_kind agent; /* what that tells; a pushed request may have none of its own */
     struct list promised; /* struct promised */
     uint32_t kept;        /* of these */
     uint32_t undecided;   /* of these */
@@ -29,8 +37,9 @@ struct push_page {
     struct push_seen seen;  /* where the connection is shared */
     uint64_t budget_octets; /* that are left */
     bool has_budget;
-    bool waits_for_103;  /* its worker is known to send one: hints go with that */
-    uint32_t undecided;  /* struct promised of this page */
+    bool waits_for_103; /* its worker is known to send one: hints go with that */
+    uint32_t undecided; /* struct promised of this page */
+    uint32_t hinted, hint_octets;
     struct fields hints; /* Link fields that wait for a 103 */
     /* The response waits for the end of the turn: what is decided until then goes before it. */
     struct http_head *head; /* or NULL: it does not */
@@ -63,13 +72,18 @@ int push_hold_trailers(struct exchange *x, const struct fields *trailers);
 void push_before_flush(struct client *c);
 /* The response of x has ended well. */
 void push_page_done(struct exchange *x);
-/* A pushed exchange has ended. */
-void push_ended(struct exchange *x, bool complete, uint32_t h2_code);
+/* A pushed exchange has ended.  reset_code: of the client's RST_STREAM, 0: none came */
+void push_ended(struct exchange *x, bool complete, uint32_t reset_code);
+/* The client has reset a pushed stream that is over for us: too late to save anything, not to be
+ * learned from. */
+void push_reset_late(struct client *c, uint32_t stream_id, uint32_t h2_code);
 /* The client's connection has ended. */
 void push_client_free(struct client *c);
 
 /* More is known of a promised response. */
 void push_promised_knows(struct promised *p);
+/* It ends before it was decided about. */
+void push_promised_lost(struct promised *p);
 /* A parked one was collected, or never will be. */
 void push_parked_ended(struct promised *p, bool collected);
 

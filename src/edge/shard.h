@@ -129,7 +129,7 @@ static inline const struct limits *shard_limits(const struct shard *s)
 }
 /* A client was refused something; what: a constant text. */
 void shard_note_refusal(struct shard *s, const struct addr *peer, const char *what);
-/* After octets in s->rx were handed out: makes sure that nobody else looks at it. */
+/* Before s->rx is written to: makes sure that nobody else looks at it. */
 int shard_refresh_rx(struct shard *s);
 /* The chunk that octets lie in, when they lie in s->rx; else NULL. */
 static inline struct chunk *shard_chunk_of(const struct shard *s, struct slice octets)

@@ -320,8 +320,8 @@ static void h2_on_promise(void *user, struct h2_stream *parent, struct h2_stream
                           const struct http_head *head)
 {
     struct worker *w = user;
-    struct exchange *x = promised_of(parent) ? NULL : h2_stream_user(parent);
-    if (x)
+    struct exchange *x = h2_stream_user(parent);
+    if (x && !x->tunnel) /* a tunnel has no page, and its arena is emptied */
         push_from_worker(x, w, promised, head);
     else
         worker_refuse(w, promised, NULL);
@@ -480,8 +480,6 @@ static void read_some(struct worker *w)
             return;
         }
         int err = engine_feed(&w->http, s->rx->octets, (size_t)n, shard_now_us(s));
-        if (shard_refresh_rx(s) < 0)
-            err = ERR_NOMEM;
         if (w->dead)
             return;
         /* An answer that nobody asked for, or octets behind one: the connection is not to be

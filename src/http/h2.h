@@ -116,6 +116,10 @@ struct h2_events {
      * called for streams that the caller reset, and never from inside a call of the caller other
      * than h2_conn_feed, h2_conn_output and h2_conn_abort. */
     void (*on_close)(void *user, struct h2_stream *s, uint32_t code);
+    /* Server role: the client reset a promised stream that on_close was called for, or
+     * h2_stream_reset.  It may do so after the last octet has left (RFC 9113 5.1, closed), and more
+     * than once: which streams ended well only the caller remembers. */
+    void (*on_late_reset)(void *user, uint32_t stream_id, uint32_t code);
     /* The peer's SETTINGS came; the h2_conn_peer_* functions tell. */
     void (*on_settings)(void *user);
     /* GOAWAY came: no new streams; those above last_stream_id have been closed with
@@ -162,6 +166,8 @@ bool h2_conn_is_over(const struct h2_conn *c);
 enum h2_blame h2_conn_blame(const struct h2_conn *c);
 size_t h2_conn_streams(const struct h2_conn *c); /* open streams, both sides' */
 size_t h2_conn_queued(const struct h2_conn *c);  /* body octets of all streams, not yet drawn */
+/* Octets of other frames than DATA, heads among them, not yet drawn. */
+size_t h2_conn_queued_control(const struct h2_conn *c);
 
 /* What the peer's SETTINGS say now.  Before they came: RFC 9113's initial values. */
 bool h2_conn_peer_settings_seen(const struct h2_conn *c);
@@ -231,6 +237,8 @@ void *h2_conn_user(const struct h2_conn *c);
 struct arena *h2_stream_arena(struct h2_stream *s);
 size_t h2_stream_queued(const struct h2_stream *s); /* body octets not yet drawn */
 bool h2_stream_is_promised(const struct h2_stream *s);
+/* It ended by the peer's RST_STREAM. */
+bool h2_stream_peer_reset(const struct h2_stream *s);
 /* The peer did not act on it: REFUSED_STREAM, or above a GOAWAY's last id.  RFC 9113 8.7 */
 bool h2_stream_unprocessed(const struct h2_stream *s);
 /* Priority in force for sending: from the request's Priority field and PRIORITY_UPDATE frames, and

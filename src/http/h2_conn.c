@@ -391,6 +391,11 @@ size_t h2_conn_queued(const struct h2_conn *c)
     return c->queued;
 }
 
+size_t h2_conn_queued_control(const struct h2_conn *c)
+{
+    return buf_len(&c->control);
+}
+
 void *h2_conn_user(const struct h2_conn *c)
 {
     return c->user;

@@ -115,7 +115,11 @@ static int on_reset(struct h2_conn *c, const struct h2_frame *f)
     uint32_t code = h2_get_u32(f->payload);
     if (!s) {
         int err = h2_frame_misplaced(c, s, f->stream_id, H2_EV_RECV_RESET);
-        return err < 0 ? err : charge_reset(c, f->stream_id);
+        if (err < 0)
+            return err;
+        if (c->role == H2_SERVER && h2_id_is_local(c, f->stream_id) && c->events->on_late_reset)
+            c->events->on_late_reset(c->user, f->stream_id, code);
+        return charge_reset(c, f->stream_id);
     }
     /* A response that is whole: the server only wants no more of the request (RFC 9113 8.1). */
     bool complete = c->role == H2_CLIENT && s->state == H2_HALF_REMOTE;
@@ -123,6 +127,7 @@ static int on_reset(struct h2_conn *c, const struct h2_frame *f)
         code = H2_CANCEL; /* to the caller NO_ERROR means that nothing is missing */
     if (code == H2_REFUSED_STREAM)
         s->unprocessed = true;
+    s->peer_reset = true;
     h2_stream_close(s, code);
     return complete ? 0 : charge_reset(c, f->stream_id);
 }

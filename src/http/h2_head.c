@@ -124,7 +124,8 @@ static int take_field(void *user, enum token token, struct slice name, struct sl
     return err;
 }
 
-/* RFC 9113 8.2.3: crumbs of a cookie become one field, joined by "; ". */
+/* RFC 9113 8.2.3: crumbs of a cookie become one field, joined by "; ".  Behind them an empty crumb
+ * leaves a space, with which no value may end (8.2.1). */
 static int join_cookies(struct h2_head_reader *r)
 {
     struct fields *f = &r->head->fields;
@@ -158,7 +159,7 @@ static int join_cookies(struct h2_head_reader *r)
             first->flags |= from->flags;
         }
     }
-    first->value = joined;
+    first->value = slice_trim(joined);
     f->count = kept;
     return 0;
 }
@@ -178,12 +179,12 @@ static bool is_complete_request(struct h2_head_reader *r)
     const unsigned full = BIT(METHOD) | BIT(SCHEME) | BIT(PATH);
     if (!settle_authority(r))
         return false;
-    bool connect = slice_eq(h->method, SLICE("CONNECT"));
-    if (r->seen & BIT(PROTOCOL)) /* RFC 8441 4 */
-        return connect && (r->seen & full) == full && h->authority.len > 0;
-    if (connect) /* RFC 9113 8.5 */
+    bool connect = slice_eq(h->method, SLICE("CONNECT")), extended = r->seen & BIT(PROTOCOL);
+    if (connect && !extended) /* RFC 9113 8.5 */
         return r->seen == (BIT(METHOD) | BIT(AUTHORITY));
     if ((r->seen & full) != full)
+        return false;
+    if (extended && (!connect || h->authority.len == 0)) /* RFC 8441 4 */
         return false;
     return h->path.p[0] == '/' || slice_eq(h->method, SLICE("OPTIONS"));
 }

@@ -78,6 +78,7 @@ struct h2_stream {
     bool tunnel : 1;    /* CONNECT: content-length says nothing */
     bool scheduled : 1;
     bool unprocessed : 1;
+    bool peer_reset : 1;
     bool gone : 1;      /* forgotten; its memory waits for h2_conn_settle */
     bool forgiving : 1; /* late frames are to be expected once it is closed */
     bool told : 1;      /* a PRIORITY_UPDATE came for it */

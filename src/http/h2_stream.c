@@ -301,6 +301,8 @@ int h2_refuse(struct h2_conn *c, uint32_t id)
     if (c->role == H2_SERVER)
         return h2_id_fail(c, id, H2_BLAME_STREAMS);
     h2_send_reset(c, id, H2_REFUSED_STREAM);
+    if (c->events->on_refuse)
+        c->events->on_refuse(c->user, H2_BLAME_STREAMS);
     return c->error;
 }
 
@@ -361,6 +363,11 @@ size_t h2_stream_queued(const struct h2_stream *s)
 bool h2_stream_is_promised(const struct h2_stream *s)
 {
     return s->promised;
+}
+
+bool h2_stream_peer_reset(const struct h2_stream *s)
+{
+    return s->peer_reset;
 }
 
 bool h2_stream_unprocessed(const struct h2_stream *s)

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <netdb.h>
+#include <netinet/tcp.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
@@ -49,11 +50,13 @@ static bool is_localhost(struct slice host)
 /* return  a connected, non-blocking socket; -1: errno tells */
 static int connect_to(const struct sockaddr *sa, socklen_t len, uint64_t until_us)
 {
-    int error = 0;
+    int error = 0, on = 1;
     socklen_t error_len = sizeof error;
     int fd = socket(sa->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return -1;
+    /* A small request must not wait for the acknowledgement of the one before. */
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     if (connect(fd, sa, len) == 0)
         return fd;
     error = errno;

@@ -82,7 +82,7 @@ struct stream_path {
     uint32_t rtt_us;          /* smoothed */
     uint64_t cwnd_octets;     /* congestion window */
     uint64_t ssthresh_octets; /* where it stops doubling */
-    uint64_t octets_per_s;    /* delivery rate, where the application did not limit it */
+    uint64_t octets_per_s;    /* delivery rate, where neither application nor slow start limits it */
     uint64_t queued_octets;   /* not acknowledged yet, sent or not */
 };
 /* return  false: not TCP; *out is all zeroes */

@@ -20,7 +20,9 @@ bool stream_path(const struct stream *s, struct stream_path *out)
     out->rtt_us = i.tcpi_rtt;
     out->cwnd_octets = i.tcpi_snd_cwnd * mss;
     out->ssthresh_octets = i.tcpi_snd_ssthresh * mss;
-    out->octets_per_s = i.tcpi_delivery_rate_app_limited ? 0 : i.tcpi_delivery_rate;
+    /* In slow start it is the window that limits, and not the path. */
+    bool told = !i.tcpi_delivery_rate_app_limited && i.tcpi_snd_cwnd >= i.tcpi_snd_ssthresh;
+    out->octets_per_s = told ? i.tcpi_delivery_rate : 0;
     out->queued_octets = i.tcpi_unacked * mss + i.tcpi_notsent_bytes;
     return true;
 }

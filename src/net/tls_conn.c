@@ -6,6 +6,11 @@
 #include <openssl/err.h>
 
 #define RECORD_PLAIN_OCTETS 16384
+/* A record is of use only when all of it has come, and one of full size is more than a new path's
+ * first window (RFC 6928: ten segments): a client would wait a round trip for what it has nearly
+ * whole.  So a connection begins with small ones. */
+#define RECORD_EARLY_OCTETS 4096
+#define EARLY_OCTETS        (64u << 10)
 /* Header, explicit nonce, tag and content type are 30 at most; rounded up. */
 #define RECORD_EXTRA_OCTETS 64
 
@@ -270,7 +275,7 @@ bool tls_has_pending(const struct tls_conn *t)
 
 size_t tls_wire_bound(size_t plain_octets)
 {
-    size_t records = plain_octets / RECORD_PLAIN_OCTETS + 2; /* one more for a KeyUpdate */
+    size_t records = plain_octets / RECORD_EARLY_OCTETS + 2; /* one more for a KeyUpdate */
     return plain_octets + records * RECORD_EXTRA_OCTETS;
 }
 
@@ -284,7 +289,15 @@ ssize_t tls_encrypt(struct tls_conn *t, const void *in, size_t len, void *out, s
         return ERR_TLS;
     t->io = &io;
     ERR_clear_error();
-    bool ok = SSL_write_ex(t->ssl, in, len, &taken) == 1 && taken == len;
+    bool ok = true;
+    for (size_t at = 0; ok && at < len; at += taken) {
+        size_t piece = t->early < EARLY_OCTETS ? RECORD_EARLY_OCTETS : len - at;
+        if (piece > len - at)
+            piece = len - at;
+        ok = SSL_write_ex(t->ssl, (const char *)in + at, piece, &taken) == 1 && taken == piece;
+        if (t->early < EARLY_OCTETS)
+            t->early += (uint32_t)piece;
+    }
     t->io = NULL;
     if (ok)
         return (ssize_t)io.out_len;

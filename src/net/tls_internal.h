@@ -68,6 +68,7 @@ struct tls_conn {
     size_t name_len;
     const char *reason;
     uint32_t key_updates, key_updates_max;
+    uint32_t early; /* octets sent in small records, at the beginning */
     bool established, h2_allowed, h2;
     bool pending;     /* plaintext waits inside, or an end that was not told yet */
     bool peer_closed; /* close_notify was received */

@@ -33,10 +33,19 @@ static uint64_t sent_while_idle(const struct push_path *p, uint64_t rounds)
     return sum;
 }
 
+/* Three quarters of a round trip count as one: the document then meets the last of what is being
+ * acknowledged, and goes out in a window that has grown by it. */
+static uint64_t idle_rounds(const struct push_path *p)
+{
+    if (!p->rtt_us)
+        return 0;
+    return p->think_us / p->rtt_us + (p->think_us % p->rtt_us >= p->rtt_us - p->rtt_us / 4);
+}
+
 uint64_t push_budget(const struct push_path *p)
 {
     uint64_t document = p->document_octets ? p->document_octets : PUSH_BUDGET_DOCUMENT_OCTETS;
-    uint64_t rounds = p->rtt_us ? p->think_us / p->rtt_us : 0, octets;
+    uint64_t rounds = idle_rounds(p), octets;
     if (rounds)
         octets = sent_while_idle(p, rounds);
     else

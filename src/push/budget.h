@@ -26,15 +26,17 @@ struct push_path {
     uint64_t document_octets; /* expected */
 };
 
-/* While the worker thinks, think_us / rtt_us whole round trips pass, in each of which a window can
- * be sent and acknowledged before the document comes: it doubles each time up to ssthresh (RFC 5681
- * 3.1), and carries at most octets_per_s × rtt_us.  Without a whole idle round trip it is what the
- * first window leaves after the document: the ceiling that Chrome's measurements found,
- * min(bandwidth × RTT, window) − document.  What is queued goes first in either case.
+/* While the worker thinks, think_us / rtt_us round trips pass (three quarters of one are one), in
+ * each of which a window can be sent and acknowledged before the document comes: it doubles each
+ * time up to ssthresh (RFC 5681 3.1), and carries at most octets_per_s × rtt_us.  Without an idle
+ * round trip it is what the first window leaves after the document: the ceiling that Chrome's
+ * measurements found, min(bandwidth × RTT, window) − document.  What is queued goes first in either
+ * case.
  *
  * The document never waits for flow control: pushed octets may be kept from the application for as
  * long as it likes, so of the connection's window the document's octets are left, whatever the
- * time. return  at most PUSH_BUDGET_OCTETS_MAX */
+ * time.
+ * return  at most PUSH_BUDGET_OCTETS_MAX */
 uint64_t push_budget(const struct push_path *p);
 
 #endif

@@ -124,7 +124,7 @@ static bool speaks_against(enum push_reason r, const struct push_promise *p,
     case PUSH_REASON_BUDGET:
         return f->octets >= 0 && (uint64_t)f->octets > f->budget_octets;
     case PUSH_REASON_LIMIT:
-        return f->open_pushes >= f->max_pushes;
+        return f->open_pushes >= f->max_pushes || f->behind;
     case PUSH_REASON_PUSH_ONLY:
         return p->push_only;
     case PUSH_REASON_HINT_PROTOCOL:
@@ -135,6 +135,8 @@ static bool speaks_against(enum push_reason r, const struct push_promise *p,
         return !f->navigation;
     case PUSH_REASON_HINT_UNNEEDED:
         return p->source == PUSH_SOURCE_LINK || p->source == PUSH_SOURCE_EARLY_HINT;
+    case PUSH_REASON_HINT_LIMIT:
+        return f->hints_full || f->behind;
     case PUSH_REASON_OK:
     case PUSH_REASON_COUNT:
         break;

@@ -69,12 +69,12 @@ enum push_weight { PUSH_RULE, PUSH_CARE };
     X(LATE, "late", PUSH, CARE,                                                                    \
       "Content of the page has left already: the client may have seen the reference (RFC 9113 "    \
       "8.4.1).")                                                                                   \
-    X(UNKNOWN, "unknown", PUSH, CARE,                                                              \
-      "Status or size of the answer are not known, and policy auto assumes nothing.")              \
-    X(STATUS, "status", PUSH, CARE, "The answer is not a 200.")                                    \
     X(CREDENTIALS, "credentials", PUSH, RULE,                                                      \
       "The answer is private, sets cookies or varies by what a request of the front end's own "    \
       "does not have.")                                                                            \
+    X(UNKNOWN, "unknown", PUSH, CARE,                                                              \
+      "Status or size of the answer are not known, and policy auto assumes nothing.")              \
+    X(STATUS, "status", PUSH, CARE, "The answer is not a 200.")                                    \
     X(SWITCHED_OFF, "switched-off", PUSH, CARE,                                                    \
       "Too much of what was pushed of this resource was wasted; it is tried again later.")         \
     X(BUDGET, "budget", PUSH, CARE,                                                                \
@@ -87,7 +87,9 @@ enum push_weight { PUSH_RULE, PUSH_CARE };
     X(HINT_CLIENT, "hint-client", HINT, RULE,                                                      \
       "Not a browser's navigation: nobody is known to act on a 103.")                              \
     X(HINT_UNNEEDED, "hint-unneeded", HINT, RULE,                                                  \
-      "The app's own Link field tells the client as early.")
+      "The app's own Link field tells the client as early.")                                       \
+    X(HINT_LIMIT, "hint-limit", HINT, RULE,                                                        \
+      "Too many or too long hints for this response, or the client takes nothing.")
 
 enum push_reason {
 #define X(name, code, against, weight, text) PUSH_REASON_##name,
@@ -129,6 +131,8 @@ struct push_facts {
     /* room */
     uint64_t budget_octets; /* that are left of the page's */
     uint32_t open_pushes, max_pushes;
+    bool hints_full; /* of the page */
+    bool behind;     /* the client does not take the heads that wait for it */
 };
 
 struct push_decision {

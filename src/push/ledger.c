@@ -64,7 +64,7 @@ void push_ledger_fate(struct push_ledger *l, enum push_fate fate, uint64_t octet
         add(&l->octets_sent, octets);
     if (is_waste(fate))
         add(&l->octets_wasted, octets);
-    if (fate == PUSH_FATE_REFUSED)
+    if (fate == PUSH_FATE_REFUSED || fate == PUSH_FATE_REFUSED_LATE)
         add(&l->octets_refused, octets);
 }
 
@@ -188,6 +188,11 @@ void push_ledger_row_fate(struct push_ledger_row *r, enum push_fate fate, uint64
         row_add(&r->octets_sent, octets);
     if (is_waste(fate))
         row_add(&r->octets_wasted, octets);
+}
+
+uint32_t push_ledger_row_version(const struct push_ledger_row *r)
+{
+    return atomic_load_explicit(&r->version, memory_order_relaxed);
 }
 
 void push_ledger_row_switch(struct push_ledger_row *r, bool is_off)

@@ -32,6 +32,8 @@ enum push_octets {
     X(COMPLETED, "completed", SENT, "The pushed response was sent whole.")                     \
     X(REFUSED, "refused", LOST,                                                                \
       "The client reset the pushed stream (CANCEL or REFUSED_STREAM): waste.")                 \
+    X(REFUSED_LATE, "refused-late", WASTED,                                                    \
+      "It completed, and the client reset the stream after all: waste.")                       \
     X(FAILED, "failed", LOST, "The worker's response failed, or the connection ended: waste.") \
     X(NOT_PUSHED, "not-pushed", NOT, "It was not pushed; the reason says why.")                \
     X(HINTED, "hinted", NOT, "The client was told by 103 Early Hints.")                        \
@@ -106,6 +108,8 @@ void push_ledger_page(struct push_ledger *l, enum push_group group, uint64_t us)
 struct push_ledger_row *push_ledger_resource(struct push_ledger *l, struct slice path);
 void push_ledger_row_promise(struct push_ledger_row *r, struct push_decision d);
 void push_ledger_row_fate(struct push_ledger_row *r, enum push_fate fate, uint64_t octets);
+/* While it stays the same, the row is the same resource's: who comes back to it later asks. */
+uint32_t push_ledger_row_version(const struct push_ledger_row *r);
 /* The resource is not pushed any more for its waste, or is again. */
 void push_ledger_row_switch(struct push_ledger_row *r, bool is_off);
 

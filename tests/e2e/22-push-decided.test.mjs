@@ -2,8 +2,8 @@
 // The policy auto, and the others: what each client gets of what a worker promises, a Link field says
 // or the app's configuration knows, and that nobody does work twice for it.
 import assert from 'node:assert/strict';
-import { Portico, check, close2, collectPushes, fetch2, until, worker } from './lib.mjs';
-import { TYPE, data, h2cServer, head, promise } from './workers/frames.mjs';
+import { PORTICO, Portico, check, close2, collectPushes, fetch2, run, until, worker } from './lib.mjs';
+import { ACK, END_STREAM, TYPE, data, frame, h2Client, h2cServer, head, promise, request, reset } from './workers/frames.mjs';
 
 let p, send; // send: to edge, as the worker made of frames, once it was asked
 const scripted = await h2cServer((answer, { type }) => {
@@ -22,13 +22,15 @@ check('starts', async () => {
     small: worker('h2c', 'small.localhost', { push: { budget: 2500 } }),
     some: worker('h2c', 'some.localhost', { push: { exclude: ['/none', '/p*t'] } }),
     held: worker('h2c', 'held.localhost', { push: { holdback: 100 } }),
+    late: worker('h2c', 'late.localhost'),
+    waste: worker('h1', 'waste.localhost'),
     scripted: { upstreams: [`tcp://127.0.0.1:${scripted.address().port}`], hosts: ['scripted.localhost'], http20ProxyFlag: 1 },
   };
   for (const policy of policies) apps[policy] = worker('h2c', `${policy}.localhost`, { push: policy });
   p = await Portico.start({ loops: 1, apps });
 }, 60);
 
-const fates = (app) => Promise.all(['completed', 'refused', 'not-pushed', 'hinted', 'hint-used', 'parked', 'collected', 'expired', 'repeated', 'observed']
+const fates = (app) => Promise.all(['completed', 'refused', 'refused-late', 'not-pushed', 'hinted', 'hint-used', 'parked', 'collected', 'expired', 'repeated', 'observed']
   .map(async (fate) => [fate, await p.metric('portico_push_fates_total', { app, fate }) ?? 0])).then(Object.fromEntries);
 const counts = async (host) => JSON.parse((await p.h1(host, '/counts')).body);
 // Node joins the lines of a field.
@@ -166,6 +168,17 @@ check('Link: nothing is pushed that is not known; who asks first makes it known'
   await close2(second.session);
 });
 
+check('Link: what is made for one person is pushed to nobody, and that is the reason given', async () => {
+  const host = 'plain.localhost', where = link('</asset?name=mine>; rel=preload; as=style');
+  const first = await visit(host, { where });
+  assert.equal((await fetch2(first.session, '/asset?name=mine', { headers: { cookie: 'who=me' } })).status, 200);
+  await close2(first.session);
+  const second = await visit(host, { where });
+  assert.equal(second.got.length, 0);
+  assert.equal(await p.metric('portico_push_decisions_total', { app: 'plain', reason: 'credentials' }), 1);
+  await close2(second.session);
+});
+
 check('configuration: a browser is hinted before the worker has answered, others are pushed what is known', async () => {
   const host = 'config.localhost';
   const browser = await visit(host, { push: false, headers: NAVIGATION, where: '/page?n=0&ms=50' });
@@ -192,6 +205,16 @@ check('a budget is kept', async () => {
   const { session, got } = await visit('small.localhost', { where: '/page?n=5' });
   assert.equal(got.length, 2);
   await close2(session);
+});
+
+check('what the worker is about to answer counts, not what another client got', async () => {
+  const identity = await visit('small.localhost', { where: '/page?n=1&size=5000&gzip' });
+  assert.equal(identity.got.length, 0);
+  assert.equal((await fetch2(identity.session, '/part?i=0&size=5000&gzip')).body.length, 5000);
+  await close2(identity.session);
+  const gzip = await visit('small.localhost', { where: '/page?n=1&size=5000&gzip', headers: { 'accept-encoding': 'gzip' } });
+  assert.deepEqual(gzip.got.map(({ body }) => body.length), [500]);
+  await close2(gzip.session);
 });
 
 check('patterns leave out what they say', async () => {
@@ -221,6 +244,84 @@ check('a client that resets what it is pushed is pushed no more', async () => {
   for (let i = 0; i < 6; i++) await fetch2(auto, `/page?n=2&from=${i * 2}&size=100000`);
   assert.ok(pushed >= 2 && pushed <= 6, `${pushed} were pushed`);
   await close2(auto);
+});
+
+/** A client that refuses what it is pushed, the `which`-th of a page or all, when the last octet has come. */
+async function refuser(host, agent) {
+  const client = await h2Client(p.ports.http);
+  let id = -1, known = 0;
+  const ended = (one) => client.until((f) => f.id === one && (f.type === TYPE.DATA || f.type === TYPE.HEADERS) && f.flags & END_STREAM);
+  return {
+    async visit(where, which = () => true) {
+      client.send(head(id += 2, request(p.authority(host, 'http'), where, { 'user-agent': agent }), true));
+      assert.ok(await ended(id));
+      const promised = client.frames.filter((f) => f.type === TYPE.PUSH).map((f) => f.payload.readUInt32BE(0)).slice(known);
+      known += promised.length;
+      for (const one of promised) assert.ok(await ended(one));
+      client.send(...promised.filter((_, i) => which(i)).map((one) => reset(one, 8)), frame(TYPE.PING, 0, 0, Buffer.alloc(8, id)));
+      assert.ok(await client.until((f) => f.type === TYPE.PING && f.flags & ACK && f.payload[0] === id));
+      return promised.length;
+    },
+    end: () => client.socket.destroy(),
+  };
+}
+
+check('a client that resets each push when all of it has come is pushed no more, nor are its kind', async () => {
+  const host = 'late.localhost', agent = 'okhttp/4.12.0';
+  let pushed = 0;
+  for (let i = 0; i < 3; i++) {
+    const client = await refuser(host, agent);
+    const first = await client.visit(`/page?n=2&from=${4 * i}&size=100`);
+    assert.equal(first, 2, `connection ${i}`);
+    assert.equal(await client.visit(`/page?n=2&from=${4 * i + 2}&size=100`), 0, `connection ${i}`);
+    client.end();
+    pushed += first;
+  }
+  const then = await fates('late');
+  assert.equal(then['refused-late'], pushed);
+  assert.equal(then.completed, pushed, 'they were sent whole');
+  assert.equal(await p.metric('portico_push_wasted_bytes_total', { app: 'late' }), 100 * pushed);
+  assert.equal(await p.metric('portico_push_decisions_total', { app: 'late', reason: 'refused-here' }), 6);
+  assert.equal(await p.metric('portico_push_decisions_total', { app: 'late', reason: 'refused-by-kind' }), 0);
+
+  const same = await visit(host, { headers: { 'user-agent': agent } });
+  assert.equal(same.got.length, 0);
+  assert.equal(await p.metric('portico_push_decisions_total', { app: 'late', reason: 'refused-by-kind' }), 3);
+  const other = await visit(host, { headers: { 'user-agent': 'okhttp/5.0.0' } });
+  assert.equal(other.got.length, 3);
+  const nameless = await visit(host);
+  assert.equal(nameless.got.length, 3);
+  for (const { session } of [same, other, nameless]) await close2(session);
+  assert.match((await run(PORTICO, ['push', 'stats', 'late', '--data', p.data])).stdout, /^ {2}okhttp: .*completed 9 refused-late 6 /m);
+});
+
+check('what is refused and asked for then is wasted once', async () => {
+  const client = await refuser('late.localhost', 'other/1');
+  const before = await fates('late');
+  assert.equal(await client.visit('/page?n=1&from=50&size=10'), 1);
+  await client.visit('/part?i=50&size=10');
+  client.end();
+  const after = await fates('late');
+  assert.equal(after['refused-late'] - before['refused-late'], 1);
+  assert.equal(after.repeated, before.repeated);
+});
+
+check('a resource that is refused by clients that take others switches itself off', async () => {
+  const host = 'waste.localhost', where = link('</asset?name=w>; rel=preload; as=style', '</bytes?n=500>; rel=preload; as=image');
+  const first = await refuser(host, 'first/1');
+  for (const one of [where, '/asset?name=w', '/bytes?n=500']) await first.visit(one);
+  first.end();
+  const pushed = [];
+  for (let i = 0; i < 10; i++) {
+    const client = await refuser(host, `client/${i}`);
+    pushed.push(await client.visit(where, (k) => k === 1));
+    client.end();
+  }
+  assert.deepEqual(pushed, [2, 2, 2, 2, 2, 2, 2, 2, 1, 1]);
+  assert.equal(await p.metric('portico_push_decisions_total', { app: 'waste', reason: 'switched-off' }), 2);
+  const { stdout } = await run(PORTICO, ['push', 'stats', 'waste', '--data', p.data]);
+  assert.match(stdout, /^\/bytes +8 +8 +8 +0 +4000 +4000 +switched-off \(off\)$/m);
+  assert.match(stdout, /^\/asset +10 +10 +0 +0 +\d+ +0 +ok$/m);
 });
 
 check('ends clean', async () => {

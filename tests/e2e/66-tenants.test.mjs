@@ -23,7 +23,8 @@ test('starts', rootOnly, async () => {
       alice: worker('tenant', 'alice.localhost', { instances: 2, ...secret('alices-own') }),
       bob: worker('tenant', 'bob.localhost', { env: { SECRET: 'bobs-own', TCP: '127.0.0.1' } }),
       mallory: worker('tenant', 'mallory.localhost', {
-        push: 'always', healthCheckPath: '/health', healthCheck: { interval: '100ms', failures: 2 }, ...secret('mallorys-own'),
+        healthCheckPath: '/health', healthCheck: { interval: '100ms', failures: 2 }, ...secret('mallorys-own'),
+        push: 'always', // no care of the policy's may stand before the rule
       }),
       pusher: worker('h2c', 'pusher.localhost', { push: 'always' }),
     },

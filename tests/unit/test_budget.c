@@ -25,8 +25,10 @@ static void fits_into_idle_time(void **state)
         /* 50 ms of round trip and 200 ms of thinking are 4 idle round trips: about 200 kB (H2O) */
         {{.rtt_us = 50 * MS, .cwnd_octets = IW10, .credit_octets = PLENTY, .think_us = 200 * MS},
          IW10 * (1 + 2 + 4 + 8)},
-        /* whole round trips count */
-        {{.rtt_us = 50 * MS, .cwnd_octets = IW10, .credit_octets = PLENTY, .think_us = 199 * MS},
+        /* whole ones count, and three quarters */
+        {{.rtt_us = 50 * MS, .cwnd_octets = IW10, .credit_octets = PLENTY, .think_us = 188 * MS},
+         IW10 * (1 + 2 + 4 + 8)},
+        {{.rtt_us = 50 * MS, .cwnd_octets = IW10, .credit_octets = PLENTY, .think_us = 187 * MS},
          IW10 * (1 + 2 + 4)},
         {{.rtt_us = 50 * MS, .cwnd_octets = IW10, .credit_octets = PLENTY, .think_us = 50 * MS},
          IW10},
@@ -34,7 +36,7 @@ static void fits_into_idle_time(void **state)
         {{.rtt_us = 50 * MS,
           .cwnd_octets = IW10,
           .credit_octets = PLENTY,
-          .think_us = 49 * MS,
+          .think_us = 37 * MS,
           .document_octets = 4600},
          IW10 - 4600},
         {{.rtt_us = 50 * MS,

@@ -138,6 +138,9 @@ static void spoil(struct question *q, enum push_reason r)
     case PUSH_REASON_HINT_CLIENT:
         q->f.navigation = false;
         break;
+    case PUSH_REASON_HINT_LIMIT:
+        q->f.hints_full = true;
+        break;
     case PUSH_REASON_POLICY_OFF: /* of the policy, the source, or nothing */
     case PUSH_REASON_POLICY_HINTS:
     case PUSH_REASON_HINT_UNNEEDED:

@@ -177,6 +177,16 @@ static const struct row server_rows[] = {
         "head 1 end, close 2 NO_ERROR, close 1 NO_ERROR > PUSH_PROMISE 1, HEADERS+END 2, "
         "HEADERS+END 1",
         .act = PUSH),
+    ROW("a pushed response is refused when it has left",
+        "HEADERS 5 1 " GET "|RST_STREAM 0 2 00000008|RST_STREAM 0 2 00000000|"
+        "RST_STREAM 0 1 00000008",
+        "head 1 end, close 2 NO_ERROR, close 1 NO_ERROR, late 2 CANCEL, late 2 NO_ERROR > "
+        "PUSH_PROMISE 1, HEADERS+END 2, HEADERS+END 1",
+        .act = PUSH),
+    ROW("a promise that was never made is refused", "HEADERS 5 1 " GET "|RST_STREAM 0 4 00000008",
+        "head 1 end, close 2 NO_ERROR, close 1 NO_ERROR > PUSH_PROMISE 1, HEADERS+END 2, "
+        "HEADERS+END 1, GOAWAY 1 PROTOCOL_ERROR",
+        .act = PUSH),
     ROW("a push that is not wanted", "SETTINGS 0 0 0002 00000000|HEADERS 5 1 " GET,
         "head 1 end, close 1 NO_ERROR > HEADERS+END 1", .act = PUSH),
     ROW("no pushed stream may open", "SETTINGS 0 0 0003 00000000|HEADERS 5 1 " GET,
@@ -241,6 +251,12 @@ static const struct row server_rows[] = {
         .act = ANSWER),
     ROW("cookie crumbs", "HEADERS 5 1 " GET "[cookie: a=1][x: y][cookie: b=2][cookie: c=3]",
         "head 1 end cookie a=1; b=2; c=3 >"),
+    ROW("cookie crumbs, the last empty", "HEADERS 5 1 " GET "[cookie: a=1][cookie: ]",
+        "head 1 end cookie a=1; >"),
+    ROW("cookie crumbs, the first empty", "HEADERS 5 1 " GET "[cookie: ][cookie: a=1]",
+        "head 1 end cookie ; a=1 >"),
+    ROW("cookie crumbs, all empty", "HEADERS 5 1 " GET "[cookie: ][cookie: ]",
+        "head 1 end cookie ; >"),
     /* 8.3 */
     ROW("unknown pseudo-header field", "HEADERS 5 1 " GET "[:x: y]",
         "> RST_STREAM 1 PROTOCOL_ERROR"),
@@ -296,6 +312,14 @@ static const struct row server_rows[] = {
     ROW("extended CONNECT without :path",
         "HEADERS 4 1 [:method: CONNECT][:protocol: websocket] 87 41 01 61",
         "> RST_STREAM 1 PROTOCOL_ERROR"),
+    ROW("extended CONNECT, :path *",
+        "HEADERS 4 1 [:method: CONNECT][:protocol: websocket] 87 41 01 61 [:path: *]",
+        "> RST_STREAM 1 PROTOCOL_ERROR"),
+    ROW("extended CONNECT, Host alone",
+        "HEADERS 4 1 [:method: CONNECT][:protocol: websocket] 87 84 [host: b]", "head 1 host b >"),
+    ROW("extended CONNECT without authority",
+        "HEADERS 4 1 [:method: CONNECT][:protocol: websocket] 87 84",
+        "> RST_STREAM 1 PROTOCOL_ERROR"),
     ROW(":protocol without CONNECT", "HEADERS 5 1 " GET "[:protocol: websocket]",
         "> RST_STREAM 1 PROTOCOL_ERROR"),
     /* RFC 6585 5: the test allows 2000 octets */
@@ -338,6 +362,8 @@ static const struct row client_rows[] = {
         "close 1 PROTOCOL_ERROR > RST_STREAM 1 PROTOCOL_ERROR"),
     ROW("DATA before the head", "DATA 1 1 61",
         "close 1 PROTOCOL_ERROR > RST_STREAM 1 PROTOCOL_ERROR"),
+    ROW("DATA of nothing before the head", "HEADERS 4 1 [:status: 103]|DATA 0 1|HEADERS 5 1 " OK,
+        "head 1 status 103, close 1 PROTOCOL_ERROR > RST_STREAM 1 PROTOCOL_ERROR"),
     ROW("status 600", "HEADERS 5 1 [:status: 600]",
         "close 1 PROTOCOL_ERROR > RST_STREAM 1 PROTOCOL_ERROR"),
     ROW("trailers", "HEADERS 4 1 " OK "|DATA 0 1 61|HEADERS 5 1 [x: y]",
@@ -610,12 +636,18 @@ static void on_goaway(void *user, uint32_t last_stream_id, uint32_t code)
     say(user, "goaway %u %s", last_stream_id, h2_code_name(code));
 }
 
+static void on_late_reset(void *user, uint32_t stream_id, uint32_t code)
+{
+    say(user, "late %u %s", stream_id, h2_code_name(code));
+}
+
 static const struct h2_events events = {
     .on_head = on_head,
     .on_body = on_body,
     .on_trailers = on_trailers,
     .on_promise = on_promise,
     .on_close = on_close,
+    .on_late_reset = on_late_reset,
     .on_goaway = on_goaway,
 };
 

@@ -50,6 +50,7 @@ static void counts_fates(void **state)
     push_ledger_fate(&l, PUSH_FATE_FAILED, 1, PUSH_KIND_NODE, v);
     push_ledger_fate(&l, PUSH_FATE_NOT_PUSHED, 0, PUSH_KIND_NODE, PUSH_VEHICLE_NONE);
     push_ledger_fate(&l, PUSH_FATE_REPEATED, 500, PUSH_KIND_NODE, v);
+    push_ledger_fate(&l, PUSH_FATE_REFUSED_LATE, 300, PUSH_KIND_OKHTTP, v);
     assert_int_equal(l.fates[PUSH_FATE_COMPLETED], 1);
     assert_int_equal(l.fates[PUSH_FATE_REFUSED], 2);
     assert_int_equal(l.fates[PUSH_FATE_FAILED], 1);
@@ -59,8 +60,8 @@ static void counts_fates(void **state)
     assert_int_equal(l.vehicle_fates[v][PUSH_FATE_REFUSED], 2);
     assert_int_equal(l.vehicle_fates[PUSH_VEHICLE_NONE][PUSH_FATE_NOT_PUSHED], 1);
     assert_int_equal(l.octets_sent, 1011);
-    assert_int_equal(l.octets_refused, 10);
-    assert_int_equal(l.octets_wasted, 511);
+    assert_int_equal(l.octets_refused, 310);
+    assert_int_equal(l.octets_wasted, 811);
     push_ledger_page(&l, PUSH_HELPED, 70);
     push_ledger_page(&l, PUSH_HELD_BACK, 10);
     push_ledger_page(&l, PUSH_HELD_BACK, 20);
@@ -138,6 +139,23 @@ static void counts_by_resource(void **state)
     assert_int_equal(c.octets_wasted, 7);
     assert_ptr_equal(row("?x=1"), row(""));
     assert_true(find("*", &c));
+}
+
+static void versions_tell_whose_a_row_is(void **state)
+{
+    char path[32];
+    struct push_ledger_row *a = row("/a");
+    uint32_t version = push_ledger_row_version(a);
+    push_ledger_row_fate(a, PUSH_FATE_COMPLETED, 100);
+    row("/b");
+    push_ledger_row_fate(a, PUSH_FATE_REFUSED_LATE, 100);
+    assert_int_equal(push_ledger_row_version(a), version);
+    assert_int_equal(a->octets_wasted, 100);
+    for (unsigned i = 0; i < 3 * PUSH_LEDGER_ROWS; i++) {
+        snprintf(path, sizeof path, "/others/%u", i);
+        row(path);
+    }
+    assert_int_not_equal(push_ledger_row_version(a), version);
 }
 
 static void cuts_long_paths(void **state)
@@ -244,6 +262,7 @@ int main(void)
         cmocka_unit_test(sums_every_count),
         cmocka_unit_test(names_fates),
         cmocka_unit_test_setup(counts_by_resource, fresh),
+        cmocka_unit_test_setup(versions_tell_whose_a_row_is, fresh),
         cmocka_unit_test_setup(cuts_long_paths, fresh),
         cmocka_unit_test_setup(keeps_what_is_promised_often, fresh),
         cmocka_unit_test_setup(takes_over_from_the_dead, fresh),

@@ -218,6 +218,36 @@ static void test_handshake(void **state)
     }
 }
 
+/* The length of the first record in octets that a peer sent, its header included. */
+static size_t record_octets(const char *at)
+{
+    return 5 + ((size_t)(unsigned char)at[3] << 8 | (unsigned char)at[4]);
+}
+
+static void test_records_grow(void **state)
+{
+    static char content[100000];
+    struct pair p;
+    pair_open(&p, &(struct client_wish){.name = "a.test"}, NULL);
+    pump(&p);
+    size_t cap = tls_wire_bound(sizeof content), small = 0, plain = 0;
+    char *out = malloc(cap);
+    ssize_t n = tls_encrypt(p.conn, content, sizeof content, out, cap);
+    assert_true(n > 0 && (size_t)n <= cap);
+    for (size_t at = 0, len; at < (size_t)n; at += len) {
+        len = record_octets(out + at);
+        assert_true(plain < 65536 ? len <= 4096 + 40 : at + len == (size_t)n || len > 16384);
+        small += plain < 65536;
+        plain += len - 22; /* header, content type, tag */
+    }
+    assert_int_equal(plain, sizeof content);
+    assert_int_equal(small, 16);
+    BIO_write(p.to_client, out, (int)n);
+    assert_true(client_hears(&p, content, sizeof content));
+    free(out);
+    pair_close(&p);
+}
+
 static void test_choice(void **state)
 {
     struct pair p;
@@ -462,8 +492,8 @@ static void test_key_update(void **state)
     pair_close(&p);
 }
 
-/* What a client may ask of us for nothing, at the limit and once more: with octets between, and many
- * in one flight. */
+/* What a client may ask of us for nothing, at the limit and once more: with octets between, and
+ * many in one flight. */
 static void test_key_update_limit(void **state)
 {
     for (int flight = 0; flight < 2; flight++) {
@@ -652,15 +682,23 @@ static void test_out_of_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_handshake),     cmocka_unit_test(test_choice),
-        cmocka_unit_test(test_min_version),   cmocka_unit_test(test_suites_and_groups),
-        cmocka_unit_test(test_refused_names), cmocka_unit_test(test_not_tls),
-        cmocka_unit_test(test_resumption),    cmocka_unit_test(test_octet_by_octet),
-        cmocka_unit_test(test_large),         cmocka_unit_test(test_key_update),
+        cmocka_unit_test(test_handshake),
+        cmocka_unit_test(test_records_grow),
+        cmocka_unit_test(test_choice),
+        cmocka_unit_test(test_min_version),
+        cmocka_unit_test(test_suites_and_groups),
+        cmocka_unit_test(test_refused_names),
+        cmocka_unit_test(test_not_tls),
+        cmocka_unit_test(test_resumption),
+        cmocka_unit_test(test_octet_by_octet),
+        cmocka_unit_test(test_large),
+        cmocka_unit_test(test_key_update),
         cmocka_unit_test(test_key_update_limit),
         cmocka_unit_test(test_renegotiation_is_counted),
-        cmocka_unit_test(test_close),         cmocka_unit_test(test_broken_record),
-        cmocka_unit_test(test_covers),        cmocka_unit_test(test_bad_identities),
+        cmocka_unit_test(test_close),
+        cmocka_unit_test(test_broken_record),
+        cmocka_unit_test(test_covers),
+        cmocka_unit_test(test_bad_identities),
         cmocka_unit_test(test_out_of_memory),
     };
     return cmocka_run_group_tests(tests, setup, teardown);

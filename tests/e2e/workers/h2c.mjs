@@ -4,6 +4,7 @@
 //   /foreign?authority=A         promises /part under that authority
 //   /late?n=3                    pushes when its response has begun
 //   /page?n=3&ms=200             waits before it answers
+//   /page?n=3&gzip               parts are a tenth of their size to who takes gzip
 //   /page?n=2&priority=u%3D0&priority=u%3D6   with a Priority field each
 import http2 from 'node:http2';
 import { dispatch, where } from './routes.mjs';
@@ -12,10 +13,11 @@ import { pattern } from './pattern.mjs';
 const counts = { requests: 0, offered: 0, completed: 0, reset: 0, failed: 0 };
 const later = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
-function part(stream, query) {
-  const size = Number(query.get('size') ?? 1000);
+function part(stream, query, encoding) {
+  const whole = Number(query.get('size') ?? 1000), size = query.has('gzip') && encoding === 'gzip' ? whole / 10 : whole;
   stream.respond({
     ':status': 200, 'content-type': 'text/plain', 'content-length': size, 'x-part': query.get('i') ?? '', etag: `"${query.get('i')}-${size}"`,
+    ...(query.has('gzip') ? { vary: 'accept-encoding' } : {}),
   });
   stream.end(pattern(size));
 }
@@ -30,7 +32,7 @@ function push(stream, headers) {
       }
       pushed.on('error', () => {});
       pushed.on('close', () => (pushed.rstCode ? counts.reset++ : counts.completed++));
-      if (!pushed.destroyed && !pushed.closed) part(pushed, new URL(headers[':path'], 'http://worker').searchParams);
+      if (!pushed.destroyed && !pushed.closed) part(pushed, new URL(headers[':path'], 'http://worker').searchParams, headers['accept-encoding']);
     });
   } catch (error) {
     counts.failed++;
@@ -42,7 +44,7 @@ async function page(request, response, query) {
   const n = Number(query.get('n') ?? 3), from = Number(query.get('from') ?? 0), size = query.get('size') ?? '1000';
   const list = [], priorities = query.getAll('priority');
   for (let i = from; i < from + n; i++) {
-    const where = `/part?i=${i}&size=${size}`;
+    const where = `/part?i=${i}&size=${size}${query.has('gzip') ? '&gzip' : ''}`;
     list.push(where);
     if (stream.pushAllowed) {
       push(stream, {
@@ -61,7 +63,7 @@ async function page(request, response, query) {
 
 const server = http2.createServer({ settings: { maxConcurrentStreams: 1000 } }, dispatch({
   '/page': page,
-  '/part': (request, response, query) => part(response.stream, query),
+  '/part': (request, response, query) => part(response.stream, query, request.headers['accept-encoding']),
   '/counts': (request, response) => {
     response.setHeader('content-type', 'application/json');
     response.end(JSON.stringify({ ...counts, pid: process.pid }));
