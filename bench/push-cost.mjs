@@ -22,16 +22,23 @@ const { values, positionals: others } = parseArgs({
   },
 });
 const [runs, requests] = [Number(values.runs), Number(values.requests)];
+process.setMaxListeners(50);
 const ours = path.join(ROOT, 'build/src/bin/portico');
 const HOST = 'bench.localhost';
 
-const home = scratch(), socket = path.join(home, 'worker.sock'), content = path.join(home, 'content');
+const content = path.join(scratch(), 'content');
 fs.mkdirSync(content);
 for (const name of ['1k', 'page']) fs.writeFileSync(path.join(content, name), 'x'.repeat(1024));
-const worker = spawn(ours, ['static', content], { stdio: 'ignore', env: { ...process.env, PORTICO_SOCKET: socket } });
-process.on('exit', () => worker.kill());
-await until('the worker listens', () => fs.existsSync(socket));
-fs.chmodSync(socket, 0o666); // edge is another user
+
+/** Of a burst of new connections one worker's backlog takes some thousand: so each Portico has two. */
+async function startWorker() {
+  const socket = path.join(scratch(), 'worker.sock');
+  const worker = spawn(ours, ['static', content], { stdio: 'ignore', env: { ...process.env, PORTICO_SOCKET: socket } });
+  process.on('exit', () => worker.kill());
+  await until('the worker listens', () => fs.existsSync(socket));
+  fs.chmodSync(socket, 0o666); // edge is another user
+  return { socket, worker };
+}
 
 const median = (list) => [...list].sort((a, b) => a - b)[list.length >> 1];
 
@@ -40,15 +47,16 @@ const cpu = (pid) => fs.readdirSync(`/proc/${pid}/task`)
   .reduce((sum, task) => sum + Number(fs.readFileSync(`/proc/${pid}/task/${task}/schedstat`, 'utf8').split(' ')[0]), 0);
 
 async function start(name, program, push, promises = false) {
+  const workers = [await startWorker(), await startWorker()];
   const p = await Portico.start({
-    loops: 1, accessLog: 'off', apps: { bench: { upstreams: [`unix:${socket}`], hosts: [HOST], ...(push && { push }) } },
+    loops: 1, accessLog: 'off', apps: { bench: { upstreams: workers.map(({ socket }) => `unix:${socket}`), hosts: [HOST], ...(push && { push }) } },
   }, { program });
   await until('its certificate is made', () => fs.existsSync(p.caFile));
   const session = await p.h2(HOST);
   await until('the worker is reached', async () => (await fetch2(session, '/1k')).status === 200);
   if (promises) await fetch2(session, '/page');
   session.destroy();
-  return { name, p, spent: [] };
+  return { name, p, workers, spent: [] };
 }
 
 function load({ p, spent }) {
@@ -77,5 +85,7 @@ for (const { name, spent } of all) {
   const ratios = spent.map((value, i) => value / all[0].spent[i]);
   console.log(`${name.padEnd(20)} median ${median(spent).toFixed(2)} (${Math.min(...spent).toFixed(2)} to ${Math.max(...spent).toFixed(2)}), to off ${median(ratios).toFixed(3)}`);
 }
-for (const { p } of all) await p.stop();
-worker.kill();
+for (const { p, workers } of all) {
+  await p.stop();
+  for (const { worker } of workers) worker.kill();
+}
