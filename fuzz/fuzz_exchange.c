@@ -63,7 +63,7 @@ static void add_site(struct route_builder *b, unsigned host, enum push_policy po
         .idle_timeout_ms = 60000,
         .queue = 10,
         .body_limit_octets = 1u << 30};
-    char address[80], id[8];
+    char address[8 + sizeof socket_paths], id[8];
     snprintf(id, sizeof id, "%.*s/0", SLICE_FMT(name));
     snprintf(socket_paths[protocol], sizeof socket_paths[protocol], "%s/%s", directory,
              h2 ? "h2" : "h1");
