@@ -6,7 +6,7 @@ import fs from 'node:fs';
 import http from 'node:http';
 import path from 'node:path';
 import { once } from 'node:events';
-import { ask, check, close2, fetch2, isAlive, Portico, PORTICO, run, scratch, sha256, until, worker } from './lib.mjs';
+import { ask, check, close2, fetch2, isAlive, Portico, PORTICO, run, scratch, sha256, until, worker, whole } from './lib.mjs';
 import { pattern } from './workers/pattern.mjs';
 import { open1 } from './ws-lib.mjs';
 
@@ -84,13 +84,19 @@ check('under load five binaries take over one after another, and no request fail
     load(() => p.h1('one.test', '/bytes?n=5000', { kind: 'http', agent })), // one that is kept open
     // Streams of one session until it is told to go away, then of the next.
     (() => {
-      let session;
-      return load(async () => {
+      let session, last; // the last stream that will be answered, RFC 9113 6.8
+      return load(async function ask() {
         if (!session || session.closed || session.destroyed) {
           session = await p.h2('one.test');
-          session.on('goaway', () => session.close());
+          last = Infinity;
+          session.on('goaway', (code, id) => {
+            last = id;
+            session.close();
+          });
         }
-        return fetch2(session, '/bytes?n=5000');
+        const stream = session.request({ ':path': '/bytes?n=5000' });
+        const got = await whole(stream);
+        return got.status === undefined && !(stream.id <= last) ? ask() : got;
       });
     })(),
   ];
