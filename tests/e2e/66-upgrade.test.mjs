@@ -55,6 +55,8 @@ const upgrade = () => run(program, ['upgrade', '--data', p.data]);
 const pids = async () => Object.values(await p.states()).flat().map(({ pid }) => pid).sort();
 const edges = () => p.lines.map((line) => / role\.start role=edge pid=(\d+)/.exec(line)?.[1]).filter(Boolean).map(Number).filter(isAlive);
 
+const REFUSED_STREAM = 7;
+
 /** One that asks without a pause until it is told to stop: {count, failures}. */
 function load(request) {
   const result = { count: 0, failures: [] };
@@ -84,19 +86,17 @@ check('under load five binaries take over one after another, and no request fail
     load(() => p.h1('one.test', '/bytes?n=5000', { kind: 'http', agent })), // one that is kept open
     // Streams of one session until it is told to go away, then of the next.
     (() => {
-      let session, last; // the last stream that will be answered, RFC 9113 6.8
+      let session;
       return load(async function ask() {
         if (!session || session.closed || session.destroyed) {
           session = await p.h2('one.test');
-          last = Infinity;
-          session.on('goaway', (code, id) => {
-            last = id;
-            session.close();
-          });
+          session.on('goaway', () => session.close());
         }
         const stream = session.request({ ':path': '/bytes?n=5000' });
         const got = await whole(stream);
-        return got.status === undefined && !(stream.id <= last) ? ask() : got;
+        // Node answers our PING before it sends the request that waits: that one comes too late, and
+        // is refused unseen (RFC 9113 6.8, 8.7).
+        return session.closed && got.rstCode === REFUSED_STREAM ? ask() : got;
       });
     })(),
   ];
