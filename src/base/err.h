@@ -27,7 +27,7 @@ enum err_class {
     X(TLS, CONN, 400, 0x1, 69, "TLS failed")                                                       \
     X(BAD_MESSAGE, CONN, 400, 0x1, 65, "malformed message")                                        \
     X(BAD_VERSION, CONN, 505, 0x1, 65, "HTTP version not supported")                               \
-    X(BAD_CODING, CONN, 501, 0x1, 65, "transfer coding not implemented")                           \
+    X(BAD_CODING, CONN, 501, 0x1, 65, "transfer coding not known here")                           \
     X(URI_TOO_LONG, CONN, 414, 0x1, 65, "request target too long")                                 \
     X(FIELDS_TOO_LARGE, CONN, 431, 0xb, 65, "field section too large")                             \
     X(CONTENT_TOO_LARGE, STREAM, 413, 0x8, 65, "content too large")                                \

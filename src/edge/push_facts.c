@@ -61,7 +61,7 @@ static void learn(struct exchange *x, const struct http_head *response, uint64_t
     struct shard *s = x->shard;
     push_answers_learn(&s->answers, s->pool, &s->seen_key,
                        push_resource(s, x->site, x->request->authority, x->request->path),
-                       x->request, response, octets, shard_now_us(s));
+                       x->request, response, x->site->route.push.copied, octets, shard_now_us(s));
 }
 
 /* What a worker answers to its own promise may be the page's visitor's own. */

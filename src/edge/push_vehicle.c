@@ -308,15 +308,14 @@ static void carry_out(struct exchange *x, const struct push_promise *p, const st
 static void consider(struct exchange *x, const struct push_promise *p, struct worker *w,
                      struct h2_stream *ws)
 {
-    if (!x->site->has_promised) { /* from now on requests are remembered; this one is the first */
-        x->site->has_promised = true;
-        if (client_state(x) && page_state(x))
-            remember(x, x->request, PUSH_SEEN_REQUESTED);
-    }
+    bool first = !x->site->has_promised;
+    x->site->has_promised = true;
     if (!client_state(x) || !page_state(x)) {
         refuse(x, NULL, w, ws);
         return;
     }
+    if (first) /* from now on requests are remembered when they come */
+        remember(x, x->request, PUSH_SEEN_REQUESTED);
     struct push_facts f = push_facts(x, p, NULL);
     struct push_decision d = push_decide(p, &f);
     /* The answer is under way: soon more will be known of it, its own size among that. */

@@ -74,8 +74,8 @@ void push_before_flush(struct client *c);
 void push_page_done(struct exchange *x);
 /* A pushed exchange has ended.  reset_code: of the client's RST_STREAM, 0: none came */
 void push_ended(struct exchange *x, bool complete, uint32_t reset_code);
-/* The client has reset a pushed stream that is over for us: too late to save anything, not to be
- * learned from. */
+/* The client has reset a pushed stream that is over for us: too late to save anything, but not to
+ * learn from it. */
 void push_reset_late(struct client *c, uint32_t stream_id, uint32_t h2_code);
 /* The client's connection has ended. */
 void push_client_free(struct client *c);

@@ -135,7 +135,8 @@ static void confirm(struct push_answers *m, const struct hash_key *key, uint64_t
 
 void push_answers_learn(struct push_answers *m, struct pool *pool, const struct hash_key *key,
                         uint64_t resource, const struct http_head *request,
-                        const struct http_head *response, uint64_t octets, uint64_t now_us)
+                        const struct http_head *response, uint32_t copied, uint64_t octets,
+                        uint64_t now_us)
 {
     if (response->status == 304) {
         confirm(m, key, resource, response, now_us);
@@ -144,7 +145,7 @@ void push_answers_learn(struct push_answers *m, struct pool *pool, const struct 
     struct push_answers_entry *e = touch(m, pool, resource, now_us);
     if (!e)
         return;
-    e->storable = (unsigned)push_storable(request, response) & 3u;
+    e->storable = (unsigned)push_storable(request, response, copied) & 3u;
     e->status = response->status & 1023u;
     e->validator = validator_of(key, response);
     e->believe_s = seconds(now_us) + push_believed_s(response);

@@ -58,11 +58,14 @@ bool push_answers_find(const struct push_answers *m, uint64_t resource, uint64_t
 
 /* A final answer has passed, to a request of any client.  One with status 304 confirms what is
  * known if it has the same validator (RFC 9111 4.3.4), and is else ignored.  Out of memory: nothing
- * is learned, here and below. key     for the validator octets  of its content, or
- * PUSH_OCTETS_UNKNOWN */
+ * is learned, here and below.
+ * key     for the validator
+ * copied  as in push_storable
+ * octets  of its content, or PUSH_OCTETS_UNKNOWN */
 void push_answers_learn(struct push_answers *m, struct pool *pool, const struct hash_key *key,
                         uint64_t resource, const struct http_head *request,
-                        const struct http_head *response, uint64_t octets, uint64_t now_us);
+                        const struct http_head *response, uint32_t copied, uint64_t octets,
+                        uint64_t now_us);
 /* How long the worker took until the head of the final answer, and whether a 103 came before it. */
 void push_answers_learn_thinking(struct push_answers *m, struct pool *pool, uint64_t resource,
                                  uint64_t think_us, bool sent_103, uint64_t now_us);

@@ -10,9 +10,6 @@ static const char *const names[PUSH_STORABLE_COUNT] = {
 #undef X
 };
 
-const enum token push_copied[PUSH_COPIED_COUNT] = {TOKEN_ACCEPT_ENCODING, TOKEN_ACCEPT_LANGUAGE,
-                                                   TOKEN_USER_AGENT};
-
 const char *push_storable_name(enum push_storable s)
 {
     ASSERT((unsigned)s < PUSH_STORABLE_COUNT);
@@ -115,16 +112,18 @@ static bool is_private(const struct http_head *request, const struct http_head *
     return fields_find(&request->fields, TOKEN_COOKIE) && !is_shared && !d->max_age_s;
 }
 
-static bool is_copied(struct slice name)
+static bool is_copied(struct slice name, uint32_t copied)
 {
-    for (size_t i = 0; i < ARRAY_LEN(push_copied); i++)
-        if (slice_ieq(name, token_rows[push_copied[i]].name))
+    for (unsigned i = 0; i < PUSH_COPY_COUNT; i++)
+        if ((copied & PUSH_COPY_DEFAULT & 1u << i) &&
+            slice_ieq(name, slice_str(push_copy_name((enum push_copy)i))))
             return true;
     return false;
 }
 
 /* RFC 9111 4.1 */
-static bool varies(const struct http_head *request, const struct http_head *response)
+static bool varies(const struct http_head *request, const struct http_head *response,
+                   uint32_t copied)
 {
     const struct fields *f = &response->fields;
     for (uint32_t i = 0; i < f->count; i++) {
@@ -132,8 +131,9 @@ static bool varies(const struct http_head *request, const struct http_head *resp
         if (f->at[i].token != TOKEN_VARY)
             continue;
         while (list_next(&rest, &name)) {
-            bool is_same = is_copied(name) || (slice_ieq(name, SLICE("origin")) &&
-                                               !fields_find(&request->fields, TOKEN_ORIGIN));
+            bool is_same =
+                is_copied(name, copied) ||
+                (slice_ieq(name, SLICE("origin")) && !fields_find(&request->fields, TOKEN_ORIGIN));
             if (!is_same)
                 return true;
         }
@@ -141,14 +141,15 @@ static bool varies(const struct http_head *request, const struct http_head *resp
     return false;
 }
 
-enum push_storable push_storable(const struct http_head *request, const struct http_head *response)
+enum push_storable push_storable(const struct http_head *request, const struct http_head *response,
+                                 uint32_t copied)
 {
     struct directives d = read_cache_control(&response->fields);
     if (!may_be_stored(request, response, &d))
         return PUSH_STORABLE_NOT;
     if (is_private(request, response, &d))
         return PUSH_STORABLE_PRIVATE;
-    return varies(request, response) ? PUSH_STORABLE_VARIES : PUSH_STORABLE_PUBLIC;
+    return varies(request, response, copied) ? PUSH_STORABLE_VARIES : PUSH_STORABLE_PUBLIC;
 }
 
 uint32_t push_believed_s(const struct http_head *response)

@@ -6,6 +6,7 @@
 #ifndef PUSH_STORABLE_H
 #define PUSH_STORABLE_H
 
+#include "push/settings.h"
 #include "http/head.h"
 
 /* storable, name */
@@ -25,18 +26,16 @@ enum push_storable {
 
 const char *push_storable_name(enum push_storable s);
 
-/* What a request of our own copies from the one that the page came by: enough for the worker to
- * choose the same representation, and nothing that names a person. */
-#define PUSH_COPIED_COUNT 3
-extern const enum token push_copied[PUSH_COPIED_COUNT];
-
-/* Of a final response and the request that it answers.
+/* Of a final response and the request that it answers.  copied: bits of enum push_copy, what
+ * requests of our own have from the page's; of fields that name a person the answer varies all the
+ * same.
  *
  * Beside RFC 9111 3 and 5.2: `private` and `no-cache` with field names are read as without them;
  * `must-understand` does not weaken `no-store`; a request with Cookie makes an answer private
  * unless this is public by its own words (`public`, `s-maxage`, or `max-age` that is not 0); Vary:
  * Origin is no variation when the request had no Origin, as a request of our own never has. */
-enum push_storable push_storable(const struct http_head *request, const struct http_head *response);
+enum push_storable push_storable(const struct http_head *request, const struct http_head *response,
+                                 uint32_t copied);
 
 #define PUSH_BELIEVED_MIN_S 60
 #define PUSH_BELIEVED_MAX_S 600

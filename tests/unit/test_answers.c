@@ -55,7 +55,8 @@ static void learn(struct world *w, uint64_t resource, unsigned status, const cha
             (struct field){.value = slice_str(cache_control), .token = TOKEN_CACHE_CONTROL};
     if (etag)
         at[response.fields.count++] = (struct field){.value = slice_str(etag), .token = TOKEN_ETAG};
-    push_answers_learn(&w->m, &w->pool, &key, resource, &request, &response, octets, w->now_us);
+    push_answers_learn(&w->m, &w->pool, &key, resource, &request, &response, PUSH_COPY_DEFAULT,
+                       octets, w->now_us);
 }
 
 static uint32_t validator(const char *value)

@@ -128,15 +128,39 @@ static void classifies(void **state)
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         struct pair p;
         set_up(&p, rows[i].request, rows[i].status, rows[i].response);
-        enum push_storable found = push_storable(&p.request, &p.response);
+        enum push_storable found = push_storable(&p.request, &p.response, PUSH_COPY_DEFAULT);
         if (found != rows[i].storable)
             fail_msg("%s%u\n%sis %s", rows[i].request, rows[i].status, rows[i].response,
                      push_storable_name(found));
         static const char *const methods[] = {"HEAD", "POST", "OPTIONS", "get", ""};
         for (size_t k = 0; k < ARRAY_LEN(methods); k++) {
             p.request.method = slice_str(methods[k]);
-            assert_int_equal(push_storable(&p.request, &p.response), PUSH_STORABLE_NOT);
+            assert_int_equal(push_storable(&p.request, &p.response, PUSH_COPY_DEFAULT),
+                             PUSH_STORABLE_NOT);
         }
+        tear_down(&p);
+    }
+}
+
+/* What an app does not have copied, a request of our own does not say; and whoever is named by a
+ * field is not everybody, copied or not. */
+static void varies_by_what_is_not_copied(void **state)
+{
+    static const struct {
+        const char *vary;
+        uint32_t copied;
+        enum push_storable storable;
+    } rows[] = {
+        {"vary: accept-encoding\n", 0, PUSH_STORABLE_VARIES},
+        {"vary: accept-encoding\n", 1u << PUSH_COPY_USER_AGENT, PUSH_STORABLE_VARIES},
+        {"vary: accept-encoding\n", 1u << PUSH_COPY_ACCEPT_ENCODING, PUSH_STORABLE_PUBLIC},
+        {"vary: cookie\n", 1u << PUSH_COPY_COOKIE, PUSH_STORABLE_VARIES},
+        {"", 0, PUSH_STORABLE_PUBLIC},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct pair p;
+        set_up(&p, "", 200, rows[i].vary);
+        assert_int_equal(push_storable(&p.request, &p.response, rows[i].copied), rows[i].storable);
         tear_down(&p);
     }
 }
@@ -184,10 +208,12 @@ static void believes_for_a_while(void **state)
 
 static void copies_nothing_that_names_a_person(void **state)
 {
-    for (size_t i = 0; i < PUSH_COPIED_COUNT; i++) {
-        assert_int_equal(token_flags(push_copied[i]), 0);
-        assert_int_not_equal(push_copied[i], TOKEN_REFERER);
-        assert_int_not_equal(push_copied[i], TOKEN_FROM);
+    for (unsigned i = 0; i < PUSH_COPY_COUNT; i++) {
+        enum token token = push_copy_token((enum push_copy)i);
+        if (PUSH_COPY_DEFAULT & 1u << i)
+            assert_int_equal(token_flags(token), 0);
+        assert_int_not_equal(token, TOKEN_REFERER);
+        assert_int_not_equal(token, TOKEN_FROM);
     }
 }
 
@@ -195,6 +221,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(classifies),
+        cmocka_unit_test(varies_by_what_is_not_copied),
         cmocka_unit_test(believes_for_a_while),
         cmocka_unit_test(copies_nothing_that_names_a_person),
     };
