@@ -119,7 +119,7 @@ packages-fuzz:
 names:
 	@getent ahosts gallery.localhost >/dev/null || tools/install-packages --gently names || \
 	    { echo 'Browsers and curl know *.localhost; for nghttp and Node add to /etc/hosts:'; \
-	      echo '    127.0.0.1 gallery.localhost notes.localhost shelf.localhost'; }
+	      echo '    127.0.0.1 gallery.localhost notes.localhost shelf.localhost docs.localhost chat.localhost'; }
 
 clean:
 	rm -rf $(RELEASE) $(CHECKED) $(THREADED) $(FUZZED) $(addsuffix node_modules,$(NPM_APPS))
