@@ -158,9 +158,9 @@ static json_t *resources(struct stats_header *h, uint32_t slot)
     struct push_resource_counts *all = calloc((size_t)h->loops * PUSH_LEDGER_ROWS, sizeof *all);
     size_t n = 0, merged = 0;
     for (uint32_t loop = 0; all && loop < h->loops; loop++) {
-        const struct push_ledger *l = &stats_site(h, loop, slot)->push;
-        for (unsigned i = 0; i < PUSH_LEDGER_ROWS && is_used(l); i++)
-            n += push_ledger_read(l, i, &all[n]);
+        const struct stats_site *site = stats_site_used(h, loop, slot);
+        for (unsigned i = 0; site && is_used(&site->push) && i < PUSH_LEDGER_ROWS; i++)
+            n += push_ledger_read(&site->push, i, &all[n]);
     }
     if (n)
         qsort(all, n, sizeof *all, by_path);
@@ -186,7 +186,8 @@ static json_t *app_json(const struct control *c, const struct control_app *app, 
     if (!sum)
         return NULL;
     for (uint32_t i = 0; c->stats && i < c->stats->loops; i++)
-        push_ledger_sum(sum, &stats_site(c->stats, i, app->slot)->push);
+        if (stats_site_used(c->stats, i, app->slot))
+            push_ledger_sum(sum, &stats_site_used(c->stats, i, app->slot)->push);
     struct slice name = app->wanted->name;
     json_t *j =
         json_pack("{s:o,s:o,s:o,s:o,s:o,s:o,s:o}", "app", json_stringn(name.p, name.len),

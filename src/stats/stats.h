@@ -4,9 +4,11 @@
  *
  * Layout: struct stats_header, then one struct stats_loop a loop, then for each loop one struct
  * stats_site a site slot, then the name of each slot's app, which control writes, so that an app
- * keeps its slot over reloads and over the death of control.  Each struct has one writing thread;
- * every count is atomic by itself. Gauges of a loop that died are set to 0 by stats_forget, called
- * by whoever takes its place or is told of its end. */
+ * keeps its slot over reloads and over the death of control; last, for each loop, an octet a slot
+ * that tells whether it has ever counted there.  What was never used is not even looked at: its
+ * pages stay holes, so thousands of apps cost what those cost that have requests.  Each struct has
+ * one writing thread; every count is atomic by itself.  Gauges of a loop that died are set to 0 by
+ * stats_forget, called by whoever takes its place or is told of its end. */
 #ifndef STATS_STATS_H
 #define STATS_STATS_H
 
@@ -14,7 +16,7 @@
 #include "push/ledger.h"
 #include "stats/refusal.h"
 
-#define STATS_MAGIC       0x31545350u /* "PST1" */
+#define STATS_MAGIC       0x32545350u /* "PST2" */
 #define STATS_MAX_LOOPS   256         /* of all copies together */
 #define STATS_NAME_OCTETS 64          /* of an app's name, with NUL */
 
@@ -113,8 +115,12 @@ struct stats_header *stats_open(void *memory, size_t len);
 struct stats_loop *stats_loop(struct stats_header *h, uint32_t loop);
 /* Sets the gauges of a loop that has no writer to 0. */
 void stats_forget(struct stats_header *h, uint32_t loop);
-/* slot < site_slots */
+/* The writer's.  slot < site_slots */
 struct stats_site *stats_site(struct stats_header *h, uint32_t loop, uint32_t slot);
+/* A reader's.  return  NULL: it has never counted */
+struct stats_site *stats_site_used(struct stats_header *h, uint32_t loop, uint32_t slot);
+/* Zero: the slot will be another app's. */
+void stats_site_clear(struct stats_header *h, uint32_t loop, uint32_t slot);
 char *stats_name(struct stats_header *h, uint32_t slot);
 
 #endif
