@@ -18,6 +18,14 @@ struct tls_identity;
 /* chain, key: PEM octets, borrowed.  why_out: what is wrong (a constant or thread-local text).
  * return  NULL: not PEM, no match between key and certificate ... */
 struct tls_identity *tls_identity_new(struct slice chain, struct slice key, const char **why_out);
+/* The same, and nothing is read before tls_identity_read: of thousands most are never asked for.
+ * return  NULL: memory is out */
+struct tls_identity *tls_identity_deferred(struct slice chain, struct slice key);
+/* Reads what was deferred, the first time; by any thread.  Whatever else is done with an identity
+ * comes after it.
+ * return  whether the identity is of use; else, that first time, *why_out says what is wrong with
+ *         it, and is NULL later */
+bool tls_identity_read(struct tls_identity *id, const char **why_out);
 struct tls_identity *tls_identity_ref(struct tls_identity *id);
 void tls_identity_unref(struct tls_identity *id);
 /* Whether the leaf covers this host name (subjectAltName; wildcards of one label). */
@@ -25,7 +33,7 @@ bool tls_identity_covers(const struct tls_identity *id, struct slice host);
 
 /* What the ClientHello callback decides for a connection. */
 struct tls_choice {
-    struct tls_identity *identity; /* borrowed during the call */
+    struct tls_identity *identity; /* borrowed during the call, and read */
     enum tls_version min_version;
     bool h2;              /* offer "h2" by ALPN, before "http/1.1" */
     uint32_t key_updates; /* most KeyUpdates and requests to renegotiate; 0: any number */

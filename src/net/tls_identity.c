@@ -149,34 +149,87 @@ static const char *describe(struct tls_identity *id)
     return NULL;
 }
 
-struct tls_identity *tls_identity_new(struct slice chain, struct slice key, const char **why_out)
+/* return  NULL, or what is wrong */
+static const char *read_pair(struct tls_identity *id, struct slice chain, struct slice key)
 {
-    const char *why = NULL;
-    struct tls_identity *id = calloc(1, sizeof *id);
     ERR_clear_error();
-    if (id) {
-        atomic_init(&id->refs, 1);
-        id->ctx = tls_context_new();
-    }
-    if (!id || !id->ctx)
-        why = "out of memory";
-    else if (chain.len > INT_MAX || key.len > INT_MAX)
-        why = "too large";
-    if (!why)
-        why = use_chain(id->ctx, chain);
+    if (chain.len > INT_MAX || key.len > INT_MAX)
+        return "too large";
+    id->ctx = tls_context_new();
+    const char *why = id->ctx ? use_chain(id->ctx, chain) : "out of memory";
     if (!why)
         why = use_key(id->ctx, key);
     if (!why)
         why = read_names(id);
-    if (!why)
-        why = describe(id);
+    return why ? why : describe(id);
+}
+
+static struct tls_identity *identity_new(enum tls_identity_state state)
+{
+    struct tls_identity *id = calloc(1, sizeof *id);
+    if (!id)
+        return NULL;
+    atomic_init(&id->refs, 1);
+    atomic_init(&id->state, state);
+    pthread_mutex_init(&id->lock, NULL);
+    return id;
+}
+
+struct tls_identity *tls_identity_new(struct slice chain, struct slice key, const char **why_out)
+{
+    struct tls_identity *id = identity_new(TLS_IDENTITY_READ);
+    const char *why = id ? read_pair(id, chain, key) : "out of memory";
     if (!why)
         return id;
-    if (id)
-        tls_identity_unref(id);
+    tls_identity_unref(id);
     if (why_out)
         *why_out = why;
     return NULL;
+}
+
+static void forget(struct tls_identity *id)
+{
+    for (int i = 0; i < 2; i++) {
+        if (id->pem[i])
+            OPENSSL_cleanse(id->pem[i], id->pem_octets[i]);
+        free(id->pem[i]);
+        id->pem[i] = NULL;
+    }
+}
+
+struct tls_identity *tls_identity_deferred(struct slice chain, struct slice key)
+{
+    struct tls_identity *id = identity_new(TLS_IDENTITY_DEFERRED);
+    const struct slice from[2] = {chain, key};
+    for (int i = 0; id && i < 2; i++) {
+        id->pem[i] = malloc(from[i].len + 1);
+        if (!id->pem[i]) {
+            tls_identity_unref(id);
+            return NULL;
+        }
+        memcpy(id->pem[i], from[i].p, from[i].len);
+        id->pem_octets[i] = from[i].len;
+    }
+    return id;
+}
+
+bool tls_identity_read(struct tls_identity *id, const char **why_out)
+{
+    int state = atomic_load_explicit(&id->state, memory_order_acquire);
+    *why_out = NULL;
+    if (state != TLS_IDENTITY_DEFERRED)
+        return state == TLS_IDENTITY_READ;
+    pthread_mutex_lock(&id->lock);
+    state = atomic_load_explicit(&id->state, memory_order_relaxed);
+    if (state == TLS_IDENTITY_DEFERRED) {
+        *why_out = read_pair(id, slice_of(id->pem[0], id->pem_octets[0]),
+                             slice_of(id->pem[1], id->pem_octets[1]));
+        forget(id);
+        state = *why_out ? TLS_IDENTITY_BAD : TLS_IDENTITY_READ;
+        atomic_store_explicit(&id->state, state, memory_order_release);
+    }
+    pthread_mutex_unlock(&id->lock);
+    return state == TLS_IDENTITY_READ;
 }
 
 struct tls_identity *tls_identity_ref(struct tls_identity *id)
@@ -189,6 +242,8 @@ void tls_identity_unref(struct tls_identity *id)
 {
     if (!id || atomic_fetch_sub_explicit(&id->refs, 1, memory_order_acq_rel) != 1)
         return;
+    forget(id);
+    pthread_mutex_destroy(&id->lock);
     SSL_CTX_free(id->ctx);
     for (size_t i = 0; i < id->name_count; i++)
         free(id->names[i]);

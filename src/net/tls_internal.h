@@ -18,10 +18,16 @@ struct tls_san_ip {
     uint8_t len, octets[16];
 };
 
+enum tls_identity_state { TLS_IDENTITY_DEFERRED, TLS_IDENTITY_READ, TLS_IDENTITY_BAD };
+
 /* The context holds the certificate and is swapped in by the ClientHello callback: that takes
  * references only, where giving a connection its own certificate would check the pair again. */
 struct tls_identity {
     atomic_uint refs;
+    atomic_int state;     /* enum tls_identity_state */
+    pthread_mutex_t lock; /* for who reads it */
+    char *pem[2];         /* of chain and key, while it is deferred */
+    size_t pem_octets[2];
     SSL_CTX *ctx;
     char **names; /* subjectAltName of type dNSName */
     size_t name_count;
