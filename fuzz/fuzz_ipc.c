@@ -32,6 +32,9 @@ static void fill(enum ipc_type type, unsigned number, union ipc_body *b)
         b->CERTIFICATE.local = 1;
         memcpy(b->CERTIFICATE.hosts, "a.test b.test", 14);
         break;
+    case IPC_CERTIFICATES_KEPT:
+        b->CERTIFICATES_KEPT.first = b->CERTIFICATES_KEPT.last = number;
+        break;
     case IPC_APP:
         memcpy(b->APP.name, "app", 4);
         b->APP.name[3] = (char)('a' + number % 26);
@@ -140,7 +143,12 @@ static void check_wanted(const struct wanted *w, const struct ipc_commit *c)
         ASSERT(x->local ? x->hosts[0] != 0 : x->chain[0] == '/' && x->key[0] == '/');
         for (uint32_t k = 0; k < i; k++)
             ASSERT(w->certificates[k].id != x->id);
+        for (uint32_t k = 0; k < w->kept_count; k++)
+            ASSERT(x->id < w->kept[k].first || x->id > w->kept[k].last);
     }
+    for (uint32_t k = 0; k < w->kept_count; k++)
+        ASSERT(w->kept[k].first <= w->kept[k].last &&
+               (k == 0 || w->kept[k - 1].last < w->kept[k].first));
 }
 
 /* As monitor does with them.  return  false: the channel is closed */
@@ -150,8 +158,8 @@ static bool handle(struct wanted *w, struct ipc_message *m)
     int err = 0;
     for (unsigned i = 0; i < m->fd_count; i++)
         close(m->fds[i]);
-    if (m->type == IPC_LISTEN || m->type == IPC_CERTIFICATE || m->type == IPC_APP ||
-        m->type == IPC_ENV) {
+    if (m->type == IPC_LISTEN || m->type == IPC_CERTIFICATE || m->type == IPC_CERTIFICATES_KEPT ||
+        m->type == IPC_APP || m->type == IPC_ENV) {
         err = wanted_add(w, m, why, sizeof why);
     } else if (m->type == IPC_COMMIT) {
         err = wanted_check_commit(w, &m->body.COMMIT, why, sizeof why);

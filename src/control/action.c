@@ -172,7 +172,7 @@ static int post_scale(struct control *c, struct slice name, struct slice body,
     app->wanted_count = (uint32_t)n;
     log_event(LOG_INFO, "control.scale", "app=%.*s instances=%u", SLICE_FMT(app->wanted->name),
               app->wanted_count);
-    wanted_send(c);
+    wanted_send(c, c->manifest);
     snapshot_wanted(c);
     a->status = 202;
     a->type = json_content;

@@ -151,11 +151,11 @@ static void on_hello(struct control *c, const struct ipc_message *m)
     }
     /* Without counters an earlier control ended before anything was committed. */
     c->is_resumed = hello->restarted && m->fd_count;
-    c->slots = calloc(CONTROL_SITE_SLOTS, sizeof *c->slots);
+    int err = slots_init(&c->slots, CONTROL_SITE_SLOTS);
     if (c->is_resumed)
         map_counters(c, m->fds[0], false);
-    for (uint32_t i = 0; c->slots && c->stats && i < CONTROL_SITE_SLOTS; i++)
-        memcpy(c->slots[i], stats_name(c->stats, i), STATS_NAME_OCTETS - 1);
+    for (uint32_t i = 0; err == 0 && c->stats && i < CONTROL_SITE_SLOTS; i++)
+        err = slots_recall(&c->slots, i, stats_name(c->stats, i));
     c->is_rooted = hello->is_rooted;
     c->manifest = load(c);
     if (c->manifest && c->manifest->faults.count == 0)
@@ -166,7 +166,7 @@ static void on_hello(struct control *c, const struct ipc_message *m)
         control_leave(c, 2);
         return;
     }
-    if (!c->slots || apps_apply(c, c->manifest) != 0) {
+    if (err < 0 || apps_apply(c, c->manifest) != 0) {
         log_event(LOG_ERROR, "control.start", "error=\"%s\"", err_text(ERR_NOMEM));
         control_leave(c, 71);
         return;
@@ -181,7 +181,7 @@ static void on_hello(struct control *c, const struct ipc_message *m)
         loop_timer_set(c->loop, &c->hold, loop_now_us(c->loop) + HOLD_MS * 1000);
         log_event(LOG_INFO, "control.resume", "apps=%u", c->app_count);
     }
-    wanted_send(c);
+    wanted_send(c, NULL);
 }
 
 static void on_listening(struct control *c, struct ipc_message *m)
@@ -211,9 +211,10 @@ static void on_committed(struct control *c, const struct ipc_message *m)
 {
     map_counters(c, m->fds[0], true);
     for (uint32_t i = 0; c->stats && i < CONTROL_SITE_SLOTS; i++)
-        if (c->slots[i][0])
-            memcpy(stats_name(c->stats, i), c->slots[i], STATS_NAME_OCTETS);
+        if (c->slots.names[i][0])
+            memcpy(stats_name(c->stats, i), c->slots.names[i], STATS_NAME_OCTETS);
     c->is_committed = true;
+    c->is_taken = !m->body.COMMITTED.refused;
     snapshot_wanted(c);
 }
 
@@ -282,7 +283,7 @@ static void control_fini(struct control *c)
 {
     admin_free(c->admin);
     apps_fini(c);
-    free(c->slots);
+    slots_fini(&c->slots);
     if (c->stats)
         munmap(c->stats, c->stats_octets);
     loop_timer_clear(&c->hold);

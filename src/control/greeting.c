@@ -12,6 +12,9 @@
 #define GREET_MS 15000u /* greet at the latest after so long */
 #define TELL_MS  300u   /* the last lines of output come a little after the exit */
 
+#define GREETED_APPS  50u /* of more, those that are not ready */
+#define GREETED_HINTS 5u
+
 static const struct control_listener *listener_of(const struct control *c, uint32_t kind)
 {
     for (uint32_t i = 0; i < c->listener_count; i++)
@@ -159,6 +162,7 @@ static bool is_settled(const struct control_app *app)
 static void add_apps(struct control *c, struct buf *b)
 {
     size_t width = 0;
+    uint32_t more = 0;
     for (uint32_t i = 0; i < c->app_count; i++)
         if (c->apps[i]->wanted->name.len > width)
             width = c->apps[i]->wanted->name.len;
@@ -166,9 +170,13 @@ static void add_apps(struct control *c, struct buf *b)
         struct control_app *app = c->apps[i];
         char url[384] = "";
         uint32_t ready = app_ready_count(app);
+        app->ready_told = ready >= app->wanted_count;
+        if (i >= GREETED_APPS && app->ready_told) {
+            more++;
+            continue;
+        }
         main_url(c, app, url, sizeof url);
         buf_printf(b, "    %-*.*s  %s", (int)width, SLICE_FMT(app->wanted->name), url);
-        app->ready_told = ready >= app->wanted_count;
         if (app_is_failing(app))
             buf_printf(b, "  does not start%s\n", app->failure_told ? " (see above)" : "");
         else if (ready < app->wanted_count)
@@ -177,6 +185,8 @@ static void add_apps(struct control *c, struct buf *b)
         else
             buf_printf(b, "\n");
     }
+    if (more)
+        buf_printf(b, "    and %u more, all ready: portico status\n", more);
 }
 
 /* Some instance can push. */
@@ -192,13 +202,14 @@ static void add_hints(struct control *c, struct buf *b)
 {
     char url[384];
     bool https = listener_of(c, IPC_LISTEN_HTTPS) != NULL, local = false;
+    unsigned shown = 0;
     const struct control_listener *admin = listener_of(c, IPC_LISTEN_ADMIN);
     for (uint32_t i = 0; i < c->app_count; i++) {
         const struct manifest_app *a = c->apps[i]->wanted;
         local |= a->chain.len == 0;
         bool pushes = a->push.policy == PUSH_POLICY_AUTO || a->push.policy == PUSH_POLICY_ALWAYS;
-        if (https && a->http20_enabled && pushes && has_h2c(c->apps[i]) &&
-            main_url(c, c->apps[i], url, sizeof url))
+        if (https && a->http20_enabled && pushes && shown < GREETED_HINTS && has_h2c(c->apps[i]) &&
+            ++shown && main_url(c, c->apps[i], url, sizeof url))
             buf_printf(b, "  See a push arrive:   nghttp -nv --no-verify-peer %s\n", url);
     }
     if (https && local && c->hello.ca_file[0])

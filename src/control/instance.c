@@ -181,56 +181,74 @@ static void app_free(struct control_app *app)
 
 struct control_app *app_find(struct control *c, struct slice name)
 {
-    for (uint32_t i = 0; i < c->app_count; i++)
-        if (slice_eq(c->apps[i]->wanted->name, name))
-            return c->apps[i];
-    return NULL;
+    return map_get(&c->names, name);
 }
 
 static bool is_named(void *user, struct slice name)
 {
-    const struct manifest *m = user;
-    for (uint32_t i = 0; i < m->app_count; i++)
-        if (slice_eq(m->apps[i].name, name))
-            return true;
-    return false;
+    return manifest_find(user, name) != NULL;
+}
+
+static struct control_app *app_new(struct control *c, struct manifest *m, struct slice name)
+{
+    bool reused;
+    struct control_app *app = calloc(1, sizeof *app);
+    int64_t slot = app ? slots_find(&c->slots, name, is_named, m, &reused) : ERR_NOMEM;
+    if (slot < 0) {
+        free(app);
+        return NULL;
+    }
+    app->control = c;
+    app->slot = (uint32_t)slot;
+    if (reused)
+        slot_clear(c, app->slot);
+    greeting_app_init(app);
+    return app;
+}
+
+/* The apps that m names, those that there are and new ones.
+ * return  0, or ERR_NOMEM: there are no new ones */
+static int gather(struct control *c, struct manifest *m, struct control_app **apps,
+                  struct map *names)
+{
+    uint32_t count = 0;
+    for (; count < m->app_count; count++) {
+        struct slice name = m->apps[count].name;
+        struct control_app *app = app_find(c, name);
+        apps[count] = app ? app : app_new(c, m, name);
+        if (!apps[count] || map_put(names, name, apps[count]) < 0)
+            break;
+    }
+    if (count == m->app_count)
+        return 0;
+    for (uint32_t i = 0; i <= count; i++)
+        if (apps[i] && !app_find(c, m->apps[i].name))
+            free(apps[i]);
+    return ERR_NOMEM;
 }
 
 int apps_apply(struct control *c, struct manifest *m)
 {
     struct control_app **apps = calloc(m->app_count, sizeof(*apps));
-    int err = apps ? 0 : ERR_NOMEM;
-    for (uint32_t i = 0; err == 0 && i < m->app_count; i++)
-        if (!app_find(c, m->apps[i].name) && !(apps[i] = calloc(1, sizeof *apps[i])))
-            err = ERR_NOMEM;
+    struct map names;
+    map_init(&names);
+    int err = apps ? gather(c, m, apps, &names) : ERR_NOMEM;
     if (err) {
-        for (uint32_t i = 0; apps && i < m->app_count; i++)
-            free(apps[i]);
+        map_fini(&names);
         free(apps);
         return err;
     }
     for (uint32_t i = 0; i < c->app_count; i++)
         c->apps[i]->is_leaving = true;
-    for (uint32_t i = 0; i < m->app_count; i++) {
-        const struct manifest_app *wanted = &m->apps[i];
-        bool reused;
-        if (apps[i]) {
-            apps[i]->control = c;
-            apps[i]->slot =
-                slot_find(c->slots, CONTROL_SITE_SLOTS, wanted->name, is_named, m, &reused);
-            if (reused)
-                slot_clear(c, apps[i]->slot);
-            greeting_app_init(apps[i]);
-        } else {
-            apps[i] = app_find(c, wanted->name);
-        }
+    for (uint32_t i = 0; i < m->app_count; i++)
         apps[i]->is_leaving = false;
-    }
     for (uint32_t i = 0; i < c->app_count; i++)
         if (c->apps[i]->is_leaving)
             app_free(c->apps[i]);
+    map_fini(&c->names);
     free(c->apps);
     c->apps = apps;
+    c->names = names;
     c->app_count = m->app_count;
     for (uint32_t i = 0; i < m->app_count; i++) {
         apps[i]->wanted = &m->apps[i];
@@ -248,6 +266,7 @@ void apps_fini(struct control *c)
 {
     for (uint32_t i = 0; i < c->app_count; i++)
         app_free(c->apps[i]);
+    map_fini(&c->names);
     free(c->apps);
     c->apps = NULL;
     c->app_count = 0;

@@ -516,6 +516,8 @@ READER(read_apps)
         app->push.copied = PUSH_COPY_DEFAULT;
         value_section(m, c, &section, app);
         app->where = value_where(m, c);
+        if (map_put(&m->names, app->name, app) != 0)
+            fault_at_key(&m->faults, c, "out of memory");
         check_app(m, c, app);
     }
     return true;
@@ -575,6 +577,7 @@ static struct manifest *manifest_new(const char *name)
         return NULL;
     pool_init(&m->pool);
     arena_init(&m->arena, &m->pool);
+    map_init(&m->names);
     m->faults.arena = &m->arena;
     m->faults.file = arena_dup(&m->arena, slice_str(name));
     if (!m->faults.file.p) {
@@ -588,9 +591,23 @@ void manifest_free(struct manifest *m)
 {
     if (!m)
         return;
+    map_fini(&m->names);
     arena_fini(&m->arena);
     pool_fini(&m->pool);
     free(m);
+}
+
+bool manifest_texts_eq(const struct manifest_text_list *a, const struct manifest_text_list *b)
+{
+    bool same = a->count == b->count;
+    for (uint32_t i = 0; same && i < a->count; i++)
+        same = slice_eq(a->at[i], b->at[i]);
+    return same;
+}
+
+const struct manifest_app *manifest_find(const struct manifest *m, struct slice app)
+{
+    return map_get(&m->names, app);
 }
 
 static void manifest_read(struct manifest *m, struct slice text)

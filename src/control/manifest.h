@@ -6,10 +6,11 @@
 
 #include "control/tree.h"
 #include "base/addr.h"
+#include "base/map.h"
 #include "push/settings.h"
 #include "route/limits.h"
 
-#define MANIFEST_MAX_APPS       1000
+#define MANIFEST_MAX_APPS       16000
 #define MANIFEST_MAX_UPGRADES   16
 #define MANIFEST_UPGRADE_OCTETS 64 /* of one, with what separates it from the next */
 
@@ -72,6 +73,7 @@ struct manifest {
     struct limits limits;
     struct manifest_app *apps;
     uint32_t app_count;
+    struct map names; /* of apps */
 };
 
 /* Read and check a file.
@@ -85,5 +87,8 @@ struct manifest *manifest_load(const char *path, int fd, bool monitor_opens);
 struct manifest *manifest_parse(struct slice text, const char *name, const char *directory,
                                 bool monitor_opens);
 void manifest_free(struct manifest *m); /* NULL allowed */
+bool manifest_texts_eq(const struct manifest_text_list *a, const struct manifest_text_list *b);
+/* return  NULL: it names no such app */
+const struct manifest_app *manifest_find(const struct manifest *m, struct slice app);
 
 #endif

@@ -9,6 +9,9 @@
 
 #include <inttypes.h>
 
+/* Of more apps, those that never had a request are told without labels. */
+#define APPS_WHOLE 500
+
 struct row {
     const char *name, *type, *help;
     size_t at; /* of the count in its struct */
@@ -123,10 +126,22 @@ static uint64_t loop_sum(struct stats_header *h, size_t at)
 static uint64_t site_sum(struct stats_header *h, uint32_t slot, size_t at)
 {
     uint64_t sum = 0;
-    for (uint32_t i = 0; i < h->loops; i++)
-        sum += stats_get(
-            (const _Atomic uint64_t *)(const void *)((char *)stats_site(h, i, slot) + at));
+    for (uint32_t i = 0; i < h->loops; i++) {
+        const char *site = (const char *)stats_site_used(h, i, slot);
+        if (site)
+            sum += stats_get((const _Atomic uint64_t *)(const void *)(site + at));
+    }
     return sum;
+}
+
+/* Whether the app's counts by label are told although there may be nothing but 0 in them: hundreds
+ * of rows an app, which with thousands of apps are more than anybody reads. */
+static bool is_told(const struct control *c, const struct control_app *app)
+{
+    bool is = c->app_count <= APPS_WHOLE;
+    for (uint32_t i = 0; i < c->stats->loops && !is; i++)
+        is = stats_site_used(c->stats, i, app->slot) != NULL;
+    return is;
 }
 
 static int head(struct buf *out, const char *name, const char *type, const char *help)
@@ -148,7 +163,7 @@ static int per_app_and_label(const struct control *c, struct buf *out, const str
 {
     int err = head(out, g->name, "counter", g->help);
     for (uint32_t i = 0; i < c->app_count; i++)
-        for (unsigned j = 0; err == 0 && j < g->count; j++)
+        for (unsigned j = 0; err == 0 && is_told(c, c->apps[i]) && j < g->count; j++)
             err = buf_printf(
                 out, "portico_%s{app=\"%.*s\",%s=\"%s\"} %" PRIu64 "\n", g->name,
                 SLICE_FMT(c->apps[i]->wanted->name), g->label, g->value(j),
@@ -201,6 +216,8 @@ static int histogram(const struct control *c, const struct control_app *app, str
     struct slice who = app->wanted->name;
     uint64_t below = 0;
     int err = 0;
+    if (!is_told(c, app))
+        return 0;
     for (unsigned b = 0; err == 0 && b <= HISTOGRAM_BUCKETS; b++) {
         below += site_sum(c->stats, app->slot,
                           at + offsetof(struct histogram, count) + b * sizeof(_Atomic uint64_t));

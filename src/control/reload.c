@@ -14,28 +14,7 @@
 void slot_clear(struct control *c, uint32_t slot)
 {
     for (uint32_t i = 0; c->stats && i < c->stats->loops; i++)
-        memset(stats_site(c->stats, i, slot), 0, sizeof(struct stats_site));
-}
-
-uint32_t slot_find(char (*names)[STATS_NAME_OCTETS], uint32_t count, struct slice name,
-                   bool (*in_use)(void *user, struct slice name), void *user, bool *reused_out)
-{
-    uint32_t fresh = count, old = count;
-    *reused_out = false;
-    for (uint32_t i = 0; i < count; i++) {
-        struct slice have = slice_str(names[i]);
-        if (slice_eq(have, name))
-            return i;
-        if (!have.len && fresh == count)
-            fresh = i;
-        else if (have.len && old == count && !in_use(user, have))
-            old = i;
-    }
-    *reused_out = fresh == count;
-    fresh = *reused_out ? old : fresh;
-    ASSERT(fresh < count); /* there are more slots than a manifest may name apps */
-    ASSERT(ipc_text(names[fresh], STATS_NAME_OCTETS, name));
-    return fresh;
+        stats_site_clear(c->stats, i, slot);
 }
 
 /* What monitor holds for life cannot change under it. */
@@ -72,19 +51,11 @@ static void check_fixed(const struct manifest *old, struct manifest *m)
                        changed[i]);
 }
 
-static bool list_eq(const struct manifest_text_list *a, const struct manifest_text_list *b)
-{
-    for (uint32_t i = 0; a->count == b->count && i < a->count; i++)
-        if (!slice_eq(a->at[i], b->at[i]))
-            return false;
-    return a->count == b->count;
-}
-
 /* Monitor starts new instances when these differ. */
 static bool words_eq(const struct manifest_app *a, const struct manifest_app *b)
 {
     return slice_eq(a->command, b->command) && slice_eq(a->directory, b->directory) &&
-           list_eq(&a->env, &b->env) &&
+           manifest_texts_eq(&a->env, &b->env) &&
            (a->proxy_flag == ROUTE_PROXY_GRPC) == (b->proxy_flag == ROUTE_PROXY_GRPC);
 }
 
@@ -102,14 +73,12 @@ static void refuse(struct control *c, struct manifest *m)
 static void roll_flags(struct control *c, const struct manifest *old)
 {
     for (uint32_t i = 0; i < c->app_count; i++) {
-        const struct manifest_app *a = c->apps[i]->wanted;
-        for (uint32_t j = 0; a->command.len && j < old->app_count; j++)
-            if (slice_eq(old->apps[j].name, a->name) && words_eq(&old->apps[j], a) &&
-                old->apps[j].proxy_flag != a->proxy_flag) {
-                struct ipc_roll *m = control_scratch(IPC_ROLL);
-                ipc_text(m->app, sizeof m->app, a->name);
-                control_send(c, IPC_ROLL, m, -1);
-            }
+        const struct manifest_app *a = c->apps[i]->wanted, *was = manifest_find(old, a->name);
+        if (a->command.len && was && words_eq(was, a) && was->proxy_flag != a->proxy_flag) {
+            struct ipc_roll *m = control_scratch(IPC_ROLL);
+            ipc_text(m->app, sizeof m->app, a->name);
+            control_send(c, IPC_ROLL, m, -1);
+        }
     }
 }
 
@@ -142,7 +111,7 @@ void reload(struct control *c, int fd, int error)
         return;
     }
     c->manifest = m;
-    wanted_send(c);
+    wanted_send(c, old);
     roll_flags(c, old);
     snapshot_wanted(c);
     for (uint32_t i = 0; i < c->app_count; i++)

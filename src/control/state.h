@@ -6,6 +6,7 @@
 #include "control/health.h"
 #include "control/manifest.h"
 #include "control/probe.h"
+#include "control/slots.h"
 #include "ipc/ipc.h"
 #include "net/loop.h"
 #include "route/route.h"
@@ -14,7 +15,7 @@
 #define CONTROL_MAGIC         0x4c525443u /* "CTRL" */
 #define CONTROL_MAX_LISTENERS 48
 /* Fixed, so that apps may come without a new memory for the counters; unused ones cost nothing. */
-#define CONTROL_SITE_SLOTS 1024u
+#define CONTROL_SITE_SLOTS 16384u
 
 /* Of the operator's token: so many hexadecimal digits. */
 #define CONTROL_TOKEN_OCTETS 64u
@@ -81,15 +82,17 @@ struct control {
     struct ipc_hello hello;
     bool has_hello, is_committed;
     bool is_rooted;  /* edge has a root of its own, for good: no upstream may be a unix socket */
+    bool is_taken;   /* monitor applied the last commit */
     bool is_resumed; /* an earlier control had committed; its instances may still serve */
     struct control_listener listeners[CONTROL_MAX_LISTENERS];
     uint32_t listener_count;
     struct control_app **apps;
     uint32_t app_count;
-    char (*slots)[STATS_NAME_OCTETS]; /* names of the apps that the counters' slots belong to */
-    uint64_t seen;                    /* sequence of monitor's last word about an instance */
-    uint64_t in_force;                /* revision of the routes that edge uses */
-    struct stats_header *stats;       /* NULL: none yet */
+    struct map names; /* of apps */
+    struct slots slots;
+    uint64_t seen;              /* sequence of monitor's last word about an instance */
+    uint64_t in_force;          /* revision of the routes that edge uses */
+    struct stats_header *stats; /* NULL: none yet */
     size_t stats_octets;
     uint64_t revision;
     struct loop_task publish;
@@ -113,7 +116,8 @@ void control_leave(struct control *c, int exit_code);
 void *control_scratch(enum ipc_type type);
 
 /* wanted.c: everything from LISTEN to COMMIT. */
-void wanted_send(struct control *c);
+/* old: the manifest that monitor has, or NULL: none.  Of it only what differs is sent. */
+void wanted_send(struct control *c, const struct manifest *old);
 /* Adds a fault when monitor would refuse it, as edge's root cannot be taken away. */
 void wanted_check_root(const struct control *c, struct manifest *m);
 
@@ -126,11 +130,6 @@ void snapshot_task(struct loop_task *t);
 void reload(struct control *c, int fd, int error);
 /* Zero the counters of a slot that another app takes over.  Harmless without counters. */
 void slot_clear(struct control *c, uint32_t slot);
-/* The slot of an app's name: the one it has; a fresh one; else one whose app is not named any more.
- * names  the table, count entries; in_use(user, name) tells whether an app of that name is named
- * return  its index; name is written there, and *reused_out tells whether another app had it */
-uint32_t slot_find(char (*names)[STATS_NAME_OCTETS], uint32_t count, struct slice name,
-                   bool (*in_use)(void *user, struct slice name), void *user, bool *reused_out);
 
 /* instance.c */
 /* c->apps as c->manifest has them: those of the same name stay, with their instances.

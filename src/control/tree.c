@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "control/tree.h"
+#include "base/map.h"
 #include "base/panic.h"
 
 #include <stdarg.h>
@@ -7,6 +8,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 #include <yaml.h>
+
+#define FEW_KEYS 16u /* that are compared one by one */
 
 static void path_parts(const struct tree_node *node, char *out, size_t cap, size_t *len)
 {
@@ -175,13 +178,42 @@ static bool build_key(struct builder *b, const yaml_event_t *e)
         fault_mark(b->faults, e->start_mark, "out of memory");
         return false;
     }
-    for (struct tree_node *n = b->at->first; n; n = n->next)
-        if (slice_eq(n->key, b->key.key)) {
-            fault_at_key(b->faults, &b->key, "this key stands twice; it was first in line %u",
-                         n->key_line);
-            break;
-        }
     return true;
+}
+
+static struct tree_node *first_of_key(const struct tree_node *map, const struct tree_node *n)
+{
+    struct tree_node *first = map->first;
+    while (!slice_eq(first->key, n->key))
+        first = first->next;
+    return first;
+}
+
+static void fault_twice(struct tree_faults *f, const struct tree_node *n,
+                        const struct tree_node *first)
+{
+    fault_at_key(f, n, "this key stands twice; it was first in line %u", first->key_line);
+}
+
+/* A map is whole: each of its keys stands once. */
+static void check_keys(struct tree_faults *f, const struct tree_node *map)
+{
+    struct map seen;
+    if (map->count <= FEW_KEYS) {
+        for (struct tree_node *n = map->first; n; n = n->next)
+            if (first_of_key(map, n) != n)
+                fault_twice(f, n, first_of_key(map, n));
+        return;
+    }
+    map_init(&seen);
+    for (struct tree_node *n = map->first; n; n = n->next) {
+        const struct tree_node *first = map_get(&seen, n->key);
+        if (first)
+            fault_twice(f, n, first);
+        else if (map_put(&seen, n->key, n) != 0)
+            fault_at_key(f, n, "out of memory");
+    }
+    map_fini(&seen);
 }
 
 static bool build_scalar(struct builder *b, const yaml_event_t *e)
@@ -253,8 +285,12 @@ static bool build_event(struct builder *b, const yaml_event_t *e)
     case YAML_MAPPING_START_EVENT:
         return !has_extras(b, e, e->data.mapping_start.anchor, e->data.mapping_start.tag) &&
                build_open(b, TREE_MAP, e->start_mark);
-    case YAML_SEQUENCE_END_EVENT:
     case YAML_MAPPING_END_EVENT:
+        check_keys(b->faults, b->at);
+        b->at = b->at->parent;
+        b->depth--;
+        return true;
+    case YAML_SEQUENCE_END_EVENT:
         b->at = b->at->parent;
         b->depth--;
         return true;

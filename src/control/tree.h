@@ -10,8 +10,8 @@
 #include "base/arena.h"
 #include "base/slice.h"
 
-#define TREE_MAX_OCTETS (1u << 20)
-#define TREE_MAX_NODES  20000u
+#define TREE_MAX_OCTETS (32u << 20)
+#define TREE_MAX_NODES  1000000u
 #define TREE_MAX_DEPTH  16u
 #define TREE_MAX_FAULTS 20u /* more are only counted */
 

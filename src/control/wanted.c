@@ -3,6 +3,7 @@
 #include "base/panic.h"
 
 #include <stdio.h>
+#include <string.h>
 
 /* The manifest's reader has bounded every text; what is only for messages may be cut. */
 #define TEXT(member, slice) ASSERT(ipc_text((member), sizeof(member), (slice)))
@@ -86,12 +87,46 @@ void wanted_check_root(const struct control *c, struct manifest *m)
                        SLICE_FMT(a->name));
 }
 
-void wanted_send(struct control *c)
+/* Where in the file it is named does not count: an app that is added would move all that follow. */
+static bool same_certificate(const struct manifest_app *a, const struct manifest_app *b)
+{
+    return slice_eq(a->chain, b->chain) && slice_eq(a->key, b->key) &&
+           (a->chain.len || manifest_texts_eq(&a->hosts, &b->hosts));
+}
+
+/* Thousands of apps, and one of them has changed: runs of slots whose certificates stay are one
+ * message each. */
+static void send_certificates(struct control *c, const struct manifest *old)
+{
+    static const struct control_app *by_slot[CONTROL_SITE_SLOTS + 1];
+    static const struct ipc_certificates_kept none = {.first = UINT32_MAX};
+    struct ipc_certificates_kept run = none;
+    memset(by_slot, 0, sizeof by_slot);
+    for (uint32_t i = 0; i < c->app_count; i++)
+        by_slot[c->apps[i]->slot] = c->apps[i];
+    for (uint32_t i = 0; i <= CONTROL_SITE_SLOTS; i++) {
+        const struct control_app *app = by_slot[i];
+        const struct manifest_app *was = app && old ? manifest_find(old, app->wanted->name) : NULL;
+        bool is_kept = was && same_certificate(was, app->wanted);
+        if (is_kept && run.first == UINT32_MAX)
+            run.first = i;
+        if (is_kept)
+            run.last = i;
+        if (!is_kept && run.first != UINT32_MAX) {
+            control_send(c, IPC_CERTIFICATES_KEPT, &run, -1);
+            run = none;
+        }
+        if (app && !is_kept)
+            send_certificate(c, app);
+    }
+}
+
+void wanted_send(struct control *c, const struct manifest *old)
 {
     send_listens(c);
     /* Without a TLS listener nobody would see a certificate. */
-    for (uint32_t i = 0; c->manifest->listens[IPC_LISTEN_HTTPS].count && i < c->app_count; i++)
-        send_certificate(c, c->apps[i]);
+    if (c->manifest->listens[IPC_LISTEN_HTTPS].count)
+        send_certificates(c, c->is_taken ? old : NULL);
     for (uint32_t i = 0; i < c->app_count; i++)
         send_app(c, c->apps[i]);
     struct ipc_commit *m = control_scratch(IPC_COMMIT);
@@ -100,9 +135,9 @@ void wanted_send(struct control *c)
     m->site_slots = CONTROL_SITE_SLOTS;
     _Static_assert((sizeof(struct stats_site) + STATS_NAME_OCTETS) * CONTROL_SITE_SLOTS *
                            STATS_MAX_LOOPS <
-                       3ull << 30,
+                       64ull << 30,
                    "more than monitor allows: WANTED_MAX_COUNTERS");
-    m->counters_octets = (uint32_t)stats_octets(m->loops * IPC_COUNTER_COPIES, m->site_slots);
+    m->counters_octets = stats_octets(m->loops * IPC_COUNTER_COPIES, m->site_slots);
     m->foreign_sockets = foreign_socket(c->manifest) != NULL;
     c->is_rooted |= !m->foreign_sockets;
     TEXT(m->access_log, c->manifest->access_log);

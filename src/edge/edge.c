@@ -103,8 +103,12 @@ static void take_certificate(const struct ipc_edge_certificate *c, int chain_fd,
         edge.identities = grown;
         edge.identity_count = count;
     }
-    if (read_file(chain_fd, &chain, &chain_len) == 0 && read_file(key_fd, &key, &key_len) == 0)
-        identity = tls_identity_new(slice_of(chain, chain_len), slice_of(key, key_len), &why);
+    if (read_file(chain_fd, &chain, &chain_len) == 0 && read_file(key_fd, &key, &key_len) == 0) {
+        struct slice chain_pem = slice_of(chain, chain_len), key_pem = slice_of(key, key_len);
+        why = "out of memory";
+        identity = c->deferred ? tls_identity_deferred(chain_pem, key_pem)
+                               : tls_identity_new(chain_pem, key_pem, &why);
+    }
     if (identity) {
         if (edge.identities[id])
             tls_identity_unref(edge.identities[id]);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "edge/routes.h"
 #include "base/err.h"
+#include "base/log.h"
 
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -66,6 +67,12 @@ int routes_choose(void *user, struct slice server_name, struct tls_choice *out)
     if (!site)
         return ERR_NOTFOUND;
     out->identity = routes_identity(r, site);
+    const char *why = NULL;
+    if (out->identity && !tls_identity_read(out->identity, &why))
+        out->identity = NULL;
+    if (why)
+        log_event(LOG_ERROR, "edge.certificate", "app=%.*s error=\"%s\"",
+                  SLICE_FMT(route_text(&r->route, site->name)), why);
     out->min_version = site->min_tls_version == TLS_1_3 ? TLS_1_3 : TLS_1_2;
     out->h2 = (site->flags & ROUTE_HTTP20) != 0;
     out->key_updates = r->route.header->limits.key_updates;

@@ -37,6 +37,9 @@ struct ipc_certificate { /* replaces the one of the same id */
     char key[IPC_PATH_OCTETS];
     char where[256];
 };
+struct ipc_certificates_kept { /* those of these ids stay as the last commit had them */
+    uint32_t first, last;      /* above the last of the message of this type before it */
+};
 struct ipc_app { /* an app that monitor runs; its ipc_env messages follow */
     char name[IPC_NAME_OCTETS];
     char directory[IPC_PATH_OCTETS]; /* absolute */
@@ -51,10 +54,10 @@ struct ipc_env {                   /* of the ipc_app before it */
 };
 struct ipc_commit { /* the wanted state is complete: apps not named since the last commit end */
     uint64_t revision;
+    uint64_t counters_octets; /* size of the shared counters */
     uint32_t loops;           /* threads of edge, 1 to 64 */
-    uint32_t counters_octets; /* size of the shared counters */
     uint32_t site_slots;
-    uint32_t foreign_sockets; /* 1: an app's upstream is a unix socket; refused after a 0 */
+    uint32_t foreign_sockets;         /* 1: an app's upstream is a unix socket; refused after a 0 */
     char access_log[IPC_PATH_OCTETS]; /* "off", "stdout" or an absolute path */
 };
 struct ipc_snapshot { /* with one descriptor: the sealed memfd */
@@ -98,6 +101,7 @@ struct ipc_listening { /* a socket is bound; kind ADMIN comes with the socket */
 };
 struct ipc_committed { /* with the counters' memfd */
     uint64_t revision;
+    uint32_t refused; /* 1: nothing of it was applied */
 };
 enum ipc_instance_state {
     IPC_WANTED,
@@ -155,7 +159,8 @@ struct ipc_edge_listener { /* with the socket */
 };
 struct ipc_edge_certificate { /* with two descriptors: chain and key, PEM, read-only */
     uint32_t id;
-    char where[256]; /* of the manifest, for messages */
+    uint32_t deferred; /* 1: known to be good; read when the first client asks for it */
+    char where[256];   /* of the manifest, for messages */
 };
 struct ipc_access_log { /* with the descriptor to write to */
     uint32_t unused;
@@ -215,7 +220,8 @@ struct ipc_edge_left {
     X(EDGE_LEAVE, ipc_edge_leave, 0, 0)             \
     X(EDGE_UP, ipc_edge_up, 0, 0)                   \
     X(EDGE_DRAINED, ipc_edge_drained, 0, 0)         \
-    X(EDGE_LEFT, ipc_edge_left, 0, 0)
+    X(EDGE_LEFT, ipc_edge_left, 0, 0)               \
+    X(CERTIFICATES_KEPT, ipc_certificates_kept, 0, 0)
 
 enum ipc_type {
     IPC_NONE = 0,

@@ -15,6 +15,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+/* Of the files that are looked at from time to time: so many certificates without a pause, and then
+ * others have their turn. */
+#define SWEEP_FILES    64
+#define SWEEP_PAUSE_US 1000
+
 static bool paths(const struct monitor *m, const struct certificate *c, char chain[IPC_PATH_OCTETS],
                   char key[IPC_PATH_OCTETS])
 {
@@ -66,58 +71,101 @@ static int open_pair(const struct monitor *m, struct certificate *c, int fds[2])
     return 0;
 }
 
-/* Look at every file; send what edges do not have; all of it to the newest.
- * return  0, or ERR_SYS when one could not be read */
-static int check_all(struct monitor *m, bool send_all)
+/* return  0, or ERR_SYS: its files could not be read */
+static int send_certificate(struct monitor *m, struct certificate *c, bool to_newest)
 {
-    int result = 0;
-    for (uint32_t i = 0; i < m->certificate_count; i++) {
-        struct certificate *c = &m->certificates[i];
-        int fds[2];
-        if (open_pair(m, c, fds) < 0) {
-            result = ERR_SYS;
-            continue;
-        }
-        if (send_all || c->is_new) {
-            struct ipc_edge_certificate b = {.id = c->wanted.id};
-            snprintf(b.where, sizeof b.where, "%s", c->wanted.where);
-            if (send_all)
-                channel_send(&m->edge->channel, IPC_EDGE_CERTIFICATE, &b, fds, 2);
-            else
-                edges_send(m, IPC_EDGE_CERTIFICATE, &b, fds, 2);
-            c->is_new = false;
-        }
-        close(fds[0]);
-        close(fds[1]);
+    int fds[2];
+    struct ipc_edge_certificate b = {.id = c->wanted.id, .deferred = c->wanted.local || c->is_seen};
+    if (open_pair(m, c, fds) < 0)
+        return ERR_SYS;
+    snprintf(b.where, sizeof b.where, "%s", c->wanted.where);
+    if (to_newest) {
+        channel_send(&m->edge->channel, IPC_EDGE_CERTIFICATE, &b, fds, 2);
+        c->is_seen = true;
+    } else if (c->is_new) {
+        edges_send(m, IPC_EDGE_CERTIFICATE, &b, fds, 2);
+        c->is_new = false;
+        c->is_seen = !list_empty(&m->edges);
     }
-    return result;
+    close(fds[0]);
+    close(fds[1]);
+    return 0;
 }
 
 void cert_send_all(struct monitor *m)
 {
-    check_all(m, true);
+    for (uint32_t i = 0; i < m->certificate_count; i++)
+        send_certificate(m, &m->certificates[i], true);
 }
 
+/* The routes again, that edges may find what they name. */
+static void send_routes(struct monitor *m)
+{
+    struct ipc_snapshot b = {.revision = m->snapshot_revision};
+    if (m->snapshot_fd >= 0)
+        edges_send(m, IPC_SNAPSHOT, &b, &m->snapshot_fd, 1);
+}
+
+/* Files of others may have been replaced.  Some at a time: there may be thousands. */
+static void sweep(struct monitor *m)
+{
+    for (unsigned i = 0; i < SWEEP_FILES && m->sweep_at < m->certificate_count; i++) {
+        struct certificate *c = &m->certificates[m->sweep_at++];
+        int fds[2];
+        if (open_pair(m, c, fds) < 0)
+            continue;
+        close(fds[0]);
+        close(fds[1]);
+        if (c->is_new) {
+            c->is_seen = false;
+            m->sweep_found |= send_certificate(m, c, false) == 0;
+        }
+    }
+    if (m->sweep_at < m->certificate_count) {
+        timer_arm(&m->poller, &m->sweep_timer, clock_mono_us() + SWEEP_PAUSE_US);
+        return;
+    }
+    if (m->sweep_found)
+        send_routes(m);
+    m->sweep_found = false;
+}
+
+static void on_sweep(struct timer *t)
+{
+    struct monitor *m = LIST_ENTRY(t, struct monitor, sweep_timer);
+    if (m->stop == STOP_NOT)
+        sweep(m);
+}
+
+/* Those that are new can be read. */
 static void ready(struct monitor *m)
 {
-    bool first = !m->certificates_ready;
-    if (check_all(m, false) < 0 && first) {
+    bool first = !m->certificates_ready, is_whole = true;
+    for (uint32_t i = 0; i < m->certificate_count; i++)
+        if (m->certificates[i].is_new)
+            is_whole &= send_certificate(m, &m->certificates[i], false) == 0;
+    if (first && !is_whole) {
         monitor_stop(m, 2);
         return;
     }
     m->certificates_ready = true;
-    if (!first && m->snapshot_fd >= 0) { /* it was held back, or names what came anew */
-        struct ipc_snapshot b = {.revision = m->snapshot_revision};
-        edges_send(m, IPC_SNAPSHOT, &b, &m->snapshot_fd, 1);
-    }
     if (first) {
         workers_start(m);
         edge_start(m);
+        return;
     }
+    send_routes(m); /* they were held back, or name what came anew */
+    m->sweep_at = 0;
+    sweep(m);
+}
+
+static bool is_asked_for(const struct certificate *c, bool all)
+{
+    return c->wanted.local && (all || c->is_new);
 }
 
 /* return  the memfd with a line for each local certificate, "ID HOST HOST", or ERR_SYS */
-static int write_request(const struct monitor *m)
+static int write_request(const struct monitor *m, bool all)
 {
     char *text = NULL;
     size_t len = 0;
@@ -125,7 +173,7 @@ static int write_request(const struct monitor *m)
     if (!f)
         return ERR_SYS;
     for (uint32_t i = 0; i < m->certificate_count; i++)
-        if (m->certificates[i].wanted.local)
+        if (is_asked_for(&m->certificates[i], all))
             fprintf(f, "%u %s\n", m->certificates[i].wanted.id, m->certificates[i].wanted.hosts);
     if (fclose(f) != 0) {
         free(text);
@@ -138,28 +186,30 @@ static int write_request(const struct monitor *m)
     return fd;
 }
 
-static bool has_local(const struct monitor *m)
+static bool asks(const struct monitor *m, bool all)
 {
     for (uint32_t i = 0; i < m->certificate_count; i++)
-        if (m->certificates[i].wanted.local)
+        if (is_asked_for(&m->certificates[i], all))
             return true;
     return false;
 }
 
-static void run_authority(struct monitor *m)
+/* all: those that there are may have to be issued anew, too */
+static void run_authority(struct monitor *m, bool all)
 {
     char directory[IPC_PATH_OCTETS], why[1400] = "no memory is left";
     struct environment env;
-    if (!has_local(m)) {
+    if (m->authority.pid) {
+        m->authority_again = true;
+        m->authority_all |= all;
+        return;
+    }
+    if (!asks(m, all)) {
         ready(m);
         return;
     }
-    if (m->authority.pid) {
-        m->authority_again = true;
-        return;
-    }
     role_environment(&env);
-    int request = write_request(m), r = ERR_SYS;
+    int request = write_request(m, all), r = ERR_SYS;
     if (request >= 0 && !env.is_short && FILES_FMT(directory, "%s/tls", m->data)) {
         char *const argv[] = {(char *)(uintptr_t) "portico", (char *)(uintptr_t) "role",
                               (char *)(uintptr_t) "authority", directory, NULL};
@@ -191,8 +241,9 @@ static void on_authority_exit(struct child *c, int code, int signal)
         return;
     }
     if (m->authority_again) {
-        m->authority_again = false;
-        run_authority(m);
+        bool all = m->authority_all;
+        m->authority_again = m->authority_all = false;
+        run_authority(m, all);
         return;
     }
     if (code != 0) {
@@ -212,39 +263,44 @@ static void on_timer(struct timer *t)
     if (m->stop != STOP_NOT)
         return;
     if (m->certificates_ready)
-        run_authority(m);
+        run_authority(m, true);
     timer_arm(&m->poller, t, clock_mono_us() + MONITOR_CERT_CHECK_MS * UINT64_C(1000));
+}
+
+static bool is_kept(const struct wanted *w, uint32_t *at, uint32_t id)
+{
+    while (*at < w->kept_count && w->kept[*at].last < id)
+        ++*at;
+    return *at < w->kept_count && w->kept[*at].first <= id;
 }
 
 int cert_apply(struct monitor *m, struct wanted *w)
 {
-    struct certificate *to = calloc(w->certificate_count + 1, sizeof *to);
-    bool changed = w->certificate_count != m->certificate_count;
+    /* All are sorted by id. */
+    struct certificate *to = calloc(w->certificate_count + m->certificate_count + 1, sizeof *to);
+    uint32_t count = 0, old = 0, kept = 0;
     if (!to)
         return ERR_NOMEM;
-    for (uint32_t i = 0, old = 0; i < w->certificate_count; i++) { /* both are sorted by id */
-        to[i].wanted = w->certificates[i];
-        to[i].is_new = true;
-        while (old < m->certificate_count && m->certificates[old].wanted.id < to[i].wanted.id)
-            old++;
-        if (old < m->certificate_count &&
-            wanted_certificate_eq(&m->certificates[old].wanted, &to[i].wanted)) {
-            to[i].is_new = m->certificates[old].is_new;
-            memcpy(to[i].ino, m->certificates[old].ino, sizeof to[i].ino);
-            memcpy(to[i].mtime_ns, m->certificates[old].mtime_ns, sizeof to[i].mtime_ns);
-        } else {
-            changed = true;
-        }
+    for (uint32_t i = 0; i <= w->certificate_count; i++) {
+        const struct wanted_certificate *c = i < w->certificate_count ? &w->certificates[i] : NULL;
+        for (; old < m->certificate_count && (!c || m->certificates[old].wanted.id < c->id); old++)
+            if (is_kept(w, &kept, m->certificates[old].wanted.id)) {
+                to[count++] = m->certificates[old];
+                m->certificates[old].wanted = (struct wanted_certificate){.id = 0}; /* taken over */
+            }
+        if (!c)
+            break;
+        if (old < m->certificate_count && wanted_certificate_eq(&m->certificates[old].wanted, c))
+            to[count] = m->certificates[old];
+        else
+            to[count].is_new = true;
+        to[count++].wanted = *c;
     }
-    uint32_t count = w->certificate_count;
     w->certificate_count = 0; /* taken over */
     cert_fini(m);
     m->certificates = to;
     m->certificate_count = count;
-    if (changed || !m->certificates_ready)
-        run_authority(m);
-    else if (!m->authority.pid)
-        ready(m); /* files of others may have been replaced */
+    run_authority(m, false);
     return 0;
 }
 
@@ -252,6 +308,7 @@ void cert_init(struct monitor *m)
 {
     m->authority.on_exit = on_authority_exit;
     timer_init(&m->certificate_timer, on_timer);
+    timer_init(&m->sweep_timer, on_sweep);
     timer_arm(&m->poller, &m->certificate_timer,
               clock_mono_us() + MONITOR_CERT_CHECK_MS * UINT64_C(1000));
 }

@@ -163,7 +163,7 @@ static bool later(struct monitor *m, const struct ipc_commit *c)
     return true;
 }
 
-static void tell_control(struct monitor *m, const struct ipc_commit *c)
+static void tell_control(struct monitor *m, const struct ipc_commit *c, bool applied)
 {
     if (m->admin_fd >= 0) {
         struct ipc_listening b = {.kind = IPC_LISTEN_LOCAL, .address = "admin.sock"};
@@ -176,7 +176,7 @@ static void tell_control(struct monitor *m, const struct ipc_commit *c)
         channel_send(&m->control.channel, IPC_LISTENING, &b, l->fds,
                      l->kind == IPC_LISTEN_ADMIN ? 1 : 0);
     }
-    struct ipc_committed done = {.revision = c->revision};
+    struct ipc_committed done = {.revision = c->revision, .refused = !applied};
     channel_send(&m->control.channel, IPC_COMMITTED, &done, &m->counters_fd, 1);
 }
 
@@ -201,9 +201,10 @@ int commit_apply(struct monitor *m, const struct ipc_commit *c, char *error_out,
             r = cert_apply(m, &m->wanted);
         if (r < 0)
             log_event(LOG_ERROR, "monitor.commit", "error=\"%s\"", err_text(r));
+        apply = r == 0;
     }
     wanted_fini(&m->wanted);
-    tell_control(m, c);
+    tell_control(m, c, apply);
     m->control_synced = true;
     workers_announce(m);
     if (m->reload_wanted)

@@ -167,9 +167,11 @@ static void certificates(struct walk *w, struct monitor *m)
             NUMBER(w, m->certificates[i].ino[f]);
             NUMBER(w, m->certificates[i].mtime_ns[f]);
         }
+        FLAG(w, m->certificates[i].is_seen);
     }
     FLAG(w, m->certificates_ready);
     FLAG(w, m->authority_again);
+    FLAG(w, m->authority_all);
 }
 
 static void wanted_app(struct walk *w, struct wanted_app *a)

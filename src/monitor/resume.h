@@ -9,7 +9,7 @@
 
 #include <stdbool.h>
 
-#define RESUME_VERSION 4u
+#define RESUME_VERSION 5u
 
 struct monitor;
 

@@ -176,6 +176,7 @@ static void on_control_message(struct channel *c, struct ipc_message *b, int err
     switch (b->type) {
     case IPC_LISTEN:
     case IPC_CERTIFICATE:
+    case IPC_CERTIFICATES_KEPT:
     case IPC_APP:
     case IPC_ENV:
         result = wanted_add(&m->wanted, b, why, sizeof why);

@@ -10,6 +10,7 @@
 static const unsigned phases[IPC_TYPE_COUNT] = {
     [IPC_LISTEN] = BEGINS | IN_STEP,
     [IPC_CERTIFICATE] = BEGINS | IN_STEP,
+    [IPC_CERTIFICATES_KEPT] = IN_STEP,
     [IPC_APP] = BEGINS | IN_STEP,
     [IPC_ENV] = BEGINS | IN_STEP,
     [IPC_COMMIT] = BEGINS | IN_STEP,

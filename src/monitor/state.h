@@ -106,6 +106,7 @@ struct role {
 struct certificate {
     struct wanted_certificate wanted;
     bool is_new;     /* edge does not have it */
+    bool is_seen;    /* an edge has looked at it, and complained if there was reason */
     uint64_t ino[2]; /* of chain and key, as edge got them */
     int64_t mtime_ns[2];
 };
@@ -139,7 +140,8 @@ struct monitor {
 
     /* held for roles to come; from the first commit on */
     bool is_committed;
-    uint32_t loops, site_slots, counters_octets;
+    uint64_t counters_octets;
+    uint32_t loops, site_slots;
     bool foreign_sockets; /* edge connects to sockets outside of the data directory */
     struct listener listeners[LISTEN_MAX_ADDRESSES];
     uint32_t listener_count;
@@ -151,8 +153,11 @@ struct monitor {
     uint32_t certificate_count;
     bool certificates_ready; /* workers and edge may start */
     struct child authority;
-    bool authority_again;
+    bool authority_again, authority_all; /* then: for all of them, not only for new ones */
     struct timer certificate_timer;
+    struct timer sweep_timer; /* some of the files are looked at */
+    uint32_t sweep_at;        /* the next of certificates */
+    bool sweep_found;         /* files that were replaced */
 
     struct list apps;        /* all versions */
     struct map apps_by_name; /* the current ones */

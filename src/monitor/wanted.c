@@ -40,6 +40,7 @@ void wanted_fini(struct wanted *w)
         wanted_certificate_fini(&w->certificates[i]);
     free(w->apps);
     free(w->certificates);
+    free(w->kept);
     wanted_init(w);
 }
 
@@ -129,6 +130,19 @@ static int add_certificate(struct wanted *w, const struct ipc_certificate *c, ch
     return 0;
 }
 
+static int add_kept(struct wanted *w, const struct ipc_certificates_kept *k, char *error_out,
+                    size_t cap)
+{
+    if (k->first > k->last || (w->kept_count && k->first <= w->kept[w->kept_count - 1].last))
+        return refuse(error_out, cap, "certificates to keep that cannot be");
+    if (w->kept_count == WANTED_MAX_CERTIFICATES)
+        return refuse(error_out, cap, "too many certificates to keep");
+    if (!grow((void **)&w->kept, w->kept_count, &w->kept_cap, sizeof *w->kept))
+        return ERR_NOMEM;
+    w->kept[w->kept_count++] = (struct wanted_kept){k->first, k->last};
+    return 0;
+}
+
 static int add_app(struct wanted *w, const struct ipc_app *a, char *error_out, size_t cap)
 {
     if (w->app_count == WANTED_MAX_APPS)
@@ -192,6 +206,8 @@ int wanted_add(struct wanted *w, const struct ipc_message *m, char *error_out, s
         return add_listen(w, &m->body.LISTEN, error_out, cap);
     case IPC_CERTIFICATE:
         return add_certificate(w, &m->body.CERTIFICATE, error_out, cap);
+    case IPC_CERTIFICATES_KEPT:
+        return add_kept(w, &m->body.CERTIFICATES_KEPT, error_out, cap);
     case IPC_APP:
         return add_app(w, &m->body.APP, error_out, cap);
     case IPC_ENV:
@@ -235,6 +251,12 @@ int wanted_check_commit(struct wanted *w, const struct ipc_commit *c, char *erro
     for (uint32_t i = 1; i < w->certificate_count; i++)
         if (w->certificates[i - 1].id == w->certificates[i].id)
             return refuse(error_out, cap, "two certificates of one id");
+    for (uint32_t i = 0, k = 0; i < w->certificate_count && k < w->kept_count; i++) {
+        while (k < w->kept_count && w->kept[k].last < w->certificates[i].id)
+            k++;
+        if (k < w->kept_count && w->kept[k].first <= w->certificates[i].id)
+            return refuse(error_out, cap, "a certificate that is kept and replaced");
+    }
     return 0;
 }
 

@@ -11,7 +11,7 @@
 #define WANTED_MAX_INSTANCES    64u
 #define WANTED_MAX_ENV          256u
 #define WANTED_MAX_SITE_SLOTS   (1u << 16)
-#define WANTED_MAX_COUNTERS     (3u << 30) /* mostly holes: untouched pages cost nothing */
+#define WANTED_MAX_COUNTERS     (64ull << 30) /* mostly holes: untouched pages cost nothing */
 #define WANTED_MAX_DRAIN_MS     (24u * 3600u * 1000u)
 
 struct wanted_app {
@@ -32,6 +32,11 @@ struct wanted_certificate {
     char *where;
 };
 
+/* Ids whose certificates stay as they are. */
+struct wanted_kept {
+    uint32_t first, last;
+};
+
 struct wanted_listen {
     uint32_t kind;
     char address[ADDR_TEXT_OCTETS];
@@ -43,16 +48,19 @@ struct wanted {
     uint32_t listen_count;
     struct wanted_certificate *certificates;
     uint32_t certificate_count, certificate_cap;
+    struct wanted_kept *kept; /* ascending */
+    uint32_t kept_count, kept_cap;
     struct wanted_app *apps;
     uint32_t app_count, app_cap;
 };
 
 void wanted_init(struct wanted *w);
 void wanted_fini(struct wanted *w); /* also makes it empty */
-/* LISTEN, CERTIFICATE, APP or ENV.
+/* LISTEN, CERTIFICATE, CERTIFICATES_KEPT, APP or ENV.
  * return  0, ERR_NOMEM, or ERR_FORMAT: no honest control sends that, error_out says what */
 int wanted_add(struct wanted *w, const struct ipc_message *m, char *error_out, size_t cap);
-/* The same for the commit itself; names and ids are then known to be unique, apps are sorted. */
+/* The same for the commit itself; names and ids are then known to be unique, apps and certificates
+ * are sorted. */
 int wanted_check_commit(struct wanted *w, const struct ipc_commit *c, char *error_out, size_t cap);
 
 void wanted_app_fini(struct wanted_app *a);

@@ -117,7 +117,7 @@ static void take_snapshot(struct bench *b)
     assert_int_equal(b->route.header->revision, b->m.body.SNAPSHOT.revision);
 }
 
-static void committed(struct bench *b, uint32_t octets)
+static void committed(struct bench *b, uint64_t octets)
 {
     struct ipc_committed c = {.revision = 1};
     struct ipc_listening l = {.kind = IPC_LISTEN_ADMIN};
@@ -320,7 +320,7 @@ static void commit(struct bench *b, bool restarted)
     assert_int_equal(b->m.body.COMMIT.loops, 2);
     assert_int_equal(b->m.body.COMMIT.site_slots, CONTROL_SITE_SLOTS);
     assert_string_equal(b->m.body.COMMIT.access_log, "off");
-    uint32_t octets = b->m.body.COMMIT.counters_octets;
+    uint64_t octets = b->m.body.COMMIT.counters_octets;
     assert_int_equal(octets, stats_octets(2 * IPC_COUNTER_COPIES, CONTROL_SITE_SLOTS));
     committed(b, octets);
 }
@@ -640,22 +640,50 @@ static bool is_one_of(void *user, struct slice name)
 }
 
 /* An app keeps its slot; the slot of one that is gone is the last resort. */
+static int64_t find(struct slots *s, const char *name, const char **in_use, bool *reused_out)
+{
+    return slots_find(s, slice_str(name), is_one_of, in_use, reused_out);
+}
+
+/* An app keeps its slot; the slot of one that is gone is the last resort. */
 static void test_slots(void **state)
 {
-    char names[3][STATS_NAME_OCTETS] = {"", "", ""};
+    struct slots s;
     const char *abc[] = {"a", "b", "c", NULL}, *acd[] = {"a", "c", "d", NULL};
     bool reused;
     (void)state;
-    assert_int_equal(slot_find(names, 3, SLICE("a"), is_one_of, abc, &reused), 0);
-    assert_int_equal(slot_find(names, 3, SLICE("b"), is_one_of, abc, &reused), 1);
-    assert_int_equal(slot_find(names, 3, SLICE("a"), is_one_of, abc, &reused), 0);
+    assert_int_equal(slots_init(&s, 3), 0);
+    assert_int_equal(find(&s, "a", abc, &reused), 0);
+    assert_int_equal(find(&s, "b", abc, &reused), 1);
+    assert_int_equal(find(&s, "a", abc, &reused), 0);
     assert_false(reused);
-    assert_int_equal(slot_find(names, 3, SLICE("c"), is_one_of, acd, &reused), 2);
+    assert_int_equal(find(&s, "c", acd, &reused), 2);
     assert_false(reused);
-    assert_int_equal(slot_find(names, 3, SLICE("d"), is_one_of, acd, &reused), 1);
+    assert_int_equal(find(&s, "d", acd, &reused), 1);
     assert_true(reused);
-    assert_string_equal(names[1], "d");
-    assert_int_equal(slot_find(names, 3, SLICE("c"), is_one_of, acd, &reused), 2);
+    assert_string_equal(s.names[1], "d");
+    assert_int_equal(find(&s, "c", acd, &reused), 2);
+    slots_fini(&s);
+}
+
+/* Those of an earlier life count; between them there may be room. */
+static void test_slots_recalled(void **state)
+{
+    struct slots s;
+    const char *abc[] = {"a", "b", "c", NULL};
+    bool reused;
+    (void)state;
+    assert_int_equal(slots_init(&s, 4), 0);
+    assert_int_equal(slots_recall(&s, 0, ""), 0);
+    assert_int_equal(slots_recall(&s, 1, "a"), 0);
+    assert_int_equal(slots_recall(&s, 2, ""), 0);
+    assert_int_equal(slots_recall(&s, 3, "gone"), 0);
+    assert_int_equal(find(&s, "a", abc, &reused), 1);
+    assert_int_equal(find(&s, "b", abc, &reused), 0);
+    assert_int_equal(find(&s, "c", abc, &reused), 2);
+    assert_false(reused);
+    assert_int_equal(find(&s, "b", abc, &reused), 0);
+    slots_fini(&s);
 }
 
 #define NOBODY 65534
@@ -664,6 +692,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_slots),
+        cmocka_unit_test(test_slots_recalled),
         cmocka_unit_test(test_hosts_of_the_operator),
         cmocka_unit_test(test_proc_net_tcp),
         cmocka_unit_test(test_bad_manifest),

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Commits of a control that was broken into: what the first one fixed, later ones cannot weaken. */
 #include "monitor/state.h"
+#include "monitor/files.h"
 #include "base/err.h"
 
 #include <setjmp.h>
@@ -99,11 +100,80 @@ static void what_was_given_up_is_not_had_back(void **state)
     assert_false(m.foreign_sockets);
 }
 
+/* ---- certificates that stay ---- */
+
+static void tell(enum ipc_type type, const union ipc_body *body)
+{
+    static struct ipc_message b;
+    char why[256];
+    b.type = type;
+    b.body = *body;
+    assert_int_equal(wanted_add(&m.wanted, &b, why, sizeof why), 0);
+}
+
+static void name(uint32_t id, const char *file)
+{
+    static union ipc_body b;
+    memset(&b, 0, sizeof b);
+    b.CERTIFICATE.id = id;
+    assert_true(files_fmt(b.CERTIFICATE.chain, IPC_PATH_OCTETS, "%s/%s", m.data, file));
+    assert_true(files_fmt(b.CERTIFICATE.key, IPC_PATH_OCTETS, "%s/%s", m.data, file));
+    FILE *f = fopen(b.CERTIFICATE.chain, "w");
+    assert_non_null(f);
+    fclose(f);
+    tell(IPC_CERTIFICATE, &b);
+}
+
+static void keep(uint32_t first, uint32_t last)
+{
+    static union ipc_body b;
+    b.CERTIFICATES_KEPT = (struct ipc_certificates_kept){first, last};
+    tell(IPC_CERTIFICATES_KEPT, &b);
+}
+
+static void assert_certificate(uint32_t at, uint32_t id, const char *file)
+{
+    char path[IPC_PATH_OCTETS + 16];
+    snprintf(path, sizeof path, "%s/%s", m.data, file);
+    assert_int_equal(m.certificates[at].wanted.id, id);
+    assert_string_equal(m.certificates[at].wanted.chain, path);
+    assert_false(m.certificates[at].is_new);
+}
+
+static void certificates_stay_that_are_kept(void **state)
+{
+    (void)state;
+    for (uint32_t id = 0; id < 6; id++)
+        name(id, "a");
+    commit(0, 4096);
+    assert_int_equal(m.certificate_count, 6);
+    keep(0, 1);
+    name(2, "b");
+    keep(4, 9); /* 3 goes; nobody has had 6 to 9 */
+    name(12, "b");
+    commit(0, 4096);
+    assert_int_equal(m.certificate_count, 6);
+    assert_certificate(0, 0, "a");
+    assert_certificate(1, 1, "a");
+    assert_certificate(2, 2, "b");
+    assert_certificate(3, 4, "a");
+    assert_certificate(4, 5, "a");
+    assert_certificate(5, 12, "b");
+    commit(0, 4096);
+    assert_int_equal(m.certificate_count, 0);
+    for (const char *file = "ab"; *file; file++) {
+        char path[IPC_PATH_OCTETS + 16];
+        snprintf(path, sizeof path, "%s/%c", m.data, *file);
+        unlink(path);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(edge_keeps_its_root, set_up, tear_down),
         cmocka_unit_test_setup_teardown(what_was_given_up_is_not_had_back, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(certificates_stay_that_are_kept, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -267,6 +267,34 @@ static void test_listen_and_certificates_checked(void **state)
     wanted_fini(&w);
 }
 
+static int keep(struct wanted *w, uint32_t first, uint32_t last)
+{
+    static struct ipc_message m;
+    m.type = IPC_CERTIFICATES_KEPT;
+    m.body.CERTIFICATES_KEPT = (struct ipc_certificates_kept){first, last};
+    return wanted_add(w, &m, why, sizeof why);
+}
+
+static void test_certificates_kept(void **state)
+{
+    static struct wanted w;
+    static struct ipc_message m = {.type = IPC_CERTIFICATE,
+                                   .body.CERTIFICATE = {.id = 5, .local = 1, .hosts = "a"}};
+    (void)state;
+    wanted_init(&w);
+    assert_int_equal(keep(&w, 3, 2), ERR_FORMAT);
+    assert_int_equal(keep(&w, 0, 4), 0);
+    assert_int_equal(keep(&w, 4, 9), ERR_FORMAT);
+    assert_int_equal(keep(&w, 6, UINT32_MAX), 0);
+    assert_int_equal(keep(&w, UINT32_MAX, UINT32_MAX), ERR_FORMAT);
+    assert_int_equal(wanted_add(&w, &m, why, sizeof why), 0);
+    assert_int_equal(commit(&w, 1, "off"), 0);
+    m.body.CERTIFICATE.id = 6;
+    assert_int_equal(wanted_add(&w, &m, why, sizeof why), 0);
+    assert_int_equal(commit(&w, 1, "off"), ERR_FORMAT); /* kept and replaced */
+    wanted_fini(&w);
+}
+
 static void test_commit_checked(void **state)
 {
     static struct wanted w;
@@ -328,6 +356,7 @@ int main(void)
         cmocka_unit_test(test_apps_checked),
         cmocka_unit_test(test_app_cap),
         cmocka_unit_test(test_listen_and_certificates_checked),
+        cmocka_unit_test(test_certificates_kept),
         cmocka_unit_test(test_commit_checked),
         cmocka_unit_test(test_listeners),
     };

@@ -649,6 +649,30 @@ static void test_bad_identities(void **state)
     assert_null(tls_identity_new(slice_of(both, (size_t)n - 100), key, &why));
 }
 
+/* What is deferred is judged when it is first needed, and once. */
+static void test_deferred(void **state)
+{
+    (void)state;
+    struct pem_pair one;
+    const char *why;
+    fixture_make_ec(&one, "DNS:a.test");
+    struct slice chain = slice_str(one.chain), key = slice_str(one.key);
+    struct tls_identity *id = tls_identity_deferred(chain, key);
+    assert_non_null(id);
+    assert_true(tls_identity_read(id, &why));
+    assert_null(why);
+    assert_true(tls_identity_read(id, &why));
+    assert_true(tls_identity_covers(id, SLICE("a.test")));
+    tls_identity_unref(id);
+    id = tls_identity_deferred(chain, chain);
+    assert_false(tls_identity_read(id, &why));
+    assert_non_null(why);
+    assert_false(tls_identity_read(id, &why));
+    assert_null(why); /* told once */
+    tls_identity_unref(id);
+    tls_identity_unref(tls_identity_deferred(chain, key)); /* never asked for */
+}
+
 static void test_out_of_memory(void **state)
 {
     for (uint64_t at = 1; at < 12; at++) {
@@ -699,6 +723,7 @@ int main(void)
         cmocka_unit_test(test_broken_record),
         cmocka_unit_test(test_covers),
         cmocka_unit_test(test_bad_identities),
+        cmocka_unit_test(test_deferred),
         cmocka_unit_test(test_out_of_memory),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
