@@ -14,7 +14,7 @@ NPM_APPS := $(dir $(wildcard examples/*/package-lock.json))
 
 PREFIX ?= /usr/local
 
-.PHONY: help up build test tsan valgrind soak fuzz install clean released-tests threaded-tests packages-build packages-examples packages-test packages-fuzz examples names
+.PHONY: help up build test tsan valgrind soak fuzz bench install clean released-tests threaded-tests packages-build packages-examples packages-test packages-fuzz packages-bench examples names
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 
@@ -26,6 +26,7 @@ help:
 	@echo 'make soak    SECONDS=60 of load while processes are killed; every octet is checked'
 	@echo 'make build   leave the program at build/portico'
 	@echo 'make fuzz    SECONDS=60 of each fuzz target, or of TARGET=h2_server'
+	@echo 'make bench   CPU and memory beside nginx, HAProxy, h2o and nghttpx; BENCH="a b --rounds 3"'
 	@echo 'make install   to $$DESTDIR$$PREFIX: the program, man page, systemd unit, an example'
 	@echo 'make clean   remove what was built (the data directory stays)'
 
@@ -92,6 +93,13 @@ fuzz: packages-fuzz $(FUZZED)/build.ninja
 	@ninja -C $(FUZZED)
 	@tools/fuzz $(FUZZED) $(SECONDS) $(TARGET)
 
+# The judge of HTTP/2, who is in the worker, too, may have been installed after the build directory was made.
+BENCH_TOOLS := bench/worker bench/connections bench/requests
+bench: packages-bench build
+	@[ -e $(RELEASE)/bench/worker ] || meson setup --reconfigure $(RELEASE) >/dev/null
+	@ninja -C $(RELEASE) $(BENCH_TOOLS)
+	@bench/performance --report bench/report/performance $(BENCH)
+
 # PREFIX is kept by the build directory, as the unit names the program by it.
 install: build
 	@meson setup --reconfigure $(RELEASE) --prefix=$(abspath $(PREFIX)) >/dev/null
@@ -114,6 +122,9 @@ packages-test:
 	@tools/install-packages build examples test
 packages-fuzz:
 	@tools/install-packages build fuzz
+
+packages-bench:
+	@tools/install-packages build bench
 
 # *.localhost for programs that ask glibc (nghttp, Node); browsers and curl know it by themselves.
 names:
