@@ -94,7 +94,7 @@ fuzz: packages-fuzz $(FUZZED)/build.ninja
 	@tools/fuzz $(FUZZED) $(SECONDS) $(TARGET)
 
 # The judge of HTTP/2, who is in the worker, too, may have been installed after the build directory was made.
-BENCH_TOOLS := bench/worker bench/connections bench/requests
+BENCH_TOOLS := bench/worker bench/connections bench/requests bench/floor
 bench: packages-bench build
 	@[ -e $(RELEASE)/bench/worker ] || meson setup --reconfigure $(RELEASE) >/dev/null
 	@ninja -C $(RELEASE) $(BENCH_TOOLS)

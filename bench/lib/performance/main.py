@@ -15,11 +15,11 @@ from pathlib import Path
 
 from . import machine, report
 from .cases import CASES
-from .proxies import PEERS, Contestant, Place, portico
+from .proxies import FLOOR, PEERS, Contestant, Place, portico
 from .steady import Steady
 
 ROOT = Path(__file__).resolve().parents[3]
-PROGRAMS = ('worker', 'connections', 'requests')
+PROGRAMS = ('worker', 'connections', 'requests', 'floor')
 
 
 def arguments():
@@ -30,7 +30,7 @@ def arguments():
     p.add_argument('cases', nargs='*', default=[], help='default: all')
     p.add_argument('--rounds', type=int, default=5)
     p.add_argument('--seconds', type=float, default=1.0, help='of each load')
-    p.add_argument('--peers', default=','.join(peer.name for peer in PEERS), help='separated by commas, or none')
+    p.add_argument('--peers', default=','.join(one.name for one in (FLOOR, *PEERS)), help='separated by commas, or none')
     p.add_argument('--build', type=Path, default=ROOT / 'build', help='a release build of ours, and the tools')
     p.add_argument('--other', action='append', default=[], metavar='NAME=PROGRAM', help='another portico, beside it')
     p.add_argument('--report', type=Path, help='a directory: keep the runs of these cases, draw all that it has')
@@ -44,7 +44,7 @@ def arguments():
             p.error(f'there is no case {name}')
     a.peers = [] if a.peers == 'none' else a.peers.split(',')
     for name in a.peers:
-        if name not in [peer.name for peer in PEERS]:
+        if name not in [one.name for one in (FLOOR, *PEERS)]:
             p.error(f'there is no peer {name}')
     if a.draw and not a.report:
         p.error('--draw needs --report')
@@ -76,7 +76,7 @@ def contestants(a):
     others = [one.split('=', 1) for one in a.other]
     return ([Contestant('portico', 'ours', portico(ours))]
             + [Contestant(name, 'build', portico(Path(program).resolve())) for name, program in others]
-            + [peer for peer in PEERS if peer.name in a.peers])
+            + [one for one in (FLOOR, *PEERS) if one.name in a.peers])
 
 
 def run(a, directory):

@@ -54,7 +54,7 @@ class Place:
         self.port = int(self.worker.stdout.readline().split()[1])
 
 
-def nginx(place, port, backend):
+def nginx(place, port, backend, _case=None):
     server = f'unix:{place.socket}' if backend == 'unix' else f'127.0.0.1:{place.port}'
     temporary = ' '.join(f'{kind}_temp_path {place.directory}/nginx-{kind};'
                          for kind in ('client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'))
@@ -103,7 +103,7 @@ http {{
     return ['nginx', '-p', place.directory, '-c', file]
 
 
-def haproxy(place, port, backend):
+def haproxy(place, port, backend, _case=None):
     server = f'unix@{place.socket}' if backend == 'unix' else f'127.0.0.1:{place.port}'
     file = place.directory / 'haproxy.cfg'
     file.write_text(f'''
@@ -128,7 +128,7 @@ backend workers
     return ['haproxy', '-db', '-q', '-f', file]
 
 
-def h2o(place, port, backend):
+def h2o(place, port, backend, _case=None):
     url = f'http://[unix:{place.socket}]/' if backend == 'unix' else f'http://127.0.0.1:{place.port}/'
     hour_ms = 3600 * 1000
     file = place.directory / 'h2o.conf'
@@ -158,7 +158,7 @@ hosts:
     return ['h2o', '-c', file]
 
 
-def nghttpx(place, port, backend):
+def nghttpx(place, port, backend, _case=None):
     server = f'unix:{place.socket}' if backend == 'unix' else f'127.0.0.1,{place.port}'
     if backend == 'h2c':
         server += ';;proto=h2'
@@ -184,40 +184,48 @@ def portico_manifest(place, port, apps, loops=1):
 
 
 def portico(program):
-    def command(place, port, backend):
+    def command(place, port, backend, _case=None):
         file = place.directory / 'portico.yaml'
         file.write_text(portico_manifest(place, port, portico_apps(place, backend)))
         return [program, 'up', '--manifest', file, '--data', place.directory / 'data']
     return command
 
 
-class Contestant:
-    """One that is compared.  kind: peer, ours, or floor (what nobody can do without)."""
-
-    def __init__(self, name, kind, command, backends=BACKENDS, cases=None):
-        self.name, self.kind, self.command, self.backends, self.cases = name, kind, command, backends, cases
-
-    def has(self, case):
-        return case.backend in self.backends and (self.cases is None or case.name in self.cases)
-
-
-# nginx 1.22 and h2o 2.2 speak no HTTP/2 to workers.
-PEERS = [
-    Contestant('nginx', 'peer', nginx, ('tcp', 'unix')),
-    Contestant('haproxy', 'peer', haproxy),
-    Contestant('h2o', 'peer', h2o, ('tcp', 'unix')),
-    Contestant('nghttpx', 'peer', nghttpx),
-]
+def floor(place, port, backend, case):
+    worker = place.socket if backend == 'unix' else place.port
+    return [place.tools / 'floor', port, place.chain, place.key, worker, case.path]
 
 
 def _answers(port):
-    """Whether a request gets through to the worker.  Over HTTP/2 where that is all there is."""
+    """Whether a request gets through to the worker."""
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     with socket.create_connection(('127.0.0.1', port), timeout=5) as plain:
         with context.wrap_socket(plain, server_hostname='localhost') as s:
             s.sendall(b'GET /128 HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n')
             return s.recv(12) == b'HTTP/1.1 200'
+
+
+class Contestant:
+    """One that is compared.  kind: peer; ours; build, another of ours; or floor.
+    command(place, port, backend, case) gives its command line, after writing its configuration."""
+
+    def __init__(self, name, kind, command, backends=BACKENDS, cases=None):
+        self.name, self.kind, self.command, self.backends, self.cases = name, kind, command, backends, cases
+        self.is_for_one_case = kind == 'floor'
+
+    def has(self, case):
+        return case.backend in self.backends and (self.cases is None or case.name in self.cases)
+
+
+# nginx 1.22 and h2o 2.2 speak no HTTP/2 to workers.
+FLOOR = Contestant('floor', 'floor', floor, ('tcp', 'unix'), ('a', 'a-unix', 'b', 'c', 'd', 'e'))
+PEERS = [
+    Contestant('nginx', 'peer', nginx, ('tcp', 'unix')),
+    Contestant('haproxy', 'peer', haproxy),
+    Contestant('h2o', 'peer', h2o, ('tcp', 'unix')),
+    Contestant('nghttpx', 'peer', nghttpx),
+]
 
 
 @contextlib.contextmanager
@@ -243,8 +251,9 @@ def running(place, name, command, port, cpus=None, answers=_answers, patience_s=
 
 
 @contextlib.contextmanager
-def started(place, contestant, backend):
-    """(process, port) of a contestant."""
+def started(place, contestant, case):
+    """(process, port) of a contestant, for this case and others with the same kind of backend."""
     port = machine.free_port()
-    with running(place, contestant.name, contestant.command(place, port, backend), port) as process:
+    command = contestant.command(place, port, case.backend, case)
+    with running(place, contestant.name, command, port) as process:
         yield process, port

@@ -4,7 +4,9 @@
 import json
 import statistics
 
+from . import plot
 from .cases import CASES
+from .figures import by_who, kind_of, ratio, reference_of
 
 TIE = 0.15
 
@@ -20,38 +22,10 @@ def keep(directory, runs):
     text = json.dumps(runs, separators=(',', ':')).replace('{"case"', '\n{"case"').replace('{"about"', '\n{"about"')
     (directory / 'runs.json').write_text(text + '\n')
     (directory / 'table.md').write_text(table(runs, runs) + '\n')
-
-
-def by_who(rows):
-    """{who: {round: value}} in the order of the first round."""
-    found = {}
-    for row in rows:
-        found.setdefault(row['who'], {})[row['round']] = row['value']
-    return found
-
-
-def kind_of(rows, who):
-    return next(row['kind'] for row in rows if row['who'] == who)
-
-
-def reference_of(case, runs):
-    """(who, {round: value}) that the goal is a ratio to, or None."""
-    best = None
-    for name in case.against or (case.name,):
-        rows = runs.get(name, {}).get('rows', [])
-        for who, values in by_who(rows).items():
-            wanted = (kind_of(rows, who) == 'peer' if case.reference == 'best peer' else who == case.reference)
-            if wanted and (best is None or statistics.median(values.values()) < statistics.median(best[1].values())):
-                best = (who if name == case.name else f'{who} in {name}', values)
-    return best
-
-
-def ratio(values, reference):
-    """(median, lowest, highest) of the rounds' ratios."""
-    common = sorted(set(values) & set(reference))
-    found = [values[i] / reference[i] for i in common] if common else [
-        statistics.median(values.values()) / statistics.median(reference.values())]
-    return statistics.median(found), min(found), max(found)
+    about = [run['about'] for run in runs.values()]
+    subtitle = '; '.join(dict.fromkeys(f"{one['date']}, {machine_line(one)}" for one in about))
+    (directory / 'ratios.svg').write_text(plot.ratios(runs, subtitle))
+    (directory / 'costs.svg').write_text(plot.costs(runs, subtitle))
 
 
 def verdict(case, value, found):
@@ -75,10 +49,11 @@ def case_table(case, runs):
     rows = runs[case.name]['rows']
     reference = reference_of(case, runs)
     has_rate = any('rate' in row for row in rows)
+    floor = by_who(rows).get('floor')
     lines = [f'### {case.name}: {case.title}', '',
              f"| | {case.unit} | ratio to {reference[0] if reference else 'nobody'} | goal |"
-             + (' requests/s |' if has_rate else ''),
-             '|---|---|---|---|' + ('---|' if has_rate else '')]
+             + (' above the floor |' if floor else '') + (' requests/s |' if has_rate else ''),
+             '|---|---|---|---|' + '---|' * (bool(floor) + has_rate)]
     found_by_who = by_who(rows)
     for who, values in sorted(found_by_who.items(), key=lambda pair: statistics.median(pair[1].values())):
         found = ratio(values, reference[1]) if reference else None
@@ -87,6 +62,8 @@ def case_table(case, runs):
         cells = [f'**{who}**' if is_ours else who, spread(values.values(), case.digits),
                  f'{found[0]:.2f} ({found[1]:.2f}–{found[2]:.2f})' if found else '',
                  verdict(case, value, found) if is_ours else '']
+        if floor:
+            cells.append(f'{value - statistics.median(floor.values()):.{case.digits}f}')
         if has_rate:
             cells.append(f"{statistics.median(row['rate'] for row in rows if row['who'] == who):,.0f}")
         lines.append('| ' + ' | '.join(cells) + ' |')
