@@ -14,7 +14,7 @@ NPM_APPS := $(dir $(wildcard examples/*/package-lock.json))
 
 PREFIX ?= /usr/local
 
-.PHONY: help up build test tsan valgrind soak fuzz bench install clean released-tests threaded-tests packages-build packages-examples packages-test packages-fuzz packages-bench examples names
+.PHONY: help up build test tsan valgrind soak fuzz bench micro install clean released-tests threaded-tests packages-build packages-examples packages-test packages-fuzz packages-bench bench-tools examples names
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 
@@ -27,6 +27,7 @@ help:
 	@echo 'make build   leave the program at build/portico'
 	@echo 'make fuzz    SECONDS=60 of each fuzz target, or of TARGET=h2_server'
 	@echo 'make bench   CPU and memory beside nginx, HAProxy, h2o and nghttpx; BENCH="a b --rounds 3"'
+	@echo 'make micro   instructions of small operations, by callgrind'
 	@echo 'make install   to $$DESTDIR$$PREFIX: the program, man page, systemd unit, an example'
 	@echo 'make clean   remove what was built (the data directory stays)'
 
@@ -93,12 +94,16 @@ fuzz: packages-fuzz $(FUZZED)/build.ninja
 	@ninja -C $(FUZZED)
 	@tools/fuzz $(FUZZED) $(SECONDS) $(TARGET)
 
-# The judge of HTTP/2, who is in the worker, too, may have been installed after the build directory was made.
-BENCH_TOOLS := bench/worker bench/connections bench/requests bench/floor
-bench: packages-bench build
+# What judges HTTP/2 in the tests serves the worker, too; it may have been installed since.
+bench-tools: packages-bench build
 	@[ -e $(RELEASE)/bench/worker ] || meson setup --reconfigure $(RELEASE) >/dev/null
-	@ninja -C $(RELEASE) $(BENCH_TOOLS)
+	@ninja -C $(RELEASE) bench/worker bench/connections bench/requests bench/floor bench/under.so bench/operations
+
+bench: bench-tools
 	@bench/performance --report bench/report/performance $(BENCH)
+
+micro: bench-tools
+	@bench/micro $(MICRO)
 
 # PREFIX is kept by the build directory, as the unit names the program by it.
 install: build

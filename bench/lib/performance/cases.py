@@ -51,4 +51,13 @@ CASES = {case.name: case for case in (
     Case('f', 'new TLS connection + 1 request', 'CPU ms', 1.00, load='new', digits=3, scale=MS),
     Case('r', 'resumed TLS connection + 1 request', 'CPU ms', 1.00, load='resume', digits=3, scale=MS),
     Case('g', 'memory of an idle HTTP/2 connection', 'PSS KiB', 1.00, goal_value=16.0, load='hold'),
+    Case('loops', 'a, two loops to one, on two processors', 'CPU µs/request', 1.10, '1 loop', scale=US),
+    Case('p99', "1 KiB, HTTP/2, at half of the best peer's rate", 'p99 latency, µs', 1.00, digits=0),
+    Case('apps', '10,000 apps with 3 hosts each to 10', 'CPU µs/request of edge', 1.05, '10 apps', scale=US),
+    Case('apps-change', 'a change of one of 10,000 apps', 'ms until in force', 1.00, 'none', goal_value=100.0),
+    Case('idle', '200 busy connections beside 20,000 idle', 'CPU µs/request', 1.10, '200 busy', scale=US),
+    Case('push', 'a page with 10 × 10 KiB, pushed to asked for', 'CPU µs/page', 1.10, '10 plain requests',
+         backend='h2c', digits=0, scale=US),
+    Case('ws', 'WebSocket messages of 128 octets', 'CPU µs/message', 0.80, digits=2),
+    Case('ws-memory', 'memory of an idle WebSocket over HTTP/1.1', 'PSS KiB', 0.80),
 )}

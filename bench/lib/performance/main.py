@@ -2,24 +2,17 @@
 """bench/performance: Portico's cost beside other proxies'."""
 
 import argparse
-import os
-import resource
 import shlex
-import shutil
-import signal
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 
-from . import machine, report
+from . import machine, report, special
 from .cases import CASES
-from .proxies import FLOOR, PEERS, Contestant, Place, portico
+from .place import ROOT, in_place
+from .proxies import FLOOR, PEERS, Contestant, portico
 from .steady import Steady
-
-ROOT = Path(__file__).resolve().parents[3]
-PROGRAMS = ('worker', 'connections', 'requests', 'floor')
 
 
 def arguments():
@@ -30,6 +23,7 @@ def arguments():
     p.add_argument('cases', nargs='*', default=[], help='default: all')
     p.add_argument('--rounds', type=int, default=5)
     p.add_argument('--seconds', type=float, default=1.0, help='of each load')
+    p.add_argument('--tries', type=int, default=3, help='of a run that other programs disturb; 1 takes it as it is')
     p.add_argument('--peers', default=','.join(one.name for one in (FLOOR, *PEERS)), help='separated by commas, or none')
     p.add_argument('--build', type=Path, default=ROOT / 'build', help='a release build of ours, and the tools')
     p.add_argument('--other', action='append', default=[], metavar='NAME=PROGRAM', help='another portico, beside it')
@@ -79,54 +73,26 @@ def contestants(a):
             + [one for one in (FLOOR, *PEERS) if one.name in a.peers])
 
 
-def run(a, directory):
-    place = Place(directory, {a.proxy_cpu}, {a.load_cpu}, a.build / 'bench')
-    place.make_certificate()
-    place.start_worker()
-    try:
+def run(a):
+    with in_place(a) as place:
         cases = [CASES[name] for name in a.cases]
-        rows = list(Steady(place, [case for case in cases if case.is_steady], contestants(a), a.rounds,
-                           a.seconds).run())
-    finally:
-        machine.end(place.worker)
+        steady = [case for case in cases if case.is_steady]
+        rows = list(Steady(place, steady, contestants(a), a).run()) if steady else []
+        for names, runner in special.RUNNERS.items():
+            if any(name in names for name in a.cases):
+                peers = [one for one in PEERS if one.name in a.peers]
+                rows += runner(place, a.build / 'src/bin/portico', a, peers)
     about = {'date': time.strftime('%Y-%m-%d'), 'commit': commit(), 'versions': versions(), **machine.described(),
              'command': 'bench/performance ' + ' '.join(map(shlex.quote, sys.argv[1:]))}
     return {case.name: {'about': about, 'rows': [row for row in rows if row['case'] == case.name]}
-            for case in cases if any(row['case'] == case.name for row in rows)}
-
-
-def raise_descriptors(most=1 << 17):
-    """As many as may be: beyond the hard limit only root can go, and not in every container."""
-    for limit in (most, resource.getrlimit(resource.RLIMIT_NOFILE)[1]):
-        try:
-            resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
-            return
-        except (ValueError, OSError):
-            continue
-
-
-def stop(_number, _frame):
-    raise SystemExit(130)  # what is running is ended on the way out
+            for case in CASES.values() if any(row['case'] == case.name for row in rows)}
 
 
 def main():
     a = arguments()
     runs = report.load(a.report) if a.report else {}
     if not a.draw:
-        missing = [name for name in PROGRAMS if not (a.build / 'bench' / name).exists()]
-        if missing or not (a.build / 'src/bin/portico').exists():
-            print(f'{a.build} lacks {", ".join(missing) or "portico"}: make bench builds it', file=sys.stderr)
-            return 2
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            signal.signal(number, stop)
-        raise_descriptors()
-        os.environ['PATH'] += ':/usr/sbin:/sbin'
-        directory = Path(tempfile.mkdtemp(prefix='portico-performance-'))
-        directory.chmod(0o755)  # proxies give up root
-        try:
-            runs |= run(a, directory)
-        finally:
-            shutil.rmtree(directory, ignore_errors=True)
+        runs |= run(a)
     if a.report:
         report.keep(a.report, runs)
     print(report.table({name: runs[name] for name in a.cases if name in runs}, runs))

@@ -8,50 +8,15 @@ is as each comes."""
 
 import contextlib
 import json
-import resource
 import socket
 import ssl
-import subprocess
 import time
+from pathlib import Path
 
 from . import machine
+from .place import Failed, descriptors
 
 BACKENDS = ('tcp', 'unix', 'h2c')
-
-
-def descriptors():
-    """How many a process may have."""
-    return resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-
-
-class Failed(Exception):
-    """A proxy did not start, or a load did not do what it should."""
-
-
-class Place:
-    """Where a run lives: a directory, a certificate, a worker, processors."""
-
-    def __init__(self, directory, proxy_cpus, load_cpus, tools):
-        self.directory, self.proxy_cpus, self.load_cpus, self.tools = directory, proxy_cpus, load_cpus, tools
-        self.chain, self.key, self.both = (directory / name for name in ('cert.pem', 'key.pem', 'both.pem'))
-        self.socket = directory / 'worker.sock'
-        self.worker = None
-        self.port = None  # the worker's
-
-    def make_certificate(self):
-        subprocess.run(
-            ['openssl', 'req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes',
-             '-days', '30', '-subj', '/CN=localhost', '-addext',
-             'subjectAltName=DNS:localhost,DNS:*.bench.test,IP:127.0.0.1', '-keyout', self.key, '-out', self.chain],
-            check=True, stderr=subprocess.DEVNULL)
-        self.both.write_text(self.chain.read_text() + self.key.read_text())
-        for file in (self.chain, self.key, self.both):
-            file.chmod(0o644)  # some proxies read it after they have given up root
-
-    def start_worker(self):
-        self.worker = machine.spawn([self.tools / 'worker', self.socket], self.load_cpus,
-                                    stdout=subprocess.PIPE, text=True)
-        self.port = int(self.worker.stdout.readline().split()[1])
 
 
 def nginx(place, port, backend, _case=None):
@@ -251,9 +216,18 @@ def running(place, name, command, port, cpus=None, answers=_answers, patience_s=
 
 
 @contextlib.contextmanager
-def started(place, contestant, case):
+def started(place, contestant, case, **more):
     """(process, port) of a contestant, for this case and others with the same kind of backend."""
     port = machine.free_port()
     command = contestant.command(place, port, case.backend, case)
-    with running(place, contestant.name, command, port) as process:
+    with running(place, contestant.name, command, port, **more) as process:
         yield process, port
+
+
+def edge_of(pid):
+    """The pid of the edge below a portico."""
+    for one in machine.tree(pid):
+        words = Path(f'/proc/{one}/cmdline').read_bytes().split(b'\0')
+        if b'role' in words and b'edge' in words:
+            return one
+    raise Failed('there is no edge')

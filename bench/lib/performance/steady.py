@@ -12,7 +12,8 @@ import time
 
 from . import machine
 from .cases import H2LOAD
-from .proxies import Failed, started
+from .place import Failed
+from .proxies import started
 
 IDLE_CONNECTIONS = 2000
 DISTURBED = 0.1  # share of the time that others may have
@@ -67,11 +68,12 @@ def watched(place, process, load):
     return {'answered': answered, 'seconds': seconds, **watch.stop()}
 
 
-def undisturbed(measure, tries=3):
+def undisturbed(measure, tries):
     """The first of measure() that nobody disturbed, else the least disturbed of them."""
     rows = []
     while len(rows) < tries:
-        machine.wait_quiet()
+        if tries > 1:
+            machine.wait_quiet()
         rows.append(measure())
         if rows[-1]['other_s'] <= DISTURBED * rows[-1]['wall_s']:
             break
@@ -97,8 +99,8 @@ def memory(place, process, port):
 
 
 class Steady:
-    def __init__(self, place, cases, contestants, rounds, seconds):
-        self.place, self.rounds, self.seconds = place, rounds, seconds
+    def __init__(self, place, cases, contestants, plan):
+        self.place, self.plan = place, plan
         self.cases = sorted(cases, key=lambda case: case.load != 'hold')  # load leaves a grown heap
         self.contestants = contestants
         self.counts = {}
@@ -110,7 +112,7 @@ class Steady:
             step = case.connections * case.streams or 4
             probe = PROBE_REQUESTS[case.path] if case.load == 'h2load' else 200
             answered, seconds = run_load(self.place, case, port, max(step, probe))
-            self.counts[key] = max(2 * step, int(answered / seconds * self.seconds) // step * step)
+            self.counts[key] = max(2 * step, int(answered / seconds * self.plan.seconds) // step * step)
         return self.counts[key]
 
     def measure(self, contestant, case, process, port):
@@ -122,7 +124,7 @@ class Steady:
             return watched(self.place, process, lambda: run_load(self.place, case, port, count))
 
         base = once(case.connections) if case.connections else once(8)
-        row = undisturbed(lambda: once(count))
+        row = undisturbed(lambda: once(count), self.plan.tries)
         spent, answered = row['cpu_s'], row['answered']
         if case.connections:
             spent, answered = spent - base['cpu_s'], answered - base['answered']
@@ -143,7 +145,7 @@ class Steady:
 
     def run(self):
         """Rows, one a measurement."""
-        for number in range(self.rounds):
+        for number in range(self.plan.rounds):
             for contestant, cases in self.sessions():
                 try:
                     with started(self.place, contestant, cases[0]) as (process, port):
