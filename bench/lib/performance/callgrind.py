@@ -59,7 +59,7 @@ class Profile:
                 return part
         found = re.search(r'(?:^|/)src/(\w+)/(\w+)\.[ch]$', of['fl'])
         if not found:
-            return 'other'
+            return 'portico' if of['ob'].endswith('/portico') else 'other'  # without debug information
         room, file = found.groups()
         if room == 'http':
             return next((part for part in ('hpack', 'h1', 'h2') if file.startswith(part)),

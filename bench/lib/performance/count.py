@@ -10,6 +10,7 @@ import argparse
 import contextlib
 import os
 import select
+import signal
 import subprocess
 import sys
 from collections import Counter
@@ -29,6 +30,7 @@ LOADS = {'a': (1600, 8000), 'a-unix': (1600, 8000), 'a-h2c': (1600, 8000), 'b': 
 CALLS = ('epoll_wait', 'epoll_pwait2', 'epoll_ctl', 'recvfrom', 'recvmsg', 'read', 'readv', 'sendto', 'sendmsg',
          'write', 'writev', 'accept4', 'socket', 'connect', 'shutdown', 'close', 'getsockopt', 'setsockopt',
          'getsockname', 'getpeername', 'fcntl', 'ioctl', 'splice', 'futex', 'mmap', 'munmap', 'madvise', 'brk')
+PATIENCE_S = 30
 FACTOR = 10  # of both, for system calls
 REQUESTS_AT_ONCE = {'d': 2}  # connections, where all would be too much under valgrind
 
@@ -50,6 +52,8 @@ def system_calls(place, contestant, case, loads):
                     obey(perf, control, answers, 'enable')
                     run_load(place, case, port, requests)
                     obey(perf, control, answers, 'disable')
+                    perf.send_signal(signal.SIGINT)  # SIGTERM would end it without a word
+                    perf.wait(PATIENCE_S)
                 finally:
                     machine.end(perf)
             counts.append(read_perf(out))

@@ -13,12 +13,12 @@ STYLE = '''
   .page { fill: #ffffff } text { fill: #1f2328; font: 12px system-ui, "Segoe UI", Helvetica, Arial, sans-serif }
   .small { font-size: 11px; fill: #59636e } .title { font-size: 15px; font-weight: 600 } .name { font-weight: 600 }
   .grid { stroke: #d1d9e0 } .axis { stroke: #59636e } .goal { stroke: #1a7f37; stroke-width: 3 }
-  .ours { fill: #0969da; stroke: #0969da } .peer { fill: #8c959f; stroke: #8c959f }
+  .ours { fill: #0969da; stroke: #0969da } .peer, .base { fill: #8c959f; stroke: #8c959f }
   .build { fill: #8250df; stroke: #8250df } .floor { fill: none; stroke: #bc4c00; stroke-width: 1.5 }
   @media (prefers-color-scheme: dark) {
     .page { fill: #0d1117 } text { fill: #f0f6fc } .small { fill: #9198a1 } .grid { stroke: #3d444d }
     .axis { stroke: #9198a1 } .goal { stroke: #3fb950 } .ours { fill: #4493f8; stroke: #4493f8 }
-    .peer { fill: #6e7681; stroke: #6e7681 } .build { fill: #ab7df8; stroke: #ab7df8 } .floor { stroke: #f0883e }
+    .peer, .base { fill: #6e7681; stroke: #6e7681 } .build { fill: #ab7df8; stroke: #ab7df8 } .floor { stroke: #f0883e }
   }'''
 
 WIDTH, MARGIN = 760, 16

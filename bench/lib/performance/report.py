@@ -45,27 +45,41 @@ def spread(values, digits):
     return f'{middle:.{digits}f} ({low:.{digits}f}–{high:.{digits}f})'
 
 
+def median_of(rows, who, key):
+    return statistics.median(row[key] for row in rows if row['who'] == who)
+
+
+def extra_columns(case, rows):
+    """[(heading, function of who)] of what these rows have beside the value."""
+    columns, keys, floor = [], set(rows[0]), by_who(rows).get('floor')
+    if floor:
+        base = statistics.median(floor.values())
+        columns.append(('above the floor', lambda who: f"{median_of(rows, who, 'value') - base:.{case.digits}f}"))
+    if 'rate' in keys:
+        columns.append(('a second', lambda who: f"{median_of(rows, who, 'rate'):,.0f}"))
+    if case.load == 'resume':
+        columns.append(('resumed', lambda who: f"{100 * median_of(rows, who, 'resumed') / median_of(rows, who, 'answered'):.0f} %"))
+    if 'latency_us' in keys:
+        columns.append(('p50', lambda who: f"{statistics.median(row['latency_us'][0] for row in rows if row['who'] == who):.0f}"))
+    if 'longest_us' in keys:
+        columns.append(('longest request meanwhile, ms', lambda who: f"{median_of(rows, who, 'longest_us') / 1e3:.1f}"))
+        columns.append(('without', lambda who: f"{median_of(rows, who, 'longest_without_us') / 1e3:.1f}"))
+    return columns
+
+
 def case_table(case, runs):
     rows = runs[case.name]['rows']
     reference = reference_of(case, runs)
-    has_rate = any('rate' in row for row in rows)
-    floor = by_who(rows).get('floor')
-    lines = [f'### {case.name}: {case.title}', '',
-             f"| | {case.unit} | ratio to {reference[0] if reference else 'nobody'} | goal |"
-             + (' above the floor |' if floor else '') + (' requests/s |' if has_rate else ''),
-             '|---|---|---|---|' + '---|' * (bool(floor) + has_rate)]
-    found_by_who = by_who(rows)
-    for who, values in sorted(found_by_who.items(), key=lambda pair: statistics.median(pair[1].values())):
+    extra = extra_columns(case, rows)
+    headings = ['', case.unit, f"ratio to {reference[0] if reference else 'nobody'}", 'goal', *(name for name, _ in extra)]
+    lines = [f'### {case.name}: {case.title}', '', '| ' + ' | '.join(headings) + ' |', '|---' * len(headings) + '|']
+    for who, values in sorted(by_who(rows).items(), key=lambda pair: statistics.median(pair[1].values())):
         found = ratio(values, reference[1]) if reference else None
-        value = statistics.median(values.values())
         is_ours = kind_of(rows, who) == 'ours'
         cells = [f'**{who}**' if is_ours else who, spread(values.values(), case.digits),
                  f'{found[0]:.2f} ({found[1]:.2f}–{found[2]:.2f})' if found else '',
-                 verdict(case, value, found) if is_ours else '']
-        if floor:
-            cells.append(f'{value - statistics.median(floor.values()):.{case.digits}f}')
-        if has_rate:
-            cells.append(f"{statistics.median(row['rate'] for row in rows if row['who'] == who):,.0f}")
+                 verdict(case, statistics.median(values.values()), found) if is_ours else '',
+                 *(text(who) for _, text in extra)]
         lines.append('| ' + ' | '.join(cells) + ' |')
     about = runs[case.name]['about']
     lines += ['', f"{about['date']}, {about['commit']}: `{about['command']}`"]

@@ -38,7 +38,7 @@ def run_h2load(place, case, port, count):
 
 
 def run_connections(place, mode, port, count):
-    """(answered, seconds)"""
+    """(answered, seconds, resumed)"""
     start = time.monotonic()
     said = machine.spawn([place.tools / 'connections', mode, port, count], place.load_cpus,
                          stdout=subprocess.PIPE, text=True)
@@ -47,25 +47,24 @@ def run_connections(place, mode, port, count):
     finally:
         machine.end(said)
     _done, good, resumed = out.split()
-    if mode == 'resume' and int(resumed) < 0.9 * count - 4:
-        print(f'  note: {resumed} of {count} connections were resumed', file=sys.stderr)
-    return int(good), time.monotonic() - start
+    return int(good), time.monotonic() - start, int(resumed)
 
 
 def run_load(place, case, port, count):
-    answered, seconds = (run_h2load(place, case, port, count) if case.load == 'h2load'
-                         else run_connections(place, case.load, port, count))
-    if answered != count:
-        print(f'  note: {answered} of {count} were answered in case {case.name}', file=sys.stderr)
-    return answered, seconds
+    """(answered, seconds) or, of connections, (answered, seconds, resumed)"""
+    found = (run_h2load(place, case, port, count) if case.load == 'h2load'
+             else run_connections(place, case.load, port, count))
+    if found[0] != count:
+        print(f'  note: {found[0]} of {count} were answered in case {case.name}', file=sys.stderr)
+    return found
 
 
 def watched(place, process, load):
-    """{answered, seconds, cpu_s, other_s, wall_s} of one load()."""
+    """{answered, seconds, cpu_s, other_s, wall_s} of one load(), and what else it tells."""
     watch = machine.Watch(process.pid, [place.worker.pid])
-    answered, seconds = load()
+    answered, seconds, *resumed = load()
     time.sleep(0.05)  # what is closed late counts, too
-    return {'answered': answered, 'seconds': seconds, **watch.stop()}
+    return {'answered': answered, 'seconds': seconds, **watch.stop(), **({'resumed': resumed[0]} if resumed else {})}
 
 
 def undisturbed(measure, tries):
@@ -111,7 +110,7 @@ class Steady:
         if key not in self.counts:
             step = case.connections * case.streams or 4
             probe = PROBE_REQUESTS[case.path] if case.load == 'h2load' else 200
-            answered, seconds = run_load(self.place, case, port, max(step, probe))
+            answered, seconds, *_ = run_load(self.place, case, port, max(step, probe))
             self.counts[key] = max(2 * step, int(answered / seconds * self.plan.seconds) // step * step)
         return self.counts[key]
 
