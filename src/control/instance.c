@@ -151,10 +151,32 @@ static void instance_free(struct control_instance *in)
     free(in);
 }
 
-/* The addresses of a manifest that goes are not kept. */
+static enum route_protocol upstream_protocol(const struct manifest_app *wanted)
+{
+    return wanted->proxy_flag == ROUTE_PROXY_ALL ? ROUTE_H2C : ROUTE_H1;
+}
+
+static bool has_upstreams(const struct control_app *app)
+{
+    const struct manifest_app *wanted = app->wanted;
+    bool has = wanted->command.len == 0 && app->instance_count == wanted->upstreams.count;
+    for (uint32_t i = 0; has && i < app->instance_count; i++) {
+        const struct control_instance *in = app->instances[i];
+        has = in->is_upstream && in->protocol == upstream_protocol(wanted) &&
+              slice_eq(in->address, wanted->upstreams.at[i]);
+    }
+    return has;
+}
+
+/* The texts of a manifest that goes are not kept. */
 static int set_upstreams(struct control_app *app)
 {
     const struct manifest_app *wanted = app->wanted;
+    if (has_upstreams(app)) {
+        for (uint32_t i = 0; i < app->instance_count; i++)
+            app->instances[i]->address = wanted->upstreams.at[i];
+        return 0;
+    }
     for (uint32_t i = app->instance_count; i-- > 0;)
         if (app->instances[i]->is_upstream)
             instance_free(app->instances[i]);
@@ -165,7 +187,7 @@ static int set_upstreams(struct control_app *app)
         in->is_upstream = in->is_ready = true;
         in->last.state = IPC_READY;
         in->address = wanted->upstreams.at[i];
-        in->protocol = wanted->proxy_flag == ROUTE_PROXY_ALL ? ROUTE_H2C : ROUTE_H1;
+        in->protocol = upstream_protocol(wanted);
     }
     return 0;
 }

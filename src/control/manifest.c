@@ -504,6 +504,8 @@ READER(read_apps)
         return fault_at_value(&m->faults, n, "the map is empty: it must name at least one app");
     if (n->count > MANIFEST_MAX_APPS)
         return fault_at_value(&m->faults, n, "holds more than %d apps", MANIFEST_MAX_APPS);
+    struct manifest_app initial = {.push.copied = PUSH_COPY_DEFAULT};
+    value_defaults(m, app_keys, &initial);
     m->apps = value_room(m, n, n->count, sizeof *m->apps);
     for (const struct tree_node *c = m->apps ? n->first : NULL; c; c = c->next) {
         struct manifest_app *app = &m->apps[m->app_count++];
@@ -511,9 +513,8 @@ READER(read_apps)
             fault_at_key(&m->faults, c,
                          "not a name for an app: allowed are 1 to 60 of a to z, 0 to 9 and \"-\", "
                          "\"-\" not at an end");
+        *app = initial;
         app->name = c->key;
-        value_defaults(m, app_keys, app);
-        app->push.copied = PUSH_COPY_DEFAULT;
         value_section(m, c, &section, app);
         app->where = value_where(m, c);
         if (map_put(&m->names, app->name, app) != 0)

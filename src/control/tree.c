@@ -6,29 +6,37 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 #include <yaml.h>
 
 #define FEW_KEYS 16u /* that are compared one by one */
+
+static void add_part(struct slice part, char *out, size_t cap, size_t *len)
+{
+    size_t n = part.len < cap - *len ? part.len : cap - *len;
+    memcpy(out + *len, part.p, n);
+    *len += n;
+}
 
 static void path_parts(const struct tree_node *node, char *out, size_t cap, size_t *len)
 {
     if (!node->parent)
         return;
     path_parts(node->parent, out, cap, len);
-    int n;
+    char position[16];
+    struct slice part = node->key.len ? node->key : SLICE("\"\"");
     if (node->parent->kind == TREE_LIST)
-        n = snprintf(out + *len, cap - *len, "[%u]", node->position);
-    else
-        n = snprintf(out + *len, cap - *len, "%s%.60s", *len ? "." : "",
-                     node->key.len ? node->key.p : "\"\"");
-    if (n > 0)
-        *len += (size_t)n < cap - *len ? (size_t)n : cap - *len - 1;
+        part =
+            slice_of(position, (size_t)snprintf(position, sizeof position, "[%u]", node->position));
+    else if (*len)
+        add_part(SLICE("."), out, cap, len);
+    add_part(slice_of(part.p, part.len < 60 ? part.len : 60), out, cap, len);
 }
 
 struct slice tree_path(struct arena *a, const struct tree_node *node)
 {
-    char text[TREE_MAX_DEPTH * 64] = "";
+    char text[TREE_MAX_DEPTH * 64];
     size_t len = 0;
     path_parts(node, text, sizeof text, &len);
     return arena_dup(a, slice_of(text, len));
