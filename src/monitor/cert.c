@@ -19,6 +19,7 @@
  * others have their turn. */
 #define SWEEP_FILES    64
 #define SWEEP_PAUSE_US 1000
+#define SWEEP_DELAY_US 250000
 
 static bool paths(const struct monitor *m, const struct certificate *c, char chain[IPC_PATH_OCTETS],
                   char key[IPC_PATH_OCTETS])
@@ -28,6 +29,11 @@ static bool paths(const struct monitor *m, const struct certificate *c, char cha
                files_fmt(key, IPC_PATH_OCTETS, "%s", c->wanted.key);
     return files_fmt(chain, IPC_PATH_OCTETS, "%s/tls/%u.crt", m->data, c->wanted.id) &&
            files_fmt(key, IPC_PATH_OCTETS, "%s/tls/%u.key", m->data, c->wanted.id);
+}
+
+static int64_t mtime_ns(const struct stat *st)
+{
+    return (int64_t)st->st_mtim.tv_sec * 1000000000 + st->st_mtim.tv_nsec;
 }
 
 static int open_file(const char *path, struct stat *st)
@@ -62,13 +68,23 @@ static int open_pair(const struct monitor *m, struct certificate *c, int fds[2])
         return ERR_SYS;
     }
     for (int i = 0; i < 2; i++) {
-        int64_t mtime_ns = (int64_t)st[i].st_mtim.tv_sec * 1000000000 + st[i].st_mtim.tv_nsec;
-        if (c->ino[i] != st[i].st_ino || c->mtime_ns[i] != mtime_ns)
-            c->is_new = true;
         c->ino[i] = st[i].st_ino;
-        c->mtime_ns[i] = mtime_ns;
+        c->mtime_ns[i] = mtime_ns(&st[i]);
     }
     return 0;
+}
+
+/* Whether other files stand where edge's were. */
+static bool was_replaced(const struct monitor *m, const struct certificate *c)
+{
+    char path[2][IPC_PATH_OCTETS];
+    struct stat st;
+    bool was = false;
+    if (!paths(m, c, path[0], path[1]))
+        return false;
+    for (int i = 0; i < 2; i++)
+        was |= stat(path[i], &st) < 0 || c->ino[i] != st.st_ino || c->mtime_ns[i] != mtime_ns(&st);
+    return was;
 }
 
 /* return  0, or ERR_SYS: its files could not be read */
@@ -111,15 +127,11 @@ static void sweep(struct monitor *m)
 {
     for (unsigned i = 0; i < SWEEP_FILES && m->sweep_at < m->certificate_count; i++) {
         struct certificate *c = &m->certificates[m->sweep_at++];
-        int fds[2];
-        if (open_pair(m, c, fds) < 0)
+        if (!was_replaced(m, c))
             continue;
-        close(fds[0]);
-        close(fds[1]);
-        if (c->is_new) {
-            c->is_seen = false;
-            m->sweep_found |= send_certificate(m, c, false) == 0;
-        }
+        c->is_new = true;
+        c->is_seen = false;
+        m->sweep_found |= send_certificate(m, c, false) == 0;
     }
     if (m->sweep_at < m->certificate_count) {
         timer_arm(&m->poller, &m->sweep_timer, clock_mono_us() + SWEEP_PAUSE_US);
@@ -156,7 +168,10 @@ static void ready(struct monitor *m)
     }
     send_routes(m); /* they were held back, or name what came anew */
     m->sweep_at = 0;
-    sweep(m);
+    if (m->certificate_count <= SWEEP_FILES)
+        sweep(m);
+    else /* what is committed comes first */
+        timer_arm(&m->poller, &m->sweep_timer, clock_mono_us() + SWEEP_DELAY_US);
 }
 
 static bool is_asked_for(const struct certificate *c, bool all)
