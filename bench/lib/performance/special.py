@@ -224,6 +224,7 @@ def changes(place, plan, process, port, file):
                 begun = time.monotonic()
                 process.send_signal(signal.SIGHUP)
                 while status_of(s, new) != 200:
+                    time.sleep(0.001)
                     if time.monotonic() - begun > 60:
                         raise Failed('the change did not come into force')
                 took = time.monotonic() - begun
