@@ -91,9 +91,9 @@ def run(a):
 def main():
     a = arguments()
     runs = report.load(a.report) if a.report else {}
-    if not a.draw:
-        runs |= run(a)
+    measured = {} if a.draw else run(a)
+    runs |= measured
     if a.report:
         report.keep(a.report, runs)
-    print(report.table({name: runs[name] for name in a.cases if name in runs}, runs))
+    print(report.table(measured or runs, runs))
     return 0
