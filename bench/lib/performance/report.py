@@ -103,10 +103,34 @@ def software(about):
     return ', '.join([f"Portico {about['commit']}", *(f'{name} {one}' for name, one in about['versions'].items())])
 
 
+def summary(wanted, runs):
+    """One row a case: ours, what it is compared with, the floor."""
+    lines = ['| case | unit | portico | compared with | its | ratio | floor | goal |', '|---|---|---|---|---|---|---|---|']
+    for name, case in CASES.items():
+        if name not in wanted:
+            continue
+        rows, found, reference = runs[name]['rows'], by_who(runs[name]['rows']), reference_of(case, runs)
+        ours = next((values for who, values in found.items() if kind_of(rows, who) == 'ours'), None)
+        if not ours:
+            continue
+        middle = statistics.median(ours.values())
+        to = ratio(ours, reference[1]) if reference else None
+        lines.append('| ' + ' | '.join([
+            f'{name}: {case.title}', case.unit, f'{middle:.{case.digits}f}', reference[0] if reference else '',
+            f'{statistics.median(reference[1].values()):.{case.digits}f}' if reference else '',
+            f'**{to[0]:.2f}** ({to[1]:.2f}–{to[2]:.2f})' if to else '',
+            f"{median_of(rows, 'floor', 'value'):.{case.digits}f}" if 'floor' in found else '',
+            verdict(case, middle, to)]) + ' |')
+    return '\n'.join(lines)
+
+
 def table(wanted, runs):
     """Markdown of the cases wanted; runs: all there are, to compare with."""
     if not wanted:
         return 'Nothing was measured.'
-    parts = ['\n'.join(dict.fromkeys(f"{hardware(run['about'])}; {software(run['about'])}" for run in wanted.values()))]
+    about = dict.fromkeys(f"{hardware(run['about'])}; {software(run['about'])}" for run in wanted.values())
+    parts = ['\n\n'.join(about)]
+    if len(wanted) > 1:
+        parts.append(summary(wanted, runs))
     parts += [case_table(case, runs) for name, case in CASES.items() if name in wanted]
     return '\n\n'.join(parts)
