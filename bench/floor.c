@@ -48,7 +48,7 @@ struct client {
     bool is_http2, is_dirty, is_closed;
     int fd;
     SSL *tls;
-    BIO *sealed; /* records to send */
+    BIO *received, *sealed; /* records */
     size_t to_skip, in_octets, plain_octets, plain_room;
     uint8_t *in, *plain; /* frames that come; answers of this turn */
     struct worker *workers;
@@ -250,31 +250,50 @@ static void take_frames(struct client *c)
     memmove(c->in, c->in + at, c->in_octets);
 }
 
+/* One receive; what it brought is decrypted from memory, so that no call only says EAGAIN. */
+static bool receive_sealed(struct client *c)
+{
+    static char in[IN_OCTETS];
+    ssize_t n;
+    do {
+        n = recv(c->fd, in, sizeof in, 0);
+        if (n <= 0)
+            return n < 0 && errno == EAGAIN;
+        BIO_write(c->received, in, (int)n);
+    } while (n == sizeof in);
+    return true;
+}
+
+static void shake_hands(struct client *c)
+{
+    int done = SSL_do_handshake(c->tls);
+    mark_dirty(c);
+    if (done != 1) {
+        if (SSL_get_error(c->tls, done) != SSL_ERROR_WANT_READ)
+            shut(c);
+        return;
+    }
+    const unsigned char *name;
+    unsigned len;
+    SSL_get0_alpn_selected(c->tls, &name, &len);
+    c->is_http2 = len == 2;
+    c->to_skip = PREFACE_OCTETS;
+    if (c->is_http2)
+        put_frame(c, SETTINGS, 0, 0, "", 0);
+}
+
 static void read_client(struct client *c)
 {
-    if (!SSL_is_init_finished(c->tls)) {
-        int done = SSL_do_handshake(c->tls);
-        mark_dirty(c);
-        if (done != 1) {
-            if (SSL_get_error(c->tls, done) != SSL_ERROR_WANT_READ)
-                shut(c);
-            return;
-        }
-        const unsigned char *name;
-        unsigned len;
-        SSL_get0_alpn_selected(c->tls, &name, &len);
-        c->is_http2 = len == 2;
-        c->to_skip = PREFACE_OCTETS;
-        if (c->is_http2)
-            put_frame(c, SETTINGS, 0, 0, "", 0);
+    int n;
+    if (!receive_sealed(c)) {
+        shut(c);
+        return;
     }
-    for (;;) {
-        int n = SSL_read(c->tls, c->in + c->in_octets, (int)(IN_OCTETS - c->in_octets));
-        if (n <= 0) {
-            if (SSL_get_error(c->tls, n) != SSL_ERROR_WANT_READ)
-                shut(c);
-            return;
-        }
+    if (!SSL_is_init_finished(c->tls))
+        shake_hands(c);
+    if (c->is_closed || !SSL_is_init_finished(c->tls))
+        return;
+    while ((n = SSL_read(c->tls, c->in + c->in_octets, (int)(IN_OCTETS - c->in_octets))) > 0) {
         c->in_octets += (size_t)n;
         if (c->is_http2) {
             take_frames(c);
@@ -283,6 +302,8 @@ static void read_client(struct client *c)
             ask(c, 0);
         }
     }
+    if (SSL_get_error(c->tls, n) != SSL_ERROR_WANT_READ)
+        shut(c);
 }
 
 /* return  whether all has left */
@@ -343,8 +364,9 @@ static void accept_all(void)
             fail("memory");
         setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
         c->fd = fd;
+        c->received = BIO_new(BIO_s_mem());
         c->sealed = BIO_new(BIO_s_mem());
-        SSL_set_bio(c->tls, BIO_new_socket(fd, BIO_NOCLOSE), c->sealed);
+        SSL_set_bio(c->tls, c->received, c->sealed);
         SSL_set_accept_state(c->tls);
         watch(fd, EPOLLIN | EPOLLOUT, c);
     }
@@ -378,7 +400,6 @@ static void set_up(char **argv)
     the.context = SSL_CTX_new(TLS_server_method());
     SSL_CTX_set_min_proto_version(the.context, TLS1_3_VERSION);
     SSL_CTX_set_mode(the.context, SSL_MODE_RELEASE_BUFFERS);
-    SSL_CTX_set_read_ahead(the.context, 1);
     SSL_CTX_set_alpn_select_cb(the.context, choose, NULL);
     if (SSL_CTX_use_certificate_chain_file(the.context, argv[2]) != 1 ||
         SSL_CTX_use_PrivateKey_file(the.context, argv[3], SSL_FILETYPE_PEM) != 1)

@@ -21,7 +21,7 @@ from . import machine
 from .callgrind import Profile
 from .cases import CASES
 from .place import ROOT, Failed, in_place
-from .proxies import Contestant, edge_of, portico, started
+from .proxies import FLOOR, PEERS, Contestant, edge_of, portico, started
 from .steady import run_load
 
 # case: requests of the small load and of the large one, for callgrind
@@ -32,20 +32,20 @@ CALLS = ('epoll_wait', 'epoll_pwait2', 'epoll_ctl', 'recvfrom', 'recvmsg', 'read
          'getsockname', 'getpeername', 'fcntl', 'ioctl', 'splice', 'futex', 'mmap', 'munmap', 'madvise', 'brk')
 PATIENCE_S = 30
 FACTOR = 10  # of both, for system calls
-REQUESTS_AT_ONCE = {'d': 2}  # connections, where all would be too much under valgrind
+FEWER_CONNECTIONS = {'d': 2}  # where all would be too much under valgrind
 
 
 def system_calls(place, contestant, case, loads):
-    """Counter of calls a request."""
+    """Counter of calls a request: edge's, or all of a peer's processes'."""
     counts = []
     with started(place, contestant, case) as (process, port):
-        edge = edge_of(process.pid)
+        pids = [edge_of(process.pid)] if contestant.kind == 'ours' else machine.tree(process.pid)
         run_load(place, case, port, loads[0])
         for requests in loads:
             out = place.directory / 'perf'
             with perf_control(place.directory) as (names, control, answers):
                 events = ','.join(['raw_syscalls:sys_enter'] + [f'syscalls:sys_enter_{call}' for call in CALLS])
-                perf = machine.spawn(['perf', 'stat', '-x,', '-o', out, '-e', events, '-p', edge,
+                perf = machine.spawn(['perf', 'stat', '-x,', '-o', out, '-e', events, '-p', ','.join(map(str, pids)),
                                       '--delay=-1', f'--control=fifo:{names}'],
                                      place.load_cpus, stderr=subprocess.PIPE, text=True)
                 try:
@@ -125,6 +125,24 @@ def instructions(place, contestant, case, loads, keep):
             (large.allocations - small.allocations) / per)
 
 
+def calls_cells(calls):
+    named = ', '.join(f'{name} {n:.2f}' for name, n in calls.most_common(6) if n >= 0.005)
+    return f'{sum(calls.values()):.2f} | {named}'
+
+
+def print_peers(place, names, contestants):
+    print('| case | | system calls | of them |\n|---|---|---|---|')
+    for name in names:
+        for contestant in contestants:
+            if contestant.has(CASES[name]):
+                calls = system_calls(place, contestant, case_of(name), [FACTOR * n for n in LOADS[name]])
+                print(f'| {name} | {contestant.name} | {calls_cells(calls)} |', flush=True)
+
+
+def case_of(name):
+    return replace(CASES[name], connections=FEWER_CONNECTIONS.get(name, CASES[name].connections))
+
+
 def table(rows):
     parts = sorted({part for row in rows for part in row['parts']},
                    key=lambda part: -sum(row['parts'][part] for row in rows))
@@ -132,9 +150,8 @@ def table(rows):
     lines = ['| case | system calls | of them | allocations | instructions | without OpenSSL | '
              + ' | '.join(parts) + ' |', '|---' * (6 + len(parts)) + '|']
     for row in rows:
-        calls = ', '.join(f'{name} {n:.2f}' for name, n in row['calls'].most_common(6) if n >= 0.005)
         total = sum(row['parts'].values())
-        lines.append(f"| {row['case']} | {sum(row['calls'].values()):.2f} | {calls} | {row['allocations']:.2f} | "
+        lines.append(f"| {row['case']} | {calls_cells(row['calls'])} | {row['allocations']:.2f} | "
                      f"{total:,.0f} | {total - row['parts']['OpenSSL']:,.0f} | "
                      + ' | '.join(f"{row['parts'][part]:,.0f}" for part in parts) + ' |')
     return '\n'.join(lines)
@@ -146,21 +163,25 @@ def main():
     p.add_argument('cases', nargs='*', default=[], help=f"default: a b c e d; of: {' '.join(LOADS)}")
     p.add_argument('--build', type=Path, default=ROOT / 'build', help='a release build of ours, and the tools')
     p.add_argument('--program', type=Path, help="another portico than the build's")
+    p.add_argument('--peers', action='store_true', help="only system calls, the peers' and the floor's, too")
     p.add_argument('--functions', type=int, default=0, metavar='N', help='the N functions with most instructions, too')
     p.add_argument('--keep', type=Path, help="a directory for callgrind's files")
     p.add_argument('--proxy-cpu', type=int, default=0)
     p.add_argument('--load-cpu', type=int, default=1)
     a = p.parse_args()
+    a.cases = a.cases or ['a', 'b', 'c', 'e', 'd']
+    for name in a.cases:
+        if name not in LOADS:
+            p.error(f'{name} is not counted')
     contestant = Contestant('portico', 'ours', portico((a.program or a.build / 'src/bin/portico').resolve()))
     rows = []
     with in_place(a) as place:
         place.directory.chmod(0o777)  # callgrind writes as edge's user
-        for name in a.cases or ['a', 'b', 'c', 'e', 'd']:
-            if name not in LOADS:
-                p.error(f'{name} is not counted')
-            case, loads = CASES[name], LOADS[name]
-            if name in REQUESTS_AT_ONCE:
-                case = replace(case, connections=REQUESTS_AT_ONCE[name])
+        if a.peers:
+            print_peers(place, a.cases, [contestant, FLOOR, *PEERS])
+            return 0
+        for name in a.cases:
+            case, loads = case_of(name), LOADS[name]
             calls = system_calls(place, contestant, case, [FACTOR * n for n in loads])
             parts, functions, allocations = instructions(place, contestant, case, loads, a.keep)
             rows.append({'case': name, 'calls': calls, 'parts': parts, 'allocations': allocations})

@@ -2,7 +2,10 @@
 """bench/performance: Portico's cost beside other proxies'."""
 
 import argparse
+import os
+import re
 import shlex
+import shutil
 import subprocess
 import sys
 import time
@@ -16,6 +19,7 @@ from .steady import Steady
 
 
 def arguments():
+    os.environ['PATH'] += ':/usr/sbin:/sbin'  # where Debian has some of the peers
     p = argparse.ArgumentParser(
         prog='bench/performance', formatter_class=argparse.RawDescriptionHelpFormatter,
         description="Portico's CPU time and memory beside other proxies', in turns. See doc/performance.md.",
@@ -40,27 +44,29 @@ def arguments():
     for name in a.peers:
         if name not in [one.name for one in (FLOOR, *PEERS)]:
             p.error(f'there is no peer {name}')
+    absent = [name for name in a.peers if name != FLOOR.name and not shutil.which(name)]
+    if absent:
+        print(f"not installed, left out: {', '.join(absent)}", file=sys.stderr)
+        a.peers = [name for name in a.peers if name not in absent]
     if a.draw and not a.report:
         p.error('--draw needs --report')
     return a
 
 
-def said_by(command, line=0):
+def said_by(command):
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    return done.stdout.strip().split('\n')[line]
+    return done.stdout.strip().split('\n')[0]
 
 
-def versions():
-    return {'nginx': said_by(['nginx', '-v']).rpartition('/')[2],
-            'haproxy': said_by(['haproxy', '-v']).split()[2],
-            'h2o': said_by(['h2o', '-v']).split()[-1],
-            'nghttpx': said_by(['nghttpx', '--version']).rpartition('/')[2],
-            'h2load': said_by(['h2load', '--version']).rpartition('/')[2],
-            'OpenSSL': said_by(['openssl', 'version']).split()[1]}
+def versions(peers):
+    how = {'nginx': '-v', 'haproxy': '-v', 'h2o': '-v', 'nghttpx': '--version', 'h2load': '--version', 'openssl': 'version'}
+    return {name: re.search(r'\d+(\.\d+)+', said_by([name, option]))[0]
+            for name, option in how.items() if name in peers or name in ('h2load', 'openssl')}
 
 
 def commit():
-    found = said_by(['git', '-C', str(ROOT), 'rev-parse', '--short', 'HEAD'])
+    """The last one that changed the program."""
+    found = said_by(['git', '-C', str(ROOT), 'log', '-1', '--format=%h', '--', 'src'])
     changed = said_by(['git', '-C', str(ROOT), 'status', '--porcelain', '--untracked-files=no', 'src'])
     return found + (' and changes' if changed else '')
 
@@ -82,7 +88,7 @@ def run(a):
             if any(name in names for name in a.cases):
                 peers = [one for one in PEERS if one.name in a.peers]
                 rows += runner(place, a.build / 'src/bin/portico', a, peers)
-    about = {'date': time.strftime('%Y-%m-%d'), 'commit': commit(), 'versions': versions(), **machine.described(),
+    about = {'date': time.strftime('%Y-%m-%d'), 'commit': commit(), 'versions': versions(a.peers), **machine.described(),
              'command': 'bench/performance ' + ' '.join(map(shlex.quote, sys.argv[1:]))}
     return {case.name: {'about': about, 'rows': [row for row in rows if row['case'] == case.name]}
             for case in CASES.values() if any(row['case'] == case.name for row in rows)}
@@ -91,9 +97,9 @@ def run(a):
 def main():
     a = arguments()
     runs = report.load(a.report) if a.report else {}
-    if not a.draw:
-        runs |= run(a)
+    measured = {} if a.draw else run(a)
+    runs |= measured
     if a.report:
         report.keep(a.report, runs)
-    print(report.table({name: runs[name] for name in a.cases if name in runs}, runs))
+    print(report.table(measured or runs, runs))
     return 0

@@ -2,7 +2,6 @@
 """Where measurements live: a directory, a certificate, a worker, processors."""
 
 import contextlib
-import os
 import resource
 import shutil
 import signal
@@ -74,7 +73,6 @@ def in_place(a):
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, stop)
     raise_descriptors()
-    os.environ['PATH'] += ':/usr/sbin:/sbin'
     directory = Path(tempfile.mkdtemp(prefix='portico-performance-'))
     directory.chmod(0o755)  # proxies give up root
     place = Place(directory, {a.proxy_cpu}, {a.load_cpu}, a.build.resolve() / 'bench')

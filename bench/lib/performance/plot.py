@@ -7,7 +7,7 @@ import statistics
 from html import escape
 
 from .cases import CASES
-from .figures import by_who, kind_of, reference_of
+from .figures import by_who, kind_of, ratio, reference_of
 
 STYLE = '''
   .page { fill: #ffffff } text { fill: #1f2328; font: 12px system-ui, "Segoe UI", Helvetica, Arial, sans-serif }
@@ -40,11 +40,12 @@ def mark(x, y, kind):
 
 
 def document(height, title, subtitle, parts):
+    """subtitle: its lines, at most two."""
     return '\n'.join([
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height:.0f}" width="{WIDTH}" '
         f'height="{height:.0f}" role="img" aria-label="{escape(title)}">', f'<style>{STYLE}\n</style>',
         f'<rect width="{WIDTH}" height="{height:.0f}" class="page"/>', text(MARGIN, 26, title, 'title'),
-        text(MARGIN, 44, subtitle, 'small'), *parts, '</svg>', ''])
+        *(text(MARGIN, 44 + 15 * i, one, 'small') for i, one in enumerate(subtitle)), *parts, '</svg>', ''])
 
 
 def ticks(top):
@@ -61,12 +62,12 @@ def medians(rows):
 
 def ratios(runs, subtitle):
     """Each contestant's cost by the best peer's; 1 is the best peer."""
-    left, right, top, row_height, most = 250, WIDTH - 40, 96, 34, 2.5
+    left, right, top, row_height, most = 280, WIDTH - 44, 116, 34, 2.5
     names = [name for name, case in CASES.items() if name in runs and reference_of(case, runs)]
     bottom = top + row_height * len(names)
 
-    def at(ratio):
-        return left + min(ratio, most) / most * (right - left)
+    def at(value):
+        return left + min(value, most) / most * (right - left)
 
     parts = []
     for tick in (0, 0.5, 1, 1.5, 2, 2.5):
@@ -76,18 +77,18 @@ def ratios(runs, subtitle):
     legend = [('ours', 'Portico'), ('peer', 'a peer'), ('floor', 'floor'), ('goal', 'goal')]
     for i, (kind, label) in enumerate(legend):
         x = left + 90 * i
-        parts += [line(x, 58, x, 70, 'goal') if kind == 'goal' else mark(x, 64, kind), text(x + 12, 68, label)]
+        parts += [line(x, 76, x, 88, 'goal') if kind == 'goal' else mark(x, 82, kind), text(x + 12, 86, label)]
     for i, name in enumerate(names):
         case, y = CASES[name], top + row_height * (i + 0.5)
-        _who, values = reference_of(case, runs)
-        best = statistics.median(values.values())
+        _who, reference = reference_of(case, runs)
         parts += [text(MARGIN, y - 2, name, 'name'), text(MARGIN, y + 12, case.title, 'small')]
+        best = statistics.median(reference.values())
         goal = case.goal_value / best if case.goal_value else case.goal
         parts.append(line(at(goal), y - 11, at(goal), y + 11, 'goal'))
         rows = runs[name]['rows']
-        drawn = sorted(medians(rows).items(), key=lambda pair: kind_of(rows, pair[0]) == 'ours')
-        for who, value in drawn:
-            parts.append(mark(at(value / best), y, kind_of(rows, who)))
+        drawn = sorted(by_who(rows).items(), key=lambda pair: kind_of(rows, pair[0]) == 'ours')
+        for who, values in drawn:
+            parts.append(mark(at(ratio(values, reference)[0]), y, kind_of(rows, who)))
     return document(bottom + 32, 'Cost by that of the best peer: less is better', subtitle, parts)
 
 
@@ -96,7 +97,7 @@ def costs(runs, subtitle):
     across, label, row_height, head, foot = 2, 84, 18, 30, 30
     panel_width = (WIDTH - MARGIN) / across
     names = [name for name in CASES if name in runs]
-    parts, y = [], 60.0
+    parts, y = [], 78.0
     for first in range(0, len(names), across):
         line_of_panels = names[first:first + across]
         for i, name in enumerate(line_of_panels):

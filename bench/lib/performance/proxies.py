@@ -145,7 +145,7 @@ def portico_apps(place, backend):
 def portico_manifest(place, port, apps, loops=1):
     # JSON is YAML.
     return json.dumps({'listen': {'https': f'127.0.0.1:{port}'}, 'loops': loops, 'accessLog': 'off',
-                       'limits': {'connectionsPerAddress': 0}, 'apps': apps}, indent=1)
+                       'limits': {'connectionsPerAddress': 0}, 'apps': apps}, separators=(',', ':'))
 
 
 def portico(program):

@@ -17,13 +17,22 @@ def load(directory):
     return json.loads(file.read_text()) if file.exists() else {}
 
 
+def rounded(value):
+    """Six digits are more than any of these figures has."""
+    if isinstance(value, float):
+        return float(f'{value:.6g}')
+    if isinstance(value, list):
+        return [rounded(one) for one in value]
+    return {key: rounded(one) for key, one in value.items()} if isinstance(value, dict) else value
+
+
 def keep(directory, runs):
     directory.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(runs, separators=(',', ':')).replace('{"case"', '\n{"case"').replace('{"about"', '\n{"about"')
+    text = json.dumps(rounded(runs), separators=(',', ':')).replace('{"case"', '\n{"case"').replace('{"about"', '\n{"about"')
     (directory / 'runs.json').write_text(text + '\n')
     (directory / 'table.md').write_text(table(runs, runs) + '\n')
-    about = [run['about'] for run in runs.values()]
-    subtitle = '; '.join(dict.fromkeys(f"{one['date']}, {machine_line(one)}" for one in about))
+    about = list(runs.values())[-1]['about']
+    subtitle = (f"{about['date']}, {hardware(about)}", software(about))
     (directory / 'ratios.svg').write_text(plot.ratios(runs, subtitle))
     (directory / 'costs.svg').write_text(plot.costs(runs, subtitle))
 
@@ -86,16 +95,42 @@ def case_table(case, runs):
     return '\n'.join(lines)
 
 
-def machine_line(about):
-    return (f"{about['cpu']}, {about['processors']} processors, {about['kernel']}; "
-            + ', '.join(f'{name} {version}' for name, version in about['versions'].items()))
+def hardware(about):
+    return f"{about['cpu']}, {about['processors']} processors, {about['kernel']}"
+
+
+def software(about):
+    return ', '.join([f"Portico {about['commit']}", *(f'{name} {one}' for name, one in about['versions'].items())])
+
+
+def summary(wanted, runs):
+    """One row a case: ours, what it is compared with, the floor."""
+    lines = ['| case | unit | portico | compared with | its | ratio | floor | goal |', '|---|---|---|---|---|---|---|---|']
+    for name, case in CASES.items():
+        if name not in wanted:
+            continue
+        rows, found, reference = runs[name]['rows'], by_who(runs[name]['rows']), reference_of(case, runs)
+        ours = next((values for who, values in found.items() if kind_of(rows, who) == 'ours'), None)
+        if not ours:
+            continue
+        middle = statistics.median(ours.values())
+        to = ratio(ours, reference[1]) if reference else None
+        lines.append('| ' + ' | '.join([
+            f'{name}: {case.title}', case.unit, f'{middle:.{case.digits}f}', reference[0] if reference else '',
+            f'{statistics.median(reference[1].values()):.{case.digits}f}' if reference else '',
+            f'**{to[0]:.2f}** ({to[1]:.2f}–{to[2]:.2f})' if to else '',
+            f"{median_of(rows, 'floor', 'value'):.{case.digits}f}" if 'floor' in found else '',
+            verdict(case, middle, to)]) + ' |')
+    return '\n'.join(lines)
 
 
 def table(wanted, runs):
     """Markdown of the cases wanted; runs: all there are, to compare with."""
     if not wanted:
         return 'Nothing was measured.'
-    machines = dict.fromkeys(machine_line(run['about']) for run in wanted.values())
-    parts = ['\n'.join(machines)]
+    about = dict.fromkeys(f"{hardware(run['about'])}; {software(run['about'])}" for run in wanted.values())
+    parts = ['\n\n'.join(about)]
+    if len(wanted) > 1:
+        parts.append(summary(wanted, runs))
     parts += [case_table(case, runs) for name, case in CASES.items() if name in wanted]
     return '\n\n'.join(parts)
