@@ -20,7 +20,8 @@
     X(FRAME_CONTINUATION, "frame.continuation", CONN, PROTOCOL_ERROR, "6.10",                      \
       "CONTINUATION without a field block, or another frame inside one.")                          \
     X(BLOCK_SIZE, "block.size", CONN, ENHANCE_YOUR_CALM, "10.5.1",                                 \
-      "A field block is much larger than the field section allowed, or in too many frames.")       \
+      "A field block is much larger than the field section allowed, packed or unpacked, or in "    \
+      "too many frames.")                                                                          \
     X(HPACK, "hpack", CONN, COMPRESSION_ERROR, "4.3", "A field block cannot be decompressed.")     \
     X(SETTINGS_VALUE, "settings.value", CONN, PROTOCOL_ERROR, "6.5.2",                             \
       "A setting has a value that it cannot have.")                                                \
