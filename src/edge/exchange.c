@@ -389,13 +389,14 @@ static enum fault fault_of(const struct exchange *x, int err)
     }
 }
 
-/* Whether it may help to wait: for room, or for a worker that is being started. */
-static bool may_wait(const struct exchange *x, enum fault fault)
+/* Whether it may help to wait: for room, for a worker that takes its time to accept, or for one
+ * that is being started. */
+static bool may_wait(const struct exchange *x, enum fault fault, int err)
 {
     unsigned flags = x->site->route.flags;
     if (x->pushed)
         return false;
-    if (fault == FAULT_OVERLOAD || fault == FAULT_DESCRIPTORS)
+    if (fault == FAULT_OVERLOAD || fault == FAULT_DESCRIPTORS || err == ERR_AGAIN)
         return true;
     return (fault == FAULT_CONNECT || fault == FAULT_NO_INSTANCE) && (flags & ROUTE_MANAGED) &&
            !(flags & ROUTE_FAILING);
@@ -412,7 +413,7 @@ static void attach(struct exchange *x)
         return;
     }
     enum fault fault = fault_of(x, err);
-    if (may_wait(x, fault) && waiting_enter(x, fault))
+    if (may_wait(x, fault, err) && waiting_enter(x, fault))
         return;
     waiting_leave(x);
     exchange_fail(x, fault);
