@@ -310,6 +310,10 @@ static void h2_on_refuse(void *user, enum h2_blame blame)
     struct client *c = user;
     stats_add(&c->shard->stats->h2_refusals[blame], 1);
     shard_note_refusal(c->shard, &c->peer, h2_blame_row(blame)->name);
+    if (c->in_addresses && h2_blame_row(blame)->scope == H2_SCOPE_CONN &&
+        h2_blame_row(blame)->code == H2_ENHANCE_YOUR_CALM)
+        addresses_blame(c->shard->addresses, &c->peer, shard_limits(c->shard)->abuses_per_address,
+                        shard_now_us(c->shard));
 }
 
 static const struct h2_events h2_events = {
@@ -514,12 +518,23 @@ static void refuse(struct client *c, int err)
     arm_idle(c);
 }
 
+static bool is_suspect(struct client *c)
+{
+    struct shard *s = c->shard;
+    if (!c->in_addresses ||
+        !addresses_is_suspect(s->addresses, &c->peer, shard_limits(s)->abuses_per_address,
+                              shard_now_us(s)))
+        return false;
+    stats_add(&s->stats->connections_suspect, 1);
+    return true;
+}
+
 static bool start_engine(struct client *c, bool h2)
 {
     struct shard *s = c->shard;
     if (h2) {
         struct h2_settings set;
-        engine_h2_settings(&set, shard_limits(s));
+        engine_h2_settings(&set, shard_limits(s), is_suspect(c));
         c->http.h2 = h2_conn_new(H2_SERVER, &set, &h2_events, c, s->pool, shard_now_us(s));
         stats_add(&s->stats->connections_h2, 1);
     } else {
@@ -687,7 +702,7 @@ static bool enter_address(struct client *c)
 {
     struct shard *s = c->shard;
     uint32_t limit = shard_limits(s)->connections_per_address;
-    if (!s->addresses || !limit || (s->routes && route_trusts(&s->routes->route, &c->peer)))
+    if (!s->addresses || (s->routes && route_trusts(&s->routes->route, &c->peer)))
         return true;
     int err = addresses_enter(s->addresses, &c->peer, limit);
     if (err == ERR_LIMIT)

@@ -18,6 +18,10 @@ struct limit_rate {
     X(COUNT, connections_per_address, connectionsPerAddress, 4096, 0, 0, 10000000,                 \
       "Connections open at once from one IPv4 address or IPv6 /64, over all loops; 0: no limit. "  \
       "Trusted proxies are not counted. Enough for a large office behind one address.")            \
+    X(RATE, abuses_per_address, abusesPerAddress, 10, 1, 1, 1000000,                               \
+      "HTTP/2 connections of one address that are ended by ENHANCE_YOUR_CALM. Beyond it its next " \
+      "ones get an eighth of each rate below: nothing that others behind the same address would "  \
+      "miss, and little for who comes back at once. Trusted proxies are not counted.")             \
     X(MS, handshake_ms, handshake, 10000, 0, 100, 600000,                                          \
       "From accept to the end of the TLS handshake: three round trips over the worst link, and "   \
       "some loss.")                                                                                \
