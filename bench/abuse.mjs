@@ -12,7 +12,8 @@
 // The attacker keeps CONNECTIONS (4) at work, opens another as soon as one is cut off, and is slowed
 // down by nothing but --nice (10).  All share one machine, so where processors are few an attacker
 // slows the bystander by its own computing alone.  Hence the rows of comparison that come first: the
-// same process that only computes, and with as many connections that ask for what they may have.  A
+// same process that only computes, and with as many connections that ask for what they may have, as
+// Node's client does it and with as little effort as the attacks: who may ask may ask much.  A
 // ratio says something about edge as far as it is beyond these, and nothing where other programs keep
 // the machine busy (its load is printed): edge's CPU and the counts still do.  Latencies are those of
 // Node's clients, so they hold Node's own work; CPU is in ticks of 10 ms.
@@ -93,6 +94,8 @@ function all({ http: plain, https }) {
   return [
     { name: '(only computes)', compare: true, run: () => sleep(0).then(() => { for (const end = Date.now() + 50; Date.now() < end;); }) },
     { name: '(ordinary requests)', compare: true, run: ordinary(plain) },
+    { name: '(ordinary requests, written by hand)', compare: true, run: () => tireless(plain) },
+    { name: '(ordinary requests, written by hand, fifty a connection)', compare: true, run: () => tireless(plain, 50) },
     { name: '(ordinary requests, a connection each)', compare: true, run: () => connection(plain, (s) => s.end(`GET /attack HTTP/1.1\r\nHost: ${authority}\r\nConnection: close\r\n\r\n`)) },
     ...shared,
     { name: '100 streams of 1 MiB that take nothing', run: () => askForMuch(plain, h2.settings({ 4: 0 }), { end: (raw) => raw.until(() => raw.closed) }) },
@@ -130,6 +133,22 @@ function ordinary(port) {
     const ask = () => once(session.request({ ':authority': `${HOST}:${port}`, ':path': '/attack' }).resume(), 'close');
     await Promise.all(Array.from({ length: 20 }, ask));
   };
+}
+
+/** The same by who spends next to nothing on a request: a hundred at a time, the next as soon as one is answered. */
+async function tireless(port, most = Infinity) {
+  const raw = await Raw.open(port);
+  const request = h2.request(`${HOST}:${port}`, '/attack');
+  let id = -1, asked = 0, answered = 0, due = 0;
+  const ask = (n) => raw.send(h2.windowUpdate(0, 1000), ...Array.from({ length: Math.min(n, most - asked) }, () => (asked++, h2.head(id += 2, request, true))));
+  raw.onFrame = (f) => {
+    raw.frames.length = 0;
+    if ((f.type !== h2.TYPE.DATA && f.type !== h2.TYPE.HEADERS) || !(f.flags & h2.END_STREAM)) return;
+    if (++answered === most) raw.end();
+    if (due++ === 0) setImmediate(() => (ask(due), due = 0));
+  };
+  await ask(100);
+  await once(raw.socket, 'close');
 }
 
 // ---- the processes -----------------------------------------------------------------------------
