@@ -9,12 +9,11 @@
 #include <stdlib.h>
 
 #define KEY_OCTETS 8
-#define MICRO      1000000u
 
 struct address {
     char key[KEY_OCTETS + 1]; /* the last octet tells IPv4 from IPv6 */
     uint32_t open;
-    uint64_t blame_micro; /* millionths of an abuse that are not forgotten yet */
+    uint64_t blame_micro; /* what is not forgotten yet */
     uint64_t blamed_us;   /* when that was true */
     struct list node;     /* addresses.remembered */
 };
@@ -108,10 +107,13 @@ int addresses_enter(struct addresses *a, const struct addr *peer, uint32_t limit
     return err;
 }
 
+/* Whose blame is less than that is forgotten with the last connection. */
+#define WORTH_MICRO (ADDRESSES_ABUSE / 16)
+
 /* The last connection has gone.  Blame outlives it, or to come back would be to be forgiven. */
 static void remember(struct addresses *a, struct address *e)
 {
-    if (e->blame_micro < MICRO) {
+    if (e->blame_micro < WORTH_MICRO) {
         forget(a, e);
         return;
     }
@@ -143,33 +145,33 @@ static void fade(struct address *e, struct limit_rate abuses, uint64_t now_us)
     e->blamed_us = now_us;
 }
 
-void addresses_blame(struct addresses *a, const struct addr *peer, struct limit_rate abuses,
-                     uint64_t now_us)
+void addresses_blame(struct addresses *a, const struct addr *peer, uint32_t micro,
+                     struct limit_rate abuses, uint64_t now_us)
 {
-    const uint64_t most = 2 * (uint64_t)abuses.burst * MICRO;
+    const uint64_t most = 2 * (uint64_t)abuses.burst * ADDRESSES_ABUSE - 1;
     char key[KEY_OCTETS + 1];
     make_key(peer, key);
     pthread_mutex_lock(&a->lock);
     struct address *e = map_get(&a->map, slice_of(key, sizeof key));
     ASSERT(e && e->open);
     fade(e, abuses, now_us);
-    e->blame_micro += MICRO;
-    if (e->blame_micro > most)
-        e->blame_micro = most;
+    e->blame_micro = e->blame_micro + micro < most ? e->blame_micro + micro : most;
     pthread_mutex_unlock(&a->lock);
 }
 
-bool addresses_is_suspect(struct addresses *a, const struct addr *peer, struct limit_rate abuses,
+uint32_t addresses_excess(struct addresses *a, const struct addr *peer, struct limit_rate abuses,
                           uint64_t now_us)
 {
     char key[KEY_OCTETS + 1];
+    uint64_t most = (uint64_t)abuses.burst * ADDRESSES_ABUSE, blame = 0;
     make_key(peer, key);
     pthread_mutex_lock(&a->lock);
     struct address *e = map_get(&a->map, slice_of(key, sizeof key));
     ASSERT(e && e->open);
-    if (e->blame_micro)
+    if (e->blame_micro) {
         fade(e, abuses, now_us);
-    bool is_suspect = e->blame_micro >= (uint64_t)abuses.burst * MICRO;
+        blame = e->blame_micro;
+    }
     pthread_mutex_unlock(&a->lock);
-    return is_suspect;
+    return blame < most ? 0 : (uint32_t)((blame - most) / ADDRESSES_ABUSE) + 1;
 }

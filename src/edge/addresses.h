@@ -4,8 +4,9 @@
  * when one is abused, never on the path of a request, so a lock is good enough.
  *
  * Who abuses a connection is cut off, and may come back at once: what bounds each connection alone
- * bounds nobody.  So an address that does it again and again is suspect, and gets less for each
- * connection.  It is not locked out, for others may be behind the same address. */
+ * bounds nobody.  So an address that does it again and again is suspect: its next connections may
+ * ask for less, and are heard later.  It is not locked out, for others may be behind the same
+ * address. */
 #ifndef EDGE_ADDRESSES_H
 #define EDGE_ADDRESSES_H
 
@@ -15,6 +16,7 @@
 /* Addresses without a connection that are remembered because they are suspect; the oldest is
  * forgotten for another. */
 #define ADDRESSES_REMEMBERED 4096u
+#define ADDRESSES_ABUSE      1000000u /* one, in millionths */
 
 struct addresses;
 
@@ -26,12 +28,12 @@ void addresses_free(struct addresses *a);
  * return  0, ERR_LIMIT: it has limit already, or ERR_NOMEM; then leave must not be called */
 int addresses_enter(struct addresses *a, const struct addr *peer, uint32_t limit);
 void addresses_leave(struct addresses *a, const struct addr *peer);
-/* A connection of peer, which has entered, was abused. */
-void addresses_blame(struct addresses *a, const struct addr *peer, struct limit_rate abuses,
-                     uint64_t now_us);
-/* Whether peer, which has entered, was blamed more often than abuses allows.  Who goes on stays
- * suspect until it has been quiet for the time in which the whole burst comes back. */
-bool addresses_is_suspect(struct addresses *a, const struct addr *peer, struct limit_rate abuses,
+/* A connection of peer, which has entered, was abused: so many millionths of an abuse. */
+void addresses_blame(struct addresses *a, const struct addr *peer, uint32_t micro,
+                     struct limit_rate abuses, uint64_t now_us);
+/* By how many abuses peer, which has entered, is beyond what it may; 0: it is not suspect.  At most
+ * the burst, so that it is forgotten when that has come back. */
+uint32_t addresses_excess(struct addresses *a, const struct addr *peer, struct limit_rate abuses,
                           uint64_t now_us);
 
 #endif

@@ -66,8 +66,8 @@ static bool abuse(struct addresses *t, const struct addr *a, unsigned times, uin
     bool is_suspect = false;
     for (unsigned i = 0; i < times; i++) {
         assert_int_equal(addresses_enter(t, a, 0), 0);
-        is_suspect = addresses_is_suspect(t, a, abuses, now_us);
-        addresses_blame(t, a, abuses, now_us);
+        is_suspect = addresses_excess(t, a, abuses, now_us) > 0;
+        addresses_blame(t, a, ADDRESSES_ABUSE, abuses, now_us);
         addresses_leave(t, a);
     }
     return is_suspect;
@@ -76,7 +76,7 @@ static bool abuse(struct addresses *t, const struct addr *a, unsigned times, uin
 static bool is_suspect(struct addresses *t, const struct addr *a, uint64_t now_us)
 {
     assert_int_equal(addresses_enter(t, a, 0), 0);
-    bool yes = addresses_is_suspect(t, a, abuses, now_us);
+    bool yes = addresses_excess(t, a, abuses, now_us) > 0;
     addresses_leave(t, a);
     return yes;
 }
@@ -99,11 +99,28 @@ static void who_goes_on_stays_suspect_for_a_while(void **state)
     struct addresses *t = addresses_new();
     struct addr a = address("192.0.2.1:1");
     assert_true(abuse(t, &a, 1000, SECOND));
-    assert_true(is_suspect(t, &a, 4 * SECOND));
-    assert_false(is_suspect(t, &a, 4 * SECOND + 1));
+    assert_true(is_suspect(t, &a, 4 * SECOND - 1));
+    assert_false(is_suspect(t, &a, 4 * SECOND));
     assert_false(is_suspect(t, &a, UINT64_MAX)); /* no overflow */
     assert_true(abuse(t, &a, 1000, UINT64_MAX));
     assert_true(is_suspect(t, &a, 5)); /* a clock that goes back forgives nothing */
+    addresses_free(t);
+}
+
+static void excess_is_counted_and_bounded(void **state)
+{
+    struct addresses *t = addresses_new();
+    struct addr a = address("192.0.2.1:1");
+    assert_int_equal(addresses_enter(t, &a, 0), 0);
+    addresses_blame(t, &a, 3 * ADDRESSES_ABUSE - 1, abuses, SECOND);
+    assert_int_equal(addresses_excess(t, &a, abuses, SECOND), 0);
+    addresses_blame(t, &a, 1, abuses, SECOND); /* parts add up */
+    assert_int_equal(addresses_excess(t, &a, abuses, SECOND), 1);
+    addresses_blame(t, &a, ADDRESSES_ABUSE, abuses, SECOND);
+    assert_int_equal(addresses_excess(t, &a, abuses, SECOND), 2);
+    addresses_blame(t, &a, UINT32_MAX, abuses, SECOND);
+    assert_int_equal(addresses_excess(t, &a, abuses, SECOND), abuses.burst);
+    addresses_leave(t, &a);
     addresses_free(t);
 }
 
@@ -150,6 +167,7 @@ int main(void)
         cmocka_unit_test(one_host_has_a_whole_64),
         cmocka_unit_test(who_abuses_again_and_again_is_suspect),
         cmocka_unit_test(who_goes_on_stays_suspect_for_a_while),
+        cmocka_unit_test(excess_is_counted_and_bounded),
         cmocka_unit_test(so_many_are_remembered),
         cmocka_unit_test(loops_share_it),
     };

@@ -239,6 +239,23 @@ static void test_each_budget(void **state)
 }
 
 /* WINDOW_UPDATE that answers DATA costs nothing. */
+static void test_resets_that_are_used(void **state)
+{
+    struct world w = {0};
+    h2_settings_default(&w.settings, H2_SERVER);
+    w.settings.budget.resets = (struct h2_bucket){.burst = 10, .per_second = 2};
+    world_open(&w, H2_SERVER);
+    assert_int_equal(h2_conn_resets(w.conn, 1), 0);
+    for (uint32_t id = 1; id < 7; id += 2) {
+        feed_get(&w, id, true);
+        feed(&w, H2_FRAME_RST_STREAM, 0, id, "\0\0\0\x08", 4);
+    }
+    assert_int_equal(h2_conn_resets(w.conn, 1), 3);
+    assert_int_equal(h2_conn_resets(w.conn, 1000001), 1);
+    assert_int_equal(h2_conn_resets(w.conn, 9000001), 0);
+    world_close(&w);
+}
+
 static void test_window_is_earned(void **state)
 {
     struct world w = {0};
@@ -386,6 +403,7 @@ int main(void)
         cmocka_unit_test(test_bucket_of_many),
         cmocka_unit_test(test_bucket_never_refilled),
         cmocka_unit_test(test_each_budget),
+        cmocka_unit_test(test_resets_that_are_used),
         cmocka_unit_test(test_window_is_earned),
         cmocka_unit_test(test_abort),
         cmocka_unit_test(test_queue),
