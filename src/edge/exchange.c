@@ -15,6 +15,8 @@
 
 /* Most 1xx heads before a final one; an HTTP/1.1 engine allows as many. */
 #define EXCHANGE_INFORMATIONAL 16
+/* Octets of heads and control frames that a client has not taken: beyond it no hints are added. */
+#define EXCHANGE_HINTS_QUEUED (64u << 10)
 
 struct slice exchange_id(struct exchange *x)
 {
@@ -596,7 +598,6 @@ void exchange_response_head(struct exchange *x, const struct http_head *in, bool
         exchange_fail(x, FAULT_MALFORMED); /* nobody asked for it */
         return;
     }
-    /* No window bounds them, so a client that does not read would have us keep any number. */
     if (in->status < 200 && ++x->informational > EXCHANGE_INFORMATIONAL) {
         exchange_fail(x, FAULT_MALFORMED);
         return;
@@ -607,6 +608,9 @@ void exchange_response_head(struct exchange *x, const struct http_head *in, bool
         if (!(in->status == 103 && h2) && !(in->status == 100 && x->request->expect_continue))
             return;
         if (x->pushed)
+            return;
+        /* No window bounds them: who does not read gets no hints. */
+        if (in->status == 103 && h2_conn_queued_control(x->client->http.h2) > EXCHANGE_HINTS_QUEUED)
             return;
     }
     if (forward_response(x, in, &out) < 0) {

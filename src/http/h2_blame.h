@@ -75,7 +75,7 @@
     X(FIELDS_LARGE, "fields.large", STREAM, ENHANCE_YOUR_CALM, "10.5.1",                           \
       "A field section is larger than allowed; a request is answered 431. Counts as ten resets.")  \
     X(INFORMATIONAL, "informational", STREAM, ENHANCE_YOUR_CALM, "8.1",                            \
-      "Too many informational responses before a final one.")                                      \
+      "Too many informational responses before a final one, or too large ones together.")          \
     X(STREAM_LATE, "stream.late", STREAM, STREAM_CLOSED, "5.1",                                    \
       "A frame for a stream that has ended.")                                                      \
     X(STREAM_FRAME_SIZE, "stream.frame_size", STREAM, FRAME_SIZE_ERROR, "6.3",                     \
