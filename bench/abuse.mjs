@@ -6,13 +6,15 @@
 // its calm value, edge's CPU, what was refused and why, what reached the worker, edge's memory.
 //
 //   bench/abuse.mjs [--loops N] [--seconds N] [--connections N] [--nice N] [--only REGEX]
-//                   [-o json]             PORTICO: the program, build/portico if unset
+//                   [--apart] [-o json]             PORTICO: the program, build/portico if unset
 //
 // Worker, bystander and attacker are a process each, all on loopback; every attack ends by itself.
 // The attacker keeps CONNECTIONS (4) at work, opens another as soon as one is cut off, and is slowed
 // down by nothing but --nice (10).  All share one machine, so where processors are few an attacker
 // slows the bystander by its own computing alone.  Hence the rows of comparison that come first: the
-// same process that only computes, and with as many connections that ask for what they may have.  A
+// same process that only computes, and with as many connections that ask for what they may have, as
+// Node's client does it and with as little effort as the attacks: who may ask may ask much.  What then
+// slows the bystander is the worker that both ask; with --apart it asks another app, with its own.  A
 // ratio says something about edge as far as it is beyond these, and nothing where other programs keep
 // the machine busy (its load is printed): edge's CPU and the counts still do.  Latencies are those of
 // Node's clients, so they hold Node's own work; CPU is in ticks of 10 ms.
@@ -30,7 +32,7 @@ import { Raw, attacks } from '../tests/e2e/attacks.mjs';
 import { Portico, ROOT, toLoopback, until } from '../tests/e2e/lib.mjs';
 import * as h2 from '../tests/e2e/workers/frames.mjs';
 
-const HOST = 'one.localhost';
+const HOST = 'one.localhost', OTHER = 'other.localhost'; // --apart: the bystander's, with a worker of its own
 const BYSTANDER = '127.0.0.9'; // where it comes from: limits by address are not to hit it
 const PAUSE_MS = 3; // of the bystander between an answer and its next request
 const CALM_MS = 1500;
@@ -93,6 +95,8 @@ function all({ http: plain, https }) {
   return [
     { name: '(only computes)', compare: true, run: () => sleep(0).then(() => { for (const end = Date.now() + 50; Date.now() < end;); }) },
     { name: '(ordinary requests)', compare: true, run: ordinary(plain) },
+    { name: '(ordinary requests, written by hand)', compare: true, run: () => tireless(plain) },
+    { name: '(ordinary requests, written by hand, fifty a connection)', compare: true, run: () => tireless(plain, 50) },
     { name: '(ordinary requests, a connection each)', compare: true, run: () => connection(plain, (s) => s.end(`GET /attack HTTP/1.1\r\nHost: ${authority}\r\nConnection: close\r\n\r\n`)) },
     ...shared,
     { name: '100 streams of 1 MiB that take nothing', run: () => askForMuch(plain, h2.settings({ 4: 0 }), { end: (raw) => raw.until(() => raw.closed) }) },
@@ -132,6 +136,22 @@ function ordinary(port) {
   };
 }
 
+/** The same by who spends next to nothing on a request: a hundred at a time, the next as soon as one is answered. */
+async function tireless(port, most = Infinity) {
+  const raw = await Raw.open(port);
+  const request = h2.request(`${HOST}:${port}`, '/attack');
+  let id = -1, asked = 0, answered = 0, due = 0;
+  const ask = (n) => raw.send(h2.windowUpdate(0, 1000), ...Array.from({ length: Math.min(n, most - asked) }, () => (asked++, h2.head(id += 2, request, true))));
+  raw.onFrame = (f) => {
+    raw.frames.length = 0;
+    if ((f.type !== h2.TYPE.DATA && f.type !== h2.TYPE.HEADERS) || !(f.flags & h2.END_STREAM)) return;
+    if (++answered === most) raw.end();
+    if (due++ === 0) setImmediate(() => (ask(due), due = 0));
+  };
+  await ask(100);
+  await once(raw.socket, 'close');
+}
+
 // ---- the processes -----------------------------------------------------------------------------
 
 const roles = {
@@ -148,11 +168,11 @@ const roles = {
   },
 
   /** Tells the latencies, in microseconds, since it was last asked. */
-  async bystander({ ports }) {
+  async bystander({ ports, host }) {
     let h2Took = [], h1Took = [];
     const from = { host: '127.0.0.1', localAddress: BYSTANDER };
-    const session = http2.connect(`https://${HOST}:${ports.https}`, {
-      createConnection: () => tls.connect({ ...from, port: ports.https, servername: HOST, ALPNProtocols: ['h2'], rejectUnauthorized: false }),
+    const session = http2.connect(`https://${host}:${ports.https}`, {
+      createConnection: () => tls.connect({ ...from, port: ports.https, servername: host, ALPNProtocols: ['h2'], rejectUnauthorized: false }),
     });
     const agent = new http.Agent({ keepAlive: true, maxSockets: 1 });
     const askH2 = async () => {
@@ -163,7 +183,7 @@ const roles = {
       return head[':status'];
     };
     const askH1 = async () => {
-      const request = http.get({ ...from, port: ports.http, path: '/bystander', agent, headers: { host: `${HOST}:${ports.http}` } });
+      const request = http.get({ ...from, port: ports.http, path: '/bystander', agent, headers: { host: `${host}:${ports.http}` } });
       const [response] = await once(request, 'response');
       await once(response.resume(), 'end');
       return response.statusCode;
@@ -249,12 +269,12 @@ async function refusalsOf(p) {
   return found;
 }
 
-async function measure(index, { loops, seconds, connections, nice }) {
-  const worker = play('worker');
-  const port = await says(worker, 'port');
-  const p = await Portico.start({ loops, accessLog: 'off', apps: { one: { upstreams: [`tcp://127.0.0.1:${port}`], hosts: [HOST] } } }, { program: PORTICO });
-  await until('it is served', async () => (await p.h1(HOST, '/bystander', { kind: 'http' })).status === 200);
-  const bystander = play('bystander', { ports: p.ports });
+async function measure(index, { loops, seconds, connections, nice, apart }) {
+  const worker = play('worker'), own = apart ? play('worker') : worker;
+  const [port, ownPort] = await Promise.all([says(worker, 'port'), says(own, 'port')]);
+  const p = await Portico.start({ loops, accessLog: 'off', apps: { one: { upstreams: [`tcp://127.0.0.1:${port}`], hosts: [HOST] }, other: { upstreams: [`tcp://127.0.0.1:${ownPort}`], hosts: [OTHER] } } }, { program: PORTICO });
+  await until('both are served', async () => (await p.h1(OTHER, '/bystander', { kind: 'http' })).status === 200 && (await p.h1(HOST, '/bystander', { kind: 'http' })).status === 200);
+  const bystander = play('bystander', { ports: p.ports, host: apart ? OTHER : HOST });
   await says(bystander, 'ready');
   const edge = p.role('edge'), start = peakOf(edge);
 
@@ -295,6 +315,7 @@ async function measure(index, { loops, seconds, connections, nice }) {
   await end(bystander);
   await p.stop();
   await end(worker);
+  await end(own);
   return row;
 }
 
@@ -323,10 +344,10 @@ async function main() {
   process.setMaxListeners(0); // each Portico cleans up after itself at the exit
   const { values } = parseArgs({ options: {
     loops: { type: 'string', default: '2' }, seconds: { type: 'string', default: '3' }, connections: { type: 'string', default: '4' },
-    nice: { type: 'string', default: '10' },
+    nice: { type: 'string', default: '10' }, apart: { type: 'boolean', default: false },
     only: { type: 'string', default: '' }, output: { type: 'string', short: 'o', default: 'table' },
   } });
-  const options = { loops: Number(values.loops), seconds: Number(values.seconds), connections: Number(values.connections), nice: Number(values.nice) };
+  const options = { loops: Number(values.loops), seconds: Number(values.seconds), connections: Number(values.connections), nice: Number(values.nice), apart: values.apart };
   const wanted = all({}).map(({ name, compare }, index) => ({ name, compare, index })).filter(({ name, compare }) => compare || new RegExp(values.only, 'i').test(name));
   const rows = [];
   if (values.output !== 'json') {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "edge/addresses.h"
 #include "base/err.h"
+#include "base/list.h"
 #include "base/map.h"
 #include "base/panic.h"
 
@@ -12,11 +13,16 @@
 struct address {
     char key[KEY_OCTETS + 1]; /* the last octet tells IPv4 from IPv6 */
     uint32_t open;
+    uint64_t blame_micro; /* what is not forgotten yet */
+    uint64_t blamed_us;   /* when that was true */
+    struct list node;     /* addresses.remembered */
 };
 
 struct addresses {
     pthread_mutex_t lock;
-    struct map map; /* struct address by key */
+    struct map map;         /* struct address by key */
+    struct list remembered; /* those with blame and without a connection, the oldest first */
+    uint32_t remembered_count;
 };
 
 struct addresses *addresses_new(void)
@@ -26,13 +32,25 @@ struct addresses *addresses_new(void)
         return NULL;
     pthread_mutex_init(&a->lock, NULL);
     map_init(&a->map);
+    list_init(&a->remembered);
     return a;
+}
+
+static void forget(struct addresses *a, struct address *e)
+{
+    if (!list_empty(&e->node))
+        a->remembered_count--;
+    list_remove(&e->node);
+    map_del(&a->map, slice_of(e->key, sizeof e->key));
+    free(e);
 }
 
 void addresses_free(struct addresses *a)
 {
     if (!a)
         return;
+    while (!list_empty(&a->remembered))
+        forget(a, LIST_ENTRY(a->remembered.next, struct address, node));
     ASSERT(a->map.count == 0);
     map_fini(&a->map);
     pthread_mutex_destroy(&a->lock);
@@ -59,11 +77,11 @@ static struct address *find_or_add(struct addresses *a, const char *key)
     struct address *e = map_get(&a->map, slice_of(key, KEY_OCTETS + 1));
     if (e)
         return e;
-    e = malloc(sizeof *e);
+    e = calloc(1, sizeof *e);
     if (!e)
         return NULL;
     memcpy(e->key, key, sizeof e->key);
-    e->open = 0;
+    list_init(&e->node);
     if (map_put(&a->map, slice_of(e->key, sizeof e->key), e) == 0)
         return e;
     free(e);
@@ -79,12 +97,29 @@ int addresses_enter(struct addresses *a, const struct addr *peer, uint32_t limit
     struct address *e = find_or_add(a, key);
     if (!e)
         err = ERR_NOMEM;
-    else if (e->open >= limit)
+    else if (limit && e->open >= limit)
         err = ERR_LIMIT;
-    else
-        e->open++;
+    else if (e->open++ == 0 && !list_empty(&e->node)) {
+        list_remove(&e->node);
+        a->remembered_count--;
+    }
     pthread_mutex_unlock(&a->lock);
     return err;
+}
+
+/* Whose blame is less than that is forgotten with the last connection. */
+#define WORTH_MICRO (ADDRESSES_ABUSE / 16)
+
+/* The last connection has gone.  Blame outlives it, or to come back would be to be forgiven. */
+static void remember(struct addresses *a, struct address *e)
+{
+    if (e->blame_micro < WORTH_MICRO) {
+        forget(a, e);
+        return;
+    }
+    list_add_tail(&a->remembered, &e->node);
+    if (++a->remembered_count > ADDRESSES_REMEMBERED)
+        forget(a, LIST_ENTRY(a->remembered.next, struct address, node));
 }
 
 void addresses_leave(struct addresses *a, const struct addr *peer)
@@ -94,9 +129,49 @@ void addresses_leave(struct addresses *a, const struct addr *peer)
     pthread_mutex_lock(&a->lock);
     struct address *e = map_get(&a->map, slice_of(key, sizeof key));
     ASSERT(e && e->open);
-    if (--e->open == 0) {
-        map_del(&a->map, slice_of(key, sizeof key));
-        free(e);
+    if (--e->open == 0)
+        remember(a, e);
+    pthread_mutex_unlock(&a->lock);
+}
+
+static void fade(struct address *e, struct limit_rate abuses, uint64_t now_us)
+{
+    uint64_t elapsed = now_us > e->blamed_us ? now_us - e->blamed_us : 0;
+    /* Divide rather than multiply: a long time must not overflow. */
+    if (elapsed >= e->blame_micro / abuses.per_second + 1)
+        e->blame_micro = 0;
+    else
+        e->blame_micro -= elapsed * abuses.per_second;
+    e->blamed_us = now_us;
+}
+
+void addresses_blame(struct addresses *a, const struct addr *peer, uint32_t micro,
+                     struct limit_rate abuses, uint64_t now_us)
+{
+    const uint64_t most = 2 * (uint64_t)abuses.burst * ADDRESSES_ABUSE - 1;
+    char key[KEY_OCTETS + 1];
+    make_key(peer, key);
+    pthread_mutex_lock(&a->lock);
+    struct address *e = map_get(&a->map, slice_of(key, sizeof key));
+    ASSERT(e && e->open);
+    fade(e, abuses, now_us);
+    e->blame_micro = e->blame_micro + micro < most ? e->blame_micro + micro : most;
+    pthread_mutex_unlock(&a->lock);
+}
+
+uint32_t addresses_excess(struct addresses *a, const struct addr *peer, struct limit_rate abuses,
+                          uint64_t now_us)
+{
+    char key[KEY_OCTETS + 1];
+    uint64_t most = (uint64_t)abuses.burst * ADDRESSES_ABUSE, blame = 0;
+    make_key(peer, key);
+    pthread_mutex_lock(&a->lock);
+    struct address *e = map_get(&a->map, slice_of(key, sizeof key));
+    ASSERT(e && e->open);
+    if (e->blame_micro) {
+        fade(e, abuses, now_us);
+        blame = e->blame_micro;
     }
     pthread_mutex_unlock(&a->lock);
+    return blame < most ? 0 : (uint32_t)((blame - most) / ADDRESSES_ABUSE) + 1;
 }

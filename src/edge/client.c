@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "edge/client.h"
 #include "edge/push_vehicle.h"
+#include "edge/suspects.h"
 #include "edge/worker.h"
 #include "base/err.h"
 #include "base/panic.h"
@@ -74,11 +75,28 @@ static void arm_idle(struct client *c)
                                     : c->idle_us);
 }
 
+static void arm_first(struct client *c)
+{
+    const struct limits *l = shard_limits(c->shard);
+    arm(c, (c->https ? l->handshake_ms : l->request_head_ms) * 1000ull);
+}
+
+/* A suspect has waited. */
+static void hear(struct client *c)
+{
+    c->unheard = false;
+    arm_first(c);
+    if (stream_can_read(&c->stream))
+        loop_again(c->shard->loop, &c->read);
+}
+
 static void on_due(struct loop_timer *t)
 {
     struct client *c = CONTAINER_OF(t, struct client, timer);
     CHECK_MAGIC(c, CLIENT_MAGIC);
-    if (!c->established || (!c->http.h1 && !c->http.h2)) {
+    if (c->unheard) {
+        hear(c);
+    } else if (!c->established || (!c->http.h1 && !c->http.h2)) {
         count_refusal(c, c->established ? REFUSAL_SILENT : REFUSAL_TLS_SLOW);
         client_kill(c);
     } else if (c->open) {
@@ -141,8 +159,7 @@ void client_kill(struct client *c)
     loop_task_cancel(&c->read);
     loop_timer_clear(&c->timer);
     list_remove(&c->node);
-    if (c->in_addresses)
-        addresses_leave(c->shard->addresses, &c->peer);
+    suspects_leave(c);
     stats_sub(&c->shard->stats->connections_open, 1);
     loop_reap(c->shard->loop, &c->reap);
 }
@@ -310,6 +327,9 @@ static void h2_on_refuse(void *user, enum h2_blame blame)
     struct client *c = user;
     stats_add(&c->shard->stats->h2_refusals[blame], 1);
     shard_note_refusal(c->shard, &c->peer, h2_blame_row(blame)->name);
+    if (h2_blame_row(blame)->scope == H2_SCOPE_CONN &&
+        h2_blame_row(blame)->code == H2_ENHANCE_YOUR_CALM)
+        suspects_blame(c);
 }
 
 static const struct h2_events h2_events = {
@@ -446,6 +466,8 @@ static void flush(struct loop_task *t)
     if (c->dead)
         return;
     count_octets(c);
+    if (err < 0)
+        suspects_left(c);
     if (err < 0 || c->cut) {
         client_kill(c);
         return;
@@ -519,7 +541,7 @@ static bool start_engine(struct client *c, bool h2)
     struct shard *s = c->shard;
     if (h2) {
         struct h2_settings set;
-        engine_h2_settings(&set, shard_limits(s));
+        engine_h2_settings(&set, shard_limits(s), c->suspect);
         c->http.h2 = h2_conn_new(H2_SERVER, &set, &h2_events, c, s->pool, shard_now_us(s));
         stats_add(&s->stats->connections_h2, 1);
     } else {
@@ -621,6 +643,8 @@ static void read_some(struct client *c)
             }
             if (n == ERR_TLS)
                 count_tls_failure(c);
+            else
+                suspects_left(c);
             client_kill(c);
             return;
         }
@@ -660,6 +684,8 @@ static void read_again(struct loop_task *t)
 static void on_readable(struct stream *st)
 {
     struct client *c = client_of_stream(st);
+    if (c->unheard)
+        return;
     /* Half-closed, content that waits for a worker, or the next requests wait inside: nothing more
      * is read for now. But a dead connection need not wait for its answer. */
     if (c->http.h1 && c->current && !c->current->switched &&
@@ -681,20 +707,6 @@ static const struct stream_events stream_events = {
     .on_writable = on_writable,
     .on_connected = NULL,
 };
-
-/* One more connection of this address, where that is counted.  return  whether it is taken */
-static bool enter_address(struct client *c)
-{
-    struct shard *s = c->shard;
-    uint32_t limit = shard_limits(s)->connections_per_address;
-    if (!s->addresses || !limit || (s->routes && route_trusts(&s->routes->route, &c->peer)))
-        return true;
-    int err = addresses_enter(s->addresses, &c->peer, limit);
-    if (err == ERR_LIMIT)
-        count_refusal(c, REFUSAL_ADDRESS_CONNECTIONS);
-    c->in_addresses = err == 0;
-    return c->in_addresses;
-}
 
 /* A stream over the socket, with TLS where the listener has it. */
 static int open_stream(struct client *c, int fd)
@@ -733,9 +745,11 @@ void client_accept(struct shard *s, int fd, const struct addr *peer, bool https)
     loop_task_init(&c->read, read_again);
     loop_task_init(&c->reap, reap);
     loop_timer_init(&c->timer, on_due);
-    if (!enter_address(c) || open_stream(c, fd) < 0) {
-        if (c->in_addresses)
-            addresses_leave(s->addresses, peer);
+    int err = suspects_enter(c);
+    if (err == ERR_LIMIT)
+        count_refusal(c, REFUSAL_ADDRESS_CONNECTIONS);
+    if (err < 0 || open_stream(c, fd) < 0) {
+        suspects_leave(c);
         routes_unref(c->tls_routes);
         close(fd);
         pool_put(s->pool, c, sizeof *c);
@@ -746,5 +760,10 @@ void client_accept(struct shard *s, int fd, const struct addr *peer, bool https)
     stats_add(&s->stats->connections, 1);
     stats_add(&s->stats->connections_open, 1);
     c->established = !https;
-    arm(c, (https ? shard_limits(s)->handshake_ms : shard_limits(s)->request_head_ms) * 1000ull);
+    uint64_t delay_us = suspects_delay_us(c);
+    c->suspect = c->unheard = delay_us > 0;
+    if (c->unheard)
+        arm(c, delay_us);
+    else
+        arm_first(c);
 }

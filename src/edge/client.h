@@ -46,6 +46,8 @@ struct client {
     uint8_t peer_host_len;
     bool https, established, paused, dead;
     bool in_addresses; /* among its address's connections */
+    bool suspect;      /* see suspects.h */
+    bool unheard;      /* it waits before anything is read */
     bool asked;        /* a request has come */
     bool leaving;      /* HTTP/2: GOAWAY was queued, what comes is still served */
     bool closing;      /* what comes is dropped */

@@ -10,13 +10,20 @@ void engine_h1_limits(struct h1_limits *out, const struct limits *l)
     out->chunk_line_octets = l->chunk_line;
 }
 
-static struct h2_bucket bucket(struct limit_rate r)
+static uint32_t part_of(uint32_t n, uint32_t share)
 {
-    return (struct h2_bucket){.burst = r.burst, .per_second = r.per_second};
+    return n > share ? n / share : 1;
 }
 
-void engine_h2_settings(struct h2_settings *out, const struct limits *l)
+static struct h2_bucket bucket(struct limit_rate r, uint32_t share)
 {
+    return (struct h2_bucket){.burst = part_of(r.burst, share),
+                              .per_second = part_of(r.per_second, share)};
+}
+
+void engine_h2_settings(struct h2_settings *out, const struct limits *l, bool is_suspect)
+{
+    uint32_t share = is_suspect ? ENGINE_SUSPECT_SHARE : 1;
     h2_settings_default(out, H2_SERVER);
     out->max_concurrent_streams = l->h2_streams;
     out->stream_window = l->h2_stream_window;
@@ -24,12 +31,12 @@ void engine_h2_settings(struct h2_settings *out, const struct limits *l)
     out->max_field_section_octets = l->field_section;
     out->max_queued_octets = l->h2_queued;
     out->budget = (struct h2_budget){
-        .resets = bucket(l->h2_resets),
-        .settings = bucket(l->h2_settings),
-        .pings = bucket(l->h2_pings),
-        .empty = bucket(l->h2_empty),
-        .priority = bucket(l->h2_priority),
-        .window = bucket(l->h2_window),
+        .resets = bucket(l->h2_resets, share),
+        .settings = bucket(l->h2_settings, share),
+        .pings = bucket(l->h2_pings, share),
+        .empty = bucket(l->h2_empty, share),
+        .priority = bucket(l->h2_priority, share),
+        .window = bucket(l->h2_window, share),
     };
 }
 

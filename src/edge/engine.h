@@ -18,9 +18,11 @@ struct engine_counted {
     uint64_t in, out;
 };
 
-/* What an engine towards a client is bounded by. */
+/* What an engine towards a client is bounded by.  A suspect has an ENGINE_SUSPECT_SHARE-th of each
+ * budget. */
+#define ENGINE_SUSPECT_SHARE 8u
 void engine_h1_limits(struct h1_limits *out, const struct limits *l);
-void engine_h2_settings(struct h2_settings *out, const struct limits *l);
+void engine_h2_settings(struct h2_settings *out, const struct limits *l, bool is_suspect);
 void engine_free(struct engine *e);
 int engine_feed(struct engine *e, const void *in, size_t len, uint64_t now_us);
 bool engine_has_output(const struct engine *e);

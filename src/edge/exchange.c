@@ -15,6 +15,8 @@
 
 /* Most 1xx heads before a final one; an HTTP/1.1 engine allows as many. */
 #define EXCHANGE_INFORMATIONAL 16
+/* Octets of heads and control frames that a client has not taken: beyond it no hints are added. */
+#define EXCHANGE_HINTS_QUEUED (64u << 10)
 
 struct slice exchange_id(struct exchange *x)
 {
@@ -389,13 +391,14 @@ static enum fault fault_of(const struct exchange *x, int err)
     }
 }
 
-/* Whether it may help to wait: for room, or for a worker that is being started. */
-static bool may_wait(const struct exchange *x, enum fault fault)
+/* Whether it may help to wait: for room, for a worker that takes its time to accept, or for one
+ * that is being started. */
+static bool may_wait(const struct exchange *x, enum fault fault, int err)
 {
     unsigned flags = x->site->route.flags;
     if (x->pushed)
         return false;
-    if (fault == FAULT_OVERLOAD || fault == FAULT_DESCRIPTORS)
+    if (fault == FAULT_OVERLOAD || fault == FAULT_DESCRIPTORS || err == ERR_AGAIN)
         return true;
     return (fault == FAULT_CONNECT || fault == FAULT_NO_INSTANCE) && (flags & ROUTE_MANAGED) &&
            !(flags & ROUTE_FAILING);
@@ -412,7 +415,7 @@ static void attach(struct exchange *x)
         return;
     }
     enum fault fault = fault_of(x, err);
-    if (may_wait(x, fault) && waiting_enter(x, fault))
+    if (may_wait(x, fault, err) && waiting_enter(x, fault))
         return;
     waiting_leave(x);
     exchange_fail(x, fault);
@@ -595,7 +598,6 @@ void exchange_response_head(struct exchange *x, const struct http_head *in, bool
         exchange_fail(x, FAULT_MALFORMED); /* nobody asked for it */
         return;
     }
-    /* No window bounds them, so a client that does not read would have us keep any number. */
     if (in->status < 200 && ++x->informational > EXCHANGE_INFORMATIONAL) {
         exchange_fail(x, FAULT_MALFORMED);
         return;
@@ -606,6 +608,9 @@ void exchange_response_head(struct exchange *x, const struct http_head *in, bool
         if (!(in->status == 103 && h2) && !(in->status == 100 && x->request->expect_continue))
             return;
         if (x->pushed)
+            return;
+        /* No window bounds them: who does not read gets no hints. */
+        if (in->status == 103 && h2_conn_queued_control(x->client->http.h2) > EXCHANGE_HINTS_QUEUED)
             return;
     }
     if (forward_response(x, in, &out) < 0) {

@@ -588,7 +588,7 @@ struct worker *worker_new(struct backend *b, enum worker_class klass, int *err_o
     if (w->http.h1 || w->http.h2)
         *err_out = stream_connect(&w->stream, s->loop, &b->address, &stream_events);
     if (*err_out < 0) {
-        if (*err_out != ERR_NOMEM)
+        if (*err_out != ERR_NOMEM && *err_out != ERR_AGAIN)
             stats_add(&s->stats->worker_connect_failures, 1);
         if (w->http.h1)
             h1_conn_free(w->http.h1);

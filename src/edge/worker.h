@@ -126,8 +126,9 @@ void site_unref(struct site *s); /* NULL allowed */
 
 /* Attach x to a connection to one of its site's instances and send x->forward; the body follows by
  * worker_send_body.
- * return  0, or ERR_NOTFOUND (no instance is left), ERR_LIMIT, ERR_SYS, ERR_NOMEM, ERR_CLOSED (a
- *         tunnel that this app's workers cannot take), or what the engine says of the head */
+ * return  0, or ERR_NOTFOUND (no instance is left), ERR_LIMIT, ERR_AGAIN (what is left does not
+ *         accept just now), ERR_SYS, ERR_NOMEM, ERR_CLOSED (a tunnel that this app's workers cannot
+ *         take), or what the engine says of the head */
 int worker_attach(struct exchange *x);
 /* The i-th instance of x's site as x would use it.  return  NULL when it cannot */
 struct backend *worker_backend(const struct exchange *x, uint32_t i);

@@ -5,7 +5,7 @@
 
 #include "edge/worker.h"
 
-/* Starts a connection.  return  NULL with *err_out: ERR_CLOSED, ERR_SYS, ERR_NOMEM */
+/* Starts a connection.  return  NULL with *err_out: as stream_connect, or ERR_NOMEM */
 struct worker *worker_new(struct backend *b, enum worker_class klass, int *err_out);
 /* Output waits in the engine: write at the end of the turn. */
 void worker_wants_flush(struct worker *w);

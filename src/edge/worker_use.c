@@ -168,7 +168,7 @@ int worker_attach(struct exchange *x)
     uint32_t load[ROUTE_MAX_INSTANCES];
     uint32_t count = site->count;
     uint64_t bad;
-    bool full, short_ = false;
+    bool full, short_ = false, busy = false;
     int err = ERR_NOTFOUND;
     bool limited = site->route.concurrency > 0;
     if (x->place && (!limited || places_taken(x->place) > atomic_load(&x->place->limit)))
@@ -209,6 +209,10 @@ int worker_attach(struct exchange *x)
             short_ = true;
             continue;
         }
+        if (err == ERR_AGAIN) { /* it is there, and takes its time to accept */
+            busy = true;
+            continue;
+        }
         if (err != ERR_LIMIT) {
             backend_failed(at[i]);
             err = ERR_NOTFOUND;
@@ -216,7 +220,10 @@ int worker_attach(struct exchange *x)
         x->tried |= 1ull << i;
     }
     worker_give_place(x);
-    return short_ ? ERR_SYS : full ? ERR_LIMIT : err; /* no place given back is a descriptor */
+    return short_ ? ERR_SYS /* no place given back is a descriptor */
+           : full ? ERR_LIMIT
+           : busy ? ERR_AGAIN
+                  : err;
 }
 
 /* Resets ws if the ration allows, else its response is read and thrown away; a connection with too

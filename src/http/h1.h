@@ -36,7 +36,8 @@ struct h1_limits {
     uint32_t field_section_octets; /* start line excluded; longer: ERR_FIELDS_TOO_LARGE; also caps
                                       the trailer section */
     uint32_t chunk_line_octets;    /* size and extensions of one chunk */
-    uint32_t informational;        /* client role: most 1xx heads before a final one */
+    uint32_t informational; /* client role: most 1xx heads before a final one; all together may
+                               have field_section_octets */
 };
 
 /* 16 KiB, 64 KiB, 256 octets, 16. */

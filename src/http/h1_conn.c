@@ -128,7 +128,7 @@ static void forget_exchange(struct h1_conn *c)
 {
     c->is_head = c->is_connect = c->minor_0 = c->upgrade_asked = false;
     c->response_begun = c->request_drawn = false;
-    c->informational = 0;
+    c->informational = c->informational_octets = 0;
 }
 
 static void finish(struct h1_conn *c, bool reusable)
@@ -301,11 +301,14 @@ static int request_head(struct h1_conn *c, char *text, size_t len)
     return 0;
 }
 
-/* 1xx: more heads follow.  RFC 9110 15.2 */
-static int informational_head(struct h1_conn *c, struct http_head *head)
+/* 1xx: more heads follow.  RFC 9110 15.2.  They stay until the exchange ends, so all of them
+ * together may be as large as one. */
+static int informational_head(struct h1_conn *c, struct http_head *head, size_t octets)
 {
     if (head->status != 101) {
-        if (++c->informational > c->limits.informational)
+        c->informational_octets += (uint32_t)octets;
+        if (++c->informational > c->limits.informational ||
+            c->informational_octets > c->limits.field_section_octets)
             return ERR_BAD_MESSAGE;
         head->protocol = (struct slice){"", 0};
         h1_set_in(c, IN_START);
@@ -336,7 +339,7 @@ static int response_head(struct h1_conn *c, char *text, size_t len)
     if (none)
         head->content_length = -1;
     if (head->status < 200)
-        return informational_head(c, head);
+        return informational_head(c, head, len);
     head->protocol = (struct slice){"", 0};
     c->keep = c->keep && framing.keep;
     c->extension_octets = 0;

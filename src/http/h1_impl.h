@@ -121,6 +121,7 @@ struct h1_conn {
     bool response_begun;    /* client */
     bool request_drawn;     /* client: an octet of the request has left */
     uint32_t informational; /* client: 1xx heads so far */
+    uint32_t informational_octets;
     struct arena arena;
 
     /* receiving */

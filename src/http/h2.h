@@ -166,6 +166,8 @@ bool h2_conn_is_over(const struct h2_conn *c);
 enum h2_blame h2_conn_blame(const struct h2_conn *c);
 size_t h2_conn_streams(const struct h2_conn *c); /* open streams, both sides' */
 size_t h2_conn_queued(const struct h2_conn *c);  /* body octets of all streams, not yet drawn */
+/* What is used up of the budget for resets: streams that the peer has reset or made us reset. */
+uint32_t h2_conn_resets(struct h2_conn *c, uint64_t now_us);
 /* Octets of other frames than DATA, heads among them, not yet drawn. */
 size_t h2_conn_queued_control(const struct h2_conn *c);
 

@@ -20,7 +20,8 @@
     X(FRAME_CONTINUATION, "frame.continuation", CONN, PROTOCOL_ERROR, "6.10",                      \
       "CONTINUATION without a field block, or another frame inside one.")                          \
     X(BLOCK_SIZE, "block.size", CONN, ENHANCE_YOUR_CALM, "10.5.1",                                 \
-      "A field block is much larger than the field section allowed, or in too many frames.")       \
+      "A field block is much larger than the field section allowed, packed or unpacked, or in "    \
+      "too many frames.")                                                                          \
     X(HPACK, "hpack", CONN, COMPRESSION_ERROR, "4.3", "A field block cannot be decompressed.")     \
     X(SETTINGS_VALUE, "settings.value", CONN, PROTOCOL_ERROR, "6.5.2",                             \
       "A setting has a value that it cannot have.")                                                \
@@ -74,7 +75,7 @@
     X(FIELDS_LARGE, "fields.large", STREAM, ENHANCE_YOUR_CALM, "10.5.1",                           \
       "A field section is larger than allowed; a request is answered 431. Counts as ten resets.")  \
     X(INFORMATIONAL, "informational", STREAM, ENHANCE_YOUR_CALM, "8.1",                            \
-      "Too many informational responses before a final one.")                                      \
+      "Too many informational responses before a final one, or too large ones together.")          \
     X(STREAM_LATE, "stream.late", STREAM, STREAM_CLOSED, "5.1",                                    \
       "A frame for a stream that has ended.")                                                      \
     X(STREAM_FRAME_SIZE, "stream.frame_size", STREAM, FRAME_SIZE_ERROR, "6.3",                     \

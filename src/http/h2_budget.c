@@ -67,3 +67,10 @@ int h2_conn_charge(struct h2_conn *c, enum h2_budget_kind kind, uint32_t tokens)
         return 0;
     return h2_conn_fail(c, h2_budget_blame(kind));
 }
+
+uint32_t h2_conn_resets(struct h2_conn *c, uint64_t now_us)
+{
+    const struct h2_budget *sizes = &c->settings.budget;
+    h2_budgets_take(&c->budgets, sizes, H2_BUDGET_resets, 0, now_us); /* what has come back */
+    return sizes->resets.burst - (uint32_t)(c->budgets.micro[H2_BUDGET_resets] / MICRO);
+}

@@ -230,6 +230,8 @@ int h2_head_read(struct h2_conn *c, struct h2_head_reader *r, struct slice block
         err = finish(r, end);
     if (err == ERR_HPACK)
         h2_conn_fail(c, H2_BLAME_HPACK);
+    if (err == ERR_LIMIT)
+        h2_conn_fail(c, H2_BLAME_BLOCK_SIZE);
     if (err == ERR_NOMEM)
         h2_conn_fail(c, H2_BLAME_MEMORY);
     return err;

@@ -42,7 +42,8 @@
 /* A section may be larger on the wire than its limit by so much before the connection ends; in
  * between it is decoded and refused alone. */
 #define H2_BLOCK_SLACK_OCTETS 16384u
-/* Informational responses to one request: each one takes memory from the stream's arena. */
+/* Informational responses to one request: each one takes memory from the stream's arena, and all
+ * together may take what one field section may have. */
 #define H2_INFORMATIONAL_MAX 32u
 /* Promises that may wait for their response at once (server role). */
 #define H2_RESERVED_MAX 128u
@@ -68,8 +69,9 @@ struct h2_stream {
     uint8_t state;   /* enum h2_state; written by h2_stream_set_state alone */
     uint8_t sending; /* enum h2_sending */
     struct priority priority;
-    uint8_t informational; /* 1xx heads received */
-    bool local : 1;        /* we opened or promised it */
+    uint8_t informational;         /* 1xx heads received */
+    uint32_t informational_octets; /* what they take of the arena */
+    bool local : 1;                /* we opened or promised it */
     bool promised : 1;
     bool surfaced : 1;  /* the caller knows of it: on_close is due */
     bool head_sent : 1; /* a final one */

@@ -16,9 +16,9 @@ struct hpack_decoder {
 struct block {
     struct hpack_decoder *d;
     const uint8_t *at, *end;
-    struct arena *arena;  /* the caller's */
-    struct arena scratch; /* for fields that are not handed out any more */
-    size_t octets_left;
+    struct arena *arena;       /* the caller's */
+    struct arena scratch;      /* for fields that are not handed out any more */
+    size_t max_octets, octets; /* octets: of the fields so far, handed out or not */
     int result; /* what hpack_decode returns when the rest decodes: no call after the first error */
     hpack_field_fn on_field;
     void *user;
@@ -127,18 +127,13 @@ static struct arena *arena_now(struct block *b)
     return b->result < 0 ? &b->scratch : b->arena;
 }
 
-/* Takes a field off the cap.  return  false when it is not to be handed out */
+/* Counts a field.  return  false when it is not to be handed out */
 static bool account(struct block *b, size_t name_len, size_t value_len)
 {
-    size_t octets = name_len + value_len + HPACK_ENTRY_OCTETS;
-    if (b->result < 0)
-        return false;
-    if (octets > b->octets_left) {
+    b->octets += name_len + value_len + HPACK_ENTRY_OCTETS;
+    if (b->result == 0 && b->octets > b->max_octets)
         b->result = ERR_FIELDS_TOO_LARGE;
-        return false;
-    }
-    b->octets_left -= octets;
-    return true;
+    return b->result == 0;
 }
 
 static void hand_out(struct block *b, enum token token, struct slice name, struct slice value,
@@ -275,7 +270,7 @@ int hpack_decode(struct hpack_decoder *d, const void *in, size_t len, struct are
                       .at = in,
                       .end = (const uint8_t *)in + len,
                       .arena = arena,
-                      .octets_left = max_octets,
+                      .max_octets = max_octets,
                       .on_field = on_field,
                       .user = user};
     arena_init(&b.scratch, d->table.pool);
@@ -290,6 +285,8 @@ int hpack_decode(struct hpack_decoder *d, const void *in, size_t len, struct are
             err = ERR_HPACK;
         else
             err = literal_field(&b, 4, false, first & 0x10 ? FIELD_NEVER_INDEX : 0);
+        if (err == 0 && b.octets > max_octets * HPACK_SECTION_TIMES)
+            err = ERR_LIMIT;
     }
     arena_fini(&b.scratch);
     return err < 0 ? err : b.result;

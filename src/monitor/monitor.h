@@ -19,5 +19,8 @@ int monitor_main(const struct monitor_options *options);
 int monitor_ask_upgrade(const char *data);
 /* `portico role check-resume`: could this program take over what fd describes?  return exit code */
 int monitor_check_resume(int fd);
+/* `portico role copy`, as root: the copy of an app's directory that its workers run in.  from is
+ * what the manifest names.  return  the exit code, when it cannot even begin: told */
+int monitor_copy(const char *from, const char *to, const char *user);
 
 #endif

@@ -132,11 +132,12 @@ int stream_open(struct stream *s, struct loop *l, int fd, struct tls_conn *tls,
     return 0;
 }
 
-/* What went wrong: ours, or the peer's refusal (for a unix socket, EAGAIN says that its backlog is
- * full). */
+/* What went wrong: ours, the peer's refusal, or that the backlog of its unix socket is full. */
 static int connect_error(int err)
 {
     switch (err) {
+    case EAGAIN:
+        return ERR_AGAIN;
     case EMFILE:
     case ENFILE:
     case ENOBUFS:

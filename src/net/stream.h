@@ -44,7 +44,8 @@ struct stream {
 int stream_open(struct stream *s, struct loop *l, int fd, struct tls_conn *tls,
                 const struct stream_events *events);
 /* Starts a non-blocking connect; on_connected follows, never from within this call.
- * return  0, or ERR_SYS (no descriptors) or ERR_CLOSED (refused at once): nothing to close then */
+ * return  0, or ERR_SYS (no descriptors), ERR_CLOSED (refused at once) or ERR_AGAIN (the backlog of
+ * a unix socket is full, and nothing tells when it is not): nothing to close then */
 int stream_connect(struct stream *s, struct loop *l, const struct addr *to,
                    const struct stream_events *events);
 /* Closes at once, dropping what was not sent.  s may be freed at the end of the turn (loop_reap)
@@ -82,8 +83,8 @@ struct stream_path {
     uint32_t rtt_us;          /* smoothed */
     uint64_t cwnd_octets;     /* congestion window */
     uint64_t ssthresh_octets; /* where it stops doubling */
-    uint64_t octets_per_s;    /* delivery rate, where neither application nor slow start limits it */
-    uint64_t queued_octets;   /* not acknowledged yet, sent or not */
+    uint64_t octets_per_s;  /* delivery rate, where neither application nor slow start limits it */
+    uint64_t queued_octets; /* not acknowledged yet, sent or not */
 };
 /* return  false: not TCP; *out is all zeroes */
 bool stream_path(const struct stream *s, struct stream_path *out);

@@ -25,6 +25,8 @@
     X(connections, "client_connections_total", "counter", "Client connections accepted.")          \
     X(connections_open, "client_connections_open", "gauge", "Client connections open now.")        \
     X(connections_h2, "client_connections_h2_total", "counter", "Those that spoke HTTP/2.")        \
+    X(connections_suspect, "client_connections_suspect_total", "counter",                          \
+      "Those of addresses that have abused too many, which may ask for less.")                     \
     X(tls_handshakes, "tls_handshakes_total", "counter", "TLS handshakes completed.")              \
     X(tls_resumed, "tls_resumed_total", "counter", "Those that resumed a session.")                \
     X(tls_failures, "tls_failures_total", "counter", "TLS handshakes that failed.")                \

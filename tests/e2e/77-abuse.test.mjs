@@ -35,6 +35,10 @@ function answer(request, response) {
   request.on('error', () => {});
   response.on('error', () => {});
   if (request.url === '/never') return;
+  if (request.url === '/hints') {
+    for (let i = 0; i < 16; i++) response.writeEarlyHints?.({ link: '</a.css>; rel=preload; as=style', 'x-large': 'x'.repeat(60000) });
+    return;
+  }
   if (request.url === '/wait') request.on('end', () => response.end('all of it'));
   else response.end(request.url === '/large' ? large : 'ok');
 }
@@ -50,7 +54,8 @@ check('starts', async () => {
   const at = (server) => [`tcp://127.0.0.1:${server.address().port}`];
   p = await Portico.start({
     loops: 1,
-    limits: { requestHead: '1s', handshake: '1s', connectionsPerAddress: 40 },
+    // Who is suspect gets less, and no attack is to stop short for that: see 77-suspects.
+    limits: { requestHead: '1s', handshake: '1s', connectionsPerAddress: 40, abusesPerAddress: '1000000 + 1000000/s' },
     apps: {
       one: { upstreams: at(one), hosts: ['one.localhost'], timeouts: { request: '2s', idle: '2s' } },
       two: { upstreams: at(two), hosts: ['two.localhost'], http20ProxyFlag: 1, timeouts: { request: '2s', idle: '2s' } },
@@ -147,6 +152,17 @@ for (const host of ['one', 'two']) {
     await raw.until(() => raw.resets().length);
     assert.ok(raw.frames.some((f) => f.type === h2.TYPE.HEADERS), 'the 504');
     await until('it is counted', async () => await p.metric('portico_faults_total', { app: host, reason: 'worker-timeout' }) > before);
+    raw.end();
+  });
+
+  check(`a hundred streams of hints that nobody reads (${host})`, async () => {
+    const pid = p.role('edge'), memory = residentKib(pid);
+    const raw = await Raw.open(p.ports.http, { deaf: true });
+    const before = reached.get('/hints') ?? 0;
+    for (let i = 0; i < 100; i++) await raw.send(h2.head(2 * i + 1, h2.request(p.authority(`${host}.localhost`, 'http'), '/hints'), true));
+    await until('all have been asked', () => (reached.get('/hints') ?? 0) >= before + 100);
+    await until('all have ended', async () => await p.metric('portico_requests_open', { app: host }) === 0);
+    assert.ok(residentKib(pid) - memory < GROWTH_KIB, `edge grew by ${residentKib(pid) - memory} KiB`);
     raw.end();
   });
 

@@ -18,6 +18,7 @@ const h1Deeds = {
   '/ok': (s) => s.write(OK),
   '/flood': (s) => s.write('HTTP/1.1 102 Processing\r\n\r\n'.repeat(5000) + OK),
   '/few-infos': (s) => s.write('HTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a.css>; rel=preload; as=style\r\n\r\n' + OK),
+  '/large-infos': (s) => s.write(`HTTP/1.1 103 Early Hints\r\nX: ${'y'.repeat(40000)}\r\n\r\n`.repeat(2) + OK),
   '/info-then-close': (s) => s.end('HTTP/1.1 103 Early Hints\r\nX: y\r\n\r\n'),
   '/switch': (s) => s.write('HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\nxxxx'),
   '/mid-head': (s) => s.end('HTTP/1.1 200 OK\r\nContent-Le'),
@@ -107,6 +108,7 @@ const h2Deeds = {
     for (let i = 0; i < 100; i++) send(...Array.from({ length: 200 }, () => h2.head(id, { ':status': 103, 'x-a': 'b'.repeat(100) })));
     send(...ok(id));
   },
+  'large-103': (send, id) => send(...Array.from({ length: 8 }, () => h2.head(id, { ':status': 103, 'x-a': 'b'.repeat(10000) })), ...ok(id)),
   'no-status': (send, id) => send(h2.head(id, { 'x-a': 'b' }, true)),
   'upper-case': (send, id) => send(h2.head(id, { ':status': 200, 'X-A': 'b' }, true)),
   'data-first': (send, id) => send(h2.data(id, 'x', true)),
@@ -187,7 +189,7 @@ check('starts', async () => {
 const CUT = 'cut';
 /** status or 'cut' (a status and then a visible break), by HTTP/1.1 and HTTP/2, of app and path. */
 const WANTED = [
-  ['h1', '/ok', 200, 'ok'], ['h1', '/flood', 502], ['h1', '/few-infos', 200, 'ok'], ['h1', '/info-then-close', 502], ['h1', '/switch', 502],
+  ['h1', '/ok', 200, 'ok'], ['h1', '/flood', 502], ['h1', '/few-infos', 200, 'ok'], ['h1', '/large-infos', 502], ['h1', '/info-then-close', 502], ['h1', '/switch', 502],
   ['h1', '/mid-head', 502], ['h1', '/mid-length', CUT], ['h1', '/mid-chunk', CUT], ['h1', '/no-last-chunk', CUT],
   ['h1', '/until-close', 200, 'all of it'], ['h1', '/until-reset', CUT], ['h1', '/two-answers', 200, 'ok'], ['h1', '/ok', 200, 'ok'],
   ['h1', '/octets-behind', 200, 'ok'], ['h1', '/ok', 200, 'ok'], ['h1', '/too-long', 200, 'ok'], ['h1', '/ok', 200, 'ok'],
@@ -196,7 +198,7 @@ const WANTED = [
   ['h1', '/status-099', 502], ['h1', '/bytewise', 200, 'ok'], ['h1', '/many-links', 200, 'ok'], ['h1', '/long-link', 200, 'ok'],
   ['ok', '/', 200, 'ok'], ['mid-body', '/', CUT], ['mid-length', '/', CUT], ['long-length', '/', CUT], ['reset-refused', '/', 502],
   ['refused-once', '/', 200, 'ok'], ['reset-cancel', '/', 502], ['reset-none', '/', CUT], ['goaway', '/', 502], ['goaway-then', '/', 200, 'ok'], ['goaway-finish', '/', 200, 'ok'],
-  ['head-again', '/', [CUT, 502]], ['flood-103', '/', [200, 502]], ['no-status', '/', 502], ['upper-case', '/', 502], ['data-first', '/', 502],
+  ['head-again', '/', [CUT, 502]], ['flood-103', '/', [200, 502]], ['large-103', '/', 502], ['no-status', '/', 502], ['upper-case', '/', 502], ['data-first', '/', 502],
   ['bad-hpack', '/', 502], ['huge-head', '/', 502], ['head-101', '/', 502], ['content-204', '/', [502, 204, CUT]],
   ['trailers', '/', 200, 'ok'], ['trailers-only', '/', 200, ''], ['trailers-short', '/', [CUT]],
   ['promise-post', '/', [200, 502, CUT]], ['promise-foreign', '/', 200, 'ok'], ['promise-after-end', '/', 200, 'ok'], ['promise-on-pushed', '/', [200, 502, CUT]],

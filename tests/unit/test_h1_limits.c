@@ -102,6 +102,18 @@ static void limits_hold_at_the_cap_and_one_above(void **state)
         to = add(to, "HTTP/1.1 204 x\r\n\r\n");
         expect_both(H1_CLIENT, in, to, over ? ERR_BAD_MESSAGE : 0);
 
+        /* what they come to together */
+        to = in;
+        for (size_t i = 0; i < 2; i++) {
+            to = add(to, "HTTP/1.1 103 x\r\nX: ");
+            to = repeat(to, 'x',
+                        l.field_section_octets / 2 - strlen("HTTP/1.1 103 x\r\nX: \r\n\r\n") +
+                            (i == 0 ? over : 0));
+            to = add(to, "\r\n\r\n");
+        }
+        to = add(to, "HTTP/1.1 204 x\r\n\r\n");
+        expect_both(H1_CLIENT, in, to, over ? ERR_BAD_MESSAGE : 0);
+
         /* Connection's options */
         to = add(in, "GET / HTTP/1.1\r\nHost: a\r\nConnection: ");
         for (size_t i = 0; i < H1_CONNECTION_OPTIONS + over; i++)

@@ -239,6 +239,23 @@ static void test_each_budget(void **state)
 }
 
 /* WINDOW_UPDATE that answers DATA costs nothing. */
+static void test_resets_that_are_used(void **state)
+{
+    struct world w = {0};
+    h2_settings_default(&w.settings, H2_SERVER);
+    w.settings.budget.resets = (struct h2_bucket){.burst = 10, .per_second = 2};
+    world_open(&w, H2_SERVER);
+    assert_int_equal(h2_conn_resets(w.conn, 1), 0);
+    for (uint32_t id = 1; id < 7; id += 2) {
+        feed_get(&w, id, true);
+        feed(&w, H2_FRAME_RST_STREAM, 0, id, "\0\0\0\x08", 4);
+    }
+    assert_int_equal(h2_conn_resets(w.conn, 1), 3);
+    assert_int_equal(h2_conn_resets(w.conn, 1000001), 1);
+    assert_int_equal(h2_conn_resets(w.conn, 9000001), 0);
+    world_close(&w);
+}
+
 static void test_window_is_earned(void **state)
 {
     struct world w = {0};
@@ -362,6 +379,30 @@ static void test_informational(void **state)
     world_close(&w);
 }
 
+/* They stay as long as their stream, so all together may be as large as one section. */
+static void test_informational_octets(void **state)
+{
+    struct world w = {0};
+    struct http_head request = {.method = SLICE("GET"),
+                                .scheme = SLICE("https"),
+                                .authority = SLICE("a"),
+                                .path = SLICE("/")};
+    /* :status: 103, x: yyy..., of 300 octets: 127 + 45 + 128 */
+    uint8_t hint[11 + 300] = {0x08, 0x03, '1', '0', '3', 0x00, 0x01, 'x', 0x7f, 0x80 | 45, 0x01};
+    int err;
+    memset(hint + 11, 'y', 300);
+    h2_settings_default(&w.settings, H2_CLIENT);
+    w.settings.max_field_section_octets = 16384;
+    world_open(&w, H2_CLIENT);
+    assert_non_null(h2_conn_request(w.conn, &request, true, NULL, &err));
+    unsigned heads = 0;
+    while (!w.closed && heads++ < H2_INFORMATIONAL_MAX)
+        feed(&w, H2_FRAME_HEADERS, H2_FLAG_END_HEADERS, 1, hint, sizeof hint);
+    assert_int_equal(w.closed, 1);
+    assert_in_range(w.heads, 4, 16384 / 300);
+    world_close(&w);
+}
+
 /* Priorities of streams to come: the oldest gives way. */
 static void test_early_priorities(void **state)
 {
@@ -386,6 +427,7 @@ int main(void)
         cmocka_unit_test(test_bucket_of_many),
         cmocka_unit_test(test_bucket_never_refilled),
         cmocka_unit_test(test_each_budget),
+        cmocka_unit_test(test_resets_that_are_used),
         cmocka_unit_test(test_window_is_earned),
         cmocka_unit_test(test_abort),
         cmocka_unit_test(test_queue),
@@ -393,6 +435,7 @@ int main(void)
         cmocka_unit_test(test_streams),
         cmocka_unit_test(test_promises),
         cmocka_unit_test(test_informational),
+        cmocka_unit_test(test_informational_octets),
         cmocka_unit_test(test_early_priorities),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -20,7 +20,7 @@ static void engines_have_the_same(void **state)
     struct h2_settings ours, h2;
     struct h1_limits mine, h1;
     h2_settings_default(&h2, H2_SERVER);
-    engine_h2_settings(&ours, &limits_default);
+    engine_h2_settings(&ours, &limits_default, false);
     assert_memory_equal(&ours.budget, &h2.budget, sizeof h2.budget);
     assert_int_equal(ours.max_concurrent_streams, h2.max_concurrent_streams);
     assert_int_equal(ours.stream_window, h2.stream_window);
@@ -30,6 +30,19 @@ static void engines_have_the_same(void **state)
     h1_limits_default(&h1);
     engine_h1_limits(&mine, &limits_default);
     assert_memory_equal(&mine, &h1, sizeof h1);
+}
+
+static void a_suspect_has_an_eighth_and_never_nothing(void **state)
+{
+    struct h2_settings suspect;
+    struct limits l = limits_default;
+    l.h2_empty = (struct limit_rate){.burst = 7, .per_second = 1};
+    engine_h2_settings(&suspect, &l, true);
+    assert_int_equal(suspect.budget.resets.burst, l.h2_resets.burst / 8);
+    assert_int_equal(suspect.budget.resets.per_second, l.h2_resets.per_second / 8);
+    assert_int_equal(suspect.budget.empty.burst, 1);
+    assert_int_equal(suspect.budget.empty.per_second, 1);
+    assert_int_equal(suspect.max_concurrent_streams, l.h2_streams);
 }
 
 static struct manifest *parse(const char *limits)
@@ -131,8 +144,11 @@ static void snapshot_carries_them(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(engines_have_the_same),   cmocka_unit_test(manifest_has_the_same),
-        cmocka_unit_test(manifest_sets_each_kind), cmocka_unit_test(manifest_refuses),
+        cmocka_unit_test(engines_have_the_same),
+        cmocka_unit_test(a_suspect_has_an_eighth_and_never_nothing),
+        cmocka_unit_test(manifest_has_the_same),
+        cmocka_unit_test(manifest_sets_each_kind),
+        cmocka_unit_test(manifest_refuses),
         cmocka_unit_test(snapshot_carries_them),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

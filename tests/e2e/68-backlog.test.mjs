@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+// A worker that somebody else runs, at a unix socket, and that accepts no connection for a while: when its
+// backlog is full the kernel says so at once, and says nothing when it is not any more.
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import fs from 'node:fs';
+import net from 'node:net';
+import path from 'node:path';
+import { Portico, check, scratch, until } from './lib.mjs';
+
+const directory = scratch(), socket = path.join(directory, 'worker.sock');
+const server = `
+  process.umask(0);
+  require('node:http').createServer((request, response) => response.setHeader('connection', 'close').end('served'))
+    .listen({ path: process.argv[1], backlog: 1 }, () => console.log('listens'));`;
+let p, worker, waiting = [];
+
+/** Nobody accepts: connections until the kernel takes no more. */
+async function fill() {
+  worker.kill('SIGSTOP');
+  for (;;) {
+    const one = net.connect(socket);
+    const full = await new Promise((resolve) => {
+      one.on('connect', () => resolve(false)).on('error', (error) => resolve(error.code));
+    });
+    if (full) return assert.equal(full, 'EAGAIN');
+    waiting.push(one);
+  }
+}
+
+async function empty() {
+  worker.kill('SIGCONT');
+  for (const one of waiting.splice(0)) one.destroy();
+  await until('it accepts', async () => (await ask()).status === 200);
+}
+
+const ask = (host = 'one.localhost') => p.h1(host, '/', { kind: 'http' });
+const waits = (n) => until(`${n} wait`, async () => await p.metric('portico_requests_waiting', { app: 'one' }) === n);
+const connect = (app = 'one') => p.metric('portico_faults_total', { app, reason: 'connect' });
+
+check('starts', async () => {
+  fs.chmodSync(directory, 0o755);
+  worker = spawn(process.execPath, ['-e', server, socket], { stdio: ['ignore', 'pipe', 'inherit'] });
+  await once(worker.stdout, 'data');
+  p = await Portico.start({
+    loops: 1,
+    apps: {
+      one: { upstreams: [`unix:${socket}`], hosts: ['one.localhost'], limits: { queue: 3 } },
+      nobody: { upstreams: [`unix:${socket}.none`], hosts: ['nobody.localhost'] },
+    },
+  });
+  await until('it is served', async () => (await ask()).status === 200);
+}, 60);
+
+check('who asks meanwhile waits, and is served', async () => {
+  await fill();
+  const answers = Promise.all([1, 2, 3].map(() => ask()));
+  await waits(3);
+  assert.equal((await ask()).status, 502); // the queue is full, too
+  await empty();
+  assert.deepEqual((await answers).map(({ status, body }) => [status, String(body)]), Array(3).fill([200, 'served']));
+  assert.equal(await connect(), 1);
+});
+
+check('not for longer than a connection may take', async () => {
+  await fill();
+  const before = await connect();
+  const { status } = await ask();
+  assert.equal(status, 502);
+  assert.equal(await connect(), before + 1);
+  await empty();
+});
+
+check('where nobody listens there is nothing to wait for', async () => {
+  assert.equal((await ask('nobody.localhost')).status, 502);
+  assert.equal(await connect('nobody'), 1);
+});
+
+check('stops', async () => {
+  await p.stop();
+  worker.kill();
+});

@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+// Who abuses one connection after the other gets little for the next, and has to wait for it; others at the
+// same address are served, and those at other addresses notice nothing.
+import assert from 'node:assert/strict';
+import http from 'node:http';
+import { Raw } from './attacks.mjs';
+import { Portico, check, fetch2, until } from './lib.mjs';
+import * as h2 from './workers/frames.mjs';
+
+const ABUSES = 5, RESETS = 80, SHARE = 8;
+const server = http.createServer((request, response) => request.url === '/never' || response.end('ok'));
+let p;
+
+/** How many streams a client may reset before it is cut off: each is idle, and costs nobody else anything. */
+async function resetsOf(localAddress) {
+  const raw = await Raw.open(p.ports.http, { localAddress });
+  let sent = 0;
+  await raw.send(h2.head(1, h2.request(p.authority('one.localhost', 'http'), '/'), true));
+  await raw.until(() => raw.frames.some((f) => f.type === h2.TYPE.HEADERS));
+  while (!raw.goaway && sent <= 2 * RESETS) {
+    const seen = raw.frames.length;
+    sent++;
+    await raw.send(h2.reset(1, 8), h2.frame(h2.TYPE.PING, 0, 0, Buffer.alloc(8)));
+    await raw.until(() => raw.frames.length > seen);
+  }
+  assert.equal(raw.goaway?.code, 0xb);
+  raw.end();
+  return sent;
+}
+
+check('starts', async () => {
+  await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
+  p = await Portico.start({
+    loops: 2,
+    trustedProxies: '127.0.0.4',
+    limits: { abusesPerAddress: `${ABUSES} + 1/s`, http2Resets: `${RESETS} + 1/s`, http2Pings: '10000 + 10000/s' },
+    apps: { one: { upstreams: [`tcp://127.0.0.1:${server.address().port}`], hosts: ['one.localhost'] } },
+  });
+  await until('it is served', async () => (await p.h1('one.localhost', '/', { kind: 'http' })).status === 200);
+}, 60);
+
+const suspects = () => p.metric('portico_client_connections_suspect_total');
+
+check('one abuse after the other: then there is an eighth of it', async () => {
+  for (let i = 0; i < ABUSES - 1; i++) assert.ok(await resetsOf('127.0.0.1') > RESETS);
+  assert.equal(await suspects(), 0);
+  await until('it is suspect', async () => await resetsOf('127.0.0.1') < RESETS / 2);
+  for (let i = 0; i < 3; i++) assert.ok(await resetsOf('127.0.0.1') <= RESETS / SHARE + 10);
+  assert.ok(await suspects() > 3);
+});
+
+const settings = (raw) => raw.until(() => raw.frames.some((f) => f.type === h2.TYPE.SETTINGS));
+
+check('and it waits, while others do not', async () => {
+  const suspect = await Raw.open(p.ports.http), other = await Raw.open(p.ports.http, { localAddress: '127.0.0.2' });
+  const order = [];
+  await Promise.all([settings(suspect).then(() => order.push('suspect')), settings(other).then(() => order.push('other'))]);
+  assert.deepEqual(order, ['other', 'suspect']);
+  suspect.end();
+  other.end();
+});
+
+check('whoever else is at that address is served, a hundred requests at once', async () => {
+  const session = await p.h2('one.localhost');
+  const answers = await Promise.all(Array.from({ length: 100 }, () => fetch2(session, '/')));
+  assert.ok(answers.every(({ status }) => status === 200));
+  session.close();
+});
+
+check('another address has what it had', async () => {
+  const before = await suspects();
+  assert.ok(await resetsOf('127.0.0.2') > RESETS);
+  assert.equal(await suspects(), before);
+});
+
+check('to leave just before that, or with requests open, is no better', async () => {
+  const before = await suspects();
+  for (let i = 0; await suspects() === before; i++) {
+    assert.ok(i < 4 * ABUSES);
+    const raw = await Raw.open(p.ports.http, { localAddress: '127.0.0.3' });
+    for (let k = 0; k < RESETS / 2; k++) await raw.send(h2.head(2 * k + 1, h2.request(p.authority('one.localhost', 'http'), '/never'), true));
+    for (let k = 0; k < RESETS / 4; k++) await raw.send(h2.reset(2 * k + 1, 8));
+    await raw.send(h2.frame(h2.TYPE.PING, 0, 0, Buffer.alloc(8)));
+    await raw.until(() => raw.frames.some((f) => f.type === h2.TYPE.PING));
+    raw.end();
+  }
+});
+
+check('a trusted proxy is no suspect, whoever comes through it', async () => {
+  const before = await suspects();
+  for (let i = 0; i < 2 * ABUSES; i++) assert.ok(await resetsOf('127.0.0.4') > RESETS);
+  assert.equal(await suspects(), before);
+});
+
+check('stops', async () => {
+  await p.stop();
+  server.close();
+  server.closeAllConnections();
+});
