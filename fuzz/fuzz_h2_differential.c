@@ -26,22 +26,13 @@
  *  Everything else aborts. */
 #include "base/err.h"
 #include "base/panic.h"
-#include "h2_message.h"
+#include "h2_both.h"
 #include "h2_peer.h"
 #include "http/rules.h"
-
-#include <nghttp2/nghttp2.h>
 
 #define OPS_MAX 90
 
 int LLVMFuzzerTestOneInput(const uint8_t *octets, size_t len);
-
-struct both {
-    struct pool pool, own;
-    struct h2_conn *conn;
-    nghttp2_session *session;
-    struct h2_reader ours, judge;
-};
 
 /* ---- ours ---- */
 
@@ -53,7 +44,7 @@ static void ours_answer(struct h2_stream *s)
 
 static void on_head(void *user, struct h2_stream *s, const struct http_head *head, bool end)
 {
-    struct both *b = user;
+    struct h2_both *b = user;
     struct h2_reader *r = &b->ours;
     struct h2_message *m = h2_message(r, h2_stream_id(s));
     ASSERT(!m->has_head);
@@ -72,24 +63,14 @@ static void on_head(void *user, struct h2_stream *s, const struct http_head *hea
 
 static void on_body(void *user, struct h2_stream *s, struct slice octets, bool end)
 {
-    struct both *b = user;
-    struct h2_message *m = h2_message(&b->ours, h2_stream_id(s));
-    ASSERT(m->has_head && !m->has_ended);
-    buf_add(&m->content, octets.p, octets.len);
-    h2_stream_consumed(s, octets.len);
-    m->has_ended = end;
+    h2_both_body(user, s, octets, end);
     if (end)
         ours_answer(s);
 }
 
 static void on_trailers(void *user, struct h2_stream *s, const struct fields *trailers)
 {
-    struct both *b = user;
-    struct h2_message *m = h2_message(&b->ours, h2_stream_id(s));
-    ASSERT(m->has_head && !m->has_ended);
-    for (uint32_t i = 0; i < trailers->count; i++)
-        h2_message_add(&b->ours, m, trailers->at[i].name, trailers->at[i].value);
-    m->has_ended = true;
+    h2_both_trailers(user, s, trailers);
     ours_answer(s);
 }
 
@@ -99,27 +80,13 @@ static const struct h2_events events = {
     .on_trailers = on_trailers,
 };
 
-static void ours_feed(struct both *b, struct slice in, size_t step)
-{
-    static char out[65536];
-    while (in.len && !b->ours.is_over) {
-        size_t n = step && step < in.len ? step : in.len;
-        if (h2_conn_feed(b->conn, in.p, n, 0) < 0)
-            b->ours.is_over = true;
-        in = slice_of(in.p + n, in.len - n);
-    }
-    while (h2_conn_has_output(b->conn))
-        h2_conn_output(b->conn, out, sizeof out, 0);
-    b->ours.is_over |= h2_conn_is_over(b->conn);
-}
-
 /* ---- the judge ---- */
 
 static int judge_on_header(nghttp2_session *session, const nghttp2_frame *frame,
                            const uint8_t *name, size_t name_len, const uint8_t *value,
                            size_t value_len, uint8_t flags, void *user)
 {
-    struct both *b = user;
+    struct h2_both *b = user;
     struct h2_reader *r = &b->judge;
     struct h2_message *m = h2_message(r, (uint32_t)frame->hd.stream_id);
     struct slice n = slice_of(name, name_len), v = arena_dup(&r->arena, slice_of(value, value_len));
@@ -138,32 +105,9 @@ static int judge_on_header(nghttp2_session *session, const nghttp2_frame *frame,
     return 0;
 }
 
-static int judge_on_invalid_header(nghttp2_session *session, const nghttp2_frame *frame,
-                                   const uint8_t *name, size_t name_len, const uint8_t *value,
-                                   size_t value_len, uint8_t flags, void *user)
-{
-    return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE; /* malformed, rather than left out */
-}
-
-static int judge_on_error(nghttp2_session *session, int code, const char *text, size_t len,
-                          void *user)
-{
-    struct both *b = user;
-    h2_message_refused(&b->judge, text);
-    return 0;
-}
-
-static int judge_on_data(nghttp2_session *session, uint8_t flags, int32_t id, const uint8_t *octets,
-                         size_t len, void *user)
-{
-    struct both *b = user;
-    buf_add(&h2_message(&b->judge, (uint32_t)id)->content, octets, len);
-    return 0;
-}
-
 static int judge_on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *user)
 {
-    struct both *b = user;
+    struct h2_both *b = user;
     const nghttp2_nv ok = {(uint8_t *)":status", (uint8_t *)"200", 7, 3, 0};
     if (frame->hd.type != NGHTTP2_HEADERS && frame->hd.type != NGHTTP2_DATA)
         return 0;
@@ -178,32 +122,14 @@ static int judge_on_frame(nghttp2_session *session, const nghttp2_frame *frame, 
     return 0;
 }
 
-static void judge_open(struct both *b)
+static void judge_open(struct h2_both *b)
 {
-    nghttp2_session_callbacks *callbacks;
+    nghttp2_session_callbacks *callbacks = h2_both_callbacks(judge_on_header, judge_on_frame);
     const nghttp2_settings_entry settings[] = {{NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, 100},
                                                {NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL, 1}};
-    ASSERT(nghttp2_session_callbacks_new(&callbacks) == 0);
-    nghttp2_session_callbacks_set_on_header_callback(callbacks, judge_on_header);
-    nghttp2_session_callbacks_set_on_invalid_header_callback(callbacks, judge_on_invalid_header);
-    nghttp2_session_callbacks_set_error_callback2(callbacks, judge_on_error);
-    nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, judge_on_data);
-    nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks, judge_on_frame);
     ASSERT(nghttp2_session_server_new(&b->session, callbacks, b) == 0);
     nghttp2_session_callbacks_del(callbacks);
     ASSERT(nghttp2_submit_settings(b->session, NGHTTP2_FLAG_NONE, settings, 2) == 0);
-}
-
-static void judge_feed(struct both *b, struct slice in)
-{
-    const uint8_t *out;
-    if (nghttp2_session_mem_recv(b->session, (const uint8_t *)in.p, in.len) < 0) {
-        b->judge.is_over = true;
-        return;
-    }
-    while (nghttp2_session_mem_send(b->session, &out) > 0)
-        ;
-    b->judge.is_over = !nghttp2_session_want_read(b->session);
 }
 
 /* ---- comparing ---- */
@@ -218,7 +144,7 @@ static bool judge_authority_is_bad(const struct h2_message *m)
            (m->has_host && !rules_is_authority(m->host));
 }
 
-static bool judge_alone_may(const struct both *b, const struct h2_message *m)
+static bool judge_alone_may(const struct h2_both *b, const struct h2_message *m)
 {
     bool connect = slice_eq(m->method, SLICE("CONNECT"));
     if (b->ours.is_over || judge_authority_is_bad(m) || !rules_is_token(m->method))
@@ -232,7 +158,7 @@ static bool judge_alone_may(const struct both *b, const struct h2_message *m)
     return !rules_is_origin_form(m->path);
 }
 
-static bool ours_alone_may(struct both *b, const struct h2_message *m)
+static bool ours_alone_may(struct h2_both *b, const struct h2_message *m)
 {
     const struct h2_message *judge = h2_message(&b->judge, m->id);
     if (b->judge.is_over || m->authority.len == 0 || judge->has_late_field)
@@ -248,7 +174,7 @@ static bool ours_alone_may(struct both *b, const struct h2_message *m)
     return false;
 }
 
-static void check_same(struct both *b, const struct h2_message *ours,
+static void check_same(struct h2_both *b, const struct h2_message *ours,
                        const struct h2_message *judge)
 {
     struct slice authority = judge->has_authority ? judge->authority : judge->host;
@@ -261,7 +187,7 @@ static void check_same(struct both *b, const struct h2_message *ours,
 }
 
 /* return  false at a legitimate difference */
-static bool compare(struct both *b)
+static bool compare(struct h2_both *b)
 {
     for (unsigned i = 0; i < b->ours.count; i++) {
         const struct h2_message *o = &b->ours.at[i];
@@ -292,18 +218,13 @@ static bool compare(struct both *b)
 
 int LLVMFuzzerTestOneInput(const uint8_t *octets, size_t len)
 {
-    static struct both both;
-    struct both *b = &both;
+    static struct h2_both both;
+    struct h2_both *b = &both;
     struct h2_settings settings;
     struct h2_peer peer;
     struct buf out;
     struct input in = {octets, len};
-    memset(b, 0, sizeof *b);
-    pool_init(&b->pool);
-    pool_init(&b->own);
-    h2_reader_init(&b->ours, &b->own);
-    h2_reader_init(&b->judge, &b->own);
-    b->judge.is_judge = true;
+    h2_both_init(b);
     buf_init(&out, &b->own);
     h2_settings_default(&settings, H2_SERVER);
     settings.stream_window = settings.conn_window = 65535;
@@ -319,19 +240,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *octets, size_t len)
         h2_peer_frame(&peer, op & 15, &in, &out);
         if (op & 0x40)
             step = input_u8(&in) & 63;
-        ours_feed(b, buf_slice(&out), step);
-        judge_feed(b, buf_slice(&out));
+        h2_both_feed(b, buf_slice(&out), step);
         buf_consume(&out, buf_len(&out));
         goes_on = compare(b);
     }
-    h2_conn_free(b->conn);
-    nghttp2_session_del(b->session);
-    ASSERT(b->pool.live == 0);
-    h2_reader_fini(&b->ours);
-    h2_reader_fini(&b->judge);
     buf_fini(&out);
-    ASSERT(b->own.live == 0);
-    pool_fini(&b->own);
-    pool_fini(&b->pool);
+    h2_both_fini(b);
     return 0;
 }
