@@ -703,7 +703,7 @@ static int open_stream(struct client *c, int fd)
     struct tls_conn *tls = NULL;
     if (c->https) {
         c->tls_routes = s->routes ? routes_ref(s->routes) : NULL;
-        tls = tls_accept(s->tls, s->pool, routes_choose, &c->tls_routes);
+        tls = tls_accept(s->tls, s->ciphers, s->pool, routes_choose, &c->tls_routes);
         if (!tls)
             return ERR_NOMEM;
     }

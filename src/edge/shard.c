@@ -273,6 +273,7 @@ int shard_init(struct shard *s, uint32_t index, uint32_t row, struct tls_server 
     if (!s->loop)
         return ERR_SYS;
     s->diag = diag_open();
+    s->ciphers = tls_ciphers_new();
     s->pool = loop_pool(s->loop);
     s->stats = stats_loop(counters, row);
     stats_forget(counters, row); /* what a predecessor left behind */
@@ -289,7 +290,7 @@ int shard_init(struct shard *s, uint32_t index, uint32_t row, struct tls_server 
         return ERR_SYS;
     s->rx = chunk_new(s->pool, SHARD_RX_OCTETS);
     s->mailbox = mailbox_new(s->loop, on_mail, s);
-    if (!s->rx || !s->mailbox)
+    if (!s->rx || !s->mailbox || !s->ciphers)
         return ERR_NOMEM;
     on_tick(&s->tick);
     return 0;
@@ -324,6 +325,7 @@ void shard_fini(struct shard *s)
     chunk_unref(s->rx);
     if (s->diag >= 0)
         close(s->diag);
+    tls_ciphers_free(s->ciphers);
     loop_free(s->loop);
     s->loop = NULL;
 }

@@ -16,18 +16,21 @@
 
 static struct loop *loop;
 static struct tls_server *server;
+static struct tls_ciphers *ciphers;
 static struct tls_identity *identity;
 
 static int setup(void **state)
 {
     identity = fixture_identity("DNS:a.test");
     server = tls_server_new();
+    ciphers = tls_ciphers_new();
     return server ? 0 : -1;
 }
 
 static int teardown(void **state)
 {
     tls_identity_unref(identity);
+    tls_ciphers_free(ciphers);
     tls_server_free(server);
     return 0;
 }
@@ -454,7 +457,7 @@ static void tls_open(struct tls_pair *p, bool tcp, int version, const char *name
     struct client_wish wish = {.version = version, .name = name, .alpn = "\x02h2"};
     owner_init(&p->o);
     connect_pair(tcp, &fd, &p->peer);
-    struct tls_conn *t = tls_accept(server, loop_pool(loop), choose, NULL);
+    struct tls_conn *t = tls_accept(server, ciphers, loop_pool(loop), choose, NULL);
     assert_non_null(t);
     assert_int_equal(stream_open(&p->o.stream, loop, fd, t, &events), 0);
     p->client = fixture_client(&wish, NULL);
