@@ -241,6 +241,28 @@ static void test_resumption(void **state)
     }
 }
 
+/* A client of TLS 1.3 uses a ticket once (RFC 8446 C.4): each connection must bring it the next. */
+static void test_resumption_goes_on(void **state)
+{
+    SSL_SESSION *session = NULL;
+    for (int i = 0; i < 4; i++) {
+        SSL_SESSION *next = NULL;
+        struct pair p;
+        pair_open(
+            &p,
+            &(struct client_wish){.version = TLS1_3_VERSION, .name = "a.test", .session = session},
+            &next);
+        pump(&p);
+        assert_int_equal(tls_is_resumed(p.conn), i > 0);
+        client_says(&p, "x", 1);
+        pair_close(&p);
+        assert_non_null(next);
+        SSL_SESSION_free(session);
+        session = next;
+    }
+    SSL_SESSION_free(session);
+}
+
 static void test_octet_by_octet(void **state)
 {
     static const int versions[] = {TLS1_2_VERSION, TLS1_3_VERSION};
@@ -493,6 +515,7 @@ int main(void)
         cmocka_unit_test(test_refused_names),
         cmocka_unit_test(test_not_tls),
         cmocka_unit_test(test_resumption),
+        cmocka_unit_test(test_resumption_goes_on),
         cmocka_unit_test(test_octet_by_octet),
         cmocka_unit_test(test_large),
         cmocka_unit_test(test_key_update),
