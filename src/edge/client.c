@@ -741,7 +741,6 @@ void client_accept(struct shard *s, int fd, const struct addr *peer, bool https)
         pool_put(s->pool, c, sizeof *c);
         return;
     }
-    stream_tune(&c->stream, SHARD_READ_OCTETS);
     list_add_tail(&s->clients, &c->node);
     stats_add(&s->stats->connections, 1);
     stats_add(&s->stats->connections_open, 1);

@@ -74,10 +74,11 @@ int shard_listen(struct shard *s, int fd, bool https, uint16_t port)
     l->port = port;
     loop_task_init(&l->again, accept_again);
     loop_timer_init(&l->retry, accept_retry);
-    if (loop_add(s->loop, &l->source) < 0) {
+    if (loop_add_reader(s->loop, &l->source) < 0) {
         pool_put(s->pool, l, sizeof *l);
         return ERR_SYS;
     }
+    stream_tune_fd(fd, SHARD_READ_OCTETS);
     if (https && !s->https_port)
         s->https_port = port;
     l->next = s->listeners;
