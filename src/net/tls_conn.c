@@ -193,25 +193,15 @@ int tls_conn_on_hello(struct tls_conn *t, int *alert_out)
     return 0;
 }
 
-/* Both cost us keys or an answer, and the peer next to nothing: TLS 1.3's KeyUpdate, the only
- * message that a client may send after the handshake (RFC 8446 4.6.3), and TLS 1.2's wish to
- * renegotiate, which is refused by an alert. */
-void tls_conn_on_state(struct tls_conn *t, int where, int alert)
-{
-    bool renegotiates = where == SSL_CB_WRITE_ALERT && (alert & 0xff) == SSL_AD_NO_RENEGOTIATION;
-    bool updates = where == SSL_CB_ACCEPT_LOOP && SSL_get_state(t->ssl) == TLS_ST_SR_KEY_UPDATE;
-    if (t->established && (renegotiates || updates))
-        t->key_updates++;
-}
-
 static uint8_t hex_digit(char c)
 {
     return (uint8_t)(c <= '9' ? c - '0' : c - 'a' + 10);
 }
 
 /* "LABEL random secret", in hexadecimal digits. */
-void tls_conn_on_secret(struct tls_conn *t, const char *line)
+static void on_secret(const SSL *ssl, const char *line)
 {
+    struct tls_conn *t = tls_conn_of((SSL *)(uintptr_t)ssl);
     static const struct slice takes = {"CLIENT_TRAFFIC_SECRET_0 ", 24};
     static const struct slice sends = {"SERVER_TRAFFIC_SECRET_0 ", 24};
     bool is_takes = slice_starts(slice_str(line), takes);
@@ -223,6 +213,34 @@ void tls_conn_on_secret(struct tls_conn *t, const char *line)
     for (size_t i = 0; i < octets; i++)
         to->secret[i] = (uint8_t)(hex_digit(hex[2 * i]) << 4 | hex_digit(hex[2 * i + 1]));
     t->secrets |= is_takes ? SECRET_TAKES : SECRET_SENDS;
+}
+
+/* OpenSSL tells its secrets as text, which it makes by a call of sprintf an octet, 4 us a secret.
+ * So only a context that a connection comes to behind the secrets of the handshake has the
+ * callback, and those are not told. */
+static void expect_secrets(struct tls_conn *t)
+{
+    int state = SSL_get_state(t->ssl);
+    bool before_finished =
+        state == TLS_ST_SW_CERT_VRFY ||
+        (state == TLS_ST_SW_ENCRYPTED_EXTENSIONS && SSL_session_reused(t->ssl) == 1);
+    if (!before_finished)
+        return;
+    SSL_CTX_set_keylog_callback(tls_ciphers_secrets(t->ciphers), on_secret);
+    SSL_set_SSL_CTX(t->ssl, tls_ciphers_secrets(t->ciphers));
+}
+
+/* Both cost us keys or an answer, and the peer next to nothing: TLS 1.3's KeyUpdate, the only
+ * message that a client may send after the handshake (RFC 8446 4.6.3), and TLS 1.2's wish to
+ * renegotiate, which is refused by an alert. */
+void tls_conn_on_state(struct tls_conn *t, int where, int alert)
+{
+    if (where == SSL_CB_ACCEPT_LOOP && !t->established)
+        expect_secrets(t);
+    bool renegotiates = where == SSL_CB_WRITE_ALERT && (alert & 0xff) == SSL_AD_NO_RENEGOTIATION;
+    bool updates = where == SSL_CB_ACCEPT_LOOP && SSL_get_state(t->ssl) == TLS_ST_SR_KEY_UPDATE;
+    if (t->established && (renegotiates || updates))
+        t->key_updates++;
 }
 
 static void fail(struct tls_conn *t)

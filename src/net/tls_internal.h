@@ -99,8 +99,6 @@ SSL_CTX *tls_context_new(void);
 /* The library's state changed, or it sends an alert. */
 void tls_conn_on_state(struct tls_conn *t, int where, int alert);
 int tls_conn_on_hello(struct tls_conn *t, int *alert_out);
-/* A line in the format of NSS's key log. */
-void tls_conn_on_secret(struct tls_conn *t, const char *line);
 /* The connection whose call is in progress. */
 struct tls_conn *tls_conn_of(SSL *ssl);
 BIO_METHOD *tls_bio_method_new(void);

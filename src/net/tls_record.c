@@ -36,6 +36,7 @@ struct slot {
 };
 
 struct tls_ciphers {
+    SSL_CTX *secrets;
     EVP_CIPHER *aead[ARRAY_LEN(suites)];
     EVP_MAC_CTX *hmac[DIGESTS];
     uint64_t last_id;
@@ -83,7 +84,8 @@ struct tls_ciphers *tls_ciphers_new(void)
         return NULL;
     c->hmac[SHA_256] = hmac_new(sha256);
     c->hmac[SHA_384] = hmac_new(sha384);
-    bool ok = c->hmac[SHA_256] && c->hmac[SHA_384];
+    c->secrets = SSL_CTX_new(TLS_server_method());
+    bool ok = c->hmac[SHA_256] && c->hmac[SHA_384] && c->secrets;
     for (size_t i = 0; ok && i < ARRAY_LEN(suites); i++)
         ok = (c->aead[i] = EVP_CIPHER_fetch(NULL, suites[i].aead, NULL)) != NULL;
     if (ok)
@@ -102,7 +104,13 @@ void tls_ciphers_free(struct tls_ciphers *c)
         EVP_CIPHER_free(c->aead[i]);
     for (size_t i = 0; i < DIGESTS; i++)
         EVP_MAC_CTX_free(c->hmac[i]);
+    SSL_CTX_free(c->secrets);
     free(c);
+}
+
+SSL_CTX *tls_ciphers_secrets(struct tls_ciphers *c)
+{
+    return c->secrets;
 }
 
 /* HKDF-Expand-Label(secret, label, "", len).  RFC 8446 7.1; with no more octets than the digest
@@ -123,7 +131,7 @@ static bool expand(struct tls_ciphers *c, const struct tls_suite *s, const uint8
     n += prefix_len + label.len;
     what[n++] = 0; /* no context */
     what[n++] = 1; /* HKDF's counter */
-    bool ok = EVP_MAC_init(hmac, secret, s->secret_octets, NULL) == 1 &&
+    bool ok = EVP_MAC_init(hmac, secret, secret ? s->secret_octets : 0, NULL) == 1 &&
               EVP_MAC_update(hmac, what, n) == 1 &&
               EVP_MAC_final(hmac, made, &made_len, sizeof made) == 1 && made_len >= len;
     if (ok)
@@ -137,7 +145,7 @@ int tls_traffic_start(struct tls_ciphers *c, const struct tls_suite *s, struct t
     t->id = ++c->last_id;
     t->seq = 0;
     return expand(c, s, t->secret, SLICE("key"), t->key, s->key_octets) &&
-                   expand(c, s, t->secret, SLICE("iv"), t->iv, sizeof t->iv)
+                   expand(c, s, NULL, SLICE("iv"), t->iv, sizeof t->iv)
                ? 0
                : ERR_TLS;
 }

@@ -6,6 +6,8 @@
 
 #include "net/tls.h"
 
+#include <openssl/ssl.h>
+
 #define TLS_RECORD_HEAD_OCTETS   5
 #define TLS_RECORD_TAG_OCTETS    16
 #define TLS_RECORD_PLAIN_OCTETS  16384
@@ -16,6 +18,9 @@
 #define TLS_RECORDS_A_KEY (UINT64_C(1) << 24)
 
 enum { TLS_SECRET_MAX_OCTETS = 48, TLS_KEY_MAX_OCTETS = 32, TLS_NONCE_OCTETS = 12 };
+
+/* A context without certificate, that a connection has while its traffic secrets are made. */
+SSL_CTX *tls_ciphers_secrets(struct tls_ciphers *c);
 
 struct tls_suite;
 /* protocol_id: as on the wire.  return  NULL: not one of TLS 1.3 that is known */

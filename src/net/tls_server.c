@@ -47,11 +47,6 @@ static void on_state(const SSL *ssl, int where, int value)
     tls_conn_on_state(tls_conn_of((SSL *)(uintptr_t)ssl), where, value);
 }
 
-static void on_secret(const SSL *ssl, const char *line)
-{
-    tls_conn_on_secret(tls_conn_of((SSL *)(uintptr_t)ssl), line);
-}
-
 SSL_CTX *tls_context_new(void)
 {
     SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
@@ -65,7 +60,6 @@ SSL_CTX *tls_context_new(void)
     SSL_CTX_set_timeout(ctx, TLS_SESSION_MAX_S);
     SSL_CTX_set_alpn_select_cb(ctx, select_alpn, NULL);
     SSL_CTX_set_info_callback(ctx, on_state);
-    SSL_CTX_set_keylog_callback(ctx, on_secret);
     /* One ticket: each costs an encryption and 250 octets, and browsers that want more
      * connections at once get one from each of them. */
     if (SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION) != 1 ||
