@@ -44,12 +44,17 @@ static void watch_room(struct stream *s, bool watch)
     s->watches_room = watch;
 }
 
+/* One burst goes into the empty buffer of any socket; that it takes another says that it sends. */
 static void adapt_burst(struct stream *s, size_t sent, size_t len)
 {
-    if (sent < len)
+    if (sent < len) {
         s->burst_octets = STREAM_BURST_LEAST;
-    else if (len >= s->burst_octets && s->burst_octets < STREAM_BURST_MOST)
+        s->bursts_taken = 0;
+    } else if (len >= s->burst_octets && s->burst_octets < STREAM_BURST_MOST &&
+               ++s->bursts_taken == 2) {
         s->burst_octets *= 2;
+        s->bursts_taken = 0;
+    }
 }
 
 /* Remember what the socket did not take. */

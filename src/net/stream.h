@@ -39,6 +39,7 @@ struct stream {
     bool ended;                     /* the peer's clean end was read */
     bool lost;                      /* the peer is gone in both directions, read or not */
     uint32_t burst_octets;          /* see stream_burst */
+    uint8_t bursts_taken;           /* of this size, in a row */
     uint64_t octets_in, octets_out; /* on the wire */
 };
 

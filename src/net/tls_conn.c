@@ -213,6 +213,7 @@ static void on_secret(const SSL *ssl, const char *line)
     for (size_t i = 0; i < octets; i++)
         to->secret[i] = (uint8_t)(hex_digit(hex[2 * i]) << 4 | hex_digit(hex[2 * i + 1]));
     t->secrets |= is_takes ? SECRET_TAKES : SECRET_SENDS;
+    t->secret_octets = (uint8_t)octets;
 }
 
 /* OpenSSL tells its secrets as text, which it makes by a call of sprintf an octet, 4 us a secret.
@@ -281,7 +282,8 @@ static void take_over(struct tls_conn *t, size_t wire_before)
         return;
     t->suite = tls_suite_find(SSL_CIPHER_get_protocol_id(SSL_get_current_cipher(t->ssl)));
     uint64_t sent;
-    if (!t->suite || t->secrets != SECRETS || SSL_has_pending(t->ssl) ||
+    if (!t->suite || t->secrets != SECRETS ||
+        t->secret_octets != tls_suite_secret_octets(t->suite) || SSL_has_pending(t->ssl) ||
         SSL_SESSION_get_max_fragment_length(session) != TLSEXT_max_fragment_length_DISABLED ||
         !count_records(t->io->wire, wire_before, &sent) ||
         tls_traffic_start(t->ciphers, t->suite, &t->takes) < 0 ||

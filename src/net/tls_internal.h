@@ -75,7 +75,8 @@ struct tls_conn {
     uint32_t key_updates, key_updates_max;
     uint32_t early; /* octets sent in small records, at the beginning */
     uint8_t name_len;
-    uint8_t secrets;        /* those of takes and of sends that are known, as bits */
+    uint8_t secrets; /* those of takes and of sends that are known, as bits */
+    uint8_t secret_octets;
     uint8_t message_octets; /* of a handshake message that has come in part */
     uint8_t empty, warnings;
     bool established, resumed, h2_allowed, h2;

@@ -63,6 +63,43 @@ static void test_many(void **state)
         pair_close(&pairs[i]);
 }
 
+static uint32_t random_state = 1;
+static size_t random_below(size_t n)
+{
+    random_state = random_state * 1664525 + 1013904223;
+    return (random_state >> 8) % n;
+}
+
+/* Both ways in any pieces, with new keys now and then. */
+static void test_any_pieces(void **state)
+{
+    size_t most = 70000;
+    char *text = malloc(most);
+    fill(text, most);
+    for (int conn = 0; conn < 6; conn++) {
+        struct pair p;
+        open_13(&p, conn % 2 ? "TLS_CHACHA20_POLY1305_SHA256" : "TLS_AES_256_GCM_SHA384");
+        for (int i = 0; i < 60; i++) {
+            size_t n = 1 + random_below(random_below(4) ? 300 : most);
+            p.step = 1 + random_below(random_below(2) ? 40 : 30000);
+            p.out_cap = 1 + random_below(random_below(2) ? 40 : 30000);
+            if (random_below(4) == 0)
+                assert_int_equal(SSL_key_update(p.client, random_below(2)
+                                                              ? SSL_KEY_UPDATE_REQUESTED
+                                                              : SSL_KEY_UPDATE_NOT_REQUESTED),
+                                 1);
+            client_says(&p, text, n);
+            assert_true(slice_eq(buf_slice(&p.got), slice_of(text, n)));
+            buf_consume(&p.got, n);
+            assert_int_equal(buf_len(&p.conn->kept), 0);
+            server_says(&p, text, n);
+            assert_true(client_hears(&p, text, n));
+        }
+        pair_close(&p);
+    }
+    free(text);
+}
+
 /* Records that are to be smaller are OpenSSL's affair.  RFC 6066 4 */
 static void test_small_fragments(void **state)
 {
@@ -300,6 +337,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_suites),
         cmocka_unit_test(test_many),
+        cmocka_unit_test(test_any_pieces),
         cmocka_unit_test(test_small_fragments),
         cmocka_unit_test(test_forged),
         cmocka_unit_test(test_key_update_in_pieces),
