@@ -78,8 +78,8 @@ static void give(struct side *s)
     struct buf wire;
     begin();
     buf_init(&wire, &pool);
-    ssize_t n = len ? tls_decrypt(s->conn, octets, (size_t)len, &taken, plain, sizeof plain, &wire)
-                    : 0;
+    ssize_t n =
+        len ? tls_decrypt(s->conn, octets, (size_t)len, &taken, plain, sizeof plain, &wire) : 0;
     end();
     ASSERT(n >= 0);
     BIO_reset(s->from_client);
