@@ -715,7 +715,7 @@ static int open_stream(struct client *c, int fd)
     struct tls_conn *tls = NULL;
     if (c->https) {
         c->tls_routes = s->routes ? routes_ref(s->routes) : NULL;
-        tls = tls_accept(s->tls, s->pool, routes_choose, &c->tls_routes);
+        tls = tls_accept(s->tls, s->ciphers, s->pool, routes_choose, &c->tls_routes);
         if (!tls)
             return ERR_NOMEM;
     }
@@ -755,7 +755,6 @@ void client_accept(struct shard *s, int fd, const struct addr *peer, bool https)
         pool_put(s->pool, c, sizeof *c);
         return;
     }
-    stream_tune(&c->stream, SHARD_READ_OCTETS);
     list_add_tail(&s->clients, &c->node);
     stats_add(&s->stats->connections, 1);
     stats_add(&s->stats->connections_open, 1);

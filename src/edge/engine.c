@@ -74,7 +74,7 @@ int engine_flush(struct engine *e, struct shard *s, struct stream *st, const boo
             loop_again(s->loop, again);
             return 0;
         }
-        size_t n = output(e, out, SHARD_READ_OCTETS, shard_now_us(s));
+        size_t n = output(e, out, stream_burst(st), shard_now_us(s));
         if (n == 0 || *dead)
             return 0;
         int err = stream_write(st, out, n);

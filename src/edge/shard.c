@@ -74,10 +74,11 @@ int shard_listen(struct shard *s, int fd, bool https, uint16_t port)
     l->port = port;
     loop_task_init(&l->again, accept_again);
     loop_timer_init(&l->retry, accept_retry);
-    if (loop_add(s->loop, &l->source) < 0) {
+    if (loop_add_reader(s->loop, &l->source) < 0) {
         pool_put(s->pool, l, sizeof *l);
         return ERR_SYS;
     }
+    stream_tune_fd(fd, SHARD_READ_OCTETS);
     if (https && !s->https_port)
         s->https_port = port;
     l->next = s->listeners;
@@ -273,6 +274,7 @@ int shard_init(struct shard *s, uint32_t index, uint32_t row, struct tls_server 
     if (!s->loop)
         return ERR_SYS;
     s->diag = diag_open();
+    s->ciphers = tls_ciphers_new();
     s->pool = loop_pool(s->loop);
     s->stats = stats_loop(counters, row);
     stats_forget(counters, row); /* what a predecessor left behind */
@@ -289,7 +291,7 @@ int shard_init(struct shard *s, uint32_t index, uint32_t row, struct tls_server 
         return ERR_SYS;
     s->rx = chunk_new(s->pool, SHARD_RX_OCTETS);
     s->mailbox = mailbox_new(s->loop, on_mail, s);
-    if (!s->rx || !s->mailbox)
+    if (!s->rx || !s->mailbox || !s->ciphers)
         return ERR_NOMEM;
     on_tick(&s->tick);
     return 0;
@@ -324,6 +326,7 @@ void shard_fini(struct shard *s)
     chunk_unref(s->rx);
     if (s->diag >= 0)
         close(s->diag);
+    tls_ciphers_free(s->ciphers);
     loop_free(s->loop);
     s->loop = NULL;
 }

@@ -52,6 +52,7 @@ struct shard {
     struct loop *loop;
     struct pool *pool;
     struct tls_server *tls;
+    struct tls_ciphers *ciphers;
     struct routes *routes;    /* in force; shared */
     struct site **sites;      /* by index in routes; made when first asked for */
     struct map backends;      /* struct backend by key */

@@ -82,11 +82,27 @@ void loop_free(struct loop *l)
     free(l);
 }
 
+static int control(struct loop *l, struct loop_source *s, int op, bool room)
+{
+    struct epoll_event e = {.events = EPOLLIN | (room ? EPOLLOUT : 0u) | EPOLLRDHUP | EPOLLET,
+                            .data.ptr = s};
+    l->calls.other++;
+    return epoll_ctl(l->epoll_fd, op, s->fd, &e) == 0 ? 0 : ERR_SYS;
+}
+
 int loop_add(struct loop *l, struct loop_source *s)
 {
-    struct epoll_event e = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, .data.ptr = s};
-    l->calls.other++;
-    return epoll_ctl(l->epoll_fd, EPOLL_CTL_ADD, s->fd, &e) == 0 ? 0 : ERR_SYS;
+    return control(l, s, EPOLL_CTL_ADD, true);
+}
+
+int loop_add_reader(struct loop *l, struct loop_source *s)
+{
+    return control(l, s, EPOLL_CTL_ADD, false);
+}
+
+void loop_watch_room(struct loop *l, struct loop_source *s, bool watch)
+{
+    ASSERT(control(l, s, EPOLL_CTL_MOD, watch) == 0);
 }
 
 void loop_forget(struct loop *l, struct loop_source *s)

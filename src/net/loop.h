@@ -55,6 +55,11 @@ void loop_free(struct loop *l);
 /* Register s->fd for reading and writing, edge-triggered, for its life; closing the descriptor
  * unregisters it.  return 0 or ERR_SYS */
 int loop_add(struct loop *l, struct loop_source *s);
+/* The same, for reading alone.  A unix socket tells whenever its peer has read something that there
+ * is room again, and each new socket tells it once: few want to know. */
+int loop_add_reader(struct loop *l, struct loop_source *s);
+/* Whether s is told of room for writing from now on; if there is some already, at once. */
+void loop_watch_room(struct loop *l, struct loop_source *s, bool watch);
 /* For a descriptor that is kept open; also drops events of s that wait in this turn.  Call it (or
  * loop_forget) before s is freed. */
 void loop_remove(struct loop *l, struct loop_source *s);
@@ -82,7 +87,7 @@ void loop_timer_set(struct loop *l, struct loop_timer *t, uint64_t due_us);
 void loop_timer_clear(struct loop_timer *t);
 
 /* Scratch octets shared by everything on this loop, valid until the next callback.  index 0 to 2 */
-#define LOOP_SCRATCH_OCTETS (80u << 10)
+#define LOOP_SCRATCH_OCTETS (300u << 10)
 char *loop_scratch(struct loop *l, unsigned index);
 
 /* Counts of system calls made through this loop and its streams, for measuring. */

@@ -8,9 +8,11 @@
 #include <netinet/tcp.h>
 #include <unistd.h>
 
-/* One recv or one slice of plaintext; with the overhead of its records it fits into a scratch. */
-#define STREAM_SLICE_OCTETS    (64u << 10)
+/* One recv. */
 #define STREAM_MIN_RECV_OCTETS 4096
+#define STREAM_MAX_RECV_OCTETS (64u << 10)
+/* One slice of plaintext; with the overhead of its records it fits into a scratch. */
+#define STREAM_SLICE_OCTETS STREAM_BURST_MOST
 
 static bool is_readable(const struct stream *s)
 {
@@ -35,10 +37,31 @@ static ssize_t send_once(struct stream *s, const void *p, size_t len)
     return ERR_CLOSED;
 }
 
+static void watch_room(struct stream *s, bool watch)
+{
+    if (s->watches_room != watch)
+        loop_watch_room(s->loop, &s->source, watch);
+    s->watches_room = watch;
+}
+
+/* One burst goes into the empty buffer of any socket; that it takes another says that it sends. */
+static void adapt_burst(struct stream *s, size_t sent, size_t len)
+{
+    if (sent < len) {
+        s->burst_octets = STREAM_BURST_LEAST;
+        s->bursts_taken = 0;
+    } else if (len >= s->burst_octets && s->burst_octets < STREAM_BURST_MOST &&
+               ++s->bursts_taken == 2) {
+        s->burst_octets *= 2;
+        s->bursts_taken = 0;
+    }
+}
+
 /* Remember what the socket did not take. */
 static int keep(struct stream *s, const void *p, size_t len)
 {
     s->blocked = true;
+    watch_room(s, true);
     if (buf_add(&s->wire, p, len) == 0)
         return 0;
     s->failed = true;
@@ -55,6 +78,8 @@ static int send_wire(struct stream *s)
         buf_consume(&s->wire, (size_t)n);
     }
     s->blocked = buf_len(&s->wire) != 0;
+    if (s->blocked)
+        watch_room(s, true);
     if (!s->blocked && s->shut) {
         loop_calls(s->loop)->other++;
         shutdown(s->source.fd, SHUT_WR);
@@ -84,6 +109,8 @@ static bool end_connect(struct stream *s, unsigned events)
     s->connecting = false;
     if (err)
         s->failed = true;
+    else if (s->is_local && !buf_len(&s->wire))
+        watch_room(s, false);
     s->events->on_connected(s, err == 0 ? 0 : err == ETIMEDOUT ? ERR_TIMEOUT : ERR_CLOSED);
     return err == 0 && stream_is_open(s);
 }
@@ -105,6 +132,8 @@ static void on_event(struct loop_source *source, unsigned events)
         s->failed = true;
     if ((events & (LOOP_OUT | LOOP_HUP)) && buf_len(&s->wire) && !s->failed)
         send_wire(s);
+    if (was_blocked && !s->blocked && s->is_local)
+        watch_room(s, false);
     if (s->failed && !had_failed) /* reading tells the owner */
         s->in_kernel = s->can_read = readable = true;
     if (readable && (!s->ended || s->failed))
@@ -115,7 +144,8 @@ static void on_event(struct loop_source *source, unsigned events)
 
 static void prepare(struct stream *s, struct loop *l, int fd, const struct stream_events *events)
 {
-    *s = (struct stream){.source = {on_event, fd}, .loop = l, .events = events};
+    *s = (struct stream){
+        .source = {on_event, fd}, .loop = l, .events = events, .burst_octets = STREAM_BURST_LEAST};
     buf_init(&s->wire, loop_pool(l));
     loop_task_init(&s->later, send_later);
 }
@@ -124,7 +154,7 @@ int stream_open(struct stream *s, struct loop *l, int fd, struct tls_conn *tls,
                 const struct stream_events *events)
 {
     prepare(s, l, fd, events);
-    if (loop_add(l, &s->source) != 0) {
+    if (loop_add_reader(l, &s->source) != 0) {
         s->source.fd = -1;
         return ERR_SYS;
     }
@@ -163,7 +193,8 @@ int stream_connect(struct stream *s, struct loop *l, const struct addr *to,
     s->source.fd = fd;
     /* When it succeeded at once, registering gives an event for a writable socket in the next turn,
      * so both cases go on in the same way. */
-    s->connecting = true;
+    s->connecting = s->watches_room = true;
+    s->is_local = to->u.sa.sa_family == AF_UNIX;
     if (err == 0)
         err = loop_add(l, &s->source);
     if (err) {
@@ -271,9 +302,9 @@ static ssize_t read_tls(struct stream *s, void *buf, size_t cap)
     if (!s->in_kernel)
         return ERR_AGAIN;
     char *in = loop_scratch(s->loop, 0);
-    size_t want = cap < STREAM_MIN_RECV_OCTETS ? STREAM_MIN_RECV_OCTETS
-                  : cap > STREAM_SLICE_OCTETS  ? STREAM_SLICE_OCTETS
-                                               : cap;
+    size_t want = cap < STREAM_MIN_RECV_OCTETS   ? STREAM_MIN_RECV_OCTETS
+                  : cap > STREAM_MAX_RECV_OCTETS ? STREAM_MAX_RECV_OCTETS
+                                                 : cap;
     ssize_t got = recv_once(s, in, want);
     if (got < 0)
         return got;
@@ -331,6 +362,7 @@ static int write_tls(struct stream *s, const char *in, size_t len)
         ssize_t sent = send_once(s, out, (size_t)n);
         if (sent < 0)
             return (int)sent;
+        adapt_burst(s, (size_t)sent, (size_t)n);
         if (sent < n && keep(s, out + sent, (size_t)(n - sent)) != 0)
             return ERR_NOMEM;
     }
@@ -364,6 +396,7 @@ int stream_write(struct stream *s, const void *in, size_t len)
     ssize_t n = send_once(s, in, len);
     if (n < 0)
         return (int)n;
+    adapt_burst(s, (size_t)n, len);
     return (size_t)n < len ? keep(s, (const char *)in + n, len - (size_t)n) : 0;
 }
 
@@ -383,13 +416,18 @@ bool stream_is_established(const struct stream *s)
     return stream_is_open(s) && !s->connecting && (!s->tls || tls_is_established(s->tls));
 }
 
-void stream_tune(struct stream *s, unsigned notsent_lowat_octets)
+void stream_tune_fd(int fd, unsigned notsent_lowat_octets)
 {
     int on = 1;
-    loop_calls(s->loop)->other++;
-    if (setsockopt(s->source.fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) != 0)
+    if (setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) == 0 && notsent_lowat_octets)
+        setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &notsent_lowat_octets,
+                   sizeof notsent_lowat_octets);
+}
+
+void stream_tune(struct stream *s, unsigned notsent_lowat_octets)
+{
+    if (s->is_local)
         return;
-    loop_calls(s->loop)->other++;
-    setsockopt(s->source.fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &notsent_lowat_octets,
-               sizeof notsent_lowat_octets);
+    loop_calls(s->loop)->other += notsent_lowat_octets ? 2 : 1;
+    stream_tune_fd(s->source.fd, notsent_lowat_octets);
 }

@@ -34,8 +34,12 @@ struct stream {
     bool in_kernel;         /* the kernel may have octets for us */
     bool blocked;           /* the last write was short; wait for on_writable */
     bool saw_hup, connecting, failed, shut;
+    bool watches_room;              /* the loop tells when the socket takes octets again */
+    bool is_local;                  /* a unix socket: it tells that all the time */
     bool ended;                     /* the peer's clean end was read */
     bool lost;                      /* the peer is gone in both directions, read or not */
+    uint32_t burst_octets;          /* see stream_burst */
+    uint8_t bursts_taken;           /* of this size, in a row */
     uint64_t octets_in, octets_out; /* on the wire */
 };
 
@@ -66,6 +70,16 @@ static inline bool stream_is_blocked(const struct stream *s)
     return s->blocked;
 }
 
+/* How many octets had better be written at once.  Each write costs the kernel a walk through its
+ * layers and the peer a wake-up; but what the socket does not take waits here, and nothing more
+ * urgent can overtake it.  So it grows while the socket takes all, and falls when it does not. */
+#define STREAM_BURST_LEAST (66u << 10)
+#define STREAM_BURST_MOST  (264u << 10)
+static inline size_t stream_burst(const struct stream *s)
+{
+    return s->burst_octets;
+}
+
 /* return  octets read; 0: the peer's clean end (FIN, after close_notify or without TLS);
  *         ERR_AGAIN: nothing now (also during a TLS handshake); ERR_CLOSED: reset, or FIN without
  *         close_notify inside TLS; ERR_TLS */
@@ -89,7 +103,9 @@ struct stream_path {
 /* return  false: not TCP; *out is all zeroes */
 bool stream_path(const struct stream *s, struct stream_path *out);
 
-/* TCP_NODELAY and TCP_NOTSENT_LOWAT; silently nothing on other sockets. */
+/* TCP_NODELAY and, unless 0, TCP_NOTSENT_LOWAT; silently nothing on other sockets. */
 void stream_tune(struct stream *s, unsigned notsent_lowat_octets);
+/* The same.  What a listening socket accepts afterwards has it from there, without a call. */
+void stream_tune_fd(int fd, unsigned notsent_lowat_octets);
 
 #endif

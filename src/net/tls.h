@@ -50,11 +50,18 @@ struct tls_server *tls_server_new(void);
 void tls_server_free(struct tls_server *s);
 void tls_server_rotate(struct tls_server *s);
 
+/* What encrypts and decrypts, shared by the connections of one loop. */
+struct tls_ciphers;
+/* return  NULL when memory is out */
+struct tls_ciphers *tls_ciphers_new(void);
+void tls_ciphers_free(struct tls_ciphers *c);
+
 struct tls_conn;
-/* choose: called once, during the first tls_decrypt calls, with choose_user.
+/* ciphers, pool: kept, those of the loop.
+ * choose: called once, during the first tls_decrypt calls, with choose_user.
  * return  NULL when memory is out */
-struct tls_conn *tls_accept(struct tls_server *s, struct pool *pool, tls_choose_fn choose,
-                            void *choose_user);
+struct tls_conn *tls_accept(struct tls_server *s, struct tls_ciphers *ciphers, struct pool *pool,
+                            tls_choose_fn choose, void *choose_user);
 void tls_conn_free(struct tls_conn *t);
 
 /* Take ciphertext and give plaintext.

@@ -5,7 +5,6 @@
 
 #include <openssl/err.h>
 
-#define RECORD_PLAIN_OCTETS 16384
 /* A record is of use only when all of it has come, and one of full size is more than a new path's
  * first window (RFC 6928: ten segments): a client would wait a round trip for what it has nearly
  * whole.  So a connection begins with small ones. */
@@ -13,6 +12,10 @@
 #define EARLY_OCTETS        (64u << 10)
 /* Header, explicit nonce, tag and content type are 30 at most; rounded up. */
 #define RECORD_EXTRA_OCTETS 64
+/* What a client may ask for.  RFC 6066 4 */
+#define RECORD_SMALLEST_OCTETS 512
+
+enum { SECRET_TAKES = 1, SECRET_SENDS = 2, SECRETS = 3 };
 
 static int bio_read(BIO *bio, char *to, int len)
 {
@@ -63,14 +66,16 @@ struct tls_conn *tls_conn_of(SSL *ssl)
     return BIO_get_data(SSL_get_rbio(ssl));
 }
 
-struct tls_conn *tls_accept(struct tls_server *s, struct pool *pool, tls_choose_fn choose,
-                            void *choose_user)
+struct tls_conn *tls_accept(struct tls_server *s, struct tls_ciphers *ciphers, struct pool *pool,
+                            tls_choose_fn choose, void *choose_user)
 {
     struct tls_conn *t = pool_zget(pool, sizeof *t);
     if (!t)
         return NULL;
     t->server = s;
+    t->ciphers = ciphers;
     t->pool = pool;
+    buf_init(&t->kept, pool);
     t->choose = choose;
     t->choose_user = choose_user;
     t->ssl = SSL_new(s->ctx);
@@ -87,16 +92,26 @@ struct tls_conn *tls_accept(struct tls_server *s, struct pool *pool, tls_choose_
     return t;
 }
 
+static void free_ssl(struct tls_conn *t)
+{
+    struct tls_io nowhere = {0}, *io = t->io;
+    t->io = &nowhere;
+    SSL_free(t->ssl);
+    t->ssl = NULL;
+    t->io = io;
+}
+
 void tls_conn_free(struct tls_conn *t)
 {
     if (!t)
         return;
-    struct tls_io nowhere = {0};
-    t->io = &nowhere;
-    SSL_free(t->ssl);
+    struct pool *pool = t->pool;
+    free_ssl(t);
     tls_identity_unref(t->identity);
-    pool_put(t->pool, t->name, t->name_len);
-    pool_put(t->pool, t, sizeof *t);
+    buf_fini(&t->kept);
+    pool_put(pool, t->name, t->name_len);
+    OPENSSL_cleanse(t, sizeof *t); /* keys lie in it */
+    pool_put(pool, t, sizeof *t);
 }
 
 static bool is_host_octet(unsigned char c)
@@ -125,7 +140,7 @@ static int keep_name(struct tls_conn *t, struct slice name)
     t->name = pool_get(t->pool, name.len);
     if (!t->name)
         return ERR_NOMEM;
-    t->name_len = name.len;
+    t->name_len = (uint8_t)name.len;
     for (size_t i = 0; i < name.len; i++) {
         t->name[i] = (char)ascii_lower((unsigned char)name.p[i]);
         if (!is_host_octet((unsigned char)t->name[i]))
@@ -178,11 +193,51 @@ int tls_conn_on_hello(struct tls_conn *t, int *alert_out)
     return 0;
 }
 
+static uint8_t hex_digit(char c)
+{
+    return (uint8_t)(c <= '9' ? c - '0' : c - 'a' + 10);
+}
+
+/* "LABEL random secret", in hexadecimal digits. */
+static void on_secret(const SSL *ssl, const char *line)
+{
+    struct tls_conn *t = tls_conn_of((SSL *)(uintptr_t)ssl);
+    static const struct slice takes = {"CLIENT_TRAFFIC_SECRET_0 ", 24};
+    static const struct slice sends = {"SERVER_TRAFFIC_SECRET_0 ", 24};
+    bool is_takes = slice_starts(slice_str(line), takes);
+    struct tls_traffic *to = is_takes ? &t->takes : &t->sends;
+    const char *hex = strrchr(line, ' ');
+    size_t octets = hex ? strlen(++hex) / 2 : 0;
+    if ((!is_takes && !slice_starts(slice_str(line), sends)) || octets > sizeof to->secret)
+        return;
+    for (size_t i = 0; i < octets; i++)
+        to->secret[i] = (uint8_t)(hex_digit(hex[2 * i]) << 4 | hex_digit(hex[2 * i + 1]));
+    t->secrets |= is_takes ? SECRET_TAKES : SECRET_SENDS;
+    t->secret_octets = (uint8_t)octets;
+}
+
+/* OpenSSL tells its secrets as text, which it makes by a call of sprintf an octet, 4 us a secret.
+ * So only a context that a connection comes to behind the secrets of the handshake has the
+ * callback, and those are not told. */
+static void expect_secrets(struct tls_conn *t)
+{
+    int state = SSL_get_state(t->ssl);
+    bool before_finished =
+        state == TLS_ST_SW_CERT_VRFY ||
+        (state == TLS_ST_SW_ENCRYPTED_EXTENSIONS && SSL_session_reused(t->ssl) == 1);
+    if (!before_finished)
+        return;
+    SSL_CTX_set_keylog_callback(tls_ciphers_secrets(t->ciphers), on_secret);
+    SSL_set_SSL_CTX(t->ssl, tls_ciphers_secrets(t->ciphers));
+}
+
 /* Both cost us keys or an answer, and the peer next to nothing: TLS 1.3's KeyUpdate, the only
  * message that a client may send after the handshake (RFC 8446 4.6.3), and TLS 1.2's wish to
  * renegotiate, which is refused by an alert. */
 void tls_conn_on_state(struct tls_conn *t, int where, int alert)
 {
+    if (where == SSL_CB_ACCEPT_LOOP && !t->established)
+        expect_secrets(t);
     bool renegotiates = where == SSL_CB_WRITE_ALERT && (alert & 0xff) == SSL_AD_NO_RENEGOTIATION;
     bool updates = where == SSL_CB_ACCEPT_LOOP && SSL_get_state(t->ssl) == TLS_ST_SR_KEY_UPDATE;
     if (t->established && (renegotiates || updates))
@@ -200,17 +255,57 @@ static void fail(struct tls_conn *t)
     ERR_clear_error();
 }
 
+/* return  whether wire, from `at` on, holds whole protected records and nothing else */
+static bool count_records(const struct buf *wire, size_t at, uint64_t *count_out)
+{
+    const uint8_t *p = (const uint8_t *)buf_slice(wire).p;
+    size_t len = buf_len(wire);
+    *count_out = 0;
+    while (len - at >= TLS_RECORD_HEAD_OCTETS && p[at] == SSL3_RT_APPLICATION_DATA) {
+        size_t whole = TLS_RECORD_HEAD_OCTETS + (size_t)(p[at + 3] << 8 | p[at + 4]);
+        if (whole > len - at)
+            return false;
+        at += whole;
+        ++*count_out;
+    }
+    return at == len;
+}
+
+/* The handshake is done.  With its last step, which read the client's Finished and no octet more,
+ * nothing was sent but tickets: the first records under the traffic keys.  Where anything is out
+ * of the ordinary, OpenSSL keeps the connection. */
+static void take_over(struct tls_conn *t, size_t wire_before)
+{
+    const SSL_SESSION *session = SSL_get0_session(t->ssl);
+    t->resumed = SSL_session_reused(t->ssl) == 1;
+    if (SSL_version(t->ssl) != TLS1_3_VERSION)
+        return;
+    t->suite = tls_suite_find(SSL_CIPHER_get_protocol_id(SSL_get_current_cipher(t->ssl)));
+    uint64_t sent;
+    if (!t->suite || t->secrets != SECRETS ||
+        t->secret_octets != tls_suite_secret_octets(t->suite) || SSL_has_pending(t->ssl) ||
+        SSL_SESSION_get_max_fragment_length(session) != TLSEXT_max_fragment_length_DISABLED ||
+        !count_records(t->io->wire, wire_before, &sent) ||
+        tls_traffic_start(t->ciphers, t->suite, &t->takes) < 0 ||
+        tls_traffic_start(t->ciphers, t->suite, &t->sends) < 0)
+        return;
+    t->sends.seq = sent;
+    free_ssl(t);
+}
+
 /* One step of the handshake or of reading.
  * return  plaintext octets; 0: go on; ERR_AGAIN: more input is needed; ERR_CLOSED; ERR_TLS */
 static ssize_t step(struct tls_conn *t, char *out, size_t cap)
 {
-    size_t got = 0;
+    size_t got = 0, wire_before = buf_len(t->io->wire);
     int r;
     if (t->established) {
         r = SSL_read_ex(t->ssl, out, cap, &got);
     } else {
         r = SSL_do_handshake(t->ssl);
         t->established = r == 1;
+        if (t->established)
+            take_over(t, wire_before);
     }
     if (t->key_updates_max && t->key_updates > t->key_updates_max) {
         t->refused = true;
@@ -232,11 +327,38 @@ static ssize_t step(struct tls_conn *t, char *out, size_t cap)
     }
 }
 
+/* With ssl, until the input is used up, out is full, or ssl is no more. */
+static ssize_t take_steps(struct tls_conn *t, const char *in, size_t len, size_t *at, char *out,
+                          size_t cap, struct buf *wire)
+{
+    struct tls_io io = {.in = in, .in_len = len, .wire = wire};
+    size_t total = 0;
+    ssize_t n = 0;
+    t->io = &io;
+    ERR_clear_error();
+    /* Without input left and nothing inside, another step could only ask for more. */
+    while (t->ssl && (t->pending || io.in_at < len) && !(t->established && total == cap)) {
+        n = step(t, out + total, cap - total);
+        if (n < 0)
+            break;
+        total += (size_t)n;
+        t->pending = t->ssl && t->established && SSL_pending(t->ssl) > 0;
+    }
+    t->io = NULL;
+    *at = io.in_at;
+    if (n == ERR_AGAIN)
+        t->pending = false;
+    if (n == ERR_CLOSED || n == ERR_TLS) {
+        *at = len;              /* what follows the end does not count */
+        t->pending = total > 0; /* the end is told by the next call */
+        return total ? (ssize_t)total : n;
+    }
+    return (ssize_t)total;
+}
+
 ssize_t tls_decrypt(struct tls_conn *t, const void *in, size_t in_len, size_t *in_taken_out,
                     void *out, size_t out_cap, struct buf *wire)
 {
-    struct tls_io io = {.in = in, .in_len = in_len, .wire = wire};
-    size_t total = 0;
     ssize_t n = 0;
     *in_taken_out = 0;
     if (t->failed || t->peer_closed) {
@@ -244,28 +366,11 @@ ssize_t tls_decrypt(struct tls_conn *t, const void *in, size_t in_len, size_t *i
         *in_taken_out = in_len;
         return t->failed ? ERR_TLS : ERR_CLOSED;
     }
-    t->io = &io;
-    ERR_clear_error();
-    /* Without input left and nothing inside, another step could only ask for more. */
-    while (t->pending || io.in_at < in_len) {
-        if (t->established && total == out_cap)
-            break;
-        n = step(t, (char *)out + total, out_cap - total);
-        if (n < 0)
-            break;
-        total += (size_t)n;
-        t->pending = t->established && SSL_pending(t->ssl) > 0;
-    }
-    t->io = NULL;
-    *in_taken_out = io.in_at;
-    if (n == ERR_AGAIN)
-        t->pending = false;
-    if (n == ERR_CLOSED || n == ERR_TLS) {
-        *in_taken_out = in_len; /* what follows the end does not count */
-        t->pending = total > 0; /* the end is told by the next call */
-        return total ? (ssize_t)total : n;
-    }
-    return (ssize_t)total;
+    if (t->ssl)
+        n = take_steps(t, in, in_len, in_taken_out, out, out_cap, wire);
+    if (n == 0 && !t->ssl)
+        n = tls_traffic_take(t, in, in_len, in_taken_out, out, out_cap, wire);
+    return n;
 }
 
 bool tls_has_pending(const struct tls_conn *t)
@@ -275,34 +380,45 @@ bool tls_has_pending(const struct tls_conn *t)
 
 size_t tls_wire_bound(size_t plain_octets)
 {
-    size_t records = plain_octets / RECORD_EARLY_OCTETS + 2; /* one more for a KeyUpdate */
+    size_t records = plain_octets / RECORD_SMALLEST_OCTETS + 2; /* one more for a KeyUpdate */
     return plain_octets + records * RECORD_EXTRA_OCTETS;
+}
+
+size_t tls_next_record(struct tls_conn *t, size_t len)
+{
+    bool early = t->early < EARLY_OCTETS;
+    size_t most = early ? RECORD_EARLY_OCTETS : TLS_RECORD_PLAIN_OCTETS;
+    if (len > most)
+        len = most;
+    if (early)
+        t->early += (uint32_t)len;
+    return len;
+}
+
+static ssize_t write_ssl(struct tls_conn *t, const char *in, size_t len, char *out, size_t cap)
+{
+    struct tls_io io = {.out = out, .out_cap = cap};
+    t->io = &io;
+    ERR_clear_error();
+    bool ok = true;
+    for (size_t at = 0, taken; ok && at < len; at += taken) {
+        size_t piece = tls_next_record(t, len - at);
+        ok = SSL_write_ex(t->ssl, in + at, piece, &taken) == 1 && taken == piece;
+    }
+    t->io = NULL;
+    return ok ? (ssize_t)io.out_len : ERR_TLS;
 }
 
 ssize_t tls_encrypt(struct tls_conn *t, const void *in, size_t len, void *out, size_t cap)
 {
-    struct tls_io io = {.out = out, .out_cap = cap};
-    size_t taken;
     if (len == 0)
         return 0;
     if (t->failed || !t->established)
         return ERR_TLS;
-    t->io = &io;
-    ERR_clear_error();
-    bool ok = true;
-    for (size_t at = 0; ok && at < len; at += taken) {
-        size_t piece = t->early < EARLY_OCTETS ? RECORD_EARLY_OCTETS : len - at;
-        if (piece > len - at)
-            piece = len - at;
-        ok = SSL_write_ex(t->ssl, (const char *)in + at, piece, &taken) == 1 && taken == piece;
-        if (t->early < EARLY_OCTETS)
-            t->early += (uint32_t)piece;
-    }
-    t->io = NULL;
-    if (ok)
-        return (ssize_t)io.out_len;
-    fail(t);
-    return ERR_TLS;
+    ssize_t n = t->ssl ? write_ssl(t, in, len, out, cap) : tls_traffic_put(t, in, len, out, cap);
+    if (n < 0)
+        fail(t);
+    return n;
 }
 
 void tls_close_notify(struct tls_conn *t, struct buf *wire)
@@ -310,6 +426,10 @@ void tls_close_notify(struct tls_conn *t, struct buf *wire)
     struct tls_io io = {.wire = wire};
     if (t->failed || !t->established)
         return;
+    if (!t->ssl) {
+        tls_traffic_close(t, wire);
+        return;
+    }
     t->io = &io;
     SSL_shutdown(t->ssl);
     t->io = NULL;
@@ -323,7 +443,7 @@ bool tls_is_established(const struct tls_conn *t)
 
 bool tls_is_resumed(const struct tls_conn *t)
 {
-    return SSL_session_reused(t->ssl) == 1;
+    return t->resumed;
 }
 
 bool tls_alpn_is_h2(const struct tls_conn *t)
@@ -333,7 +453,7 @@ bool tls_alpn_is_h2(const struct tls_conn *t)
 
 enum tls_version tls_version(const struct tls_conn *t)
 {
-    return SSL_version(t->ssl) == TLS1_3_VERSION ? TLS_1_3 : TLS_1_2;
+    return !t->ssl || SSL_version(t->ssl) == TLS1_3_VERSION ? TLS_1_3 : TLS_1_2;
 }
 
 const char *tls_version_text(const struct tls_conn *t)
@@ -344,7 +464,8 @@ const char *tls_version_text(const struct tls_conn *t)
 struct slice tls_describe(const struct tls_conn *t)
 {
     const struct tls_identity *id = tls_conn_identity(t);
-    return slice_str(id ? id->described[SSL_get_cipher_bits(t->ssl, NULL) > 128] : "");
+    unsigned bits = t->ssl ? (unsigned)SSL_get_cipher_bits(t->ssl, NULL) : tls_suite_bits(t->suite);
+    return slice_str(id ? id->described[bits > 128] : "");
 }
 
 struct slice tls_server_name(const struct tls_conn *t)

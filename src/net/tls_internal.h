@@ -4,13 +4,13 @@
 #define NET_TLS_INTERNAL_H
 
 #include "base/hash.h"
-#include "net/tls.h"
+#include "net/tls_record.h"
 
 #include <openssl/ssl.h>
 #include <pthread.h>
 #include <stdatomic.h>
 
-#define TLS_NAME_MAX_OCTETS 253
+#define TLS_NAME_MAX_OCTETS 253 /* fits into name_len */
 #define TLS_SESSION_MAX_S   7200
 
 /* An address of a subjectAltName: 4 or 16 octets. */
@@ -62,24 +62,43 @@ struct tls_io {
     size_t out_cap, out_len;
 };
 
+/* The handshake is OpenSSL's, and all of TLS 1.2.  After one of TLS 1.3 its object goes, and from
+ * the traffic secrets tls_traffic.c goes on (ssl is then NULL). */
 struct tls_conn {
     SSL *ssl;
     struct tls_server *server;
+    struct tls_ciphers *ciphers;
     struct pool *pool;
     struct tls_io *io; /* NULL between calls */
     tls_choose_fn choose;
     void *choose_user;
     struct tls_identity *identity;
     char *name;
-    size_t name_len;
     const char *reason;
+    const struct tls_suite *suite; /* of TLS 1.3 */
+    struct tls_traffic takes, sends;
+    struct buf kept; /* a record that has come in part; while pending, content that fit no more */
     uint32_t key_updates, key_updates_max;
     uint32_t early; /* octets sent in small records, at the beginning */
-    bool established, h2_allowed, h2;
+    uint8_t name_len;
+    uint8_t secrets; /* those of takes and of sends that are known, as bits */
+    uint8_t secret_octets;
+    uint8_t message_octets; /* of a handshake message that has come in part */
+    uint8_t empty, warnings;
+    bool established, resumed, h2_allowed, h2;
+    bool update_due;  /* the peer asks for new keys of ours */
     bool pending;     /* plaintext waits inside, or an end that was not told yet */
     bool peer_closed; /* close_notify was received */
     bool failed, refused;
 };
+
+/* How many of len octets the next record takes. */
+size_t tls_next_record(struct tls_conn *t, size_t len);
+/* Only with ssl NULL.  As tls_decrypt, *at counts what is used; wire takes alerts. */
+ssize_t tls_traffic_take(struct tls_conn *t, const char *in, size_t len, size_t *at, char *out,
+                         size_t cap, struct buf *wire);
+ssize_t tls_traffic_put(struct tls_conn *t, const char *in, size_t len, char *out, size_t cap);
+void tls_traffic_close(struct tls_conn *t, struct buf *wire);
 
 /* A context with our versions, suites, groups and ALPN, but without certificate and tickets: for
  * what a connection takes from its present context rather than from the one it was made of. */

@@ -54,7 +54,8 @@ SSL_CTX *tls_context_new(void)
         return NULL;
     SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION |
                                  SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA);
-    SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+    SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
+                              SSL_MODE_NO_AUTO_CHAIN);
     SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
     SSL_CTX_set_timeout(ctx, TLS_SESSION_MAX_S);
     SSL_CTX_set_alpn_select_cb(ctx, select_alpn, NULL);
@@ -94,7 +95,7 @@ static int ticket_init(EVP_CIPHER_CTX *cipher_ctx, EVP_MAC_CTX *mac_ctx, const E
 }
 
 /* RFC 5077 4: seal with the newest key, open with any that is kept.  What is under the older key is
- * renewed. */
+ * renewed; so is every ticket of TLS 1.3, which a client uses but once (RFC 8446 C.4). */
 static int on_ticket(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHER_CTX *cipher_ctx,
                      EVP_MAC_CTX *mac_ctx, int sealing)
 {
@@ -118,7 +119,8 @@ static int on_ticket(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHE
     }
     int result = ticket_init(cipher_ctx, mac_ctx, s->ticket_cipher, &key, iv, sealing);
     OPENSSL_cleanse(&key, sizeof key);
-    return result == 1 && i > 0 ? 2 : result;
+    bool renew = !sealing && (i > 0 || SSL_version(ssl) == TLS1_3_VERSION);
+    return result == 1 && renew ? 2 : result;
 }
 
 void tls_server_rotate(struct tls_server *s)

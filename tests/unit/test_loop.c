@@ -331,6 +331,33 @@ static void test_events(void **state)
     loop_free(l);
 }
 
+/* A peer that reads makes room, which a reader does not hear of. */
+static void test_room(void **state)
+{
+    struct loop *l = loop_new();
+    int fds[2];
+    char c;
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
+    struct test_source s = {.source = {on_source, fds[0]}, .loop = l};
+    assert_int_equal(loop_add_reader(l, &s.source), 0);
+    loop_turn(l, 0);
+    assert_int_equal(s.calls, 0);
+    for (int watch = 0; watch < 2; watch++) {
+        loop_watch_room(l, &s.source, watch);
+        loop_turn(l, 0);
+        assert_int_equal(s.events, watch ? LOOP_OUT : 0);
+        s.events = 0;
+        assert_int_equal(write(fds[0], "x", 1), 1);
+        assert_int_equal(read(fds[1], &c, 1), 1);
+        loop_turn(l, 0);
+        assert_int_equal(s.events, watch ? LOOP_OUT : 0);
+    }
+    loop_remove(l, &s.source);
+    close(fds[0]);
+    close(fds[1]);
+    loop_free(l);
+}
+
 static void test_forget_in_batch(void **state)
 {
     struct loop *l = loop_new();
@@ -461,6 +488,7 @@ int main(void)
         cmocka_unit_test(test_wheel_from_callback),
         cmocka_unit_test(test_tasks),
         cmocka_unit_test(test_events),
+        cmocka_unit_test(test_room),
         cmocka_unit_test(test_forget_in_batch),
         cmocka_unit_test(test_loop_timer),
         cmocka_unit_test(test_mailbox),

@@ -10,24 +10,28 @@
 #include "tls_fixture.h"
 
 #include <fcntl.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 static struct loop *loop;
 static struct tls_server *server;
+static struct tls_ciphers *ciphers;
 static struct tls_identity *identity;
 
 static int setup(void **state)
 {
     identity = fixture_identity("DNS:a.test");
     server = tls_server_new();
+    ciphers = tls_ciphers_new();
     return server ? 0 : -1;
 }
 
 static int teardown(void **state)
 {
     tls_identity_unref(identity);
+    tls_ciphers_free(ciphers);
     tls_server_free(server);
     return 0;
 }
@@ -310,6 +314,61 @@ static void test_blocked_writer(void **state)
     free(in);
 }
 
+/* What may be written at once doubles whenever it was taken twice. */
+static void test_burst(void **state)
+{
+    struct owner o;
+    int fd, peer, room = 1 << 20;
+    char *text = calloc(1, STREAM_BURST_MOST), *in = malloc(STREAM_BURST_MOST);
+    connect_pair(false, &fd, &peer);
+    setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &room, sizeof room);
+    owner_init(&o);
+    assert_int_equal(stream_open(&o.stream, loop, fd, NULL, &events), 0);
+    assert_int_equal(stream_burst(&o.stream), STREAM_BURST_LEAST);
+    assert_int_equal(stream_write(&o.stream, text, 1000), 0);
+    assert_int_equal(stream_burst(&o.stream), STREAM_BURST_LEAST);
+    for (size_t n = STREAM_BURST_LEAST; n < STREAM_BURST_MOST; n *= 2) {
+        for (int i = 1; i <= 2; i++) {
+            assert_int_equal(stream_write(&o.stream, text, n), 0);
+            assert_int_equal(stream_burst(&o.stream), (size_t)i * n);
+            while (read(peer, in, STREAM_BURST_MOST) > 0)
+                ;
+        }
+    }
+    while (!stream_is_blocked(&o.stream)) {
+        assert_int_equal(stream_burst(&o.stream), STREAM_BURST_MOST);
+        assert_int_equal(stream_write(&o.stream, text, STREAM_BURST_MOST), 0);
+    }
+    assert_int_equal(stream_burst(&o.stream), STREAM_BURST_LEAST);
+    owner_fini(&o);
+    close(peer);
+    free(text);
+    free(in);
+}
+
+/* A socket has from its listener what each would else be told. */
+static void test_tuned_listener(void **state)
+{
+    struct addr a;
+    int on = 0, lowat = 0;
+    socklen_t len = sizeof on;
+    assert_int_equal(addr_parse(SLICE("127.0.0.1:0"), &a), 0);
+    int listener = socket(AF_INET, SOCK_STREAM, 0), peer = socket(AF_INET, SOCK_STREAM, 0);
+    assert_int_equal(bind(listener, &a.u.sa, a.len), 0);
+    assert_int_equal(listen(listener, 1), 0);
+    stream_tune_fd(listener, 16384);
+    assert_int_equal(getsockname(listener, &a.u.sa, &a.len), 0);
+    assert_int_equal(connect(peer, &a.u.sa, a.len), 0);
+    int fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK);
+    assert_int_equal(getsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, &len), 0);
+    assert_int_equal(getsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &lowat, &len), 0);
+    assert_int_not_equal(on, 0);
+    assert_int_equal(lowat, 16384);
+    close(fd);
+    close(peer);
+    close(listener);
+}
+
 static void test_blocked_then_dead(void **state)
 {
     size_t len = 8u << 20;
@@ -381,7 +440,8 @@ static void test_connect(void **state)
         assert_memory_equal(in, "early", 5);
         assert_int_equal(loop_calls(loop)->connects, 1);
         assert_int_equal(loop_calls(loop)->writes, 1);
-        assert_int_equal(loop_calls(loop)->other, 2); /* socket, epoll_ctl; no getsockopt */
+        /* socket, epoll_ctl; no getsockopt.  A unix socket is told to be silent about room. */
+        assert_int_equal(loop_calls(loop)->other, i == 2 ? 3 : 2);
         assert_int_equal(write(peer, "answer", 6), 6);
         close(peer);
         turns(2);
@@ -454,7 +514,7 @@ static void tls_open(struct tls_pair *p, bool tcp, int version, const char *name
     struct client_wish wish = {.version = version, .name = name, .alpn = "\x02h2"};
     owner_init(&p->o);
     connect_pair(tcp, &fd, &p->peer);
-    struct tls_conn *t = tls_accept(server, loop_pool(loop), choose, NULL);
+    struct tls_conn *t = tls_accept(server, ciphers, loop_pool(loop), choose, NULL);
     assert_non_null(t);
     assert_int_equal(stream_open(&p->o.stream, loop, fd, t, &events), 0);
     p->client = fixture_client(&wish, NULL);
@@ -724,6 +784,8 @@ int main(void)
         WITH_LOOP(test_reset),
         WITH_LOOP(test_close_inside),
         WITH_LOOP(test_blocked_writer),
+        WITH_LOOP(test_burst),
+        WITH_LOOP(test_tuned_listener),
         WITH_LOOP(test_blocked_then_dead),
         WITH_LOOP(test_connect),
         WITH_LOOP(test_connect_refused),
