@@ -107,6 +107,8 @@ void tls_conn_free(struct tls_conn *t)
         return;
     struct pool *pool = t->pool;
     free_ssl(t);
+    tls_traffic_forget(t->ciphers, &t->takes);
+    tls_traffic_forget(t->ciphers, &t->sends);
     tls_identity_unref(t->identity);
     buf_fini(&t->kept);
     pool_put(pool, t->name, t->name_len);
@@ -227,8 +229,11 @@ static void expect_secrets(struct tls_conn *t)
         (state == TLS_ST_SW_ENCRYPTED_EXTENSIONS && SSL_session_reused(t->ssl) == 1);
     if (!before_finished)
         return;
+    /* Of a connection that OpenSSL keeps KeyUpdates are counted by it. */
+    SSL_set_info_callback(t->ssl, SSL_CTX_get_info_callback(SSL_get_SSL_CTX(t->ssl)));
     SSL_CTX_set_keylog_callback(tls_ciphers_secrets(t->ciphers), on_secret);
-    SSL_set_SSL_CTX(t->ssl, tls_ciphers_secrets(t->ciphers));
+    if (!SSL_set_SSL_CTX(t->ssl, tls_ciphers_secrets(t->ciphers)))
+        ERR_clear_error(); /* no secrets then, and OpenSSL goes on */
 }
 
 /* Both cost us keys or an answer, and the peer next to nothing: TLS 1.3's KeyUpdate, the only
@@ -290,6 +295,9 @@ static void take_over(struct tls_conn *t, size_t wire_before)
         tls_traffic_start(t->ciphers, t->suite, &t->sends) < 0)
         return;
     t->sends.seq = sent;
+    /* As if it had ended well: else OpenSSL looks for the session in the cache, which is off, under
+     * a lock that all loops share. */
+    SSL_set_shutdown(t->ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
     free_ssl(t);
 }
 

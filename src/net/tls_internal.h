@@ -12,6 +12,8 @@
 
 #define TLS_NAME_MAX_OCTETS 253 /* fits into name_len */
 #define TLS_SESSION_MAX_S   7200
+/* From a whole handshake on, however often it was resumed meanwhile.  RFC 8446 4.6.1 */
+#define TLS_CHAIN_MAX_S (24u * 3600)
 
 /* An address of a subjectAltName: 4 or 16 octets. */
 struct tls_san_ip {
@@ -47,6 +49,7 @@ struct tls_server {
     SSL_CTX *ctx;
     BIO_METHOD *bio_method;
     EVP_CIPHER *ticket_cipher;
+    uint64_t chain_max_us; /* TLS_CHAIN_MAX_S */
     struct hash_key session_hash[2];
     pthread_mutex_t lock;
     struct tls_ticket_key keys[2]; /* under lock; the newest first */

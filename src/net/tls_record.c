@@ -108,6 +108,11 @@ void tls_ciphers_free(struct tls_ciphers *c)
     free(c);
 }
 
+bool tls_ciphers_know(const struct tls_ciphers *c, const struct tls_traffic *t)
+{
+    return t->id && c->slots[t->id % SLOTS].traffic_id == t->id;
+}
+
 SSL_CTX *tls_ciphers_secrets(struct tls_ciphers *c)
 {
     return c->secrets;
@@ -140,18 +145,35 @@ static bool expand(struct tls_ciphers *c, const struct tls_suite *s, const uint8
     return ok;
 }
 
+void tls_traffic_forget(struct tls_ciphers *c, struct tls_traffic *t)
+{
+    struct slot *slot = &c->slots[t->id % SLOTS];
+    if (tls_ciphers_know(c, t)) {
+        EVP_CIPHER_CTX_reset(slot->ctx);
+        slot->traffic_id = 0;
+        slot->suite = NULL;
+    }
+    OPENSSL_cleanse(t->key, sizeof t->key);
+    OPENSSL_cleanse(t->iv, sizeof t->iv);
+    t->id = 0;
+}
+
 int tls_traffic_start(struct tls_ciphers *c, const struct tls_suite *s, struct tls_traffic *t)
 {
+    bool ok = expand(c, s, t->secret, SLICE("key"), t->key, s->key_octets) &&
+              expand(c, s, NULL, SLICE("iv"), t->iv, sizeof t->iv);
+    if (!ok) {
+        tls_traffic_forget(c, t);
+        return ERR_TLS;
+    }
     t->id = ++c->last_id;
     t->seq = 0;
-    return expand(c, s, t->secret, SLICE("key"), t->key, s->key_octets) &&
-                   expand(c, s, NULL, SLICE("iv"), t->iv, sizeof t->iv)
-               ? 0
-               : ERR_TLS;
+    return 0;
 }
 
 int tls_traffic_update(struct tls_ciphers *c, const struct tls_suite *s, struct tls_traffic *t)
 {
+    tls_traffic_forget(c, t); /* RFC 8446 7.2 */
     return expand(c, s, t->secret, SLICE("traffic upd"), t->secret, s->secret_octets)
                ? tls_traffic_start(c, s, t)
                : ERR_TLS;
@@ -163,6 +185,8 @@ static EVP_CIPHER_CTX *prepare(struct tls_ciphers *c, const struct tls_suite *s,
 {
     struct slot *slot = &c->slots[t->id % SLOTS];
     uint8_t nonce[TLS_NONCE_OCTETS];
+    if (t->id == 0)
+        return NULL;
     memcpy(nonce, t->iv, sizeof nonce);
     for (unsigned i = 0; i < 8; i++)
         nonce[sizeof nonce - 1 - i] ^= (uint8_t)(t->seq >> 8 * i);

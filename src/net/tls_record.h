@@ -30,7 +30,7 @@ unsigned tls_suite_bits(const struct tls_suite *s);
 
 /* One direction of a connection. */
 struct tls_traffic {
-    uint64_t id;  /* of these keys, on this loop */
+    uint64_t id;  /* of these keys, on this loop; 0: there are none, and nothing can be sealed */
     uint64_t seq; /* of the next record */
     uint8_t secret[TLS_SECRET_MAX_OCTETS];
     uint8_t key[TLS_KEY_MAX_OCTETS];
@@ -39,6 +39,10 @@ struct tls_traffic {
 
 /* From t->secret: key and iv; the first record comes next.  return  0 or ERR_TLS */
 int tls_traffic_start(struct tls_ciphers *c, const struct tls_suite *s, struct tls_traffic *t);
+/* Whether a context holds these keys. */
+bool tls_ciphers_know(const struct tls_ciphers *c, const struct tls_traffic *t);
+/* Keys are of no more use, wherever they lie; the secret stays. */
+void tls_traffic_forget(struct tls_ciphers *c, struct tls_traffic *t);
 /* The keys after a KeyUpdate.  return  0 or ERR_TLS */
 int tls_traffic_update(struct tls_ciphers *c, const struct tls_suite *s, struct tls_traffic *t);
 

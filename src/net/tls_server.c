@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "base/clock.h"
 #include "base/panic.h"
 #include "net/tls_internal.h"
 
@@ -123,6 +124,33 @@ static int on_ticket(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHE
     return result == 1 && renew ? 2 : result;
 }
 
+/* A ticket carries when the server last proved who it is, so that a chain of tickets, each from the
+ * connection that the one before it resumed, ends some day. */
+static int on_ticket_made(SSL *ssl, void *user)
+{
+    uint64_t now_us = clock_wall_us();
+    if (SSL_session_reused(ssl))
+        return 1; /* it was carried over */
+    return SSL_SESSION_set1_ticket_appdata(SSL_get_session(ssl), &now_us, sizeof now_us);
+}
+
+static SSL_TICKET_RETURN on_ticket_opened(SSL *ssl, SSL_SESSION *session, const unsigned char *name,
+                                          size_t name_len, SSL_TICKET_STATUS status, void *user)
+{
+    const struct tls_server *s = user;
+    uint64_t now_us = clock_wall_us(), proved_us;
+    void *data = NULL;
+    size_t len = 0;
+    if (status != SSL_TICKET_SUCCESS && status != SSL_TICKET_SUCCESS_RENEW)
+        return SSL_TICKET_RETURN_IGNORE_RENEW;
+    if (SSL_SESSION_get0_ticket_appdata(session, &data, &len) != 1 || len != sizeof proved_us)
+        return SSL_TICKET_RETURN_IGNORE_RENEW;
+    memcpy(&proved_us, data, sizeof proved_us);
+    if (proved_us > now_us || now_us - proved_us >= s->chain_max_us)
+        return SSL_TICKET_RETURN_IGNORE_RENEW;
+    return status == SSL_TICKET_SUCCESS ? SSL_TICKET_RETURN_USE : SSL_TICKET_RETURN_USE_RENEW;
+}
+
 void tls_server_rotate(struct tls_server *s)
 {
     struct tls_ticket_key key;
@@ -145,6 +173,7 @@ struct tls_server *tls_server_new(void)
     if (!s)
         return NULL;
     pthread_mutex_init(&s->lock, NULL);
+    s->chain_max_us = TLS_CHAIN_MAX_S * UINT64_C(1000000);
     hash_key_random(&s->session_hash[0]);
     hash_key_random(&s->session_hash[1]);
     s->ctx = tls_context_new();
@@ -157,6 +186,7 @@ struct tls_server *tls_server_new(void)
     }
     SSL_CTX_set_client_hello_cb(s->ctx, on_hello, NULL);
     SSL_CTX_set_tlsext_ticket_key_evp_cb(s->ctx, on_ticket);
+    SSL_CTX_set_session_ticket_cb(s->ctx, on_ticket_made, on_ticket_opened, s);
     return s;
 }
 

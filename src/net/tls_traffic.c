@@ -35,6 +35,8 @@ static int blame(struct tls_conn *t, uint8_t alert, const char *why, struct buf 
 
 static ssize_t on_alert(struct tls_conn *t, const uint8_t *p, size_t len, struct buf *wire)
 {
+    if (len == 0) /* RFC 8446 5.4 */
+        return blame(t, SSL_AD_UNEXPECTED_MESSAGE, "empty alert", wire);
     if (len != 2)
         return blame(t, SSL_AD_DECODE_ERROR, "bad alert", wire);
     if (p[1] == SSL_AD_CLOSE_NOTIFY) {

@@ -263,6 +263,35 @@ static void test_resumption_goes_on(void **state)
     SSL_SESSION_free(session);
 }
 
+/* However often it was resumed, the server proves who it is once a day. */
+static void test_resumption_ends(void **state)
+{
+    static const int versions[] = {TLS1_2_VERSION, TLS1_3_VERSION};
+    const uint64_t chain_max_us = server->chain_max_us;
+    for (size_t i = 0; i < ARRAY_LEN(versions); i++) {
+        SSL_SESSION *session = NULL;
+        for (int k = 0; k < 4; k++) {
+            SSL_SESSION *next = NULL;
+            struct pair p;
+            server->chain_max_us = k < 3 ? chain_max_us : 0;
+            pair_open(
+                &p,
+                &(struct client_wish){.version = versions[i], .name = "a.test", .session = session},
+                &next);
+            pump(&p);
+            assert_int_equal(tls_is_resumed(p.conn), k == 1 || k == 2);
+            client_says(&p, "x", 1);
+            pair_close(&p);
+            if (!next)
+                continue;
+            SSL_SESSION_free(session);
+            session = next;
+        }
+        SSL_SESSION_free(session);
+    }
+    server->chain_max_us = chain_max_us;
+}
+
 static void test_octet_by_octet(void **state)
 {
     static const int versions[] = {TLS1_2_VERSION, TLS1_3_VERSION};
@@ -318,14 +347,18 @@ static void test_key_update(void **state)
 }
 
 /* What a client may ask of us for nothing, at the limit and once more: with octets between, and
- * many in one flight. */
+ * many in one flight; then the same of a connection that stays OpenSSL's. */
 static void test_key_update_limit(void **state)
 {
-    for (int flight = 0; flight < 2; flight++) {
+    for (int how = 0; how < 4; how++) {
         struct pair p;
+        bool flight = how & 1;
         choice_a.key_updates = 5;
         pair_open(&p, &(struct client_wish){.version = TLS1_3_VERSION, .name = "a.test"}, NULL);
+        if (how & 2)
+            SSL_set_tlsext_max_fragment_length(p.client, TLSEXT_max_fragment_length_512);
         pump(&p);
+        assert_int_equal(p.conn->ssl != NULL, (how & 2) != 0);
         for (unsigned i = 0; i < 5; i++) {
             assert_int_equal(SSL_key_update(p.client, SSL_KEY_UPDATE_REQUESTED), 1);
             if (flight)
@@ -540,6 +573,7 @@ int main(void)
         cmocka_unit_test(test_not_tls),
         cmocka_unit_test(test_resumption),
         cmocka_unit_test(test_resumption_goes_on),
+        cmocka_unit_test(test_resumption_ends),
         cmocka_unit_test(test_octet_by_octet),
         cmocka_unit_test(test_large),
         cmocka_unit_test(test_key_update),

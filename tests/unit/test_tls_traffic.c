@@ -163,6 +163,7 @@ static void test_forged(void **state)
         {"change_cipher_spec", {RECORD(20, "\1")}, ERR_TLS, SSL_AD_UNEXPECTED_MESSAGE},
         {"an unknown type", {RECORD(99, "x")}, ERR_TLS, SSL_AD_UNEXPECTED_MESSAGE},
         {"too much", {{23, overlong, sizeof overlong}}, ERR_TLS, SSL_AD_RECORD_OVERFLOW},
+        {"an empty alert", {RECORD(21, "")}, ERR_TLS, SSL_AD_UNEXPECTED_MESSAGE},
         {"an alert of one octet", {RECORD(21, "\1")}, ERR_TLS, SSL_AD_DECODE_ERROR},
         {"two alerts", {RECORD(21, "\1\x5a\1\x5a")}, ERR_TLS, SSL_AD_DECODE_ERROR},
         {"a fatal alert", {RECORD(21, "\2\x50")}, ERR_TLS, 0},
@@ -203,6 +204,30 @@ static void test_forged(void **state)
             assert_true(strlen(tls_reason(p.conn)) > 0);
         pair_close(&p);
     }
+}
+
+/* Keys that are replaced, or whose connection has gone, lie nowhere.  (Of a suite whose key OpenSSL
+ * keeps as it is.) */
+static void test_keys_are_forgotten(void **state)
+{
+    struct pair p;
+    pair_open(&p,
+              &(struct client_wish){.version = TLS1_3_VERSION,
+                                    .name = "a.test",
+                                    .suites = "TLS_CHACHA20_POLY1305_SHA256"},
+              NULL);
+    pump(&p);
+    client_says(&p, "x", 1);
+    assert_null(p.conn->ssl);
+    struct tls_traffic before = p.conn->takes;
+    assert_true(tls_ciphers_know(ciphers, &before));
+    assert_int_equal(SSL_key_update(p.client, SSL_KEY_UPDATE_NOT_REQUESTED), 1);
+    client_says(&p, "y", 1);
+    assert_false(tls_ciphers_know(ciphers, &before));
+    before = p.conn->takes;
+    assert_true(tls_ciphers_know(ciphers, &before));
+    pair_close(&p);
+    assert_false(tls_ciphers_know(ciphers, &before));
 }
 
 /* A KeyUpdate in two records, and then content under the new keys. */
@@ -340,6 +365,7 @@ int main(void)
         cmocka_unit_test(test_any_pieces),
         cmocka_unit_test(test_small_fragments),
         cmocka_unit_test(test_forged),
+        cmocka_unit_test(test_keys_are_forgotten),
         cmocka_unit_test(test_key_update_in_pieces),
         cmocka_unit_test(test_empty_and_warnings),
         cmocka_unit_test(test_heads),
