@@ -223,7 +223,7 @@ static void on_secret(const SSL *ssl, const char *line)
  * callback, and those are not told. */
 static void expect_secrets(struct tls_conn *t)
 {
-    int state = SSL_get_state(t->ssl);
+    OSSL_HANDSHAKE_STATE state = SSL_get_state(t->ssl);
     bool before_finished =
         state == TLS_ST_SW_CERT_VRFY ||
         (state == TLS_ST_SW_ENCRYPTED_EXTENSIONS && SSL_session_reused(t->ssl) == 1);
