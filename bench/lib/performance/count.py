@@ -21,7 +21,8 @@ from pathlib import Path
 from . import machine
 from .callgrind import Profile
 from .cases import CASES
-from .place import ROOT, Failed, in_place
+from .machine import Failed
+from .place import ROOT, in_place
 from .proxies import FLOOR, PEERS, Contestant, edge_of, portico, started
 from .steady import run_load
 
@@ -102,7 +103,7 @@ def read_perf(out):
 
 
 def instructions(place, contestant, case, loads, keep):
-    """(Counter by part, Counter by function, allocations), a request."""
+    """(instructions by part, by function, allocations by part): Counters, a request."""
     profiles = []
     for requests in loads:
         out = place.directory / f'callgrind.{case.name}.{requests}'
@@ -124,7 +125,7 @@ def instructions(place, contestant, case, loads, keep):
         return Counter({key: (of_large[key] - of_small[key]) / per for key in of_large})
 
     return (a_request(large.instructions, small.instructions), a_request(large.functions, small.functions),
-            (large.allocations - small.allocations) / per)
+            a_request(large.allocations, small.allocations))
 
 
 def calls_cells(calls):
@@ -159,12 +160,13 @@ def table(rows):
     parts = sorted({part for row in rows for part in row['parts']},
                    key=lambda part: -sum(row['parts'][part] for row in rows))
     parts = [part for part in parts if any(row['parts'][part] >= 20 for row in rows)]
-    headings = ['case', 'system calls', 'of them', 'allocations', 'copies of the body', 'instructions',
+    headings = ['case', 'system calls', 'of them', 'allocations', 'not by OpenSSL', 'copies of the body', 'instructions',
                 'without OpenSSL', *parts]
     lines = ['| ' + ' | '.join(headings) + ' |', '|---' * len(headings) + '|']
     for row in rows:
-        total = sum(row['parts'].values())
-        lines.append(f"| {row['case']} | {calls_cells(row['calls'])} | {row['allocations']:.2f} | {copies(row)} | "
+        total, allocations = sum(row['parts'].values()), sum(row['allocations'].values())
+        lines.append(f"| {row['case']} | {calls_cells(row['calls'])} | {allocations:.2f} | "
+                     f"{allocations - row['allocations']['OpenSSL']:.2f} | {copies(row)} | "
                      f"{total:,.0f} | {total - row['parts']['OpenSSL']:,.0f} | "
                      + ' | '.join(f"{row['parts'][part]:,.0f}" for part in parts) + ' |')
     return '\n'.join(lines)

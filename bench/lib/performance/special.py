@@ -17,7 +17,8 @@ from dataclasses import replace
 
 from . import machine
 from .cases import CASES
-from .place import Failed, descriptors
+from .machine import Failed
+from .place import descriptors
 from .proxies import Contestant, edge_of, portico, portico_apps, portico_manifest, running, started
 from .steady import run_h2load, undisturbed, watched
 
