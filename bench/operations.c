@@ -339,6 +339,7 @@ static void set_up_server(void)
     fill(&chromium);
     open_h1(H1_CLIENT);
     send_request(0);
+    h1_conn_free(h1);
     open_h1(H1_SERVER);
     fill(&answer);
 }

@@ -12,8 +12,9 @@
  *     -p        take push
  *
  * Prints "done GOOD PUSHED SECONDS" (GOOD: answered whole with 200) and
- * "latency P50 P90 P99 P99.9 MAX", in microseconds.  Nothing of a field block is decoded but
- * ":status: 200". */
+ * "latency P50 P90 P99 P99.9 MAX SLICE", in microseconds.  SLICE is the median of the P99 of so
+ * many slices of the run: a moment in which the whole machine stood still is in one of them.
+ * Nothing of a field block is decoded but ":status: 200". */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -36,14 +37,17 @@
 #define MAX_PATHS        32
 #define MAX_AUTHORITIES  64
 #define MAX_OPEN         4096 /* streams of a connection */
+#define MAX_WAITING      65536
+#define FIRST_MAY_OPEN   100 /* before SETTINGS */
 #define WINDOW           (1u << 30)
 #define SILENCE_MS       10000
+#define SLICES           20
 #define NEVER            UINT64_MAX
 #define INDEXED_200      0x88 /* RFC 7541 6.1, appendix A */
 #define IS_TABLE_SIZE(o) (((o)&0xe0) == 0x20)
 
 enum { DATA, HEADERS, PRIORITY, RST_STREAM, SETTINGS, PUSH_PROMISE, PING, GOAWAY, WINDOW_UPDATE };
-enum { END_STREAM = 1, ACK = 1, END_HEADERS = 4 };
+enum { END_STREAM = 1, ACK = 1, END_HEADERS = 4, MAX_CONCURRENT_STREAMS = 3 };
 
 static struct {
     uint16_t port;
@@ -69,11 +73,13 @@ struct open_stream {
 struct connection {
     SSL *tls;
     uint32_t next_id;
-    size_t open;         /* streams */
-    uint32_t unreturned; /* octets of content, of the connection's window */
+    size_t open, may_open; /* streams */
+    uint32_t unreturned;   /* octets of content, of the connection's window */
     size_t in_octets, out_octets, out_room;
     uint8_t *in, *out;
     struct open_stream *streams; /* MAX_OPEN, at id / 2 % MAX_OPEN; pushed ones are not in it */
+    uint64_t *waiting_ns;        /* MAX_WAITING, a ring: due, but no stream may be opened yet */
+    size_t first_waiting, waiting;
 };
 
 static int epoll;
@@ -143,7 +149,7 @@ static void ask(struct connection *c, const char *pattern, uint64_t due_ns)
         snprintf(path, sizeof path, "%s", pattern);
     struct open_stream *s = &c->streams[c->next_id / 2 % MAX_OPEN];
     if (s->id)
-        fail("too many streams are open: the rate is beyond what can be had");
+        fail("too many streams are open");
     *s = (struct open_stream){.id = c->next_id, .due_ns = due_ns};
     size_t octets = 2 + 2 + strlen(path) + 2 + strlen(authority);
     uint8_t *p = frame(c, HEADERS, END_STREAM | END_HEADERS, c->next_id, octets);
@@ -169,11 +175,29 @@ static void flush(struct connection *c)
     }
 }
 
-/* Keep as many open as the plan says; not with a rate. */
+/* A request whose time has come, at the latest when the peer takes another stream. */
+static void ask_due(struct connection *c)
+{
+    for (; c->waiting && c->open < c->may_open; c->waiting--)
+        ask(c, plan.paths[asked % plan.path_count],
+            c->waiting_ns[c->first_waiting++ % MAX_WAITING]);
+}
+
+static void make_due(struct connection *c, uint64_t due_ns)
+{
+    if (c->waiting == MAX_WAITING)
+        fail("the rate is beyond what can be had");
+    c->waiting_ns[(c->first_waiting + c->waiting++) % MAX_WAITING] = due_ns;
+    ask_due(c);
+}
+
+/* Keep as many open as the plan says. */
 static void refill(struct connection *c)
 {
-    if (plan.rate > 0)
+    if (plan.rate > 0) {
+        ask_due(c);
         return;
+    }
     if (plan.in_pages) {
         if (c->open || pages == plan.count)
             return;
@@ -216,6 +240,18 @@ static void take_head(struct connection *c, uint32_t id, const uint8_t *block, s
         s->is_good = true;
 }
 
+static void take_settings(struct connection *c, const uint8_t *f, size_t octets)
+{
+    if (f[4] & ACK)
+        return;
+    for (const uint8_t *s = f + FRAME_HEAD; s + 6 <= f + octets; s += 6)
+        if (s[0] == 0 && s[1] == MAX_CONCURRENT_STREAMS)
+            c->may_open = (size_t)s[2] << 24 | (size_t)s[3] << 16 | (size_t)s[4] << 8 | s[5];
+    if (c->may_open > MAX_OPEN / 2)
+        c->may_open = MAX_OPEN / 2;
+    frame(c, SETTINGS, ACK, 0, 0);
+}
+
 static void take_frame(struct connection *c, const uint8_t *f, size_t octets)
 {
     uint32_t id =
@@ -232,8 +268,7 @@ static void take_frame(struct connection *c, const uint8_t *f, size_t octets)
         }
         break;
     case SETTINGS:
-        if (!(f[4] & ACK))
-            frame(c, SETTINGS, ACK, 0, 0);
+        take_settings(c, f, octets);
         return;
     case PING:
         if (!(f[4] & ACK))
@@ -298,9 +333,11 @@ static void connect_all(struct connection *all)
         snprintf(name, sizeof name, "%s", plan.authorities[i % plan.authority_count]);
         *c = (struct connection){.tls = SSL_new(context),
                                  .next_id = 1,
+                                 .may_open = FIRST_MAY_OPEN,
                                  .in = malloc(IN_OCTETS),
-                                 .streams = calloc(MAX_OPEN, sizeof *c->streams)};
-        if (!c->tls || !c->in || !c->streams)
+                                 .streams = calloc(MAX_OPEN, sizeof *c->streams),
+                                 .waiting_ns = calloc(MAX_WAITING, sizeof *c->waiting_ns)};
+        if (!c->tls || !c->in || !c->streams || !c->waiting_ns)
             fail("no memory");
         SSL_set_fd(c->tls, fd);
         SSL_set_tlsext_host_name(c->tls, name);
@@ -375,11 +412,10 @@ static void run(struct connection *all)
         now = now_ns();
         if (n > 0)
             last_ns = now;
-        while (next_ns <= now) {
-            struct connection *c = &all[turn++ % plan.connections];
-            ask(c, plan.paths[asked % plan.path_count], next_ns);
+        for (; next_ns <= now; next_ns = ++turn < plan.count ? next_ns + pause_ns() : NEVER) {
+            struct connection *c = &all[turn % plan.connections];
+            make_due(c, next_ns);
             flush(c);
-            next_ns = asked < plan.count ? next_ns + pause_ns() : NEVER;
         }
     }
 }
@@ -390,10 +426,26 @@ static int by_size(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-static double quantile_us(double q)
+/* of: sorted, count of them */
+static double quantile_us(const uint64_t *of, size_t count, double q)
 {
-    size_t at = (size_t)(q * (double)(ended - 1));
-    return (double)latencies_ns[at] / 1e3;
+    return (double)of[(size_t)(q * (double)(count - 1))] / 1e3;
+}
+
+/* Sorts what ended within a slice. */
+static double slice_us(void)
+{
+    uint64_t p99[SLICES];
+    size_t each = ended / SLICES;
+    if (each == 0)
+        return 0;
+    for (size_t i = 0; i < SLICES; i++) {
+        uint64_t *slice = latencies_ns + i * each;
+        qsort(slice, each, sizeof *slice, by_size);
+        p99[i] = slice[(size_t)(0.99 * (double)(each - 1))];
+    }
+    qsort(p99, SLICES, sizeof p99[0], by_size);
+    return quantile_us(p99, SLICES, 0.5);
 }
 
 static void read_authorities(const char *file)
@@ -412,6 +464,7 @@ static void read_authorities(const char *file)
 
 int main(int argc, char **argv)
 {
+    static const double quantiles[] = {0.5, 0.9, 0.99, 0.999, 1};
     for (int option; (option = getopt(argc, argv, "c:m:n:r:a:bp")) != -1;) {
         switch (option) {
         case 'c':
@@ -454,9 +507,11 @@ int main(int argc, char **argv)
     uint64_t start = now_ns();
     run(all);
     double seconds = (double)(now_ns() - start) / 1e9;
+    double slice = slice_us();
     qsort(latencies_ns, ended, sizeof *latencies_ns, by_size);
-    printf("done %zu %zu %.6f\nlatency %.1f %.1f %.1f %.1f %.1f\n", good, pushed, seconds,
-           quantile_us(0.5), quantile_us(0.9), quantile_us(0.99), quantile_us(0.999),
-           quantile_us(1));
+    printf("done %zu %zu %.6f\nlatency", good, pushed, seconds);
+    for (size_t i = 0; i < sizeof quantiles / sizeof quantiles[0]; i++)
+        printf(" %.1f", quantile_us(latencies_ns, ended, quantiles[i]));
+    printf(" %.1f\n", slice);
     return 0;
 }

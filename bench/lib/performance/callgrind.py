@@ -10,10 +10,11 @@ PARTS = (('OpenSSL', r'/lib(ssl|crypto)\.so'), ('libc', r'/lib(c|pthread|m)\.so|
 
 
 class Profile:
-    """instructions: Counter by part; allocations: calls of malloc and the like, but from within."""
+    """instructions, and allocations (calls of malloc and the like, but from within): Counters by part;
+    functions: instructions by function."""
 
     def __init__(self, file):
-        self.instructions, self.functions, self.allocations = Counter(), Counter(), 0
+        self.instructions, self.functions, self.allocations = Counter(), Counter(), Counter()
         names = {}  # (kind, number) -> name: each is written out once
         of = {'ob': '', 'fl': '', 'fn': ''}
         callee, is_call = '', False
@@ -40,7 +41,7 @@ class Profile:
             elif line.startswith('calls='):
                 is_call = True
                 if self._function(callee) in ALLOCATORS and self._function(of['fn']) not in ALLOCATORS:
-                    self.allocations += int(line[6:].split()[0])
+                    self.allocations[self._part(of)] += int(line[6:].split()[0])
             elif re.match(r'[+\-*\d]', line):
                 if not is_call:
                     cost = int(line.split()[1])

@@ -9,6 +9,7 @@ slow that a turn of its loop gathers more requests; instructions and allocations
 import argparse
 import contextlib
 import os
+import re
 import select
 import signal
 import subprocess
@@ -20,7 +21,8 @@ from pathlib import Path
 from . import machine
 from .callgrind import Profile
 from .cases import CASES
-from .place import ROOT, Failed, in_place
+from .machine import Failed
+from .place import ROOT, in_place
 from .proxies import FLOOR, PEERS, Contestant, edge_of, portico, started
 from .steady import run_load
 
@@ -30,6 +32,7 @@ LOADS = {'a': (1600, 8000), 'a-unix': (1600, 8000), 'a-h2c': (1600, 8000), 'b': 
 CALLS = ('epoll_wait', 'epoll_pwait2', 'epoll_ctl', 'recvfrom', 'recvmsg', 'read', 'readv', 'sendto', 'sendmsg',
          'write', 'writev', 'accept4', 'socket', 'connect', 'shutdown', 'close', 'getsockopt', 'setsockopt',
          'getsockname', 'getpeername', 'fcntl', 'ioctl', 'splice', 'futex', 'mmap', 'munmap', 'madvise', 'brk')
+BODIES = {'c': 100 << 10, 'd': 10 << 20}  # octets
 PATIENCE_S = 30
 FACTOR = 10  # of both, for system calls
 FEWER_CONNECTIONS = {'d': 2}  # where all would be too much under valgrind
@@ -37,28 +40,28 @@ FEWER_CONNECTIONS = {'d': 2}  # where all would be too much under valgrind
 
 def system_calls(place, contestant, case, loads):
     """Counter of calls a request: edge's, or all of a peer's processes'."""
-    counts = []
     with started(place, contestant, case) as (process, port):
         pids = [edge_of(process.pid)] if contestant.kind == 'ours' else machine.tree(process.pid)
         run_load(place, case, port, loads[0])
-        for requests in loads:
-            out = place.directory / 'perf'
-            with perf_control(place.directory) as (names, control, answers):
-                events = ','.join(['raw_syscalls:sys_enter'] + [f'syscalls:sys_enter_{call}' for call in CALLS])
-                perf = machine.spawn(['perf', 'stat', '-x,', '-o', out, '-e', events, '-p', ','.join(map(str, pids)),
-                                      '--delay=-1', f'--control=fifo:{names}'],
-                                     place.load_cpus, stderr=subprocess.PIPE, text=True)
-                try:
-                    obey(perf, control, answers, 'enable')
-                    run_load(place, case, port, requests)
-                    obey(perf, control, answers, 'disable')
-                    perf.send_signal(signal.SIGINT)  # SIGTERM would end it without a word
-                    perf.wait(PATIENCE_S)
-                finally:
-                    machine.end(perf)
-            counts.append(read_perf(out))
-    per = loads[1] - loads[0]
-    return Counter({name: (counts[1][name] - counts[0][name]) / per for name in counts[1]})
+        small, large = (calls_during(place, pids, lambda: run_load(place, case, port, requests)) for requests in loads)
+    return Counter({name: (large[name] - small[name]) / (loads[1] - loads[0]) for name in large})
+
+
+def calls_during(place, pids, load):
+    out = place.directory / 'perf'
+    events = ['raw_syscalls:sys_enter', *(f'syscalls:sys_enter_{call}' for call in CALLS)]
+    with perf_control(place.directory) as (names, control, answers):
+        perf = machine.spawn(['perf', 'stat', '-x,', '-o', out, '-e', ','.join(events), '-p', ','.join(map(str, pids)),
+                              '--delay=-1', f'--control=fifo:{names}'], place.load_cpus, stderr=subprocess.PIPE, text=True)
+        try:
+            obey(perf, control, answers, 'enable')
+            load()
+            obey(perf, control, answers, 'disable')
+            perf.send_signal(signal.SIGINT)  # SIGTERM would end it without a word
+            perf.wait(PATIENCE_S)
+        finally:
+            machine.end(perf)
+    return read_perf(out)
 
 
 @contextlib.contextmanager
@@ -100,7 +103,7 @@ def read_perf(out):
 
 
 def instructions(place, contestant, case, loads, keep):
-    """(Counter by part, Counter by function, allocations), a request."""
+    """(instructions by part, by function, allocations by part): Counters, a request."""
     profiles = []
     for requests in loads:
         out = place.directory / f'callgrind.{case.name}.{requests}'
@@ -122,7 +125,7 @@ def instructions(place, contestant, case, loads, keep):
         return Counter({key: (of_large[key] - of_small[key]) / per for key in of_large})
 
     return (a_request(large.instructions, small.instructions), a_request(large.functions, small.functions),
-            (large.allocations - small.allocations) / per)
+            a_request(large.allocations, small.allocations))
 
 
 def calls_cells(calls):
@@ -143,15 +146,27 @@ def case_of(name):
     return replace(CASES[name], connections=FEWER_CONNECTIONS.get(name, CASES[name].connections))
 
 
+def copies(row):
+    """How often each octet of the body is copied: valgrind counts an instruction for each that `rep movsb`
+    moves, which is what libc copies large pieces with."""
+    body = BODIES.get(row['case'])
+    if not body:
+        return ''
+    moved = sum(n for function, n in row['functions'].items() if re.search('memcpy|memmove', function))
+    return f'{moved / body:.1f}'
+
+
 def table(rows):
     parts = sorted({part for row in rows for part in row['parts']},
                    key=lambda part: -sum(row['parts'][part] for row in rows))
     parts = [part for part in parts if any(row['parts'][part] >= 20 for row in rows)]
-    lines = ['| case | system calls | of them | allocations | instructions | without OpenSSL | '
-             + ' | '.join(parts) + ' |', '|---' * (6 + len(parts)) + '|']
+    headings = ['case', 'system calls', 'of them', 'allocations', 'not by OpenSSL', 'copies of the body', 'instructions',
+                'without OpenSSL', *parts]
+    lines = ['| ' + ' | '.join(headings) + ' |', '|---' * len(headings) + '|']
     for row in rows:
-        total = sum(row['parts'].values())
-        lines.append(f"| {row['case']} | {calls_cells(row['calls'])} | {row['allocations']:.2f} | "
+        total, allocations = sum(row['parts'].values()), sum(row['allocations'].values())
+        lines.append(f"| {row['case']} | {calls_cells(row['calls'])} | {allocations:.2f} | "
+                     f"{allocations - row['allocations']['OpenSSL']:.2f} | {copies(row)} | "
                      f"{total:,.0f} | {total - row['parts']['OpenSSL']:,.0f} | "
                      + ' | '.join(f"{row['parts'][part]:,.0f}" for part in parts) + ' |')
     return '\n'.join(lines)
@@ -184,7 +199,7 @@ def main():
             case, loads = case_of(name), LOADS[name]
             calls = system_calls(place, contestant, case, [FACTOR * n for n in loads])
             parts, functions, allocations = instructions(place, contestant, case, loads, a.keep)
-            rows.append({'case': name, 'calls': calls, 'parts': parts, 'allocations': allocations})
+            rows.append({'case': name, 'calls': calls, 'parts': parts, 'functions': functions, 'allocations': allocations})
             print(f'{name}: done', file=sys.stderr)
             if a.functions:
                 print(f'\n{name}: instructions a request')

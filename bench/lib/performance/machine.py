@@ -10,6 +10,11 @@ import subprocess
 import time
 from pathlib import Path
 
+
+class Failed(Exception):
+    """A proxy did not start, a load did not do what it should, or the machine does not allow something."""
+
+
 TICK_S = 1 / os.sysconf('SC_CLK_TCK')
 
 
@@ -58,6 +63,8 @@ def pss_kib(pid):
     for one in tree(pid):
         try:
             text = Path(f'/proc/{one}/smaps_rollup').read_text()
+        except PermissionError as problem:
+            raise Failed('only root may read how much memory processes with secrets have') from problem
         except OSError:
             continue
         found = re.search(r'^Pss:\s+(\d+)', text, re.M)
@@ -89,9 +96,9 @@ class Watch:
         return (time.monotonic(), cpu_s(self.watched), sum(map(cpu_s, self.known)), own_s(), busy_s())
 
     def stop(self):
-        """{wall_s, cpu_s, other_s}"""
+        """{wall_s, cpu_s, load_s, other_s}"""
         wall, cpu, known, own, busy = (b - a for a, b in zip(self.start, self._now()))
-        return {'wall_s': wall, 'cpu_s': cpu, 'other_s': max(0.0, busy - cpu - known - own)}
+        return {'wall_s': wall, 'cpu_s': cpu, 'load_s': known + own, 'other_s': max(0.0, busy - cpu - known - own)}
 
 
 def wait_quiet(most_s=3.0, share=0.1):

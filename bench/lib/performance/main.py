@@ -67,6 +67,8 @@ def versions(peers):
 def commit():
     """The last one that changed the program."""
     found = said_by(['git', '-C', str(ROOT), 'log', '-1', '--format=%h', '--', 'src'])
+    if not re.fullmatch('[0-9a-f]+', found):
+        return 'unknown'
     changed = said_by(['git', '-C', str(ROOT), 'status', '--porcelain', '--untracked-files=no', 'src'])
     return found + (' and changes' if changed else '')
 

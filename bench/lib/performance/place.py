@@ -11,6 +11,7 @@ from pathlib import Path
 
 from . import machine
 
+
 ROOT = Path(__file__).resolve().parents[3]
 PROGRAMS = ('src/bin/portico', 'bench/worker', 'bench/connections', 'bench/requests', 'bench/floor')
 
@@ -18,10 +19,6 @@ PROGRAMS = ('src/bin/portico', 'bench/worker', 'bench/connections', 'bench/reque
 def descriptors():
     """How many a process may have."""
     return resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-
-
-class Failed(Exception):
-    """A proxy did not start, or a load did not do what it should."""
 
 
 class Place:

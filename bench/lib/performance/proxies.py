@@ -14,7 +14,8 @@ import time
 from pathlib import Path
 
 from . import machine
-from .place import Failed, descriptors
+from .machine import Failed
+from .place import descriptors
 
 BACKENDS = ('tcp', 'unix', 'h2c')
 

@@ -69,7 +69,9 @@ def extra_columns(case, rows):
     if case.load == 'resume':
         columns.append(('resumed', lambda who: f"{100 * median_of(rows, who, 'resumed') / median_of(rows, who, 'answered'):.0f} %"))
     if 'latency_us' in keys:
-        columns.append(('p50', lambda who: f"{statistics.median(row['latency_us'][0] for row in rows if row['who'] == who):.0f}"))
+        columns.append(('load busy', lambda who: f"{100 * median_of(rows, who, 'load_s') / median_of(rows, who, 'wall_s'):.0f} %"))
+        for heading, at in (('p50', 0), ('p99 of all', 2)):
+            columns.append((heading, lambda who, at=at: f"{statistics.median(row['latency_us'][at] for row in rows if row['who'] == who):.0f}"))
     if 'longest_us' in keys:
         columns.append(('longest request meanwhile, ms', lambda who: f"{median_of(rows, who, 'longest_us') / 1e3:.1f}"))
         columns.append(('without', lambda who: f"{median_of(rows, who, 'longest_without_us') / 1e3:.1f}"))

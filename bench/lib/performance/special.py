@@ -17,7 +17,8 @@ from dataclasses import replace
 
 from . import machine
 from .cases import CASES
-from .place import Failed, descriptors
+from .machine import Failed
+from .place import descriptors
 from .proxies import Contestant, edge_of, portico, portico_apps, portico_manifest, running, started
 from .steady import run_h2load, undisturbed, watched
 
@@ -42,7 +43,7 @@ def requests_command(place, port, options, paths=('/1k',)):
 
 
 def read_requests(out):
-    """{good, pushed, seconds, latency_us: [P50, P90, P99, P99.9, MAX]} of what our own client said."""
+    """{good, pushed, seconds, latency_us: [P50, P90, P99, P99.9, MAX, SLICE]} of what our own client said."""
     done, latency = (line.split()[1:] for line in out.splitlines())
     return {'good': int(done[0]), 'pushed': int(done[1]), 'seconds': float(done[2]),
             'latency_us': [float(x) for x in latency]}
@@ -127,12 +128,12 @@ def p99(place, program, plan, peers):
                 def once():
                     def load():
                         # Else it would wait for the worker, with which it shares a processor.
-                        found = requests(place, port, ['-r', best / 2, '-n', int(best / 2 * max(2, plan.seconds))],
+                        found = requests(place, port, ['-r', best / 2, '-n', int(best / 2 * max(4, plan.seconds))],
                                          is_urgent=True)
                         once.latency = found['latency_us']
                         return found['good'], found['seconds']
                     row = watched(place, process, load)
-                    return row | {'value': once.latency[2], 'latency_us': once.latency, 'wanted_rate': best / 2,
+                    return row | {'value': once.latency[5], 'latency_us': once.latency, 'wanted_rate': best / 2,
                                   'highest_rate': rates[contestant.name], 'rate': row['answered'] / row['seconds']}
                 yield told('p99', contestant.name, contestant.kind, number, undisturbed(once, plan.tries))
 

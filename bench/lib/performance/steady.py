@@ -12,7 +12,7 @@ import time
 
 from . import machine
 from .cases import H2LOAD
-from .place import Failed
+from .machine import Failed
 from .proxies import started
 
 IDLE_CONNECTIONS = 2000
