@@ -182,9 +182,8 @@ int forward_request(struct exchange *x, bool h2)
         if (token_flags(f->token) & (TOKEN_HOP | TOKEN_FORWARD) ||
             named_by_connection(&in->fields, connection, f->name))
             continue;
-        err = fields_add(&out->fields, x->arena, (enum token)f->token, f->name, f->value);
-        if (!err)
-            out->fields.at[out->fields.count - 1].flags = f->flags;
+        err = fields_add_flagged(&out->fields, x->arena, (enum token)f->token, f->name, f->value,
+                                 f->flags);
     }
     if (err)
         return err;
@@ -215,9 +214,9 @@ int forward_response(struct exchange *x, const struct http_head *in, struct http
             (bare && f->token == TOKEN_CONTENT_LENGTH))
             continue;
         has_date |= f->token == TOKEN_DATE;
-        if (fields_add(&out->fields, x->arena, (enum token)f->token, f->name, f->value) < 0)
+        if (fields_add_flagged(&out->fields, x->arena, (enum token)f->token, f->name, f->value,
+                               f->flags) < 0)
             return ERR_NOMEM;
-        out->fields.at[out->fields.count - 1].flags = f->flags;
     }
     /* RFC 9110 6.6.1: a recipient with a clock adds what the origin left out. */
     if (!has_date && in->status >= 200)

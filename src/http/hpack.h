@@ -24,7 +24,9 @@ void hpack_decoder_free(struct hpack_decoder *d);
 void hpack_decoder_set_max(struct hpack_decoder *d, uint32_t octets);
 
 /* Called for each field in order; name and value live in the arena given to hpack_decode (or are
- * constants).  flags: FIELD_NEVER_INDEX.  A negative return ends decoding with that code. */
+ * constants).  flags: FIELD_NEVER_INDEX, FIELD_VETTED.  A negative return ends decoding with that
+ * code; 0 says that the field is sound, and when it comes again from its entry of the table, to any
+ * on_field of this decoder, it has FIELD_VETTED. */
 typedef int (*hpack_field_fn)(void *user, enum token token, struct slice name, struct slice value,
                               unsigned flags);
 
