@@ -200,17 +200,18 @@ bool h1_conn_has_output(const struct h1_conn *c)
 
 /* ---- receiving, one step a state: takes at least one octet ---- */
 
-/* The whole text of a section that ends taken octets into in, copied into the arena.
+/* The whole text of a section that ends taken octets into in, copied into the arena for h1_parse_*.
  * return  NULL when memory is out */
 static char *section_text(struct h1_conn *c, const char *in, size_t taken, size_t *len_out)
 {
     size_t before = buf_len(&c->gather);
-    char *text = arena_alloc(&c->arena, before + taken);
+    char *text = arena_alloc(&c->arena, before + taken + H1_TEXT_SLACK);
     if (!text)
         return NULL;
     if (before)
         memcpy(text, buf_at(&c->gather), before);
     memcpy(text + before, in, taken);
+    memset(text + before + taken, 0, H1_TEXT_SLACK);
     *len_out = before + taken;
     buf_fini(&c->gather);
     return text;

@@ -130,29 +130,77 @@ static bool names_repeats(const struct names *n, enum token t)
     return n->twice[t >> 6] >> (t & 63) & 1;
 }
 
+/* The first ":" in [p, end), or end.  Whole words are looked at, the last one into the slack. */
+static char *find_colon(char *p, char *end)
+{
+#ifdef __SSE2__
+    for (; p < end; p += 16) {
+        __m128i v = _mm_loadu_si128((const __m128i *)(const void *)p);
+        int hit = _mm_movemask_epi8(_mm_cmpeq_epi8(v, _mm_set1_epi8(':')));
+        if (hit)
+            return p + __builtin_ctz((unsigned)hit);
+    }
+    return end;
+#else
+    char *colon = memchr(p, ':', (size_t)(end - p));
+    return colon ? colon : end;
+#endif
+}
+
+/* The first control octet but HTAB in a text that holds one. */
+static char *find_line_end(char *p)
+{
+#ifdef __SSE2__
+    const __m128i us = _mm_set1_epi8(0x1f), del = _mm_set1_epi8(0x7f), tab = _mm_set1_epi8('\t');
+    for (;; p += 16) {
+        __m128i v = _mm_loadu_si128((const __m128i *)(const void *)p);
+        __m128i low =
+            _mm_andnot_si128(_mm_cmpeq_epi8(v, tab), _mm_cmpeq_epi8(_mm_min_epu8(v, us), v));
+        int hit = _mm_movemask_epi8(_mm_or_si128(low, _mm_cmpeq_epi8(v, del)));
+        if (hit)
+            return p + __builtin_ctz((unsigned)hit);
+    }
+#else
+    while (((unsigned char)*p >= 0x20 && *p != 0x7f) || *p == '\t')
+        p++;
+    return p;
+#endif
+}
+
+/* A name that is not known, to lower case in place.  return  false: it is no token */
+static bool lower_name(char *p, const char *end)
+{
+    if (p == end)
+        return false;
+    for (; p < end; p++) {
+        unsigned char c = lower_tchar[(unsigned char)*p];
+        if (!c)
+            return false;
+        *p = (char)c;
+    }
+    return true;
+}
+
 /* Field lines from p up to the empty line that ends at end.  RFC 9112 5 */
 static int parse_fields(char *p, char *end, struct arena *a, struct fields *out,
                         struct names *names)
 {
     while (*p != '\r') {
-        /* The name ends at the colon: white space before it (5.1) and obs-fold (5.2) are not
-         * tchars and end here too. */
-        char *name = p;
-        unsigned char c;
-        while ((c = lower_tchar[(unsigned char)*p]))
-            *p++ = (char)c;
-        if (p == name || *p != ':')
+        /* The name ends at the colon: white space before it (5.1) and obs-fold (5.2) are in no
+         * name, known or not. */
+        char *colon = find_colon(p, end);
+        struct slice key = slice_of(p, (size_t)(colon - p));
+        enum token token = token_find_any_case(key);
+        if (token)
+            key = token_rows[token].name;
+        else if (colon == end || !lower_name(p, colon))
             return ERR_BAD_MESSAGE;
-        struct slice key = slice_of(name, (size_t)(p - name));
-        const char *value = ++p;
-        p = (char *)h1_find_control(p, end);
-        while (*p == '\t')
-            p = (char *)h1_find_control(p + 1, end);
+        const char *value = colon + 1;
+        p = find_line_end(colon + 1);
         if (p[0] != '\r' || p[1] != '\n') /* NUL, bare CR or another control octet (5.5) */
             return ERR_BAD_MESSAGE;
         if (out->count >= FIELDS_MAX)
             return ERR_FIELDS_TOO_LARGE;
-        enum token token = token_find(key);
         struct slice content = slice_trim(slice_of(value, (size_t)(p - value)));
         int err = fields_add(out, a, token, key, content);
         if (err)
@@ -391,9 +439,7 @@ int h1_parse_request(char *text, size_t len, struct arena *a, struct http_head *
 static int parse_status_line(char **at, char *end, struct http_head *head)
 {
     char *p = *at;
-    char *cr = (char *)h1_find_control(p, end);
-    while (*cr == '\t')
-        cr = (char *)h1_find_control(cr + 1, end);
+    char *cr = find_line_end(p);
     if (cr[0] != '\r' || cr[1] != '\n' || cr - p < 12 || p[8] != ' ' ||
         (cr - p > 12 && p[12] != ' '))
         return ERR_BAD_MESSAGE;

@@ -2,15 +2,37 @@
 #include "http/h1_impl.h"
 #include "http/rules.h"
 
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
+
 /* ---- writing a head ---- */
 
 /* The room for the text was computed before; framing and connection fields fit into this. */
 #define OWN_FIELDS_OCTETS 256
 
-static char *put(char *to, struct slice s)
+/* What is written has so much room behind it, so that short texts are copied, and looked at, in
+ * whole words. */
+#define SLACK_OCTETS 32
+
+/* Most names and values are short: two pieces that overlap take any length between one and two. */
+static inline char *put(char *to, struct slice s)
 {
-    if (s.len)
+    if (s.len > 32) {
         memcpy(to, s.p, s.len);
+    } else if (s.len >= 16) {
+        memcpy(to, s.p, 16);
+        memcpy(to + s.len - 16, s.p + s.len - 16, 16);
+    } else if (s.len >= 8) {
+        memcpy(to, s.p, 8);
+        memcpy(to + s.len - 8, s.p + s.len - 8, 8);
+    } else if (s.len >= 4) {
+        memcpy(to, s.p, 4);
+        memcpy(to + s.len - 4, s.p + s.len - 4, 4);
+    } else {
+        for (size_t i = 0; i < s.len; i++)
+            to[i] = s.p[i];
+    }
     return to + s.len;
 }
 
@@ -21,28 +43,53 @@ static char *put_number(char *to, uint64_t n, unsigned base)
     do
         digits[--at] = "0123456789abcdef"[n % base];
     while (n /= base);
-    return put(to, slice_of(digits + at, sizeof digits - at));
+    memcpy(to, digits + at, sizeof digits - at);
+    return to + (sizeof digits - at);
 }
 
-static char *put_field(char *to, struct slice name, struct slice value)
+/* Whether what was just written has octets through which a value could end its line, or mean
+ * something to somebody else.  Engines have checked what they received; this is for values that
+ * were made on the way. */
+static inline bool has_control(const char *p, size_t len)
 {
-    to = put(to, name);
-    to = put(to, SLICE(": "));
-    to = put(to, value);
-    return put(to, SLICE("\r\n"));
-}
-
-/* Octets through which a value could end its line, or mean something to somebody else.  Engines
- * have checked what they received; this is for values that were made on the way. */
-static bool is_sendable_value(struct slice s)
-{
-    if (s.len == 0)
-        return true;
-    const char *end = s.p + s.len;
-    const char *p = h1_find_control(s.p, end);
+#ifdef __SSE2__
+    const __m128i us = _mm_set1_epi8(0x1f), del = _mm_set1_epi8(0x7f), tab = _mm_set1_epi8('\t');
+    unsigned hits = 0;
+    for (size_t at = 0; at < len; at += 16) {
+        __m128i v = _mm_loadu_si128((const __m128i *)(const void *)(p + at));
+        __m128i low =
+            _mm_andnot_si128(_mm_cmpeq_epi8(v, tab), _mm_cmpeq_epi8(_mm_min_epu8(v, us), v));
+        unsigned here = (unsigned)_mm_movemask_epi8(_mm_or_si128(low, _mm_cmpeq_epi8(v, del)));
+        hits |= len - at < 16 ? here & ((1u << (len - at)) - 1) : here;
+    }
+    return hits;
+#else
+    const char *end = p + len;
+    p = h1_find_control(p, end);
     while (p < end && *p == '\t')
         p = h1_find_control(p + 1, end);
-    return p == end;
+    return p < end;
+#endif
+}
+
+static inline char *put_field(char *to, unsigned token, struct slice name, struct slice value)
+{
+    if (token) {
+        memcpy(to, token_rows[token].line, TOKEN_LINE_OCTETS);
+        to += token_rows[token].name.len + 2;
+    } else {
+        to = put(put(to, name), SLICE(": "));
+    }
+    return put(put(to, value), SLICE("\r\n"));
+}
+
+/* return  the end, or NULL when it would not be one field on the wire */
+static inline char *put_checked(char *to, const struct field *f)
+{
+    if (f->token == TOKEN_NONE && !rules_is_token(f->name))
+        return NULL;
+    to = put_field(to, f->token, f->name, f->value);
+    return has_control(to - 2 - f->value.len, f->value.len) ? NULL : to;
 }
 
 /* No white space either: parts of a start line, Host. */
@@ -56,6 +103,7 @@ static bool is_sendable_word(struct slice s)
 struct filter {
     enum h1_role role;
     const struct fields *fields;
+    size_t octets;    /* of all fields, left out or not */
     uint32_t cookies; /* Cookie fields */
     bool te;          /* "TE: trailers" */
     uint32_t named_count;
@@ -67,13 +115,14 @@ static int filter_init(struct filter *filter, enum h1_role role, const struct ht
 {
     filter->role = role;
     filter->fields = &head->fields;
+    filter->octets = 0;
     filter->cookies = filter->named_count = 0;
     filter->te = false;
     for (uint32_t i = 0; i < head->fields.count; i++) {
         const struct field *f = &head->fields.at[i];
         struct slice rest = f->value, option;
-        if (f->token == TOKEN_COOKIE)
-            filter->cookies++;
+        filter->octets += f->name.len + f->value.len + 4;
+        filter->cookies += f->token == TOKEN_COOKIE;
         if (f->token == TOKEN_TE && role == H1_CLIENT)
             filter->te |= fields_list_has(&head->fields, TOKEN_TE, SLICE("trailers"));
         if (f->token != TOKEN_CONNECTION)
@@ -97,31 +146,26 @@ static bool is_named(const struct filter *filter, struct slice name)
 
 /* RFC 9110 7.6.1.  Fields that name the client to the worker, and what decides where a message
  * goes, are not given up because the client lists them: that would let it hide from the worker. */
-static bool is_left_out(const struct filter *filter, const struct field *f)
+static inline bool is_left_out(const struct filter *filter, const struct field *f, unsigned flags)
 {
-    switch ((unsigned)f->token) {
-    case TOKEN_CONTENT_LENGTH:
-    case TOKEN_TE:
-    case TOKEN_TRAILER:
+    if (flags & (TOKEN_HOP | TOKEN_FRAMING) ||
+        (f->token == TOKEN_HOST && filter->role == H1_CLIENT))
         return true;
-    case TOKEN_HOST:
-        return filter->role == H1_CLIENT;
-    default:
-        if (token_flags(f->token) & TOKEN_HOP)
-            return true;
-        return !(token_flags(f->token) & TOKEN_FORWARD) && is_named(filter, f->name);
-    }
+    return filter->named_count && f->token != TOKEN_HOST && !(flags & TOKEN_FORWARD) &&
+           is_named(filter, f->name);
 }
 
-/* Cookie fields that HTTP/2 may split become one again.  RFC 9113 8.2.3 */
+/* Cookie fields that HTTP/2 may split become one again.  RFC 9113 8.2.3
+ * return  as put_fields */
 static char *put_cookies(char *to, const struct fields *fields)
 {
     struct slice before = SLICE("cookie: ");
     for (uint32_t i = 0; i < fields->count; i++) {
         if (fields->at[i].token != TOKEN_COOKIE)
             continue;
-        to = put(to, before);
-        to = put(to, fields->at[i].value);
+        to = put(put(to, before), fields->at[i].value);
+        if (has_control(to - fields->at[i].value.len, fields->at[i].value.len))
+            return NULL;
         before = SLICE("; ");
     }
     return put(to, SLICE("\r\n"));
@@ -132,12 +176,12 @@ static char *put_fields(char *to, const struct filter *filter)
 {
     const struct fields *fields = filter->fields;
     bool cookies_put = false;
-    for (uint32_t i = 0; i < fields->count; i++) {
+    for (uint32_t i = 0; to && i < fields->count; i++) {
         const struct field *f = &fields->at[i];
-        if (is_left_out(filter, f))
+        unsigned flags = token_flags(f->token);
+        if (is_left_out(filter, f, flags))
             continue;
-        if (!is_sendable_value(f->value) || (f->token == TOKEN_NONE && !rules_is_token(f->name)) ||
-            token_flags(f->token) & TOKEN_PSEUDO)
+        if (flags & TOKEN_PSEUDO)
             return NULL;
         if (f->token == TOKEN_COOKIE && filter->cookies > 1) {
             if (!cookies_put)
@@ -145,7 +189,7 @@ static char *put_fields(char *to, const struct filter *filter)
             cookies_put = true;
             continue;
         }
-        to = put_field(to, f->name, f->value);
+        to = put_checked(to, f);
     }
     return to;
 }
@@ -180,7 +224,7 @@ static char *put_own_fields(char *to, const struct plan *plan, const struct http
     if (te)
         to = put(to, SLICE("te: trailers\r\n"));
     if (head->protocol.len)
-        to = put_field(to, SLICE("upgrade"), head->protocol);
+        to = put_field(to, TOKEN_UPGRADE, SLICE(""), head->protocol);
     if (plan->close || plan->keep || te || head->protocol.len) {
         struct slice separator = SLICE("connection: ");
         const struct {
@@ -211,7 +255,7 @@ static char *put_request_line(char *to, const struct http_head *head)
     to = put(to, SLICE(" "));
     to = put(to, connect ? head->authority : head->path);
     to = put(to, SLICE(" HTTP/1.1\r\n"));
-    return put_field(to, SLICE("host"), head->authority);
+    return put_field(to, TOKEN_HOST, SLICE(""), head->authority);
 }
 
 static char *put_status_line(char *to, const struct http_head *head)
@@ -232,8 +276,8 @@ static int write_head(struct h1_conn *c, const struct http_head *head, const str
     if (err)
         return err;
     size_t most = head->method.len + head->authority.len * 2 + head->path.len + head->protocol.len +
-                  fields_octets(&head->fields) + OWN_FIELDS_OCTETS;
-    char *from = buf_reserve(&c->out_head, most);
+                  filter.octets + OWN_FIELDS_OCTETS;
+    char *from = buf_reserve(&c->out_head, most + SLACK_OCTETS);
     if (!from)
         return ERR_NOMEM;
     char *to = c->role == H1_CLIENT ? put_request_line(from, head) : put_status_line(from, head);
@@ -411,7 +455,7 @@ int h1_conn_send_body(struct h1_conn *c, struct slice octets, struct chunk *chun
 static int write_trailers(struct h1_conn *c, const struct fields *trailers)
 {
     size_t most = fields_octets(trailers) + 2;
-    char *from = buf_reserve(&c->out_tail, most);
+    char *from = buf_reserve(&c->out_tail, most + SLACK_OCTETS);
     if (!from)
         return ERR_NOMEM;
     char *to = from;
@@ -419,11 +463,11 @@ static int write_trailers(struct h1_conn *c, const struct fields *trailers)
         const struct field *f = &trailers->at[i];
         if (!rules_is_trailer((enum token)f->token))
             continue;
-        if (!is_sendable_value(f->value) || !rules_is_token(f->name)) {
+        to = put_checked(to, f);
+        if (!to) {
             buf_fini(&c->out_tail);
             return ERR_USAGE;
         }
-        to = put_field(to, f->name, f->value);
     }
     to = put(to, SLICE("\r\n"));
     buf_added(&c->out_tail, (size_t)(to - from));

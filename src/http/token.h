@@ -13,6 +13,7 @@ enum {
                         * copy from outside is stripped */
     TOKEN_SECRET = 4,  /* never indexed by HPACK (RFC 7541 7.1.3), never logged */
     TOKEN_PSEUDO = 8,  /* RFC 9113 8.3 */
+    TOKEN_FRAMING = 16 /* an HTTP/1.1 engine writes it from what it knows (RFC 9112 6, 7.4) */
 };
 
 /*  symbol, name, first index in HPACK's static table (0: not there), flags */
@@ -36,7 +37,7 @@ enum {
     X(CONTENT_DISPOSITION, "content-disposition", 25, 0)                                           \
     X(CONTENT_ENCODING, "content-encoding", 26, 0)                                                 \
     X(CONTENT_LANGUAGE, "content-language", 27, 0)                                                 \
-    X(CONTENT_LENGTH, "content-length", 28, 0)                                                     \
+    X(CONTENT_LENGTH, "content-length", 28, TOKEN_FRAMING)                                         \
     X(CONTENT_LOCATION, "content-location", 29, 0)                                                 \
     X(CONTENT_RANGE, "content-range", 30, 0)                                                       \
     X(CONTENT_TYPE, "content-type", 31, 0)                                                         \
@@ -75,8 +76,8 @@ enum {
     X(PROXY_CONNECTION, "proxy-connection", 0, TOKEN_HOP)                                          \
     X(UPGRADE, "upgrade", 0, TOKEN_HOP)                                                            \
     X(HTTP2_SETTINGS, "http2-settings", 0, TOKEN_HOP)                                              \
-    X(TE, "te", 0, 0)                                                                              \
-    X(TRAILER, "trailer", 0, 0)                                                                    \
+    X(TE, "te", 0, TOKEN_FRAMING)                                                                  \
+    X(TRAILER, "trailer", 0, TOKEN_FRAMING)                                                        \
     X(PRIORITY, "priority", 0, 0)                                                                  \
     X(ORIGIN, "origin", 0, 0)                                                                      \
     X(PRAGMA, "pragma", 0, 0)                                                                      \
@@ -122,8 +123,13 @@ enum token {
         TOKEN_COUNT
 };
 
+/* Octets of the longest name and what HTTP/1.1 writes behind it, rounded up so that few and whole
+ * words are copied and compared. */
+#define TOKEN_LINE_OCTETS 32
+
 struct token_row {
-    struct slice name;
+    char line[TOKEN_LINE_OCTETS]; /* "name: ", then zeroes */
+    struct slice name;            /* in line */
     uint8_t hpack;
     uint8_t flags;
 };
@@ -132,6 +138,8 @@ extern const struct token_row token_rows[TOKEN_COUNT];
 
 /* name: in lower case.  return  its token, or TOKEN_NONE */
 enum token token_find(struct slice name);
+/* name: in whatever case, and TOKEN_LINE_OCTETS octets may be read from where it begins. */
+enum token token_find_any_case(struct slice name);
 static inline unsigned token_flags(unsigned token)
 {
     return token_rows[token].flags;
