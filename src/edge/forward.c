@@ -133,10 +133,10 @@ bool forward_is_last_hop(const struct http_head *request)
            slice_u64(fields_value(&request->fields, TOKEN_MAX_FORWARDS), &hops) && hops == 0;
 }
 
-/* What goes on in Max-Forwards; the hosted service says 10 where the client says nothing. */
-static struct slice hops_left(struct exchange *x)
+/* What goes on in Max-Forwards; the hosted service says 10 where the client says nothing.
+ * said: by the client, or empty */
+static struct slice hops_left(struct exchange *x, struct slice said)
 {
-    struct slice said = fields_value(&x->request->fields, TOKEN_MAX_FORWARDS);
     uint64_t hops;
     if (!slice_u64(said, &hops))
         return SLICE("10");
@@ -150,8 +150,10 @@ int forward_request(struct exchange *x, bool h2)
 {
     const struct http_head *in = x->request;
     struct http_head *out = &x->forward;
-    const struct field *connection = fields_find(&in->fields, TOKEN_CONNECTION);
+    /* HTTP/2 has none (RFC 9113 8.2.2). */
+    const struct field *connection = x->cs ? NULL : fields_find(&in->fields, TOKEN_CONNECTION);
     bool trusted = route_trusts(&x->shard->routes->route, &x->client->peer);
+    struct slice hops = {"", 0};
     int err = 0;
     *out = (struct http_head){.method = in->method,
                               .scheme = in->scheme,
@@ -165,7 +167,10 @@ int forward_request(struct exchange *x, bool h2)
         switch (f->token) {
         case TOKEN_HOST: /* comes from the authority */
         case TOKEN_X_REQUEST_ID:
+            continue;
         case TOKEN_MAX_FORWARDS:
+            if (!hops.len)
+                hops = f->value;
             continue;
         case TOKEN_TE: /* RFC 9110 10.1.4: for one hop; "trailers" is true of us too */
             if (!h2 || !fields_list_has(&in->fields, TOKEN_TE, SLICE("trailers")))
@@ -188,7 +193,7 @@ int forward_request(struct exchange *x, bool h2)
     if (err)
         return err;
     err = add_forwarding(x, &out->fields, trusted);
-    struct slice left = hops_left(x);
+    struct slice left = hops_left(x, hops);
     if (!left.p)
         return ERR_NOMEM;
     if (!err)

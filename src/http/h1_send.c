@@ -1,39 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "http/h1_impl.h"
+#include "http/octets.h"
 #include "http/rules.h"
-
-#ifdef __SSE2__
-#include <emmintrin.h>
-#endif
 
 /* ---- writing a head ---- */
 
 /* The room for the text was computed before; framing and connection fields fit into this. */
 #define OWN_FIELDS_OCTETS 256
 
-/* What is written has so much room behind it, so that short texts are copied, and looked at, in
- * whole words. */
+/* What is written has so much room behind it, so that it may be looked at in whole words. */
 #define SLACK_OCTETS 32
 
-/* Most names and values are short: two pieces that overlap take any length between one and two. */
 static inline char *put(char *to, struct slice s)
 {
-    if (s.len > 32) {
-        memcpy(to, s.p, s.len);
-    } else if (s.len >= 16) {
-        memcpy(to, s.p, 16);
-        memcpy(to + s.len - 16, s.p + s.len - 16, 16);
-    } else if (s.len >= 8) {
-        memcpy(to, s.p, 8);
-        memcpy(to + s.len - 8, s.p + s.len - 8, 8);
-    } else if (s.len >= 4) {
-        memcpy(to, s.p, 4);
-        memcpy(to + s.len - 4, s.p + s.len - 4, 4);
-    } else {
-        for (size_t i = 0; i < s.len; i++)
-            to[i] = s.p[i];
-    }
-    return to + s.len;
+    return slice_put(to, s);
 }
 
 static char *put_number(char *to, uint64_t n, unsigned base)
@@ -47,29 +27,43 @@ static char *put_number(char *to, uint64_t n, unsigned base)
     return to + (sizeof digits - at);
 }
 
-/* Whether what was just written has octets through which a value could end its line, or mean
- * something to somebody else.  Engines have checked what they received; this is for values that
- * were made on the way. */
-static inline bool has_control(const char *p, size_t len)
+/* Whether one of so many octets, just written, is a control octet but HTAB, or white space as well
+ * if that matters. */
+static inline bool has_controls(const char *p, size_t len, bool or_blank)
 {
-#ifdef __SSE2__
-    const __m128i us = _mm_set1_epi8(0x1f), del = _mm_set1_epi8(0x7f), tab = _mm_set1_epi8('\t');
+#ifdef OCTETS_AT_ONCE
     unsigned hits = 0;
-    for (size_t at = 0; at < len; at += 16) {
-        __m128i v = _mm_loadu_si128((const __m128i *)(const void *)(p + at));
-        __m128i low =
-            _mm_andnot_si128(_mm_cmpeq_epi8(v, tab), _mm_cmpeq_epi8(_mm_min_epu8(v, us), v));
-        unsigned here = (unsigned)_mm_movemask_epi8(_mm_or_si128(low, _mm_cmpeq_epi8(v, del)));
-        hits |= len - at < 16 ? here & ((1u << (len - at)) - 1) : here;
+    for (const char *end = p + len;; p += OCTETS_AT_ONCE) {
+        unsigned here = octets_controls(p);
+        if (or_blank)
+            here |= octets_equal(p, ' ') | octets_equal(p, '\t');
+        if (end - p < OCTETS_AT_ONCE) /* what lies behind does not count */
+            return hits | (here & ((1u << (end - p)) - 1));
+        hits |= here;
     }
-    return hits;
 #else
     const char *end = p + len;
+    if (or_blank && memchr(p, ' ', len))
+        return true;
     p = h1_find_control(p, end);
-    while (p < end && *p == '\t')
+    while (!or_blank && p < end && *p == '\t')
         p = h1_find_control(p + 1, end);
     return p < end;
 #endif
+}
+
+/* Whether the len octets before `end`, just written, have one through which a value could end its
+ * line, or mean something to somebody else.  Engines have checked what they received; this is for
+ * values that were made on the way. */
+static inline bool is_bad_value(const char *end, size_t len)
+{
+    return has_controls(end - len, len, false);
+}
+
+/* No white space either: parts of a start line, Host. */
+static inline bool is_bad_word(const char *end, size_t len)
+{
+    return has_controls(end - len, len, true);
 }
 
 static inline char *put_field(char *to, unsigned token, struct slice name, struct slice value)
@@ -89,14 +83,7 @@ static inline char *put_checked(char *to, const struct field *f)
     if (f->token == TOKEN_NONE && !rules_is_token(f->name))
         return NULL;
     to = put_field(to, f->token, f->name, f->value);
-    return has_control(to - 2 - f->value.len, f->value.len) ? NULL : to;
-}
-
-/* No white space either: parts of a start line, Host. */
-static bool is_sendable_word(struct slice s)
-{
-    return s.len == 0 ||
-           (h1_find_control(s.p, s.p + s.len) == s.p + s.len && !memchr(s.p, ' ', s.len));
+    return is_bad_value(to - 2, f->value.len) ? NULL : to;
 }
 
 /* What the head to be sent asks us to leave out beside what is always left out. */
@@ -113,16 +100,17 @@ struct filter {
 /* return  0, or ERR_USAGE: Connection has too many options */
 static int filter_init(struct filter *filter, enum h1_role role, const struct http_head *head)
 {
+    size_t octets = 0;
+    uint32_t cookies = 0;
     filter->role = role;
     filter->fields = &head->fields;
-    filter->octets = 0;
-    filter->cookies = filter->named_count = 0;
+    filter->named_count = 0;
     filter->te = false;
     for (uint32_t i = 0; i < head->fields.count; i++) {
         const struct field *f = &head->fields.at[i];
         struct slice rest = f->value, option;
-        filter->octets += f->name.len + f->value.len + 4;
-        filter->cookies += f->token == TOKEN_COOKIE;
+        octets += f->name.len + f->value.len + 4;
+        cookies += f->token == TOKEN_COOKIE;
         if (f->token == TOKEN_TE && role == H1_CLIENT)
             filter->te |= fields_list_has(&head->fields, TOKEN_TE, SLICE("trailers"));
         if (f->token != TOKEN_CONNECTION)
@@ -133,6 +121,8 @@ static int filter_init(struct filter *filter, enum h1_role role, const struct ht
             filter->named[filter->named_count++] = option;
         }
     }
+    filter->octets = octets;
+    filter->cookies = cookies;
     return 0;
 }
 
@@ -164,7 +154,7 @@ static char *put_cookies(char *to, const struct fields *fields)
         if (fields->at[i].token != TOKEN_COOKIE)
             continue;
         to = put(put(to, before), fields->at[i].value);
-        if (has_control(to - fields->at[i].value.len, fields->at[i].value.len))
+        if (is_bad_value(to, fields->at[i].value.len))
             return NULL;
         before = SLICE("; ");
     }
@@ -248,14 +238,19 @@ static char *put_own_fields(char *to, const struct plan *plan, const struct http
     return put(to, SLICE("\r\n"));
 }
 
+/* return  the end, or NULL when it would not be one line, or Host's value none */
 static char *put_request_line(char *to, const struct http_head *head)
 {
     bool connect = slice_eq(head->method, SLICE("CONNECT"));
+    struct slice target = connect ? head->authority : head->path;
     to = put(to, head->method);
     to = put(to, SLICE(" "));
-    to = put(to, connect ? head->authority : head->path);
+    to = put(to, target);
+    if (target.len == 0 || is_bad_word(to, target.len))
+        return NULL;
     to = put(to, SLICE(" HTTP/1.1\r\n"));
-    return put_field(to, TOKEN_HOST, SLICE(""), head->authority);
+    to = put_field(to, TOKEN_HOST, SLICE(""), head->authority);
+    return is_bad_word(to - 2, head->authority.len) ? NULL : to;
 }
 
 static char *put_status_line(char *to, const struct http_head *head)
@@ -281,7 +276,8 @@ static int write_head(struct h1_conn *c, const struct http_head *head, const str
     if (!from)
         return ERR_NOMEM;
     char *to = c->role == H1_CLIENT ? put_request_line(from, head) : put_status_line(from, head);
-    to = put_fields(to, &filter);
+    if (to)
+        to = put_fields(to, &filter);
     if (to)
         to = put_own_fields(to, plan, head, filter.te);
     if (!to) {
@@ -312,9 +308,7 @@ static int send_request(struct h1_conn *c, const struct http_head *head, bool en
     struct plan plan = {.out = OUT_ENDED, .close = close};
     if (!h1_conn_is_idle(c) || c->shutdown || c->eof)
         return ERR_USAGE;
-    if (!rules_is_token(head->method) || !is_sendable_word(head->authority) ||
-        !is_sendable_word(head->path) || (connect ? head->authority.len : head->path.len) == 0 ||
-        (head->protocol.len && !rules_is_upgrade(head->protocol)))
+    if (!rules_is_token(head->method) || (head->protocol.len && !rules_is_upgrade(head->protocol)))
         return ERR_USAGE;
     /* A switch of protocols begins where the request ends, so it has no content here. */
     if ((connect || head->protocol.len) && (!end || head->content_length > 0))

@@ -282,8 +282,7 @@ int h2_head_write(struct h2_conn *c, struct buf *out, const struct http_head *he
             continue;
         if (f->token == TOKEN_TE && !slice_ieq(f->value, SLICE("trailers")))
             continue;
-        err =
-            hpack_encode_field(c->encoder, out, (enum token)f->token, f->name, f->value, f->flags);
+        err = hpack_encode(c->encoder, out, f);
     }
     return err;
 }

@@ -117,7 +117,7 @@ static int keep(struct arena *arena, struct slice *s)
     char *p = arena_alloc(arena, s->len);
     if (!p)
         return ERR_NOMEM;
-    memcpy(p, s->p, s->len);
+    slice_put(p, *s);
     s->p = p;
     return 0;
 }

@@ -1,10 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "http/token.h"
 #include "base/panic.h"
-
-#ifdef __SSE2__
-#include <emmintrin.h>
-#endif
+#include "http/octets.h"
 
 #define X(symbol, name, hpack, flags) \
     _Static_assert(sizeof(name ": ") - 1 <= TOKEN_LINE_OCTETS, "make TOKEN_LINE_OCTETS larger");
@@ -57,13 +54,12 @@ enum token token_find(struct slice name)
     return TOKEN_NONE;
 }
 
-#ifdef __SSE2__
+#ifdef OCTETS_AT_ONCE
 /* Which of 16 octets differ in more than the case of a letter; row: in lower case.  Its names have
  * no octet above "`" but letters. */
 static unsigned differing(const char *row, const char *text)
 {
-    __m128i lower = _mm_loadu_si128((const __m128i *)(const void *)row);
-    __m128i octets = _mm_loadu_si128((const __m128i *)(const void *)text);
+    __m128i lower = octets_load(row), octets = octets_load(text);
     __m128i is_letter = _mm_cmpgt_epi8(lower, _mm_set1_epi8('`'));
     __m128i other_case = _mm_and_si128(is_letter, _mm_set1_epi8(0x20));
     __m128i difference = _mm_andnot_si128(other_case, _mm_xor_si128(lower, octets));

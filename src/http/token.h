@@ -90,6 +90,24 @@ enum {
     X(SEC_CH_UA_MOBILE, "sec-ch-ua-mobile", 0, 0)                                                  \
     X(SEC_CH_UA_PLATFORM, "sec-ch-ua-platform", 0, 0)                                              \
     X(UPGRADE_INSECURE_REQUESTS, "upgrade-insecure-requests", 0, 0)                                \
+    X(X_FRAME_OPTIONS, "x-frame-options", 0, 0)                                                    \
+    X(X_CONTENT_TYPE_OPTIONS, "x-content-type-options", 0, 0)                                      \
+    X(X_XSS_PROTECTION, "x-xss-protection", 0, 0)                                                  \
+    X(X_POWERED_BY, "x-powered-by", 0, 0)                                                          \
+    X(X_REQUESTED_WITH, "x-requested-with", 0, 0)                                                  \
+    X(CONTENT_SECURITY_POLICY, "content-security-policy", 0, 0)                                    \
+    X(REFERRER_POLICY, "referrer-policy", 0, 0)                                                    \
+    X(PERMISSIONS_POLICY, "permissions-policy", 0, 0)                                              \
+    X(ACCESS_CONTROL_ALLOW_HEADERS, "access-control-allow-headers", 0, 0)                          \
+    X(ACCESS_CONTROL_ALLOW_METHODS, "access-control-allow-methods", 0, 0)                          \
+    X(ACCESS_CONTROL_EXPOSE_HEADERS, "access-control-expose-headers", 0, 0)                        \
+    X(ACCESS_CONTROL_MAX_AGE, "access-control-max-age", 0, 0)                                      \
+    X(ALT_SVC, "alt-svc", 0, 0)                                                                    \
+    X(SERVER_TIMING, "server-timing", 0, 0)                                                        \
+    X(CROSS_ORIGIN_OPENER_POLICY, "cross-origin-opener-policy", 0, 0)                              \
+    X(CROSS_ORIGIN_RESOURCE_POLICY, "cross-origin-resource-policy", 0, 0)                          \
+    X(SEC_PURPOSE, "sec-purpose", 0, 0)                                                            \
+    X(DNT, "dnt", 0, 0)                                                                            \
     X(SEC_WEBSOCKET_KEY, "sec-websocket-key", 0, 0)                                                \
     X(SEC_WEBSOCKET_ACCEPT, "sec-websocket-accept", 0, 0)                                          \
     X(SEC_WEBSOCKET_VERSION, "sec-websocket-version", 0, 0)                                        \
