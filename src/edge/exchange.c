@@ -288,6 +288,7 @@ static struct site *find_site(struct client *c, struct slice authority)
     struct site *site = route ? shard_site(s, route) : NULL;
     if (site && authority.len <= sizeof c->memo_authority) {
         struct site *old = c->memo_site;
+        forward_forget(c);
         memcpy(c->memo_authority, authority.p, authority.len);
         c->memo_len = (uint8_t)authority.len;
         c->memo_revision = s->routes->revision;

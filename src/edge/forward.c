@@ -82,17 +82,17 @@ static struct slice forwarded_for(struct exchange *x, bool trusted)
     return arena_printf(x->arena, "%.*s, %.*s", SLICE_FMT(before), SLICE_FMT(own));
 }
 
-/* The fields that tell a worker who asked and how (the names that the hosted service uses). */
-static int add_forwarding(struct exchange *x, struct fields *f, bool trusted)
+/* The fields that tell a worker who asked and how (the names that the hosted service uses): those
+ * that are the same for all requests of a connection to one site by one authority, unless the
+ * client may speak for others. */
+static int add_lasting(struct exchange *x, struct fields *f, struct arena *a, bool trusted)
 {
     struct client *c = x->client;
-    struct arena *a = x->arena;
     struct slice proto = x->request->scheme, said = {"", 0};
     if (trusted)
         said = fields_value(&x->request->fields, TOKEN_X_FORWARDED_PROTO);
     if (slice_eq(said, SLICE("https")) || slice_eq(said, SLICE("http")))
         proto = said;
-    struct slice id = exchange_id(x);
     struct slice host = slice_of(c->peer_host, c->peer_host_len);
     int err = fields_add_token(f, a, TOKEN_X_FORWARDED_FOR, forwarded_for(x, trusted));
     err |= fields_add_token(f, a, TOKEN_X_FORWARDED_PROTO, proto);
@@ -106,18 +106,82 @@ static int add_forwarding(struct exchange *x, struct fields *f, bool trusted)
         fields_add_token(f, a, TOKEN_WAS_DEFAULT_HOSTNAME,
                          x->site->default_host.len ? x->site->default_host : x->request->authority);
     err |= fields_add_token(f, a, TOKEN_X_SITE_DEPLOYMENT_ID, x->site->name);
-    if (x->request->path.len <= FORWARDING_URL_OCTETS) {
-        err |= fields_add_token(f, a, TOKEN_X_ORIGINAL_URL, x->request->path);
-        err |= fields_add_token(f, a, TOKEN_X_WAWS_UNENCODED_URL, x->request->path);
-    }
-    err |= fields_add_token(f, a, TOKEN_X_ARR_LOG_ID, id);
-    err |= fields_add_token(f, a, TOKEN_X_REQUEST_ID, id);
     if (c->https) {
         struct slice version = tls_version(c->stream.tls) == TLS_1_3 ? SLICE("1.3") : SLICE("1.2");
         err |= fields_add_token(f, a, TOKEN_X_FORWARDED_TLSVERSION, version);
         err |= fields_add_token(f, a, TOKEN_X_ARR_SSL, tls_describe(c->stream.tls));
     }
     return err ? ERR_NOMEM : 0;
+}
+
+/* And those of this request alone. */
+static int add_passing(struct exchange *x, struct fields *f)
+{
+    struct arena *a = x->arena;
+    struct slice id = exchange_id(x);
+    int err = 0;
+    if (x->request->path.len <= FORWARDING_URL_OCTETS) {
+        err |= fields_add_token(f, a, TOKEN_X_ORIGINAL_URL, x->request->path);
+        err |= fields_add_token(f, a, TOKEN_X_WAWS_UNENCODED_URL, x->request->path);
+    }
+    err |= fields_add_token(f, a, TOKEN_X_ARR_LOG_ID, id);
+    err |= fields_add_token(f, a, TOKEN_X_REQUEST_ID, id);
+    return err ? ERR_NOMEM : 0;
+}
+
+/* ---- lines that are kept ---- */
+
+/* The lasting ones are most of what a worker's head holds, so for as many clients as are likely to
+ * be busy at once they are kept as text.  The shard holds it, not the client: an idle connection
+ * is to cost nothing for it. */
+static bool make_lines(struct exchange *x, struct shard_lines *l)
+{
+    struct fields lasting = {.count = 0};
+    struct arena tmp;
+    arena_init(&tmp, x->shard->pool);
+    buf_fini(&l->text);
+    bool ok = add_lasting(x, &lasting, &tmp, false) == 0 && h1_lines(&l->text, &lasting) == 0;
+    arena_fini(&tmp);
+    return ok;
+}
+
+/* return  what add_lasting would add to a request that nobody else speaks in; empty: not kept */
+static struct slice lasting_lines(struct exchange *x)
+{
+    struct shard *s = x->shard;
+    struct client *c = x->client;
+    if (x->site != c->memo_site ||
+        !slice_eq(x->request->authority, slice_of(c->memo_authority, c->memo_len)))
+        return SLICE("");
+    if (!s->lines) {
+        s->lines = pool_zget(s->pool, SHARD_LINES * sizeof *s->lines);
+        if (!s->lines)
+            return SLICE("");
+        for (unsigned i = 0; i < SHARD_LINES; i++)
+            buf_init(&s->lines[i].text, s->pool);
+    }
+    struct shard_lines *l = &s->lines[c->lines_at];
+    if (l->of != c) {
+        c->lines_at = (uint8_t)(s->lines_next++ % SHARD_LINES);
+        l = &s->lines[c->lines_at];
+        l->of = make_lines(x, l) ? c : NULL;
+    }
+    return l->of ? buf_slice(&l->text) : SLICE("");
+}
+
+void forward_forget(struct client *c)
+{
+    struct shard_lines *l = c->shard->lines ? &c->shard->lines[c->lines_at] : NULL;
+    if (l && l->of == c)
+        l->of = NULL;
+}
+
+void forward_fini(struct shard *s)
+{
+    for (unsigned i = 0; s->lines && i < SHARD_LINES; i++)
+        buf_fini(&s->lines[i].text);
+    pool_put(s->pool, s->lines, SHARD_LINES * sizeof *s->lines);
+    s->lines = NULL;
 }
 
 /* RFC 9110 7.6.2: hops are counted for these two; for others the field is passed on as it is. */
@@ -192,7 +256,12 @@ int forward_request(struct exchange *x, bool h2)
     }
     if (err)
         return err;
-    err = add_forwarding(x, &out->fields, trusted);
+    if (!h2 && !trusted)
+        out->lines = lasting_lines(x);
+    if (!out->lines.len)
+        err = add_lasting(x, &out->fields, x->arena, trusted);
+    if (!err)
+        err = add_passing(x, &out->fields);
     struct slice left = hops_left(x, hops);
     if (!left.p)
         return ERR_NOMEM;

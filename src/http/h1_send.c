@@ -192,6 +192,23 @@ static size_t fields_octets(const struct fields *fields)
     return n;
 }
 
+int h1_lines(struct buf *out, const struct fields *fields)
+{
+    char *from = buf_reserve(out, fields_octets(fields) + SLACK_OCTETS), *to = from;
+    if (!from)
+        return ERR_NOMEM;
+    for (uint32_t i = 0; to && i < fields->count; i++) {
+        const struct field *f = &fields->at[i];
+        bool ours = token_flags(f->token) & (TOKEN_HOP | TOKEN_FRAMING | TOKEN_PSEUDO) ||
+                    f->token == TOKEN_HOST;
+        to = ours ? NULL : put_checked(to, f);
+    }
+    if (!to)
+        return ERR_USAGE;
+    buf_added(out, (size_t)(to - from));
+    return 0;
+}
+
 /* How the content will be delimited: the engine's choice, from what the caller said. */
 struct plan {
     enum h1_out out;
@@ -271,13 +288,13 @@ static int write_head(struct h1_conn *c, const struct http_head *head, const str
     if (err)
         return err;
     size_t most = head->method.len + head->authority.len * 2 + head->path.len + head->protocol.len +
-                  filter.octets + OWN_FIELDS_OCTETS;
+                  head->lines.len + filter.octets + OWN_FIELDS_OCTETS;
     char *from = buf_reserve(&c->out_head, most + SLACK_OCTETS);
     if (!from)
         return ERR_NOMEM;
     char *to = c->role == H1_CLIENT ? put_request_line(from, head) : put_status_line(from, head);
     if (to)
-        to = put_fields(to, &filter);
+        to = put_fields(put(to, head->lines), &filter);
     if (to)
         to = put_own_fields(to, plan, head, filter.te);
     if (!to) {

@@ -44,6 +44,7 @@ struct http_head {
     bool expect_continue;   /* the request has "Expect: 100-continue" */
     int64_t content_length; /* -1: not given */
     struct fields fields;   /* without pseudo-header fields */
+    struct slice lines;     /* to be sent over HTTP/1.1: what h1_lines wrote, beside fields */
 };
 
 /* Room for n fields in all (FIELDS_MAX at most), so that adding them takes no more memory.
