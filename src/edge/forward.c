@@ -217,7 +217,7 @@ int forward_request(struct exchange *x, bool h2)
     /* HTTP/2 has none (RFC 9113 8.2.2). */
     const struct field *connection = x->cs ? NULL : fields_find(&in->fields, TOKEN_CONNECTION);
     bool trusted = route_trusts(&x->shard->routes->route, &x->client->peer);
-    struct slice hops = {"", 0};
+    const struct field *hops = NULL; /* the first, as in forward_is_last_hop */
     int err = 0;
     *out = (struct http_head){.method = in->method,
                               .scheme = in->scheme,
@@ -233,8 +233,8 @@ int forward_request(struct exchange *x, bool h2)
         case TOKEN_X_REQUEST_ID:
             continue;
         case TOKEN_MAX_FORWARDS:
-            if (!hops.len)
-                hops = f->value;
+            if (!hops)
+                hops = f;
             continue;
         case TOKEN_TE: /* RFC 9110 10.1.4: for one hop; "trailers" is true of us too */
             if (!h2 || !fields_list_has(&in->fields, TOKEN_TE, SLICE("trailers")))
@@ -262,7 +262,7 @@ int forward_request(struct exchange *x, bool h2)
         err = add_lasting(x, &out->fields, x->arena, trusted);
     if (!err)
         err = add_passing(x, &out->fields);
-    struct slice left = hops_left(x, hops);
+    struct slice left = hops_left(x, hops ? hops->value : SLICE(""));
     if (!left.p)
         return ERR_NOMEM;
     if (!err)
