@@ -52,7 +52,7 @@ int arena_reserve(struct arena *a, size_t n)
     return (size_t)(a->end - a->at) < n ? add_block(a, n + sizeof(struct arena_block)) : 0;
 }
 
-void *arena_alloc(struct arena *a, size_t n)
+void *arena_alloc_block(struct arena *a, size_t n)
 {
     if (n > SIZE_MAX / 2)
         return NULL;

@@ -27,8 +27,19 @@ void arena_fini(struct arena *a);
  * up to 7 octets more than it asks for.  return 0 or ERR_NOMEM */
 int arena_reserve(struct arena *a, size_t n);
 
-/* return  n octets, uninitialised, aligned to 8; NULL when memory is out */
-void *arena_alloc(struct arena *a, size_t n);
+/* arena_alloc where the newest block has no room. */
+void *arena_alloc_block(struct arena *a, size_t n);
+/* return  n octets, uninitialised, aligned to 8, never the same twice; NULL when memory is out */
+static inline void *arena_alloc(struct arena *a, size_t n)
+{
+    size_t rounded = (n + 7) & ~(size_t)7;
+    if (n == 0 || n > ((size_t)(a->end - a->at) & ~(size_t)7))
+        return arena_alloc_block(a, n);
+    void *p = a->at;
+    a->at += rounded;
+    a->octets += rounded;
+    return p;
+}
 void *arena_zalloc(struct arena *a, size_t n);
 /* Give back the end of p, the newest allocation: of its n octets, used ones stay. */
 void arena_shrink(struct arena *a, void *p, size_t n, size_t used);

@@ -19,11 +19,9 @@ void buf_fini(struct buf *b)
     buf_init(b, b->pool);
 }
 
-char *buf_reserve(struct buf *b, size_t n)
+char *buf_make_room(struct buf *b, size_t n)
 {
     size_t len = buf_len(b);
-    if (b->block && b->cap - b->end >= n)
-        return b->block + b->end;
     if (b->start && b->cap - len >= n && b->start >= len) {
         memmove(b->block, b->block + b->start, len);
         b->start = 0;

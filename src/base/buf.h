@@ -32,9 +32,14 @@ static inline struct slice buf_slice(const struct buf *b)
     return (struct slice){b->block ? b->block + b->start : "", b->end - b->start};
 }
 
+/* buf_reserve where there is no room behind the content. */
+char *buf_make_room(struct buf *b, size_t n);
 /* Room for n more octets.
  * return  where to write them (then buf_added); NULL when memory is out, the content is kept */
-char *buf_reserve(struct buf *b, size_t n);
+static inline char *buf_reserve(struct buf *b, size_t n)
+{
+    return b->block && b->cap - b->end >= n ? b->block + b->end : buf_make_room(b, n);
+}
 static inline void buf_added(struct buf *b, size_t n)
 {
     b->end += n;

@@ -33,6 +33,30 @@ static inline bool slice_eq(struct slice a, struct slice b)
     return a.len == b.len && (a.len == 0 || memcmp(a.p, b.p, a.len) == 0);
 }
 
+/* Copies s to where there is room for it; for short ones, which a call would cost more than the
+ * copying: two pieces that overlap take any length between one of them and both.
+ * return  the end */
+static inline char *slice_put(char *to, struct slice s)
+{
+    if (s.len > 32) {
+        memcpy(to, s.p, s.len);
+    } else if (s.len >= 16) {
+        memcpy(to, s.p, 16);
+        memcpy(to + s.len - 16, s.p + s.len - 16, 16);
+    } else if (s.len >= 8) {
+        memcpy(to, s.p, 8);
+        memcpy(to + s.len - 8, s.p + s.len - 8, 8);
+    } else if (s.len >= 4) {
+        memcpy(to, s.p, 4);
+        memcpy(to + s.len - 4, s.p + s.len - 4, 4);
+    } else if (s.len) {
+        to[0] = s.p[0];
+        to[s.len / 2] = s.p[s.len / 2];
+        to[s.len - 1] = s.p[s.len - 1];
+    }
+    return to + s.len;
+}
+
 static inline unsigned char ascii_lower(unsigned char c)
 {
     return (unsigned char)(c - 'A') < 26 ? (unsigned char)(c | 0x20) : c;

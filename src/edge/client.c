@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "edge/client.h"
+#include "edge/forward.h"
 #include "edge/push_vehicle.h"
 #include "edge/suspects.h"
 #include "edge/worker.h"
@@ -152,6 +153,7 @@ void client_kill(struct client *c)
         exchange_client_closed(LIST_ENTRY(node, struct exchange, client_node), false, 0);
     }
     push_client_free(c);
+    forward_forget(c);
     count_octets(c);
     if (stream_is_open(&c->stream))
         stream_close(&c->stream);

@@ -35,6 +35,7 @@ struct client {
     uint8_t memo_len;
     bool memo_fits; /* and that TLS here may serve it */
     char memo_authority[63];
+    uint8_t lines_at; /* in shard->lines, where they may be its own */
     uint64_t idle_us;
     uint32_t open; /* exchanges */
     uint32_t wide; /* those whose h2c worker may send WORKER_H2_WIDE ahead */

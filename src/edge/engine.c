@@ -81,6 +81,8 @@ int engine_flush(struct engine *e, struct shard *s, struct stream *st, const boo
         if (err < 0)
             return err;
         budget = budget > n ? budget - n : 0;
+        if (n < SHARD_READ_OCTETS / 2 && !engine_has_output(e))
+            return 0; /* that was all, and there is no need to ask */
     }
     return 0;
 }

@@ -11,6 +11,7 @@
 #include "base/panic.h"
 #include "http/rules.h"
 
+#include <endian.h>
 #include <stdio.h>
 
 /* Most 1xx heads before a final one; an HTTP/1.1 engine allows as many. */
@@ -23,10 +24,20 @@ struct slice exchange_id(struct exchange *x)
     return slice_of(x->id, sizeof x->id);
 }
 
+#define EACH(octet) (0x0101010101010101u * (octet))
+
+/* 16 digits, eight at once: each nibble gets an octet of its own, and beyond 9 becomes a letter. */
 static void write_hex(char *to, uint64_t v)
 {
-    for (int i = 15; i >= 0; i--, v >>= 4)
-        to[i] = "0123456789abcdef"[v & 15];
+    for (int i = 0; i < 2; i++, v <<= 32) {
+        uint64_t n = v >> 32;
+        n = (n | n << 16) & 0x0000ffff0000ffffu;
+        n = (n | n << 8) & 0x00ff00ff00ff00ffu;
+        n = (n | n << 4) & EACH(0x0f);
+        uint64_t is_letter = (n + EACH(6)) >> 4 & EACH(1);
+        n = htobe64(n + EACH('0') + is_letter * ('a' - '0' - 10));
+        memcpy(to + 8 * i, &n, 8);
+    }
 }
 
 /* ---- life ---- */
@@ -279,6 +290,7 @@ static struct site *find_site(struct client *c, struct slice authority)
     struct site *site = route ? shard_site(s, route) : NULL;
     if (site && authority.len <= sizeof c->memo_authority) {
         struct site *old = c->memo_site;
+        forward_forget(c);
         memcpy(c->memo_authority, authority.p, authority.len);
         c->memo_len = (uint8_t)authority.len;
         c->memo_revision = s->routes->revision;

@@ -82,17 +82,17 @@ static struct slice forwarded_for(struct exchange *x, bool trusted)
     return arena_printf(x->arena, "%.*s, %.*s", SLICE_FMT(before), SLICE_FMT(own));
 }
 
-/* The fields that tell a worker who asked and how (the names that the hosted service uses). */
-static int add_forwarding(struct exchange *x, struct fields *f, bool trusted)
+/* The fields that tell a worker who asked and how (the names that the hosted service uses): those
+ * that are the same for all requests of a connection to one site by one authority, unless the
+ * client may speak for others. */
+static int add_lasting(struct exchange *x, struct fields *f, struct arena *a, bool trusted)
 {
     struct client *c = x->client;
-    struct arena *a = x->arena;
     struct slice proto = x->request->scheme, said = {"", 0};
     if (trusted)
         said = fields_value(&x->request->fields, TOKEN_X_FORWARDED_PROTO);
     if (slice_eq(said, SLICE("https")) || slice_eq(said, SLICE("http")))
         proto = said;
-    struct slice id = exchange_id(x);
     struct slice host = slice_of(c->peer_host, c->peer_host_len);
     int err = fields_add_token(f, a, TOKEN_X_FORWARDED_FOR, forwarded_for(x, trusted));
     err |= fields_add_token(f, a, TOKEN_X_FORWARDED_PROTO, proto);
@@ -106,18 +106,82 @@ static int add_forwarding(struct exchange *x, struct fields *f, bool trusted)
         fields_add_token(f, a, TOKEN_WAS_DEFAULT_HOSTNAME,
                          x->site->default_host.len ? x->site->default_host : x->request->authority);
     err |= fields_add_token(f, a, TOKEN_X_SITE_DEPLOYMENT_ID, x->site->name);
-    if (x->request->path.len <= FORWARDING_URL_OCTETS) {
-        err |= fields_add_token(f, a, TOKEN_X_ORIGINAL_URL, x->request->path);
-        err |= fields_add_token(f, a, TOKEN_X_WAWS_UNENCODED_URL, x->request->path);
-    }
-    err |= fields_add_token(f, a, TOKEN_X_ARR_LOG_ID, id);
-    err |= fields_add_token(f, a, TOKEN_X_REQUEST_ID, id);
     if (c->https) {
         struct slice version = tls_version(c->stream.tls) == TLS_1_3 ? SLICE("1.3") : SLICE("1.2");
         err |= fields_add_token(f, a, TOKEN_X_FORWARDED_TLSVERSION, version);
         err |= fields_add_token(f, a, TOKEN_X_ARR_SSL, tls_describe(c->stream.tls));
     }
     return err ? ERR_NOMEM : 0;
+}
+
+/* And those of this request alone. */
+static int add_passing(struct exchange *x, struct fields *f)
+{
+    struct arena *a = x->arena;
+    struct slice id = exchange_id(x);
+    int err = 0;
+    if (x->request->path.len <= FORWARDING_URL_OCTETS) {
+        err |= fields_add_token(f, a, TOKEN_X_ORIGINAL_URL, x->request->path);
+        err |= fields_add_token(f, a, TOKEN_X_WAWS_UNENCODED_URL, x->request->path);
+    }
+    err |= fields_add_token(f, a, TOKEN_X_ARR_LOG_ID, id);
+    err |= fields_add_token(f, a, TOKEN_X_REQUEST_ID, id);
+    return err ? ERR_NOMEM : 0;
+}
+
+/* ---- lines that are kept ---- */
+
+/* The lasting ones are most of what a worker's head holds, so for as many clients as are likely to
+ * be busy at once they are kept as text.  The shard holds it, not the client: an idle connection
+ * is to cost nothing for it. */
+static bool make_lines(struct exchange *x, struct shard_lines *l)
+{
+    struct fields lasting = {.count = 0};
+    struct arena tmp;
+    arena_init(&tmp, x->shard->pool);
+    buf_fini(&l->text);
+    bool ok = add_lasting(x, &lasting, &tmp, false) == 0 && h1_lines(&l->text, &lasting) == 0;
+    arena_fini(&tmp);
+    return ok;
+}
+
+/* return  what add_lasting would add to a request that nobody else speaks in; empty: not kept */
+static struct slice lasting_lines(struct exchange *x)
+{
+    struct shard *s = x->shard;
+    struct client *c = x->client;
+    if (x->site != c->memo_site ||
+        !slice_eq(x->request->authority, slice_of(c->memo_authority, c->memo_len)))
+        return SLICE("");
+    if (!s->lines) {
+        s->lines = pool_zget(s->pool, SHARD_LINES * sizeof *s->lines);
+        if (!s->lines)
+            return SLICE("");
+        for (unsigned i = 0; i < SHARD_LINES; i++)
+            buf_init(&s->lines[i].text, s->pool);
+    }
+    struct shard_lines *l = &s->lines[c->lines_at];
+    if (l->of != c) {
+        c->lines_at = (uint8_t)(s->lines_next++ % SHARD_LINES);
+        l = &s->lines[c->lines_at];
+        l->of = make_lines(x, l) ? c : NULL;
+    }
+    return l->of ? buf_slice(&l->text) : SLICE("");
+}
+
+void forward_forget(struct client *c)
+{
+    struct shard_lines *l = c->shard->lines ? &c->shard->lines[c->lines_at] : NULL;
+    if (l && l->of == c)
+        l->of = NULL;
+}
+
+void forward_fini(struct shard *s)
+{
+    for (unsigned i = 0; s->lines && i < SHARD_LINES; i++)
+        buf_fini(&s->lines[i].text);
+    pool_put(s->pool, s->lines, SHARD_LINES * sizeof *s->lines);
+    s->lines = NULL;
 }
 
 /* RFC 9110 7.6.2: hops are counted for these two; for others the field is passed on as it is. */
@@ -133,10 +197,10 @@ bool forward_is_last_hop(const struct http_head *request)
            slice_u64(fields_value(&request->fields, TOKEN_MAX_FORWARDS), &hops) && hops == 0;
 }
 
-/* What goes on in Max-Forwards; the hosted service says 10 where the client says nothing. */
-static struct slice hops_left(struct exchange *x)
+/* What goes on in Max-Forwards; the hosted service says 10 where the client says nothing.
+ * said: by the client, or empty */
+static struct slice hops_left(struct exchange *x, struct slice said)
 {
-    struct slice said = fields_value(&x->request->fields, TOKEN_MAX_FORWARDS);
     uint64_t hops;
     if (!slice_u64(said, &hops))
         return SLICE("10");
@@ -150,8 +214,10 @@ int forward_request(struct exchange *x, bool h2)
 {
     const struct http_head *in = x->request;
     struct http_head *out = &x->forward;
-    const struct field *connection = fields_find(&in->fields, TOKEN_CONNECTION);
+    /* HTTP/2 has none (RFC 9113 8.2.2). */
+    const struct field *connection = x->cs ? NULL : fields_find(&in->fields, TOKEN_CONNECTION);
     bool trusted = route_trusts(&x->shard->routes->route, &x->client->peer);
+    const struct field *hops = NULL; /* the first, as in forward_is_last_hop */
     int err = 0;
     *out = (struct http_head){.method = in->method,
                               .scheme = in->scheme,
@@ -165,7 +231,10 @@ int forward_request(struct exchange *x, bool h2)
         switch (f->token) {
         case TOKEN_HOST: /* comes from the authority */
         case TOKEN_X_REQUEST_ID:
+            continue;
         case TOKEN_MAX_FORWARDS:
+            if (!hops)
+                hops = f;
             continue;
         case TOKEN_TE: /* RFC 9110 10.1.4: for one hop; "trailers" is true of us too */
             if (!h2 || !fields_list_has(&in->fields, TOKEN_TE, SLICE("trailers")))
@@ -182,14 +251,18 @@ int forward_request(struct exchange *x, bool h2)
         if (token_flags(f->token) & (TOKEN_HOP | TOKEN_FORWARD) ||
             named_by_connection(&in->fields, connection, f->name))
             continue;
-        err = fields_add(&out->fields, x->arena, (enum token)f->token, f->name, f->value);
-        if (!err)
-            out->fields.at[out->fields.count - 1].flags = f->flags;
+        err = fields_add_flagged(&out->fields, x->arena, (enum token)f->token, f->name, f->value,
+                                 f->flags);
     }
     if (err)
         return err;
-    err = add_forwarding(x, &out->fields, trusted);
-    struct slice left = hops_left(x);
+    if (!h2 && !trusted)
+        out->lines = lasting_lines(x);
+    if (!out->lines.len)
+        err = add_lasting(x, &out->fields, x->arena, trusted);
+    if (!err)
+        err = add_passing(x, &out->fields);
+    struct slice left = hops_left(x, hops ? hops->value : SLICE(""));
     if (!left.p)
         return ERR_NOMEM;
     if (!err)
@@ -215,9 +288,9 @@ int forward_response(struct exchange *x, const struct http_head *in, struct http
             (bare && f->token == TOKEN_CONTENT_LENGTH))
             continue;
         has_date |= f->token == TOKEN_DATE;
-        if (fields_add(&out->fields, x->arena, (enum token)f->token, f->name, f->value) < 0)
+        if (fields_add_flagged(&out->fields, x->arena, (enum token)f->token, f->name, f->value,
+                               f->flags) < 0)
             return ERR_NOMEM;
-        out->fields.at[out->fields.count - 1].flags = f->flags;
     }
     /* RFC 9110 6.6.1: a recipient with a clock adds what the origin left out. */
     if (!has_date && in->status >= 200)

@@ -9,6 +9,10 @@
 /* Fill x->forward from x->request for a worker.  h2: the worker's connection is h2c.
  * return  0 or ERR_NOMEM, ERR_FIELDS_TOO_LARGE */
 int forward_request(struct exchange *x, bool h2);
+/* The lines that forward_request keeps of this client, if it does, are no longer true. */
+void forward_forget(struct client *c);
+/* At the end of the shard. */
+void forward_fini(struct shard *s);
 /* Whether the request is to go no further than here: OPTIONS or TRACE with Max-Forwards: 0.
  * RFC 9110 7.6.2 */
 bool forward_is_last_hop(const struct http_head *request);

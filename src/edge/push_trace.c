@@ -12,12 +12,10 @@ struct push_trace {
     uint64_t more;
 };
 
-static bool token_fits(const struct exchange *x, struct slice token)
+static bool token_fits(const uint8_t wanted[ROUTE_DIGEST_OCTETS], struct slice token)
 {
-    static const uint8_t none[ROUTE_DIGEST_OCTETS];
-    const uint8_t *wanted = x->shard->routes->route.header->push_token;
     uint8_t digest[TLS_SHA256_OCTETS];
-    if (token.len != TOKEN_OCTETS || memcmp(wanted, none, sizeof none) == 0)
+    if (token.len != TOKEN_OCTETS)
         return false;
     tls_sha256(token.p, token.len, digest);
     return tls_same(digest, wanted, sizeof digest);
@@ -25,8 +23,12 @@ static bool token_fits(const struct exchange *x, struct slice token)
 
 void push_trace_begin(struct exchange *x)
 {
+    static const uint8_t none[ROUTE_DIGEST_OCTETS];
+    const uint8_t *wanted = x->shard->routes->route.header->push_token;
+    if (memcmp(wanted, none, sizeof none) == 0)
+        return;
     const struct field *f = fields_find(&x->request->fields, TOKEN_PORTICO_PUSH_TOKEN);
-    if (f && !x->tunnel && token_fits(x, f->value))
+    if (f && !x->tunnel && token_fits(wanted, f->value))
         x->trace = arena_zalloc(x->arena, sizeof *x->trace);
 }
 

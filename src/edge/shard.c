@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "edge/shard.h"
 #include "edge/client.h"
+#include "edge/forward.h"
 #include "edge/leave.h"
 #include "edge/waiting.h"
 #include "edge/worker.h"
@@ -317,6 +318,7 @@ void shard_fini(struct shard *s)
     push_answers_fini(&s->answers, s->pool);
     push_consent_kinds_fini(&s->kinds, s->pool);
     buf_fini(&s->log_lines);
+    forward_fini(s);
     loop_timer_clear(&s->tick);
     loop_timer_clear(&s->waiting_timer);
     loop_task_cancel(&s->waiting_room);

@@ -18,8 +18,10 @@
 #include "net/stream.h"
 #include "stats/stats.h"
 
+struct client;
 struct site;
 struct leave;
+struct shard_lines;
 
 #define SHARD_MAGIC 0x53485244u
 
@@ -84,6 +86,8 @@ struct shard {
     struct push_consent_kinds kinds;
     uint64_t promised_octets;  /* of content that nobody takes yet */
     uint64_t id_high, id_next; /* request ids */
+    struct shard_lines *lines; /* SHARD_LINES of them; NULL before the first */
+    uint32_t lines_next;       /* to be taken */
     uint64_t wall_base_us;     /* wall clock minus monotonic, refreshed each second */
     char date[CLOCK_HTTP_DATE_OCTETS];
     struct loop_timer tick;
@@ -98,6 +102,13 @@ struct shard {
     struct list leaves;                  /* instances that are being left, see leave.h */
     struct loop_task leave_task;
     void (*on_left)(struct leave *l); /* called on the loop of the last shard to leave */
+};
+
+/* What requests of one client have in common on their way to HTTP/1.1 workers: see forward.c. */
+#define SHARD_LINES 128
+struct shard_lines {
+    const struct client *of; /* or NULL */
+    struct buf text;
 };
 
 struct shard_drain {

@@ -24,6 +24,7 @@
 #define HTTP_H1_H
 
 #include "base/arena.h"
+#include "base/buf.h"
 #include "base/chain.h"
 #include "http/head.h"
 
@@ -79,6 +80,11 @@ int h1_conn_feed(struct h1_conn *c, const void *in, size_t len);
  * return  0: the end is clean;  ERR_TRUNCATED: inside a message;  ERR_CLOSED: client role, before
  *         any octet of the response */
 int h1_conn_eof(struct h1_conn *c);
+/* Appends these fields to out as they are sent, for heads that have the same ones again and again:
+ * see http_head.lines.
+ * return  0, ERR_NOMEM, or ERR_USAGE: one of them is no field, or not the caller's to send */
+int h1_lines(struct buf *out, const struct fields *fields);
+
 /* Write out as much as fits.  return  octets written; 0: nothing now.  Calls on_sent, on_done */
 size_t h1_conn_output(struct h1_conn *c, void *out, size_t cap);
 /* Whether h1_conn_output has something to do: octets to write, or only on_done to call. */

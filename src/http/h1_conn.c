@@ -156,20 +156,22 @@ static void finish(struct h1_conn *c, bool reusable)
 /* Whether the exchange has come to its end, and the connection can carry another one. */
 static bool exchange_over(const struct h1_conn *c, bool *reusable_out)
 {
-    bool keep = c->keep && !c->shutdown && !(c->eof && buf_len(&c->waiting) == 0);
-    bool written = !h1_octets_left(c);
-    *reusable_out = keep && c->in == IN_HELD && c->out == OUT_ENDED;
-    if (c->out == OUT_TUNNEL_ENDED)
-        return c->eof && written;
+    bool ended = c->out == OUT_ENDED;
+    if (c->out == OUT_TUNNEL_ENDED) {
+        *reusable_out = false;
+        return c->eof && !h1_octets_left(c);
+    }
     /* Server: a request still coming in when its response has left would have to be read to its end
      * only to be thrown away. */
-    if (c->role == H1_SERVER)
-        return c->out == OUT_ENDED && written;
+    if (c->role == H1_SERVER ? !ended : c->in != IN_HELD)
+        return false;
+    bool keep = c->keep && !c->shutdown && !(c->eof && buf_len(&c->waiting) == 0);
+    *reusable_out = keep && c->in == IN_HELD && ended;
     /* Client: after a response that ends the connection, the rest of the request interests nobody.
      */
-    if (c->in != IN_HELD)
-        return false;
-    return !keep || (c->out == OUT_ENDED && written);
+    if (c->role == H1_CLIENT && !keep)
+        return true;
+    return ended && !h1_octets_left(c);
 }
 
 void h1_settle(struct h1_conn *c)
@@ -200,17 +202,18 @@ bool h1_conn_has_output(const struct h1_conn *c)
 
 /* ---- receiving, one step a state: takes at least one octet ---- */
 
-/* The whole text of a section that ends taken octets into in, copied into the arena.
+/* The whole text of a section that ends taken octets into in, copied into the arena for h1_parse_*.
  * return  NULL when memory is out */
 static char *section_text(struct h1_conn *c, const char *in, size_t taken, size_t *len_out)
 {
     size_t before = buf_len(&c->gather);
-    char *text = arena_alloc(&c->arena, before + taken);
+    char *text = arena_alloc(&c->arena, before + taken + H1_TEXT_SLACK);
     if (!text)
         return NULL;
     if (before)
         memcpy(text, buf_at(&c->gather), before);
     memcpy(text + before, in, taken);
+    memset(text + before + taken, 0, H1_TEXT_SLACK);
     *len_out = before + taken;
     buf_fini(&c->gather);
     return text;

@@ -37,13 +37,16 @@ struct h1_framing {
     bool keep;   /* the sender is willing to keep the connection */
 };
 
+/* Octets behind a text to be parsed that are zero, so that whole words may be looked at. */
+#define H1_TEXT_SLACK 32
 /* Parse a whole head, up to and including the empty line; text lies in the arena, is changed (field
- * names to lower case) and kept by *head.  head comes in zeroed. */
+ * names to lower case) and kept by *head.  Behind its len octets come H1_TEXT_SLACK zeroes.  head
+ * comes in zeroed. */
 int h1_parse_request(char *text, size_t len, struct arena *a, struct http_head *head,
                      struct h1_framing *framing);
 int h1_parse_response(char *text, size_t len, struct arena *a, struct http_head *head,
                       struct h1_framing *framing);
-/* Fields that a trailer section must not have (RFC 9110 6.5.1) are dropped. */
+/* Fields that a trailer section must not have (RFC 9110 6.5.1) are dropped.  text: as above */
 int h1_parse_trailers(char *text, size_t len, struct arena *a, struct fields *out);
 /* line: with its CRLF.  return  0 or ERR_BAD_MESSAGE */
 int h1_parse_chunk_line(struct slice line, uint64_t *size_out);

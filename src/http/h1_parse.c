@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "http/h1_impl.h"
+#include "http/octets.h"
 #include "http/rules.h"
 
 #include <endian.h>
-#ifdef __SSE2__
-#include <emmintrin.h>
-#endif
 
 /* A tchar (RFC 9110 5.6.2) maps to itself in lower case, anything else to 0. */
 static const unsigned char lower_tchar[256] = {
@@ -32,15 +30,11 @@ bool h1_is_tchar(unsigned char c)
 
 const char *h1_find_control(const char *p, const char *end)
 {
-#ifdef __SSE2__
-    const __m128i us = _mm_set1_epi8(0x1f), del_16 = _mm_set1_epi8(0x7f);
-    for (; end - p >= 16; p += 16) {
-        __m128i v = _mm_loadu_si128((const __m128i *)(const void *)p);
-        __m128i bad =
-            _mm_or_si128(_mm_cmpeq_epi8(_mm_min_epu8(v, us), v), _mm_cmpeq_epi8(v, del_16));
-        int hit = _mm_movemask_epi8(bad);
-        if (hit)
-            return p + __builtin_ctz((unsigned)hit);
+#ifdef OCTETS_AT_ONCE
+    for (; end - p >= OCTETS_AT_ONCE; p += OCTETS_AT_ONCE) {
+        unsigned hits = octets_controls(p) | octets_equal(p, '\t');
+        if (hits)
+            return p + __builtin_ctz(hits);
     }
 #endif
     /* Eight octets at once.  A borrow can only spoil octets above the first true hit, and the
@@ -61,6 +55,19 @@ const char *h1_find_control(const char *p, const char *end)
 
 /* ---- finding the end ---- */
 
+/* The first LF in [p, end), or NULL.  Lines are short: a call costs more than most of them. */
+static inline const char *find_lf(const char *p, const char *end)
+{
+#ifdef OCTETS_AT_ONCE
+    for (; end - p >= OCTETS_AT_ONCE; p += OCTETS_AT_ONCE) {
+        unsigned hits = octets_equal(p, '\n');
+        if (hits)
+            return p + __builtin_ctz(hits);
+    }
+#endif
+    return p < end ? memchr(p, '\n', (size_t)(end - p)) : NULL;
+}
+
 int h1_scan(struct h1_scan *s, const struct h1_limits *limits, struct slice in, size_t *taken_out)
 {
     static const int too_long[] = {
@@ -73,35 +80,37 @@ int h1_scan(struct h1_scan *s, const struct h1_limits *limits, struct slice in, 
         [H1_FIELD_LINES] = (size_t)limits->field_section_octets + 2,
         [H1_CHUNK_LINE] = (size_t)limits->chunk_line_octets + 2,
     };
-    size_t at = 0;
-    while (at < in.len) {
-        const char *lf = memchr(in.p + at, '\n', in.len - at);
-        size_t n = lf ? (size_t)(lf - (in.p + at)) + 1 : in.len - at;
-        s->line += n;
-        s->octets += n;
-        if (s->octets > most[s->part])
-            return too_long[s->part];
-        at += n;
+    struct h1_scan now = *s;
+    const char *p = in.p, *end = in.p + in.len;
+    *taken_out = in.len;
+    while (p < end) {
+        const char *lf = find_lf(p, end);
+        size_t n = (size_t)((lf ? lf + 1 : end) - p);
+        p += n;
+        now.line += n;
+        now.octets += n;
+        if (now.octets > most[now.part])
+            return too_long[now.part];
         if (!lf) {
-            s->cr = in.p[at - 1] == '\r';
+            now.cr = end[-1] == '\r';
             break;
         }
         /* A line ends with CRLF; a bare LF is where two readers would disagree (RFC 9112 2.2). */
-        if (n > 1 ? lf[-1] != '\r' : !s->cr)
+        if (n > 1 ? lf[-1] != '\r' : !now.cr)
             return ERR_BAD_MESSAGE;
-        bool empty = s->line == 2;
-        s->line = 0;
-        s->cr = false;
-        if (s->part == H1_CHUNK_LINE || (s->part == H1_FIELD_LINES && empty)) {
-            *taken_out = at;
+        bool empty = now.line == 2;
+        now.line = 0;
+        now.cr = false;
+        if (now.part == H1_CHUNK_LINE || (now.part == H1_FIELD_LINES && empty)) {
+            *taken_out = (size_t)(p - in.p);
             return 1;
         }
-        if (s->part == H1_START_LINE) {
-            s->part = H1_FIELD_LINES;
-            s->octets = 0;
+        if (now.part == H1_START_LINE) {
+            now.part = H1_FIELD_LINES;
+            now.octets = 0;
         }
     }
-    *taken_out = at;
+    *s = now;
     return 0;
 }
 
@@ -130,29 +139,72 @@ static bool names_repeats(const struct names *n, enum token t)
     return n->twice[t >> 6] >> (t & 63) & 1;
 }
 
+/* The first ":" in [p, end), or end.  Whole words are looked at, the last one into the slack. */
+static char *find_colon(char *p, char *end)
+{
+#ifdef OCTETS_AT_ONCE
+    for (; p < end; p += OCTETS_AT_ONCE) {
+        unsigned hits = octets_equal(p, ':');
+        if (hits)
+            return p + __builtin_ctz(hits);
+    }
+    return end;
+#else
+    char *colon = memchr(p, ':', (size_t)(end - p));
+    return colon ? colon : end;
+#endif
+}
+
+/* The first control octet but HTAB in a text that holds one. */
+static char *find_line_end(char *p)
+{
+#ifdef OCTETS_AT_ONCE
+    for (;; p += OCTETS_AT_ONCE) {
+        unsigned hits = octets_controls(p);
+        if (hits)
+            return p + __builtin_ctz(hits);
+    }
+#else
+    while (((unsigned char)*p >= 0x20 && *p != 0x7f) || *p == '\t')
+        p++;
+    return p;
+#endif
+}
+
+/* A name that is not known, to lower case in place.  return  false: it is no token */
+static bool lower_name(char *p, const char *end)
+{
+    if (p == end)
+        return false;
+    for (; p < end; p++) {
+        unsigned char c = lower_tchar[(unsigned char)*p];
+        if (!c)
+            return false;
+        *p = (char)c;
+    }
+    return true;
+}
+
 /* Field lines from p up to the empty line that ends at end.  RFC 9112 5 */
 static int parse_fields(char *p, char *end, struct arena *a, struct fields *out,
                         struct names *names)
 {
     while (*p != '\r') {
-        /* The name ends at the colon: white space before it (5.1) and obs-fold (5.2) are not
-         * tchars and end here too. */
-        char *name = p;
-        unsigned char c;
-        while ((c = lower_tchar[(unsigned char)*p]))
-            *p++ = (char)c;
-        if (p == name || *p != ':')
+        /* The name ends at the colon: white space before it (5.1) and obs-fold (5.2) are in no
+         * name, known or not. */
+        char *colon = find_colon(p, end);
+        struct slice key = slice_of(p, (size_t)(colon - p));
+        enum token token = token_find_any_case(key);
+        if (token)
+            key = token_rows[token].name;
+        else if (colon == end || !lower_name(p, colon))
             return ERR_BAD_MESSAGE;
-        struct slice key = slice_of(name, (size_t)(p - name));
-        const char *value = ++p;
-        p = (char *)h1_find_control(p, end);
-        while (*p == '\t')
-            p = (char *)h1_find_control(p + 1, end);
+        const char *value = colon + 1;
+        p = find_line_end(colon + 1);
         if (p[0] != '\r' || p[1] != '\n') /* NUL, bare CR or another control octet (5.5) */
             return ERR_BAD_MESSAGE;
         if (out->count >= FIELDS_MAX)
             return ERR_FIELDS_TOO_LARGE;
-        enum token token = token_find(key);
         struct slice content = slice_trim(slice_of(value, (size_t)(p - value)));
         int err = fields_add(out, a, token, key, content);
         if (err)
@@ -391,9 +443,7 @@ int h1_parse_request(char *text, size_t len, struct arena *a, struct http_head *
 static int parse_status_line(char **at, char *end, struct http_head *head)
 {
     char *p = *at;
-    char *cr = (char *)h1_find_control(p, end);
-    while (*cr == '\t')
-        cr = (char *)h1_find_control(cr + 1, end);
+    char *cr = find_line_end(p);
     if (cr[0] != '\r' || cr[1] != '\n' || cr - p < 12 || p[8] != ' ' ||
         (cr - p > 12 && p[12] != ' '))
         return ERR_BAD_MESSAGE;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "http/h1_impl.h"
+#include "http/octets.h"
 #include "http/rules.h"
 
 /* ---- writing a head ---- */
@@ -7,11 +8,12 @@
 /* The room for the text was computed before; framing and connection fields fit into this. */
 #define OWN_FIELDS_OCTETS 256
 
-static char *put(char *to, struct slice s)
+/* What is written has so much room behind it, so that it may be looked at in whole words. */
+#define SLACK_OCTETS 32
+
+static inline char *put(char *to, struct slice s)
 {
-    if (s.len)
-        memcpy(to, s.p, s.len);
-    return to + s.len;
+    return slice_put(to, s);
 }
 
 static char *put_number(char *to, uint64_t n, unsigned base)
@@ -21,41 +23,74 @@ static char *put_number(char *to, uint64_t n, unsigned base)
     do
         digits[--at] = "0123456789abcdef"[n % base];
     while (n /= base);
-    return put(to, slice_of(digits + at, sizeof digits - at));
+    memcpy(to, digits + at, sizeof digits - at);
+    return to + (sizeof digits - at);
 }
 
-static char *put_field(char *to, struct slice name, struct slice value)
+/* Whether one of so many octets, just written, is a control octet but HTAB, or white space as well
+ * if that matters. */
+static inline bool has_controls(const char *p, size_t len, bool or_blank)
 {
-    to = put(to, name);
-    to = put(to, SLICE(": "));
-    to = put(to, value);
-    return put(to, SLICE("\r\n"));
-}
-
-/* Octets through which a value could end its line, or mean something to somebody else.  Engines
- * have checked what they received; this is for values that were made on the way. */
-static bool is_sendable_value(struct slice s)
-{
-    if (s.len == 0)
+#ifdef OCTETS_AT_ONCE
+    unsigned hits = 0;
+    for (const char *end = p + len;; p += OCTETS_AT_ONCE) {
+        unsigned here = octets_controls(p);
+        if (or_blank)
+            here |= octets_equal(p, ' ') | octets_equal(p, '\t');
+        if (end - p < OCTETS_AT_ONCE) /* what lies behind does not count */
+            return hits | (here & ((1u << (end - p)) - 1));
+        hits |= here;
+    }
+#else
+    const char *end = p + len;
+    if (or_blank && memchr(p, ' ', len))
         return true;
-    const char *end = s.p + s.len;
-    const char *p = h1_find_control(s.p, end);
-    while (p < end && *p == '\t')
+    p = h1_find_control(p, end);
+    while (!or_blank && p < end && *p == '\t')
         p = h1_find_control(p + 1, end);
-    return p == end;
+    return p < end;
+#endif
+}
+
+/* Whether the len octets before `end`, just written, have one through which a value could end its
+ * line, or mean something to somebody else.  Engines have checked what they received; this is for
+ * values that were made on the way. */
+static inline bool is_bad_value(const char *end, size_t len)
+{
+    return has_controls(end - len, len, false);
 }
 
 /* No white space either: parts of a start line, Host. */
-static bool is_sendable_word(struct slice s)
+static inline bool is_bad_word(const char *end, size_t len)
 {
-    return s.len == 0 ||
-           (h1_find_control(s.p, s.p + s.len) == s.p + s.len && !memchr(s.p, ' ', s.len));
+    return has_controls(end - len, len, true);
+}
+
+static inline char *put_field(char *to, unsigned token, struct slice name, struct slice value)
+{
+    if (token) {
+        memcpy(to, token_rows[token].line, TOKEN_LINE_OCTETS);
+        to += token_rows[token].name.len + 2;
+    } else {
+        to = put(put(to, name), SLICE(": "));
+    }
+    return put(put(to, value), SLICE("\r\n"));
+}
+
+/* return  the end, or NULL when it would not be one field on the wire */
+static inline char *put_checked(char *to, const struct field *f)
+{
+    if (f->token == TOKEN_NONE && !rules_is_token(f->name))
+        return NULL;
+    to = put_field(to, f->token, f->name, f->value);
+    return is_bad_value(to - 2, f->value.len) ? NULL : to;
 }
 
 /* What the head to be sent asks us to leave out beside what is always left out. */
 struct filter {
     enum h1_role role;
     const struct fields *fields;
+    size_t octets;    /* of all fields, left out or not */
     uint32_t cookies; /* Cookie fields */
     bool te;          /* "TE: trailers" */
     uint32_t named_count;
@@ -65,15 +100,17 @@ struct filter {
 /* return  0, or ERR_USAGE: Connection has too many options */
 static int filter_init(struct filter *filter, enum h1_role role, const struct http_head *head)
 {
+    size_t octets = 0;
+    uint32_t cookies = 0;
     filter->role = role;
     filter->fields = &head->fields;
-    filter->cookies = filter->named_count = 0;
+    filter->named_count = 0;
     filter->te = false;
     for (uint32_t i = 0; i < head->fields.count; i++) {
         const struct field *f = &head->fields.at[i];
         struct slice rest = f->value, option;
-        if (f->token == TOKEN_COOKIE)
-            filter->cookies++;
+        octets += f->name.len + f->value.len + 4;
+        cookies += f->token == TOKEN_COOKIE;
         if (f->token == TOKEN_TE && role == H1_CLIENT)
             filter->te |= fields_list_has(&head->fields, TOKEN_TE, SLICE("trailers"));
         if (f->token != TOKEN_CONNECTION)
@@ -84,6 +121,8 @@ static int filter_init(struct filter *filter, enum h1_role role, const struct ht
             filter->named[filter->named_count++] = option;
         }
     }
+    filter->octets = octets;
+    filter->cookies = cookies;
     return 0;
 }
 
@@ -97,31 +136,26 @@ static bool is_named(const struct filter *filter, struct slice name)
 
 /* RFC 9110 7.6.1.  Fields that name the client to the worker, and what decides where a message
  * goes, are not given up because the client lists them: that would let it hide from the worker. */
-static bool is_left_out(const struct filter *filter, const struct field *f)
+static inline bool is_left_out(const struct filter *filter, const struct field *f, unsigned flags)
 {
-    switch ((unsigned)f->token) {
-    case TOKEN_CONTENT_LENGTH:
-    case TOKEN_TE:
-    case TOKEN_TRAILER:
+    if (flags & (TOKEN_HOP | TOKEN_FRAMING) ||
+        (f->token == TOKEN_HOST && filter->role == H1_CLIENT))
         return true;
-    case TOKEN_HOST:
-        return filter->role == H1_CLIENT;
-    default:
-        if (token_flags(f->token) & TOKEN_HOP)
-            return true;
-        return !(token_flags(f->token) & TOKEN_FORWARD) && is_named(filter, f->name);
-    }
+    return filter->named_count && f->token != TOKEN_HOST && !(flags & TOKEN_FORWARD) &&
+           is_named(filter, f->name);
 }
 
-/* Cookie fields that HTTP/2 may split become one again.  RFC 9113 8.2.3 */
+/* Cookie fields that HTTP/2 may split become one again.  RFC 9113 8.2.3
+ * return  as put_fields */
 static char *put_cookies(char *to, const struct fields *fields)
 {
     struct slice before = SLICE("cookie: ");
     for (uint32_t i = 0; i < fields->count; i++) {
         if (fields->at[i].token != TOKEN_COOKIE)
             continue;
-        to = put(to, before);
-        to = put(to, fields->at[i].value);
+        to = put(put(to, before), fields->at[i].value);
+        if (is_bad_value(to, fields->at[i].value.len))
+            return NULL;
         before = SLICE("; ");
     }
     return put(to, SLICE("\r\n"));
@@ -132,12 +166,12 @@ static char *put_fields(char *to, const struct filter *filter)
 {
     const struct fields *fields = filter->fields;
     bool cookies_put = false;
-    for (uint32_t i = 0; i < fields->count; i++) {
+    for (uint32_t i = 0; to && i < fields->count; i++) {
         const struct field *f = &fields->at[i];
-        if (is_left_out(filter, f))
+        unsigned flags = token_flags(f->token);
+        if (is_left_out(filter, f, flags))
             continue;
-        if (!is_sendable_value(f->value) || (f->token == TOKEN_NONE && !rules_is_token(f->name)) ||
-            token_flags(f->token) & TOKEN_PSEUDO)
+        if (flags & TOKEN_PSEUDO)
             return NULL;
         if (f->token == TOKEN_COOKIE && filter->cookies > 1) {
             if (!cookies_put)
@@ -145,7 +179,7 @@ static char *put_fields(char *to, const struct filter *filter)
             cookies_put = true;
             continue;
         }
-        to = put_field(to, f->name, f->value);
+        to = put_checked(to, f);
     }
     return to;
 }
@@ -156,6 +190,23 @@ static size_t fields_octets(const struct fields *fields)
     for (uint32_t i = 0; i < fields->count; i++)
         n += fields->at[i].name.len + fields->at[i].value.len + 4;
     return n;
+}
+
+int h1_lines(struct buf *out, const struct fields *fields)
+{
+    char *from = buf_reserve(out, fields_octets(fields) + SLACK_OCTETS), *to = from;
+    if (!from)
+        return ERR_NOMEM;
+    for (uint32_t i = 0; to && i < fields->count; i++) {
+        const struct field *f = &fields->at[i];
+        bool ours = token_flags(f->token) & (TOKEN_HOP | TOKEN_FRAMING | TOKEN_PSEUDO) ||
+                    f->token == TOKEN_HOST;
+        to = ours ? NULL : put_checked(to, f);
+    }
+    if (!to)
+        return ERR_USAGE;
+    buf_added(out, (size_t)(to - from));
+    return 0;
 }
 
 /* How the content will be delimited: the engine's choice, from what the caller said. */
@@ -180,7 +231,7 @@ static char *put_own_fields(char *to, const struct plan *plan, const struct http
     if (te)
         to = put(to, SLICE("te: trailers\r\n"));
     if (head->protocol.len)
-        to = put_field(to, SLICE("upgrade"), head->protocol);
+        to = put_field(to, TOKEN_UPGRADE, SLICE(""), head->protocol);
     if (plan->close || plan->keep || te || head->protocol.len) {
         struct slice separator = SLICE("connection: ");
         const struct {
@@ -204,14 +255,19 @@ static char *put_own_fields(char *to, const struct plan *plan, const struct http
     return put(to, SLICE("\r\n"));
 }
 
+/* return  the end, or NULL when it would not be one line, or Host's value none */
 static char *put_request_line(char *to, const struct http_head *head)
 {
     bool connect = slice_eq(head->method, SLICE("CONNECT"));
+    struct slice target = connect ? head->authority : head->path;
     to = put(to, head->method);
     to = put(to, SLICE(" "));
-    to = put(to, connect ? head->authority : head->path);
+    to = put(to, target);
+    if (target.len == 0 || is_bad_word(to, target.len))
+        return NULL;
     to = put(to, SLICE(" HTTP/1.1\r\n"));
-    return put_field(to, SLICE("host"), head->authority);
+    to = put_field(to, TOKEN_HOST, SLICE(""), head->authority);
+    return is_bad_word(to - 2, head->authority.len) ? NULL : to;
 }
 
 static char *put_status_line(char *to, const struct http_head *head)
@@ -232,12 +288,13 @@ static int write_head(struct h1_conn *c, const struct http_head *head, const str
     if (err)
         return err;
     size_t most = head->method.len + head->authority.len * 2 + head->path.len + head->protocol.len +
-                  fields_octets(&head->fields) + OWN_FIELDS_OCTETS;
-    char *from = buf_reserve(&c->out_head, most);
+                  head->lines.len + filter.octets + OWN_FIELDS_OCTETS;
+    char *from = buf_reserve(&c->out_head, most + SLACK_OCTETS);
     if (!from)
         return ERR_NOMEM;
     char *to = c->role == H1_CLIENT ? put_request_line(from, head) : put_status_line(from, head);
-    to = put_fields(to, &filter);
+    if (to)
+        to = put_fields(put(to, head->lines), &filter);
     if (to)
         to = put_own_fields(to, plan, head, filter.te);
     if (!to) {
@@ -268,9 +325,7 @@ static int send_request(struct h1_conn *c, const struct http_head *head, bool en
     struct plan plan = {.out = OUT_ENDED, .close = close};
     if (!h1_conn_is_idle(c) || c->shutdown || c->eof)
         return ERR_USAGE;
-    if (!rules_is_token(head->method) || !is_sendable_word(head->authority) ||
-        !is_sendable_word(head->path) || (connect ? head->authority.len : head->path.len) == 0 ||
-        (head->protocol.len && !rules_is_upgrade(head->protocol)))
+    if (!rules_is_token(head->method) || (head->protocol.len && !rules_is_upgrade(head->protocol)))
         return ERR_USAGE;
     /* A switch of protocols begins where the request ends, so it has no content here. */
     if ((connect || head->protocol.len) && (!end || head->content_length > 0))
@@ -411,7 +466,7 @@ int h1_conn_send_body(struct h1_conn *c, struct slice octets, struct chunk *chun
 static int write_trailers(struct h1_conn *c, const struct fields *trailers)
 {
     size_t most = fields_octets(trailers) + 2;
-    char *from = buf_reserve(&c->out_tail, most);
+    char *from = buf_reserve(&c->out_tail, most + SLACK_OCTETS);
     if (!from)
         return ERR_NOMEM;
     char *to = from;
@@ -419,11 +474,11 @@ static int write_trailers(struct h1_conn *c, const struct fields *trailers)
         const struct field *f = &trailers->at[i];
         if (!rules_is_trailer((enum token)f->token))
             continue;
-        if (!is_sendable_value(f->value) || !rules_is_token(f->name)) {
+        to = put_checked(to, f);
+        if (!to) {
             buf_fini(&c->out_tail);
             return ERR_USAGE;
         }
-        to = put_field(to, f->name, f->value);
     }
     to = put(to, SLICE("\r\n"));
     buf_added(&c->out_tail, (size_t)(to - from));

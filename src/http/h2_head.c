@@ -42,7 +42,7 @@ static bool read_status(struct slice s, uint16_t *out)
     return v >= 100 && v <= 599 && v != 101;
 }
 
-static int take_pseudo(struct h2_head_reader *r, enum token token, struct slice value)
+static int take_pseudo(struct h2_head_reader *r, enum token token, struct slice value, bool vetted)
 {
     struct http_head *h = r->head;
     bool ok = false;
@@ -54,23 +54,23 @@ static int take_pseudo(struct h2_head_reader *r, enum token token, struct slice 
     switch ((unsigned)token) {
     case TOKEN_METHOD:
         h->method = value;
-        ok = rules_is_token(value);
+        ok = vetted || rules_is_token(value);
         break;
     case TOKEN_SCHEME:
         h->scheme = value;
-        ok = is_scheme(value);
+        ok = vetted || is_scheme(value);
         break;
     case TOKEN_AUTHORITY:
         h->authority = value;
-        ok = rules_is_authority(value);
+        ok = vetted || rules_is_authority(value);
         break;
     case TOKEN_PATH:
         h->path = value;
-        ok = slice_eq(value, SLICE("*")) || rules_is_origin_form(value);
+        ok = vetted || slice_eq(value, SLICE("*")) || rules_is_origin_form(value);
         break;
     case TOKEN_PROTOCOL:
         h->protocol = value;
-        ok = r->connect_enabled && rules_is_token(value);
+        ok = r->connect_enabled && (vetted || rules_is_token(value));
         break;
     case TOKEN_STATUS:
         ok = read_status(value, &h->status);
@@ -79,18 +79,23 @@ static int take_pseudo(struct h2_head_reader *r, enum token token, struct slice 
     return ok ? 0 : ERR_H2_STREAM;
 }
 
+/* What can be said of a field by itself, in whatever section it is.  RFC 9113 8.2.1, 8.2.2 */
+static bool is_sound(enum token token, struct slice name, struct slice value)
+{
+    if (token == TOKEN_NONE ? !rules_is_lower_token(name) : token_flags(token) & TOKEN_HOP)
+        return false;
+    return rules_is_value(value) && (token != TOKEN_TE || slice_ieq(value, SLICE("trailers")));
+}
+
 static int take_field(void *user, enum token token, struct slice name, struct slice value,
                       unsigned flags)
 {
     struct h2_head_reader *r = user;
+    bool vetted = flags & FIELD_VETTED;
     if (name.len && name.p[0] == ':')
-        return take_pseudo(r, token, value);
+        return take_pseudo(r, token, value, vetted);
     r->regular = true;
-    if (token == TOKEN_NONE ? !rules_is_lower_token(name) : token_flags(token) & TOKEN_HOP)
-        return ERR_H2_STREAM;
-    if (!rules_is_value(value))
-        return ERR_H2_STREAM;
-    if (token == TOKEN_TE && !slice_ieq(value, SLICE("trailers"))) /* RFC 9113 8.2.2 */
+    if (!vetted && !is_sound(token, name, value))
         return ERR_H2_STREAM;
     if (r->section == H2_SECTION_TRAILERS && !rules_is_trailer(token))
         return 0;
@@ -98,7 +103,7 @@ static int take_field(void *user, enum token token, struct slice name, struct sl
     case TOKEN_HOST: /* goes into head.authority, see settle_authority */
         if (r->section == H2_SECTION_RESPONSE || r->section == H2_SECTION_TRAILERS)
             break;
-        if (r->host_seen || !rules_is_authority(value))
+        if (r->host_seen || !rules_is_authority(value)) /* vetted only as any field, by a trailer */
             return ERR_H2_STREAM;
         r->host_seen = true;
         r->host = value;
@@ -118,10 +123,8 @@ static int take_field(void *user, enum token token, struct slice name, struct sl
         r->priority_seen = true;
         break;
     }
-    int err = fields_add(&r->head->fields, r->arena, token, name, value);
-    if (err == 0)
-        r->head->fields.at[r->head->fields.count - 1].flags = (uint16_t)flags;
-    return err;
+    return fields_add_flagged(&r->head->fields, r->arena, token, name, value,
+                              flags & FIELD_NEVER_INDEX);
 }
 
 /* RFC 9113 8.2.3: crumbs of a cookie become one field, joined by "; ".  Behind them an empty crumb
@@ -281,8 +284,7 @@ int h2_head_write(struct h2_conn *c, struct buf *out, const struct http_head *he
             continue;
         if (f->token == TOKEN_TE && !slice_ieq(f->value, SLICE("trailers")))
             continue;
-        err =
-            hpack_encode_field(c->encoder, out, (enum token)f->token, f->name, f->value, f->flags);
+        err = hpack_encode(c->encoder, out, f);
     }
     return err;
 }

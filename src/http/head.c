@@ -6,6 +6,8 @@
 
 int fields_reserve(struct fields *f, struct arena *a, uint32_t n)
 {
+    if (n > FIELDS_MAX)
+        n = FIELDS_MAX;
     if (n <= f->cap)
         return 0;
     struct field *at = arena_alloc(a, n * sizeof *at);
@@ -18,20 +20,11 @@ int fields_reserve(struct fields *f, struct arena *a, uint32_t n)
     return 0;
 }
 
-int fields_add(struct fields *f, struct arena *a, enum token token, struct slice name,
-               struct slice value)
+int fields_grow(struct fields *f, struct arena *a)
 {
     if (f->count >= FIELDS_MAX)
         return ERR_FIELDS_TOO_LARGE;
-    if (f->count == f->cap && fields_reserve(f, a, f->cap ? f->cap * 2 : FIELDS_FIRST) < 0)
-        return ERR_NOMEM;
-    f->at[f->count++] = (struct field){.name = name, .value = value, .token = (uint16_t)token};
-    return 0;
-}
-
-int fields_add_token(struct fields *f, struct arena *a, enum token token, struct slice value)
-{
-    return fields_add(f, a, token, token_rows[token].name, value);
+    return fields_reserve(f, a, f->cap ? f->cap * 2 : FIELDS_FIRST);
 }
 
 int fields_copy(struct arena *a, const struct fields *from, struct fields *to)

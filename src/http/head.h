@@ -13,6 +13,7 @@
 
 enum {
     FIELD_NEVER_INDEX = 1, /* RFC 7541 6.2.3: keep it a never-indexed literal on the next hop */
+    FIELD_VETTED = 2,      /* from hpack_decode: these very octets were looked at before */
 };
 
 struct field {
@@ -43,16 +44,37 @@ struct http_head {
     bool expect_continue;   /* the request has "Expect: 100-continue" */
     int64_t content_length; /* -1: not given */
     struct fields fields;   /* without pseudo-header fields */
+    struct slice lines;     /* to be sent over HTTP/1.1: what h1_lines wrote, beside fields */
 };
 
-/* Room for n fields in all, so that adding them takes no more memory.  return 0 or ERR_NOMEM */
+/* Room for n fields in all (FIELDS_MAX at most), so that adding them takes no more memory.
+ * return 0 or ERR_NOMEM */
 int fields_reserve(struct fields *f, struct arena *a, uint32_t n);
+/* Room for one more.  return  0, ERR_NOMEM, or ERR_FIELDS_TOO_LARGE above FIELDS_MAX */
+int fields_grow(struct fields *f, struct arena *a);
 /* Append a field; name and value are borrowed for as long as f is used.
- * return  0, ERR_NOMEM, or ERR_FIELDS_TOO_LARGE above FIELDS_MAX */
-int fields_add(struct fields *f, struct arena *a, enum token token, struct slice name,
-               struct slice value);
+ * flags   FIELD_NEVER_INDEX or 0
+ * return  as fields_grow */
+static inline int fields_add_flagged(struct fields *f, struct arena *a, enum token token,
+                                     struct slice name, struct slice value, unsigned flags)
+{
+    int err = f->count < f->cap ? 0 : fields_grow(f, a);
+    if (err == 0)
+        f->at[f->count++] = (struct field){
+            .name = name, .value = value, .token = (uint16_t)token, .flags = (uint16_t)flags};
+    return err;
+}
+static inline int fields_add(struct fields *f, struct arena *a, enum token token, struct slice name,
+                             struct slice value)
+{
+    return fields_add_flagged(f, a, token, name, value, 0);
+}
 /* fields_add of a known name. */
-int fields_add_token(struct fields *f, struct arena *a, enum token token, struct slice value);
+static inline int fields_add_token(struct fields *f, struct arena *a, enum token token,
+                                   struct slice value)
+{
+    return fields_add_flagged(f, a, token, token_rows[token].name, value, 0);
+}
 /* *to: from's fields, names and values in the arena.  return  0 or ERR_NOMEM */
 int fields_copy(struct arena *a, const struct fields *from, struct fields *to);
 /* The first field of this name, or NULL. */

@@ -24,7 +24,9 @@ void hpack_decoder_free(struct hpack_decoder *d);
 void hpack_decoder_set_max(struct hpack_decoder *d, uint32_t octets);
 
 /* Called for each field in order; name and value live in the arena given to hpack_decode (or are
- * constants).  flags: FIELD_NEVER_INDEX.  A negative return ends decoding with that code. */
+ * constants).  flags: FIELD_NEVER_INDEX, FIELD_VETTED.  A negative return ends decoding with that
+ * code; 0 says that the field is sound, and when it comes again from its entry of the table, to any
+ * on_field of this decoder, it has FIELD_VETTED. */
 typedef int (*hpack_field_fn)(void *user, enum token token, struct slice name, struct slice value,
                               unsigned flags);
 
@@ -53,13 +55,21 @@ void hpack_encoder_free(struct hpack_encoder *e);
 void hpack_encoder_set_peer_max(struct hpack_encoder *e, uint32_t octets);
 /* Begin a field block: writes pending table size updates to out.  return 0 or ERR_NOMEM */
 int hpack_encode_begin(struct hpack_encoder *e, struct buf *out);
-/* Append one field.  name is in lower case; token is its token or TOKEN_NONE.  Secret fields
+/* Append one field; it is borrowed.  Secret fields
  * (TOKEN_SECRET, FIELD_NEVER_INDEX) are never indexed; fields that change with each message (:path
  * beyond "/", content-length, etag ...) are not put into the dynamic table; a name whose values
  * keep changing is put there only when a value comes twice in a row.  Strings are Huffman-coded
  * where that is shorter. return  0 or ERR_NOMEM (the connection is then lost: tables may differ) */
-int hpack_encode_field(struct hpack_encoder *e, struct buf *out, enum token token,
-                       struct slice name, struct slice value, unsigned flags);
+int hpack_encode(struct hpack_encoder *e, struct buf *out, const struct field *f);
+/* The same; name is in lower case, token is its token or TOKEN_NONE. */
+static inline int hpack_encode_field(struct hpack_encoder *e, struct buf *out, enum token token,
+                                     struct slice name, struct slice value, unsigned flags)
+{
+    return hpack_encode(
+        e, out,
+        &(struct field){
+            .name = name, .value = value, .token = (uint16_t)token, .flags = (uint16_t)flags});
+}
 /* Octets of memory held by the tables, for memory figures and tests. */
 size_t hpack_decoder_table_octets(const struct hpack_decoder *d);
 size_t hpack_encoder_table_octets(const struct hpack_encoder *e);

@@ -117,7 +117,7 @@ static int keep(struct arena *arena, struct slice *s)
     char *p = arena_alloc(arena, s->len);
     if (!p)
         return ERR_NOMEM;
-    memcpy(p, s->p, s->len);
+    slice_put(p, *s);
     s->p = p;
     return 0;
 }
@@ -136,16 +136,19 @@ static bool account(struct block *b, size_t name_len, size_t value_len)
     return b->result == 0;
 }
 
+/* e: the field's entry in the table, or NULL */
 static void hand_out(struct block *b, enum token token, struct slice name, struct slice value,
-                     unsigned flags)
+                     unsigned flags, struct hpack_entry *e)
 {
     int err = b->on_field(b->user, token, name, value, flags);
     if (err < 0)
         b->result = err;
+    else if (e)
+        e->hit = 1;
 }
 
 /* The entry behind an index beyond the static table, or NULL. */
-static const struct hpack_entry *dynamic_entry(const struct block *b, uint32_t index)
+static struct hpack_entry *dynamic_entry(const struct block *b, uint32_t index)
 {
     const struct hpack_table *t = &b->d->table;
     uint32_t back = index - HPACK_STATIC_COUNT; /* 1: the newest */
@@ -164,11 +167,13 @@ static int indexed_field(struct block *b)
     if (index <= HPACK_STATIC_COUNT) {
         const struct hpack_static_row *row = &hpack_static[index];
         struct slice name = token_rows[row->token].name;
+        /* A row without a value is there for its name. */
         if (account(b, name.len, row->value.len))
-            hand_out(b, (enum token)row->token, name, row->value, 0);
+            hand_out(b, (enum token)row->token, name, row->value, row->value.len ? FIELD_VETTED : 0,
+                     NULL);
         return 0;
     }
-    const struct hpack_entry *e = dynamic_entry(b, index);
+    struct hpack_entry *e = dynamic_entry(b, index);
     if (!e)
         return ERR_HPACK;
     if (!account(b, e->name_len, e->value_len))
@@ -177,7 +182,7 @@ static int indexed_field(struct block *b)
     struct slice name = hpack_entry_name(e), value = hpack_entry_value(e);
     if ((!e->token && keep(b->arena, &name) < 0) || keep(b->arena, &value) < 0)
         return ERR_NOMEM;
-    hand_out(b, (enum token)e->token, name, value, 0);
+    hand_out(b, (enum token)e->token, name, value, e->hit ? FIELD_VETTED : 0, e);
     return 0;
 }
 
@@ -234,14 +239,14 @@ static int literal_field(struct block *b, unsigned prefix_bits, bool add, unsign
     if (wanted &&
         ((!name_kept && keep(b->arena, &name) < 0) || (!huffman && keep(b->arena, &value) < 0)))
         return ERR_NOMEM;
+    struct hpack_entry *e = NULL;
     if (add) {
-        struct hpack_entry *e;
         err = hpack_table_add(&b->d->table, token, name, value, &e);
         if (err < 0)
             return err;
     }
     if (wanted)
-        hand_out(b, token, name, value, flags);
+        hand_out(b, token, name, value, flags, e);
     else
         arena_fini(&b->scratch);
     return 0;

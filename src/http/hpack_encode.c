@@ -196,8 +196,8 @@ static uint32_t find_exact(const struct hpack_encoder *e, uint32_t hash, enum to
 }
 
 /* return  how far back the newest entry with this name lies, or 0 */
-static uint32_t find_name(const struct hpack_encoder *e, uint32_t name_hash, enum token token,
-                          struct slice name)
+static inline uint32_t find_name(const struct hpack_encoder *e, uint32_t name_hash,
+                                 enum token token, struct slice name)
 {
     uint32_t back = back_of(e, e->lookup->named[name_hash % NAME_BUCKETS]), before = 0;
     while (live(e, back) && back > before) {
@@ -208,6 +208,11 @@ static uint32_t find_name(const struct hpack_encoder *e, uint32_t name_hash, enu
         back = back_of(e, entry->older_name);
     }
     return 0;
+}
+
+static bool has_value(const struct hpack_encoder *e, uint32_t back, struct slice value)
+{
+    return slice_eq(hpack_entry_value(hpack_table_at(&e->table, e->table.next - back)), value);
 }
 
 /* return  the static index of a row with this value, or 0 */
@@ -300,14 +305,15 @@ static bool add_entry(struct hpack_encoder *e, uint32_t name_hash, uint32_t hash
     return true;
 }
 
-int hpack_encode_field(struct hpack_encoder *e, struct buf *out, enum token token,
-                       struct slice name, struct slice value, unsigned flags)
+int hpack_encode(struct hpack_encoder *e, struct buf *out, const struct field *f)
 {
+    enum token token = (enum token)f->token;
+    struct slice name = f->name, value = f->value;
     uint8_t *start = (uint8_t *)buf_reserve(out, FIELD_ROOM + name.len + value.len);
     uint8_t *to = start;
     if (!start)
         return ERR_NOMEM;
-    bool secret = flags & FIELD_NEVER_INDEX || token_flags(token) & TOKEN_SECRET;
+    bool secret = f->flags & FIELD_NEVER_INDEX || token_flags(token) & TOKEN_SECRET;
     size_t index = token ? find_static(token, value) : 0;
     if (index && !secret) {
         *to = (uint8_t)(0x80 | index);
@@ -319,16 +325,17 @@ int hpack_encode_field(struct hpack_encoder *e, struct buf *out, enum token toke
     uint32_t named_back = 0;
     unsigned pattern = secret ? 0x10 : 0, prefix_bits = 4;
     if (!secret && !is_particular(token)) {
-        uint32_t hash = hash_field(name_hash, value);
-        if (e->lookup) {
-            uint32_t back = find_exact(e, hash, token, name, value);
-            if (back) {
-                hpack_table_at(&e->table, e->table.next - back)->hit = 1;
-                to = put_integer(to, 0x80, 7, HPACK_STATIC_COUNT + back);
-                buf_added(out, (size_t)(to - start));
-                return 0;
-            }
-            named_back = find_name(e, name_hash, token, name);
+        /* Most fields have the value that their name had the last time, which needs no hash. */
+        named_back = e->lookup ? find_name(e, name_hash, token, name) : 0;
+        uint32_t back = named_back && has_value(e, named_back, value) ? named_back : 0;
+        uint32_t hash = back ? 0 : hash_field(name_hash, value);
+        if (!back && named_back)
+            back = find_exact(e, hash, token, name, value);
+        if (back) {
+            hpack_table_at(&e->table, e->table.next - back)->hit = 1;
+            to = put_integer(to, 0x80, 7, HPACK_STATIC_COUNT + back);
+            buf_added(out, (size_t)(to - start));
+            return 0;
         }
         size_t octets = name.len + value.len + HPACK_ENTRY_OCTETS;
         uint8_t churn;

@@ -25,7 +25,7 @@ extern const struct hpack_static_row hpack_static[HPACK_STATIC_COUNT + 1];
 struct hpack_entry {
     uint16_t name_len, value_len; /* HPACK_LARGEST_OCTETS keeps them below 65505 */
     uint16_t token;
-    uint8_t hit;    /* encoder: an index was sent for it */
+    uint8_t hit;    /* encoder: an index was sent for it; decoder: on_field has taken it */
     uint8_t churn;  /* encoder: so many entries of this name before it were never hit */
     uint32_t hash;  /* encoder: of name and value; so are the next two */
     uint32_t older; /* an earlier entry in the same bucket */

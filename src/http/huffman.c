@@ -8,6 +8,8 @@
 #include "base/panic.h"
 #include "http/hpack.h"
 
+#include <endian.h>
+
 #define SYMBOLS   257 /* octets and EOS */
 #define EOS       256
 #define BITS_MIN  5
@@ -157,6 +159,13 @@ ssize_t huffman_decode(const uint8_t *in, size_t len, char *out)
     uint64_t acc = 0; /* left-aligned: the top `bits` bits are still to be read, zeroes follow */
     unsigned bits = 0;
     for (;;) {
+        if (end - in >= 8) { /* the octets that do not fit whole are taken again */
+            uint64_t word;
+            memcpy(&word, in, 8);
+            acc |= be64toh(word) >> bits;
+            in += (63 - bits) / 8;
+            bits |= 56;
+        }
         while (bits <= 56 && in < end) {
             acc |= (uint64_t)*in++ << (56 - bits);
             bits += 8;

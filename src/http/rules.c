@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "http/rules.h"
 #include "base/err.h"
+#include "http/octets.h"
 
 #include <arpa/inet.h>
 
@@ -94,11 +95,26 @@ static bool is_blank(char c)
     return c == ' ' || c == '\t';
 }
 
+/* Whether all octets are FIELD_OCT. */
+static bool is_field_text(struct slice s)
+{
+#ifdef OCTETS_AT_ONCE
+    if (s.len >= OCTETS_AT_ONCE) {
+        const char *last = s.p + s.len - OCTETS_AT_ONCE;
+        unsigned hits = octets_controls(last);
+        for (const char *p = s.p; p < last; p += OCTETS_AT_ONCE)
+            hits |= octets_controls(p);
+        return !hits;
+    }
+#endif
+    return all(s, FIELD_OCT);
+}
+
 bool rules_is_value(struct slice s)
 {
     if (s.len == 0)
         return true;
-    return !is_blank(s.p[0]) && !is_blank(s.p[s.len - 1]) && all(s, FIELD_OCT);
+    return !is_blank(s.p[0]) && !is_blank(s.p[s.len - 1]) && is_field_text(s);
 }
 
 static bool is_hex(char c)
@@ -214,9 +230,31 @@ int rules_content_length(const struct fields *f, int64_t *out)
     return 0;
 }
 
+/* The only Content-Length of a section, when nothing about it is to be settled, or NULL. */
+static const struct field *plain_length(const struct fields *f)
+{
+    const struct field *found = NULL;
+    for (uint32_t i = 0; i < f->count; i++) {
+        if (f->at[i].token != TOKEN_CONTENT_LENGTH)
+            continue;
+        if (found)
+            return NULL;
+        found = &f->at[i];
+    }
+    return found && (found->value.len == 1 || (found->value.len && found->value.p[0] != '0'))
+               ? found
+               : NULL;
+}
+
 int rules_settle_content_length(struct fields *f, struct arena *a, int64_t *out)
 {
     uint32_t kept = 0, first = f->count;
+    uint64_t number;
+    const struct field *plain = plain_length(f);
+    if (plain && slice_u64(plain->value, &number) && number <= INT64_MAX) {
+        *out = (int64_t)number;
+        return 0;
+    }
     int err = rules_content_length(f, out);
     if (err < 0 || *out < 0)
         return err;
@@ -230,14 +268,9 @@ int rules_settle_content_length(struct fields *f, struct arena *a, int64_t *out)
             f->at[kept] = f->at[i];
         kept++;
     }
-    bool was_one = kept == f->count;
     f->count = kept;
-    struct field *field = &f->at[first];
-    bool is_plain = field->value.p[0] != '0' || field->value.len == 1;
-    if (was_one && is_plain && !memchr(field->value.p, ',', field->value.len))
-        return 0;
-    field->value = arena_printf(a, "%lld", (long long)*out);
-    return field->value.p ? 0 : ERR_NOMEM;
+    f->at[first].value = arena_printf(a, "%lld", (long long)*out);
+    return f->at[first].value.p ? 0 : ERR_NOMEM;
 }
 
 bool rules_is_trailer(enum token token)

@@ -13,6 +13,7 @@ enum {
                         * copy from outside is stripped */
     TOKEN_SECRET = 4,  /* never indexed by HPACK (RFC 7541 7.1.3), never logged */
     TOKEN_PSEUDO = 8,  /* RFC 9113 8.3 */
+    TOKEN_FRAMING = 16 /* an HTTP/1.1 engine writes it from what it knows (RFC 9112 6, 7.4) */
 };
 
 /*  symbol, name, first index in HPACK's static table (0: not there), flags */
@@ -36,7 +37,7 @@ enum {
     X(CONTENT_DISPOSITION, "content-disposition", 25, 0)                                           \
     X(CONTENT_ENCODING, "content-encoding", 26, 0)                                                 \
     X(CONTENT_LANGUAGE, "content-language", 27, 0)                                                 \
-    X(CONTENT_LENGTH, "content-length", 28, 0)                                                     \
+    X(CONTENT_LENGTH, "content-length", 28, TOKEN_FRAMING)                                         \
     X(CONTENT_LOCATION, "content-location", 29, 0)                                                 \
     X(CONTENT_RANGE, "content-range", 30, 0)                                                       \
     X(CONTENT_TYPE, "content-type", 31, 0)                                                         \
@@ -75,8 +76,8 @@ enum {
     X(PROXY_CONNECTION, "proxy-connection", 0, TOKEN_HOP)                                          \
     X(UPGRADE, "upgrade", 0, TOKEN_HOP)                                                            \
     X(HTTP2_SETTINGS, "http2-settings", 0, TOKEN_HOP)                                              \
-    X(TE, "te", 0, 0)                                                                              \
-    X(TRAILER, "trailer", 0, 0)                                                                    \
+    X(TE, "te", 0, TOKEN_FRAMING)                                                                  \
+    X(TRAILER, "trailer", 0, TOKEN_FRAMING)                                                        \
     X(PRIORITY, "priority", 0, 0)                                                                  \
     X(ORIGIN, "origin", 0, 0)                                                                      \
     X(PRAGMA, "pragma", 0, 0)                                                                      \
@@ -89,6 +90,24 @@ enum {
     X(SEC_CH_UA_MOBILE, "sec-ch-ua-mobile", 0, 0)                                                  \
     X(SEC_CH_UA_PLATFORM, "sec-ch-ua-platform", 0, 0)                                              \
     X(UPGRADE_INSECURE_REQUESTS, "upgrade-insecure-requests", 0, 0)                                \
+    X(X_FRAME_OPTIONS, "x-frame-options", 0, 0)                                                    \
+    X(X_CONTENT_TYPE_OPTIONS, "x-content-type-options", 0, 0)                                      \
+    X(X_XSS_PROTECTION, "x-xss-protection", 0, 0)                                                  \
+    X(X_POWERED_BY, "x-powered-by", 0, 0)                                                          \
+    X(X_REQUESTED_WITH, "x-requested-with", 0, 0)                                                  \
+    X(CONTENT_SECURITY_POLICY, "content-security-policy", 0, 0)                                    \
+    X(REFERRER_POLICY, "referrer-policy", 0, 0)                                                    \
+    X(PERMISSIONS_POLICY, "permissions-policy", 0, 0)                                              \
+    X(ACCESS_CONTROL_ALLOW_HEADERS, "access-control-allow-headers", 0, 0)                          \
+    X(ACCESS_CONTROL_ALLOW_METHODS, "access-control-allow-methods", 0, 0)                          \
+    X(ACCESS_CONTROL_EXPOSE_HEADERS, "access-control-expose-headers", 0, 0)                        \
+    X(ACCESS_CONTROL_MAX_AGE, "access-control-max-age", 0, 0)                                      \
+    X(ALT_SVC, "alt-svc", 0, 0)                                                                    \
+    X(SERVER_TIMING, "server-timing", 0, 0)                                                        \
+    X(CROSS_ORIGIN_OPENER_POLICY, "cross-origin-opener-policy", 0, 0)                              \
+    X(CROSS_ORIGIN_RESOURCE_POLICY, "cross-origin-resource-policy", 0, 0)                          \
+    X(SEC_PURPOSE, "sec-purpose", 0, 0)                                                            \
+    X(DNT, "dnt", 0, 0)                                                                            \
     X(SEC_WEBSOCKET_KEY, "sec-websocket-key", 0, 0)                                                \
     X(SEC_WEBSOCKET_ACCEPT, "sec-websocket-accept", 0, 0)                                          \
     X(SEC_WEBSOCKET_VERSION, "sec-websocket-version", 0, 0)                                        \
@@ -122,8 +141,13 @@ enum token {
         TOKEN_COUNT
 };
 
+/* Octets of the longest name and what HTTP/1.1 writes behind it, rounded up so that few and whole
+ * words are copied and compared. */
+#define TOKEN_LINE_OCTETS 32
+
 struct token_row {
-    struct slice name;
+    char line[TOKEN_LINE_OCTETS]; /* "name: ", then zeroes */
+    struct slice name;            /* in line */
     uint8_t hpack;
     uint8_t flags;
 };
@@ -132,6 +156,8 @@ extern const struct token_row token_rows[TOKEN_COUNT];
 
 /* name: in lower case.  return  its token, or TOKEN_NONE */
 enum token token_find(struct slice name);
+/* name: in whatever case, and TOKEN_LINE_OCTETS octets may be read from where it begins. */
+enum token token_find_any_case(struct slice name);
 static inline unsigned token_flags(unsigned token)
 {
     return token_rows[token].flags;

@@ -196,6 +196,37 @@ check('what the front end says of a client is its own word', async () => {
   }
 });
 
+check('what it says is of the request at hand', async () => {
+  const session = await p.h2('one.localhost');
+  const hosts = ['one.localhost', 'a.one.localhost', 'b.one.localhost'];
+  for (const host of [...hosts, ...hosts, 'one.localhost', 'one.localhost']) {
+    const { headers } = JSON.parse((await fetch2(session, `/echo?${host}`, { headers: { ':authority': p.authority(host) } })).body);
+    for (const name of ['host', 'x-forwarded-host', 'disguised-host']) assert.equal(headers[name], p.authority(host), name);
+    assert.equal(headers['was-default-hostname'], 'one.localhost');
+    assert.equal(headers['client-ip'], `127.0.0.1:${session.socket.localPort}`);
+    assert.equal(headers['x-original-url'], `/echo?${host}`);
+  }
+  await close2(session);
+
+  const agent = new http.Agent({ keepAlive: true, maxSockets: 150 }), seen = new Set(); // edge remembers 128 clients
+  const ask = () => new Promise((resolve, reject) => {
+    http.get({ agent, host: '127.0.0.1', port: p.ports.http, path: '/echo', headers: { host: p.authority('one.localhost', 'http') } }, (response) => {
+      const port = response.socket.localPort, chunks = [];
+      response.on('data', (chunk) => chunks.push(chunk)).on('end', () => resolve({ port, headers: JSON.parse(Buffer.concat(chunks)).headers }));
+    }).on('error', reject);
+  });
+  for (let round = 0; round < 3; round++) {
+    for (const { port, headers } of await Promise.all(Array.from({ length: 150 }, ask))) {
+      seen.add(port);
+      assert.equal(headers['client-ip'], `127.0.0.1:${port}`);
+      assert.equal(headers['x-client-port'], String(port));
+      assert.equal(headers['x-forwarded-proto'], 'http');
+    }
+  }
+  assert.ok(seen.size > 128);
+  agent.destroy();
+});
+
 check('what belongs to one hop stays there', async () => {
   const answer = await p.raw('GET /echo HTTP/1.1\r\nHost: one.localhost\r\nConnection: close, x-drop\r\nX-Drop: 1\r\nX-Stay: 1\r\n'
     + 'Keep-Alive: timeout=3\r\nProxy-Connection: keep-alive\r\nTE: gzip\r\nProxy-Authorization: Basic eDp5\r\n\r\n');

@@ -364,6 +364,7 @@ export const TRICKS = {
     ['Max-Forwards of GET', field('Max-Forwards: 0'), PASSES({ having: [['max-forwards', '0']] })],
     ['Max-Forwards of OPTIONS', field('Max-Forwards: 5').replace('GET', 'OPTIONS'), PASSES({ having: [['max-forwards', '4']] })],
     ['Max-Forwards of TRACE', field('Max-Forwards: 1').replace('GET', 'TRACE'), PASSES({ having: [['max-forwards', '0']] })],
+    ['Max-Forwards of OPTIONS: the first counts', field('Max-Forwards: \r\nMax-Forwards: 0').replace('GET', 'OPTIONS'), PASSES({ having: [['max-forwards', '10']] })],
     ['Max-Forwards of OPTIONS, at its end', field('Max-Forwards: 0').replace('GET', 'OPTIONS'), OWN(200)],
     ['Max-Forwards of TRACE, at its end', field('Max-Forwards: 00').replace('GET', 'TRACE'), OWN(200)],
     ['Max-Forwards that is no number', field('Max-Forwards: -1').replace('GET', 'OPTIONS'), PASSES({ having: [['max-forwards', '10']] })],

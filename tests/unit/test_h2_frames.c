@@ -231,6 +231,16 @@ static const struct row server_rows[] = {
     ROW("fields that are none for trailers", /* RFC 9110 6.5.1: on_trailers does not see them */
         "HEADERS 4 1 " POST "|HEADERS 5 1 [content-length: 5, 5][cookie: a=b][x: y]",
         "head 1, trailers 1 0 > HEADERS+END 1", .act = ANSWER),
+    /* What is known of an entry of HPACK's table is no more than was looked at. */
+    ROW("malformed by its index as well",
+        "HEADERS 5 1 " GET " 40 01 78 01 00|HEADERS 5 3 " GET " bf|HEADERS 5 5 " GET " c0",
+        "> RST_STREAM 1 PROTOCOL_ERROR, RST_STREAM 3 PROTOCOL_ERROR, RST_STREAM 5 PROTOCOL_ERROR"),
+    ROW("a pseudo-header field that is malformed by its index as well",
+        "HEADERS 5 1 82 87 44 01 61 41 01 61|HEADERS 5 3 82 87 bf be",
+        "> RST_STREAM 1 PROTOCOL_ERROR, RST_STREAM 3 PROTOCOL_ERROR"),
+    ROW("a trailer's Host says nothing of a request's",
+        "HEADERS 4 1 " POST "|HEADERS 5 1 66 03 612f62|HEADERS 5 3 82 87 84 be",
+        "head 1, trailers 1 0 > RST_STREAM 3 PROTOCOL_ERROR"),
     ROW("pseudo-header field in trailers", "HEADERS 4 1 " POST "|HEADERS 5 1 [:path: /]",
         "head 1, close 1 PROTOCOL_ERROR > RST_STREAM 1 PROTOCOL_ERROR"),
     ROW("response before the request has ended", "HEADERS 4 1 " POST,

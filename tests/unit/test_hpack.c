@@ -426,6 +426,42 @@ static void cap_on_octets(void **state)
     hpack_decoder_free(d);
 }
 
+/* Whether each field had FIELD_VETTED, as letters; "bad" is refused as a value. */
+static int note_vetted(void *user, enum token token, struct slice name, struct slice value,
+                       unsigned flags)
+{
+    char *at = user;
+    at += strlen(at);
+    at[0] = flags & FIELD_VETTED ? 'v' : '-';
+    at[1] = '\0';
+    return slice_eq(value, SLICE("bad")) ? ERR_LIMIT : 0;
+}
+
+static void expect_vetted(struct hpack_decoder *d, const char *hex, int err, const char *flags)
+{
+    uint8_t in[64];
+    char seen[16] = "";
+    size_t len = from_hex(hex, in);
+    assert_int_equal(hpack_decode(d, in, len, &arena, 1 << 20, note_vetted, seen), err);
+    assert_string_equal(seen, flags);
+}
+
+static void vetted_fields(void **state)
+{
+    struct hpack_decoder *d = hpack_decoder_new(&pool, 4096);
+    expect_vetted(d, "82 81", 0, "v-"); /* ":authority" without a value is but a name */
+    expect_vetted(d, "400161 0162 be 000161 0162 be", 0, "-v-v");
+    expect_vetted(d, "400163 03626164", ERR_LIMIT, "-");
+    expect_vetted(d, "be", ERR_LIMIT, "-"); /* refused each time */
+    expect_vetted(d, "bf", 0, "v");
+    /* what is decoded behind an error was seen by nobody */
+    expect_vetted(d, "be 400165 0166 be", ERR_LIMIT, "-");
+    expect_vetted(d, "be be", 0, "-v");
+    /* the same name and value in a new entry are looked at again */
+    expect_vetted(d, "400165 0166 be", 0, "-v");
+    hpack_decoder_free(d);
+}
+
 static void failing_callback(void **state)
 {
     struct hpack_decoder *d = hpack_decoder_new(&pool, 4096);
@@ -795,6 +831,7 @@ int main(void)
         TEST(cap_on_octets),
         TEST(cap_bounds_memory),
         TEST(a_bomb_is_left_alone),
+        TEST(vetted_fields),
         TEST(failing_callback),
         TEST(static_matches),
         TEST(encoded_as_in_the_rfc),

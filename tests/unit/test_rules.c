@@ -4,12 +4,32 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include <cmocka.h>
 
 #include "base/err.h"
 #include "base/panic.h"
 #include "http/rules.h"
+
+/* Wherever an octet stands in a value of whatever length. */
+static void octets_of_values(void **state)
+{
+    for (size_t len = 3; len <= 50; len++) {
+        char *text = malloc(len); /* without an octet to spare */
+        assert_non_null(text);
+        memset(text, 'x', len);
+        for (size_t at = 1; at + 1 < len; at++) {
+            for (int c = 0; c < 256; c++) {
+                text[at] = (char)c;
+                assert_int_equal(rules_is_value(slice_of(text, len)),
+                                 c == '\t' || (c >= 0x20 && c != 0x7f));
+            }
+            text[at] = 'x';
+        }
+        free(text);
+    }
+}
 
 /* The octets allowed, spelt out once more from the RFCs, not from the code's table. */
 static void single_octets(void **state)
@@ -240,6 +260,7 @@ static void content_lengths(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(octets_of_values),
         cmocka_unit_test(single_octets),
         cmocka_unit_test(names_and_values),
         cmocka_unit_test(authorities),
