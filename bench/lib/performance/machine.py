@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the kernel knows of processes: CPU time, memory, who else is busy."""
 
-import contextlib
 import os
 import re
 import signal
@@ -111,16 +110,10 @@ def wait_quiet(most_s=3.0, share=0.1):
             return
 
 
-def spawn(command, cpus, is_urgent=False, **more):
-    """A process of a session of its own, so that Ctrl-C reaches us alone, bound to cpus.
-    is_urgent: before all ordinary processes, where that may be had."""
-    def prepare():
-        os.sched_setaffinity(0, cpus)
-        if is_urgent:
-            with contextlib.suppress(PermissionError):
-                os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(10))
-
-    return subprocess.Popen([str(word) for word in command], start_new_session=True, preexec_fn=prepare,
+def spawn(command, cpus, **more):
+    """A process of a session of its own, so that Ctrl-C reaches us alone, bound to cpus."""
+    return subprocess.Popen([str(word) for word in command], start_new_session=True,
+                            preexec_fn=lambda: os.sched_setaffinity(0, cpus),
                             **{'stdin': subprocess.DEVNULL, **more})
 
 

@@ -49,8 +49,8 @@ def read_requests(out):
             'latency_us': [float(x) for x in latency]}
 
 
-def requests(place, port, options, paths=('/1k',), **more):
-    said = machine.spawn(requests_command(place, port, options, paths), place.load_cpus, **more,
+def requests(place, port, options, paths=('/1k',)):
+    said = machine.spawn(requests_command(place, port, options, paths), place.load_cpus,
                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
         out, err = said.communicate(timeout=PATIENCE_S)
@@ -127,9 +127,7 @@ def p99(place, program, plan, peers):
 
                 def once():
                     def load():
-                        # Else it would wait for the worker, with which it shares a processor.
-                        found = requests(place, port, ['-r', best / 2, '-n', int(best / 2 * max(4, plan.seconds))],
-                                         is_urgent=True)
+                        found = requests(place, port, ['-r', best / 2, '-n', int(best / 2 * max(4, plan.seconds))])
                         once.latency = found['latency_us']
                         return found['good'], found['seconds']
                     row = watched(place, process, load)
