@@ -94,7 +94,7 @@ def ratios(runs, subtitle):
 
 def costs(runs, subtitle):
     """What each costs, medians and ranges."""
-    across, label, row_height, head, foot = 2, 84, 18, 30, 30
+    across, label, row_height, head, foot = 2, 84, 18, 30, 40
     panel_width = (WIDTH - MARGIN) / across
     names = [name for name in CASES if name in runs]
     parts, y = [], 78.0
@@ -115,7 +115,8 @@ def panel(x, y, width, label, row_height, head, name, runs):
     def at(value):
         return left + value / top * (width - label - 44)
 
-    parts = [text(x, y + 12, name, 'name'), text(x + 8 + 7.2 * len(name), y + 12, f'{case.title}, {case.unit}', 'small')]
+    parts = [text(x, y + 12, name, 'name'), text(x + 8 + 7.8 * len(name), y + 12, case.title, 'small'),
+             text(x + width, bottom + 26, case.unit, 'small', 'end')]
     for tick in ticks(top):
         parts += [line(at(tick), y + head - 8, at(tick), bottom, 'grid'), text(at(tick), bottom + 12, f'{tick:g}', 'small', 'middle')]
     for i, (who, value) in enumerate(found):

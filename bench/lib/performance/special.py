@@ -234,7 +234,7 @@ def changes(place, plan, process, port, file):
         finally:
             machine.end(said)
         longest = read_requests(out)['latency_us'][4]
-        yield told('apps-change', 'a change of one of 10,000 apps', 'ours', number,
+        yield told('apps-change', 'portico', 'ours', number,
                    {'value': took * 1e3, 'longest_us': longest, 'longest_without_us': quiet['latency_us'][4]})
 
 
@@ -263,8 +263,8 @@ def idle(place, program, plan, _peers):
             held(place, 'hold', port, count // 2), held(place, 'hold', port, count - count // 2):
         wanted = None
         for number in range(plan.rounds):
-            for who, kind, process, at in (('200 busy', 'base', alone, alone_port),
-                                           (f'200 busy, {count:,} idle', 'ours', beside, port)):
+            for who, kind, process, at in (('alone', 'base', alone, alone_port),
+                                           (f'{count:,} idle', 'ours', beside, port)):
                 def load(n):
                     return run_h2load(place, case, at, n)
                 wanted = wanted or steady_count(case, load, plan.seconds, 4000)
@@ -285,8 +285,8 @@ def push(place, program, plan, _peers):
         pages = None
         for number in range(plan.rounds):
             for who, kind, process, port, words, paths in (
-                    ('10 plain requests', 'base', plain, plain_port, ('-b',), ['/page', *parts]),
-                    ('10 pushes', 'ours', pushing, pushing_port, ('-b', '-p'), ['/page'])):
+                    ('asked for', 'base', plain, plain_port, ('-b',), ['/page', *parts]),
+                    ('pushed', 'ours', pushing, pushing_port, ('-b', '-p'), ['/page'])):
                 def load(n):
                     found = requests(place, port, ['-c', 10, *words, '-n', n], paths)
                     if found['pushed'] != (n * PUSHED if kind == 'ours' else 0):
