@@ -10,9 +10,9 @@
 #include "base/pool.h"
 #include "base/slice.h"
 
-/* Pieces shorter than this are copied rather than referenced, so that a few octets do not hold a
- * whole receive buffer. */
-#define CHAIN_COPY_BELOW 4096
+/* Pieces shorter than this are copied rather than referenced: what waits holds no more than four
+ * times as much of receive buffers (64 KiB each), however few octets of each are for who is slow. */
+#define CHAIN_COPY_BELOW 16384
 
 struct chunk {
     struct pool *pool;

@@ -53,7 +53,9 @@ struct limit_rate {
       "Content of responses that waits for the client on one connection. Beyond it each response " \
       "has only 16 KiB and what one read brings (64 KiB) waiting; from an h2c worker, 64 KiB, "    \
       "and "                                                                                       \
-      "256 KiB where the client takes it, as long as so many octets are enough for that.")         \
+      "256 KiB where the client takes it, as long as so many octets are enough for that. In "      \
+      "memory it is up to four times as much: what waits stays in the buffer that it was read "    \
+      "into.")                                                                                     \
     X(RATE, h2_resets, http2Resets, 500, 50, 1, 1000000,                                           \
       "Streams that the client resets or makes us reset. A page that is left cancels a hundred "   \
       "at once, some times over.")                                                                 \

@@ -508,7 +508,7 @@ check('Link fields of a hundred kilobytes', async () => {
     ['in many', fields(150), [200]], ['in more than a section may have', fields(400), [502]], ['of quotes', [['link', `<"${'"'.repeat(30000)}`]], [200]],
     ['of angles', [['link', '<'.repeat(50000)]], [200]], ['of commas', [['link', ','.repeat(50000)]], [200]],
     ['of parameters', [['link', `</a>${';a=b'.repeat(12000)}; rel=preload`]], [200]],
-    ['and 103 after 103', fields(150), [200]],
+    ['and 103 after 103', fields(20), [200]], ['and more of them than one section may have', fields(150), [502]],
   ]) {
     play((conn, { id }) => {
       for (let i = 0; i < (name.startsWith('and') ? 12 : 0); i++) conn.send(h2.section(TYPE.HEADERS, id, [[':status', 103], ...link]));
