@@ -665,7 +665,47 @@ def route():
     yield from ROUTE.items()
 
 
-TARGETS = {f.__name__: f for f in (authority, exchange, h1_client, h1_differential, h1_server, h2_client, h2_client_differential, h2_differential, h2_server, hpack, ipc, manifest, resume, route, static_path, static_range)}
+def tls_traffic():
+    def content(text, change=0):
+        return bytes([0, len(text)]) + text + bytes([change])
+
+    def padded(text, padding):
+        return bytes([2, len(text)]) + text + bytes([padding, 0])
+
+    def key_update(wants_ours):
+        return bytes([3, wants_ours, 0])
+
+    def other(kind, text):
+        return bytes([4, kind, len(text)]) + text + b"\0"
+
+    def rubbish(text):
+        return bytes([5, len(text)]) + text
+
+    def answer(octets):
+        return bytes([6, octets >> 8, octets & 255])
+
+    def feed(step=255, room=255):
+        return bytes([7, step, room])
+
+    ABC, DEF = content(b"abc"), content(b"def")
+    aes, long_aes, chacha = b"\0", b"\1", b"\2"
+    yield "content", aes + ABC + feed()
+    yield "pieces", long_aes + ABC + DEF + feed(0, 0)
+    yield "padding", chacha + padded(b"x", 200) + padded(b"", 3) + feed(6, 2)
+    yield "key-update", aes + ABC + key_update(1) + DEF + feed() + answer(30) + key_update(0) + key_update(1) + ABC + feed(3, 9) + answer(17000)
+    yield "changed", aes + ABC + content(b"def", 255) + b"\0\7" + ABC + feed()
+    yield "close", aes + ABC + other(21, b"\1\0") + DEF + feed()
+    yield "warning", aes + other(21, b"\1\x5a") + ABC + feed()
+    yield "no-type", aes + other(0, b"") + feed()
+    yield "client-hello", aes + other(22, b"\1\0\0\0") + feed()
+    yield "split-key-update", aes + other(22, b"\x18\0") + other(22, b"\0\1\0") + feed()
+    yield "rubbish", aes + ABC + rubbish(b"\x17\3\3\0\x20") + DEF + feed()
+    yield "plain-alert", aes + rubbish(b"\x15\3\3\0\2\1\0") + feed()
+    yield "change-cipher-spec", aes + rubbish(b"\x14\3\3\0\1\1") + feed()
+    yield "empty", long_aes + content(b"") * 5 + ABC + feed(1, 1)
+
+
+TARGETS = {f.__name__: f for f in (authority, exchange, h1_client, h1_differential, h1_server, h2_client, h2_client_differential, h2_differential, h2_server, hpack, ipc, manifest, resume, route, static_path, static_range, tls_traffic)}
 
 
 def main():
