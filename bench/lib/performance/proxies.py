@@ -185,7 +185,7 @@ class Contestant:
 
 
 # nginx 1.22 and h2o 2.2 speak no HTTP/2 to workers.
-FLOOR = Contestant('floor', 'floor', floor, ('tcp', 'unix'), ('a', 'a-unix', 'b', 'c', 'd', 'e'))
+FLOOR = Contestant('floor', 'floor', floor, ('tcp', 'unix'), ('a', 'a-unix', 'b', 'e'))
 PEERS = [
     Contestant('nginx', 'peer', nginx, ('tcp', 'unix')),
     Contestant('haproxy', 'peer', haproxy),
