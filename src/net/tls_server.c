@@ -128,7 +128,7 @@ static int on_ticket(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHE
  * connection that the one before it resumed, ends some day. */
 static int on_ticket_made(SSL *ssl, void *user)
 {
-    uint64_t now_us = clock_wall_us();
+    uint64_t now_us = clock_mono_us();
     if (SSL_session_reused(ssl))
         return 1; /* it was carried over */
     return SSL_SESSION_set1_ticket_appdata(SSL_get_session(ssl), &now_us, sizeof now_us);
@@ -138,7 +138,7 @@ static SSL_TICKET_RETURN on_ticket_opened(SSL *ssl, SSL_SESSION *session, const 
                                           size_t name_len, SSL_TICKET_STATUS status, void *user)
 {
     const struct tls_server *s = user;
-    uint64_t now_us = clock_wall_us(), proved_us;
+    uint64_t now_us = clock_mono_us(), proved_us;
     void *data = NULL;
     size_t len = 0;
     if (status != SSL_TICKET_SUCCESS && status != SSL_TICKET_SUCCESS_RENEW)
