@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "edge/client.h"
+#include "edge/client_internal.h"
 #include "edge/forward.h"
 #include "edge/push_vehicle.h"
 #include "edge/suspects.h"
@@ -8,7 +8,6 @@
 #include "base/panic.h"
 
 #include <stdio.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 static const char preface[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -69,7 +68,7 @@ static void arm(struct client *c, uint64_t in_us)
 }
 
 /* No exchange is under way: how long the client may be silent. */
-static void arm_idle(struct client *c)
+void client_arm_idle(struct client *c)
 {
     arm(c, c->closing || c->leaving ? CLIENT_LINGER_US
            : c->shard->draining     ? CLIENT_PATIENCE_US
@@ -112,7 +111,7 @@ static void on_due(struct loop_timer *t)
             h1_conn_send_head(c->http.h1, &head, true, true);
         c->closing = true;
         client_wants_flush(c);
-        arm_idle(c);
+        client_arm_idle(c);
     } else {
         if (!c->asked)
             count_refusal(c, REFUSAL_SILENT);
@@ -177,7 +176,7 @@ void client_shutdown(struct client *c)
         client_wants_flush(c);
         c->leaving = true;
         if (c->open == 0)
-            arm_idle(c);
+            client_arm_idle(c);
     } else if (c->http.h1 && (c->open || h1_conn_request_begun(c->http.h1))) {
         h1_conn_shutdown(c->http.h1);
     } else {
@@ -194,264 +193,6 @@ void client_leave(struct client *c)
     else if (c->http.h1 && !c->open && !h1_conn_request_begun(c->http.h1) && !c->closing)
         arm(c, CLIENT_PATIENCE_US);
     /* Others have a clock already, or an exchange: client_send_head says that it is the last. */
-}
-
-/* ---- HTTP/1.1 events ---- */
-
-static void h1_on_head(void *user, const struct http_head *head, bool end)
-{
-    struct client *c = user;
-    c->asked = true;
-    /* The engine does not know TLS: the scheme is the connection's. */
-    ((struct http_head *)(uintptr_t)head)->scheme = c->https ? SLICE("https") : SLICE("http");
-    exchange_begin(c, NULL, h1_conn_arena(c->http.h1), head, end);
-}
-
-static void h1_on_body(void *user, struct slice octets, bool end)
-{
-    struct client *c = user;
-    if (c->current)
-        exchange_request_body(c->current, octets, end);
-}
-
-static void h1_on_trailers(void *user, const struct fields *trailers)
-{
-    struct client *c = user;
-    if (c->current)
-        exchange_request_trailers(c->current, trailers);
-}
-
-static void h1_on_sent(void *user, size_t octets)
-{
-    struct client *c = user;
-    if (c->current)
-        exchange_response_sent(c->current, octets);
-}
-
-static void h1_on_done(void *user, bool reusable)
-{
-    struct client *c = user;
-    if (c->current)
-        exchange_client_closed(c->current, true, 0);
-    if (c->dead)
-        return;
-    c->paused = false;
-    if (!reusable || (c->shard->draining && !c->shard->patient))
-        c->closing = true;
-    else
-        loop_again(c->shard->loop, &c->read); /* a pipelined request may wait inside */
-    arm_idle(c);
-}
-
-static void h1_on_tunnel(void *user, struct slice octets)
-{
-    struct client *c = user;
-    if (c->current)
-        exchange_request_body(c->current, octets, false);
-}
-
-static const struct h1_events h1_events = {
-    .on_head = h1_on_head,
-    .on_body = h1_on_body,
-    .on_trailers = h1_on_trailers,
-    .on_sent = h1_on_sent,
-    .on_done = h1_on_done,
-    .on_tunnel = h1_on_tunnel,
-};
-
-/* ---- HTTP/2 events ---- */
-
-static void h2_on_head(void *user, struct h2_stream *s, const struct http_head *head, bool end)
-{
-    struct client *c = user;
-    c->asked = true;
-    /* The scheme is what the connection is, whatever :scheme claims: it decides redirects and what
-     * the worker is told.  RFC 9113 8.3.1 */
-    ((struct http_head *)(uintptr_t)head)->scheme = c->https ? SLICE("https") : SLICE("http");
-    exchange_begin(c, s, h2_stream_arena(s), head, end);
-}
-
-static void h2_on_body(void *user, struct h2_stream *s, struct slice octets, bool end)
-{
-    struct exchange *x = h2_stream_user(s);
-    if (x)
-        exchange_request_body(x, octets, end);
-}
-
-static void h2_on_trailers(void *user, struct h2_stream *s, const struct fields *trailers)
-{
-    struct exchange *x = h2_stream_user(s);
-    if (x)
-        exchange_request_trailers(x, trailers);
-}
-
-static void h2_on_sent(void *user, struct h2_stream *s, size_t octets)
-{
-    struct exchange *x = h2_stream_user(s);
-    if (x)
-        exchange_response_sent(x, octets);
-}
-
-static void h2_on_promise(void *user, struct h2_stream *parent, struct h2_stream *promised,
-                          const struct http_head *head)
-{
-    UNREACHABLE(); /* a server engine never says this */
-}
-
-static void h2_on_close(void *user, struct h2_stream *s, uint32_t code)
-{
-    struct client *c = user;
-    struct exchange *x = h2_stream_user(s);
-    if (x)
-        exchange_client_closed(x, code == H2_NO_ERROR && x->response_ended,
-                               h2_stream_peer_reset(s) ? code : 0);
-    if (c->open == 0)
-        arm_idle(c);
-}
-
-static void h2_on_late_reset(void *user, uint32_t stream_id, uint32_t code)
-{
-    push_reset_late(user, stream_id, code);
-}
-
-static void h2_on_settings(void *user)
-{
-    (void)user;
-}
-
-static void h2_on_goaway(void *user, uint32_t last_stream_id, uint32_t code)
-{
-    client_wants_flush(user); /* it closes when the last stream has ended */
-}
-
-static void h2_on_refuse(void *user, enum h2_blame blame)
-{
-    struct client *c = user;
-    stats_add(&c->shard->stats->h2_refusals[blame], 1);
-    shard_note_refusal(c->shard, &c->peer, h2_blame_row(blame)->name);
-    if (h2_blame_row(blame)->scope == H2_SCOPE_CONN &&
-        h2_blame_row(blame)->code == H2_ENHANCE_YOUR_CALM)
-        suspects_blame(c);
-}
-
-static const struct h2_events h2_events = {
-    .on_head = h2_on_head,
-    .on_body = h2_on_body,
-    .on_trailers = h2_on_trailers,
-    .on_sent = h2_on_sent,
-    .on_promise = h2_on_promise,
-    .on_close = h2_on_close,
-    .on_late_reset = h2_on_late_reset,
-    .on_settings = h2_on_settings,
-    .on_goaway = h2_on_goaway,
-    .on_refuse = h2_on_refuse,
-};
-
-/* ---- what exchanges send ---- */
-
-int client_send_head(struct exchange *x, const struct http_head *head, bool end)
-{
-    struct client *c = x->client;
-    client_wants_flush(c);
-    if (head->status >= 200 && push_holds(x, head, end))
-        return 0;
-    return x->cs ? h2_stream_respond(x->cs, head, end)
-                 : h1_conn_send_head(c->http.h1, head, end,
-                                     c->shard->draining && head->status >= 200);
-}
-
-int client_send_body(struct exchange *x, struct slice octets, bool end)
-{
-    struct client *c = x->client;
-    struct chunk *chunk = shard_chunk_of(x->shard, octets);
-    client_wants_flush(c);
-    if (push_is_held(x))
-        return push_hold_body(x, octets, chunk, end);
-    return x->cs ? h2_stream_body(x->cs, octets, chunk, end)
-                 : h1_conn_send_body(c->http.h1, octets, chunk, end);
-}
-
-int client_send_trailers(struct exchange *x, const struct fields *trailers)
-{
-    struct client *c = x->client;
-    client_wants_flush(c);
-    if (push_is_held(x))
-        return push_hold_trailers(x, trailers);
-    return x->cs ? h2_stream_trailers(x->cs, trailers)
-                 : h1_conn_send_trailers(c->http.h1, trailers);
-}
-
-static void reset_on_close(struct client *c)
-{
-    struct linger hard = {.l_onoff = 1, .l_linger = 0};
-    setsockopt(c->stream.source.fd, SOL_SOCKET, SO_LINGER, &hard, sizeof hard);
-}
-
-void client_cut(struct exchange *x, enum h2_code code)
-{
-    struct client *c = x->client;
-    struct h2_stream *cs = x->cs;
-    if (!cs) {
-        /* Without the rest of its content an HTTP/1.1 response can only end so.  To HTTP/1.0, whose
-         * content may end with the connection, a FIN would say that it is complete; and so it would
-         * in a tunnel that is given up. */
-        if (x->request->version_minor == 0 || x->fault == FAULT_TUNNEL_IDLE) {
-            reset_on_close(c);
-            client_kill(c);
-            return;
-        }
-        /* What there is of the response goes out first, but not from inside the engine's callback
-         * that may have brought us here. */
-        exchange_client_closed(x, false, 0);
-        c->cut = c->closing = c->paused = true;
-        client_wants_flush(c);
-        return;
-    }
-    exchange_client_closed(x, false, 0);
-    h2_stream_reset(cs, code);
-    client_wants_flush(c);
-    if (c->open == 0)
-        arm_idle(c);
-}
-
-size_t client_queued(const struct exchange *x)
-{
-    if (x->ended)
-        return 0;
-    if (push_is_held(x))
-        return x->page->body.octets;
-    return x->cs ? h2_stream_queued(x->cs) : h1_conn_queued(x->client->http.h1);
-}
-
-/* A hundred streams that are not read would else have a hundred times as much wait. */
-size_t client_queue_high(const struct exchange *x)
-{
-    const struct client *c = x->client;
-    return x->cs && h2_conn_queued(c->http.h2) > shard_limits(x->shard)->h2_unsent
-               ? QUEUE_TIGHT_OCTETS
-               : QUEUE_HIGH_OCTETS;
-}
-
-void client_consumed(struct exchange *x, size_t octets)
-{
-    struct client *c = x->client;
-    if (x->ended || c->dead)
-        return;
-    if (x->cs) {
-        if (octets) {
-            h2_stream_consumed(x->cs, octets);
-            if (h2_conn_has_output(c->http.h2))
-                client_wants_flush(c);
-        }
-        return;
-    }
-    size_t waiting = x->held.octets + worker_queued(x);
-    if (!c->paused && waiting >= QUEUE_HIGH_OCTETS) {
-        c->paused = true;
-    } else if (c->paused && waiting < QUEUE_LOW_OCTETS) {
-        c->paused = false;
-        loop_again(c->shard->loop, &c->read);
-    }
 }
 
 /* ---- the socket ---- */
@@ -484,7 +225,7 @@ static void flush(struct loop_task *t)
         if (c->stream.ended)
             client_kill(c); /* both sides have said that they are through */
         else
-            arm_idle(c); /* the peer reads the rest and closes, or time ends it */
+            client_arm_idle(c); /* the peer reads the rest and closes, or time ends it */
     }
 }
 
@@ -505,7 +246,7 @@ static void refuse(struct client *c, int err)
         stats_add(&c->shard->stats->h2_aborts, 1);
         client_wants_flush(c); /* GOAWAY waits */
         c->closing = true;
-        arm_idle(c);
+        client_arm_idle(c);
         return;
     }
     count_refusal(c, refusal_of_h1(err));
@@ -535,7 +276,7 @@ static void refuse(struct client *c, int err)
     }
     c->closing = true;
     client_wants_flush(c);
-    arm_idle(c);
+    client_arm_idle(c);
 }
 
 static bool start_engine(struct client *c, bool h2)
@@ -544,12 +285,12 @@ static bool start_engine(struct client *c, bool h2)
     if (h2) {
         struct h2_settings set;
         engine_h2_settings(&set, shard_limits(s), c->suspect);
-        c->http.h2 = h2_conn_new(H2_SERVER, &set, &h2_events, c, s->pool, shard_now_us(s));
+        c->http.h2 = h2_conn_new(H2_SERVER, &set, &client_h2_events, c, s->pool, shard_now_us(s));
         stats_add(&s->stats->connections_h2, 1);
     } else {
         struct h1_limits limits;
         engine_h1_limits(&limits, shard_limits(s));
-        c->http.h1 = h1_conn_new(H1_SERVER, &limits, &h1_events, c, s->pool);
+        c->http.h1 = h1_conn_new(H1_SERVER, &limits, &client_h1_events, c, s->pool);
     }
     if (!c->http.h1 && !c->http.h2)
         return false;

@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What exchanges send to their client. */
+#include "edge/client_internal.h"
+#include "edge/push_vehicle.h"
+#include "edge/worker.h"
+
+#include <sys/socket.h>
+
+int client_send_head(struct exchange *x, const struct http_head *head, bool end)
+{
+    struct client *c = x->client;
+    client_wants_flush(c);
+    if (head->status >= 200 && push_holds(x, head, end))
+        return 0;
+    return x->cs ? h2_stream_respond(x->cs, head, end)
+                 : h1_conn_send_head(c->http.h1, head, end,
+                                     c->shard->draining && head->status >= 200);
+}
+
+int client_send_body(struct exchange *x, struct slice octets, bool end)
+{
+    struct client *c = x->client;
+    struct chunk *chunk = shard_chunk_of(x->shard, octets);
+    client_wants_flush(c);
+    if (push_is_held(x))
+        return push_hold_body(x, octets, chunk, end);
+    return x->cs ? h2_stream_body(x->cs, octets, chunk, end)
+                 : h1_conn_send_body(c->http.h1, octets, chunk, end);
+}
+
+int client_send_trailers(struct exchange *x, const struct fields *trailers)
+{
+    struct client *c = x->client;
+    client_wants_flush(c);
+    if (push_is_held(x))
+        return push_hold_trailers(x, trailers);
+    return x->cs ? h2_stream_trailers(x->cs, trailers)
+                 : h1_conn_send_trailers(c->http.h1, trailers);
+}
+
+static void reset_on_close(struct client *c)
+{
+    struct linger hard = {.l_onoff = 1, .l_linger = 0};
+    setsockopt(c->stream.source.fd, SOL_SOCKET, SO_LINGER, &hard, sizeof hard);
+}
+
+void client_cut(struct exchange *x, enum h2_code code)
+{
+    struct client *c = x->client;
+    struct h2_stream *cs = x->cs;
+    if (!cs) {
+        /* Without the rest of its content an HTTP/1.1 response can only end so.  To HTTP/1.0, whose
+         * content may end with the connection, a FIN would say that it is complete; and so it would
+         * in a tunnel that is given up. */
+        if (x->request->version_minor == 0 || x->fault == FAULT_TUNNEL_IDLE) {
+            reset_on_close(c);
+            client_kill(c);
+            return;
+        }
+        /* What there is of the response goes out first, but not from inside the engine's callback
+         * that may have brought us here. */
+        exchange_client_closed(x, false, 0);
+        c->cut = c->closing = c->paused = true;
+        client_wants_flush(c);
+        return;
+    }
+    exchange_client_closed(x, false, 0);
+    h2_stream_reset(cs, code);
+    client_wants_flush(c);
+    if (c->open == 0)
+        client_arm_idle(c);
+}
+
+size_t client_queued(const struct exchange *x)
+{
+    if (x->ended)
+        return 0;
+    if (push_is_held(x))
+        return x->page->body.octets;
+    return x->cs ? h2_stream_queued(x->cs) : h1_conn_queued(x->client->http.h1);
+}
+
+/* A hundred streams that are not read would else have a hundred times as much wait. */
+size_t client_queue_high(const struct exchange *x)
+{
+    const struct client *c = x->client;
+    return x->cs && h2_conn_queued(c->http.h2) > shard_limits(x->shard)->h2_unsent
+               ? QUEUE_TIGHT_OCTETS
+               : QUEUE_HIGH_OCTETS;
+}
+
+void client_consumed(struct exchange *x, size_t octets)
+{
+    struct client *c = x->client;
+    if (x->ended || c->dead)
+        return;
+    if (x->cs) {
+        if (octets) {
+            h2_stream_consumed(x->cs, octets);
+            if (h2_conn_has_output(c->http.h2))
+                client_wants_flush(c);
+        }
+        return;
+    }
+    size_t waiting = x->held.octets + worker_queued(x);
+    if (!c->paused && waiting >= QUEUE_HIGH_OCTETS) {
+        c->paused = true;
+    } else if (c->paused && waiting < QUEUE_LOW_OCTETS) {
+        c->paused = false;
+        loop_again(c->shard->loop, &c->read);
+    }
+}
