@@ -36,6 +36,12 @@ static int64_t mtime_ns(const struct stat *st)
     return (int64_t)st->st_mtim.tv_sec * 1000000000 + st->st_mtim.tv_nsec;
 }
 
+/* Whether it is the chain (0) or key (1) that edge got. */
+static bool is_file(const struct certificate *c, int i, const struct stat *st)
+{
+    return c->ino[i] == st->st_ino && c->mtime_ns[i] == mtime_ns(st);
+}
+
 static int open_file(const char *path, struct stat *st)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY); /* never wait for a FIFO */
@@ -68,6 +74,7 @@ static int open_pair(const struct monitor *m, struct certificate *c, int fds[2])
         return ERR_SYS;
     }
     for (int i = 0; i < 2; i++) {
+        c->is_seen = c->is_seen && is_file(c, i, &st[i]);
         c->ino[i] = st[i].st_ino;
         c->mtime_ns[i] = mtime_ns(&st[i]);
     }
@@ -83,7 +90,7 @@ static bool was_replaced(const struct monitor *m, const struct certificate *c)
     if (!paths(m, c, path[0], path[1]))
         return false;
     for (int i = 0; i < 2; i++)
-        was |= stat(path[i], &st) < 0 || c->ino[i] != st.st_ino || c->mtime_ns[i] != mtime_ns(&st);
+        was |= stat(path[i], &st) < 0 || !is_file(c, i, &st);
     return was;
 }
 
@@ -91,9 +98,9 @@ static bool was_replaced(const struct monitor *m, const struct certificate *c)
 static int send_certificate(struct monitor *m, struct certificate *c, bool to_newest)
 {
     int fds[2];
-    struct ipc_edge_certificate b = {.id = c->wanted.id, .deferred = c->wanted.local || c->is_seen};
     if (open_pair(m, c, fds) < 0)
         return ERR_SYS;
+    struct ipc_edge_certificate b = {.id = c->wanted.id, .deferred = c->wanted.local || c->is_seen};
     snprintf(b.where, sizeof b.where, "%s", c->wanted.where);
     if (to_newest) {
         channel_send(&m->edge->channel, IPC_EDGE_CERTIFICATE, &b, fds, 2);
@@ -122,15 +129,17 @@ static void send_routes(struct monitor *m)
         edges_send(m, IPC_SNAPSHOT, &b, &m->snapshot_fd, 1);
 }
 
-/* Files of others may have been replaced.  Some at a time: there may be thousands. */
+/* Files of others may have been replaced.  Some at a time: there may be thousands.  While the
+ * authority writes, a chain may stand beside another's key; ready() begins anew. */
 static void sweep(struct monitor *m)
 {
+    if (m->authority.pid)
+        return;
     for (unsigned i = 0; i < SWEEP_FILES && m->sweep_at < m->certificate_count; i++) {
         struct certificate *c = &m->certificates[m->sweep_at++];
-        if (!was_replaced(m, c))
+        if (c->is_new || !was_replaced(m, c)) /* what is new and not there was told of */
             continue;
         c->is_new = true;
-        c->is_seen = false;
         m->sweep_found |= send_certificate(m, c, false) == 0;
     }
     if (m->sweep_at < m->certificate_count) {

@@ -54,4 +54,14 @@ check('one that cannot be read leaves the old one', async () => {
   await until('the next one is served', async () => (await served()) === 'third');
 });
 
+check('one that was replaced while nobody looked is told of when an edge starts', async () => {
+  const good = fs.readFileSync(chain), from = p.lines.length;
+  fs.writeFileSync(chain, '-----BEGIN CERTIFICATE-----\nnothing\n');
+  process.kill(p.role('edge'), 'SIGKILL');
+  await p.line(/edge\.certificate.*error=/, { from });
+  fs.writeFileSync(chain, good);
+  p.kill('SIGHUP');
+  await until('it is served again', async () => (await served()) === 'third');
+});
+
 check('ends clean', () => p.stop());

@@ -168,12 +168,54 @@ static void certificates_stay_that_are_kept(void **state)
     }
 }
 
+/* How often it was said, from where `said` is on, that a file cannot be read. */
+static unsigned complaints(FILE *said)
+{
+    char line[IPC_PATH_OCTETS * 2];
+    unsigned count = 0;
+    while (fgets(line, sizeof line, said))
+        count += strstr(line, "cannot read") != NULL;
+    clearerr(said);
+    return count;
+}
+
+static void what_is_not_there_is_told_of_once(void **state)
+{
+    char path[IPC_PATH_OCTETS];
+    FILE *said = tmpfile();
+    int before = dup(STDERR_FILENO);
+    (void)state;
+    assert_non_null(said);
+    dup2(fileno(said), STDERR_FILENO);
+    name(0, "a");
+    assert_true(files_fmt(path, sizeof path, "%s/a", m.data));
+    unlink(path);
+    commit(0, 4096);
+    fflush(stderr);
+    rewind(said);
+    unsigned first = complaints(said);
+    bool was_new = m.certificates[0].is_new;
+    name(0, "a"); /* makes the file */
+    commit(0, 4096);
+    fflush(stderr);
+    unsigned then = complaints(said);
+    dup2(before, STDERR_FILENO);
+    close(before);
+    fclose(said);
+    unlink(path);
+    assert_int_equal(first, 1);
+    assert_true(was_new);
+    assert_int_equal(then, 0);
+    assert_certificate(0, 0, "a");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(edge_keeps_its_root, set_up, tear_down),
         cmocka_unit_test_setup_teardown(what_was_given_up_is_not_had_back, set_up, tear_down),
         cmocka_unit_test_setup_teardown(certificates_stay_that_are_kept, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(what_is_not_there_is_told_of_once, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
