@@ -528,6 +528,77 @@ static void test_admin_connections_are_bounded(void **state)
     stop(&b, 0);
 }
 
+/* The manifest again, as monitor hands it over; the listeners come first. */
+static void begin_reload(struct bench *b, const char *manifest)
+{
+    struct ipc_reload r = {.error = 0};
+    char path[256];
+    write_file("portico.yaml", manifest);
+    snprintf(path, sizeof path, "%s/portico.yaml", dir);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    assert_true(fd >= 0);
+    assert_int_equal(ipc_send(b->channel, IPC_RELOAD, &r, &fd, 1), 0);
+    close(fd);
+    expect(b, IPC_LISTEN);
+    expect(b, IPC_LISTEN);
+}
+
+static void expect_certificate(struct bench *b, uint32_t id, const char *hosts)
+{
+    expect(b, IPC_CERTIFICATE);
+    assert_int_equal(b->m.body.CERTIFICATE.id, id);
+    assert_string_equal(b->m.body.CERTIFICATE.hosts, hosts);
+}
+
+static void expect_kept(struct bench *b, uint32_t first, uint32_t last)
+{
+    expect(b, IPC_CERTIFICATES_KEPT);
+    assert_int_equal(b->m.body.CERTIFICATES_KEPT.first, first);
+    assert_int_equal(b->m.body.CERTIFICATES_KEPT.last, last);
+}
+
+/* Monitor's answer to the rest of a reload. */
+static void answer_commit(struct bench *b, bool refused)
+{
+    struct ipc_committed c = {.refused = refused};
+    expect(b, IPC_APP);
+    expect(b, IPC_ENV);
+    expect(b, IPC_COMMIT);
+    c.revision = b->m.body.COMMIT.revision;
+    int fd = ipc_shared_memfd("counters", b->m.body.COMMIT.counters_octets);
+    expect(b, IPC_SNAPSHOT);
+    take_snapshot(b);
+    assert_int_equal(ipc_send(b->channel, IPC_COMMITTED, &c, &fd, 1), 0);
+    close(fd);
+    expect(b, IPC_SNAPSHOT);
+    take_snapshot(b);
+}
+
+/* Of the certificates only what changed, and all of them when monitor took nothing of the last. */
+static void test_reload_names_what_changed(void **state)
+{
+    struct bench b;
+    (void)state;
+    begin(&b);
+    begin_reload(&b, MANIFEST "  late:\n    upstreams: \"127.0.0.1:9\"\n    hosts: late.test\n");
+    expect_kept(&b, 0, 1);
+    expect_certificate(&b, 2, "late.test");
+    answer_commit(&b, false);
+    begin_reload(&b, MANIFEST "    httpsOnly: true\n"
+                              "  late:\n    upstreams: \"127.0.0.1:9\"\n    hosts: later.test\n");
+    expect_kept(&b, 0, 1);
+    expect_certificate(&b, 2, "later.test");
+    answer_commit(&b, true);
+    begin_reload(&b, MANIFEST);
+    expect_certificate(&b, 0, "gallery.localhost *.gallery.localhost");
+    expect_certificate(&b, 1, "other.test");
+    answer_commit(&b, false);
+    begin_reload(&b, MANIFEST);
+    expect_kept(&b, 0, 1);
+    answer_commit(&b, false);
+    stop(&b, 0);
+}
+
 static void test_bad_manifest(void **state)
 {
     struct bench b;
@@ -695,6 +766,7 @@ int main(void)
         cmocka_unit_test(test_slots_recalled),
         cmocka_unit_test(test_hosts_of_the_operator),
         cmocka_unit_test(test_proc_net_tcp),
+        cmocka_unit_test(test_reload_names_what_changed),
         cmocka_unit_test(test_bad_manifest),
         cmocka_unit_test(test_admin),
         cmocka_unit_test(test_admin_connections_are_bounded),
