@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // The examples as a visitor meets them: by curl, by a client that takes push, and in Chromium.
 import assert from 'node:assert/strict';
-import { createHash, X509Certificate } from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
 import test from 'node:test';
-import tls from 'node:tls';
-import { Portico, ROOT, check, close2, collectPushes, fetch2, hasProgram, run, scratch, sha256, until } from './lib.mjs';
+import { absent, visit } from './browsers.mjs';
+import { Portico, ROOT, check, close2, collectPushes, fetch2, run, sha256, until } from './lib.mjs';
 
 let p;
 
@@ -145,15 +144,6 @@ check('curl fetches every example over HTTP/1.1 and HTTP/2', async () => {
   }
 });
 
-/** The hash by which Chromium is told to take this certificate, without trusting any other. */
-async function spkiHash(host) {
-  const socket = tls.connect({ port: p.ports.https, host: '127.0.0.1', servername: host, ca: p.ca });
-  await new Promise((resolve, reject) => socket.once('secureConnect', resolve).once('error', reject));
-  const { raw } = socket.getPeerCertificate();
-  socket.destroy();
-  return createHash('sha256').update(new X509Certificate(raw).publicKey.export({ type: 'spki', format: 'der' })).digest('base64');
-}
-
 const PAGES = [
   ['gallery', '/', [/Rule <em>&amp;<\/em> Chance/, /id="arrival">This page came over HTTP\/2: \d+ parts/, /served by .*, process \d+/]],
   ['gallery', '/art/colonnade', [/<h1>Colonnade<\/h1>/, /Draw another/, /HTTP\/2/]],
@@ -163,28 +153,23 @@ const PAGES = [
   ['shelf', '/', [/<a href="books">\/books<\/a>|href="\/?books"/, /\d+x|object/]],
 ];
 for (const [app, where, wanted] of PAGES) {
-  test(`Chromium renders ${app}${where}`, { timeout: 90_000, skip: !hasProgram('chromium') && 'chromium is not installed' }, async () => {
-    const host = `${app}.localhost`, place = scratch(), shot = path.join(place, 'shot.png');
-    const flags = [
-      '--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
-      '--disable-component-update', '--disable-sync', '--disable-dev-shm-usage', '--hide-scrollbars', '--window-size=1280,1400',
-      '--host-resolver-rules=MAP *.localhost 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE 127.0.0.1',
-      `--ignore-certificate-errors-spki-list=${await spkiHash(host)}`,
-    ];
-    const url = `https://${p.authority(host)}${where}`;
-    // Virtual time does not wait for a WebSocket; where the page is not what it shall be yet, real time does,
-    // or where the machine is busy another browser.
-    let shown;
-    for (const [i, patience] of ['--virtual-time-budget=6000', ...Array(6).fill('--timeout=20000')].entries()) {
-      shown = await run('chromium', [...flags, patience, `--user-data-dir=${path.join(place, `a${i}`)}`, '--dump-dom', url]);
-      if (wanted.every((pattern) => pattern.test(shown.stdout))) break;
-    }
-    for (const pattern of wanted) assert.match(shown.stdout, pattern, shown.stderr.slice(-2000));
-    if (process.env.SHOTS) {
-      await run('chromium', [...flags, '--virtual-time-budget=6000', `--user-data-dir=${path.join(place, 'b')}`, `--screenshot=${shot}`, url]);
-      const kept = path.join(process.env.SHOTS, `${app}${where.replaceAll('/', '-')}.png`);
-      fs.copyFileSync(shot, kept);
-      assert.ok(fs.statSync(kept).size > 10_000);
+  test(`Chromium renders ${app}${where}`, { timeout: 90_000, skip: absent.chromium }, async () => {
+    const page = await visit(p, `${app}.localhost`, where);
+    try {
+      let shown = '';
+      await until('the page is as it shall be', async () => {
+        shown = await page.html();
+        return wanted.every((pattern) => pattern.test(shown));
+      }, 60).catch((error) => {
+        throw new Error(`${error.message}:\n${shown}`);
+      });
+      if (process.env.SHOTS) {
+        const kept = path.join(process.env.SHOTS, `${app}${where.replaceAll('/', '-')}.png`);
+        fs.writeFileSync(kept, await page.shot());
+        assert.ok(fs.statSync(kept).size > 10_000);
+      }
+    } finally {
+      await page.end();
     }
   });
 }
