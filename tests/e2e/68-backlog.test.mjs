@@ -7,7 +7,7 @@ import { once } from 'node:events';
 import fs from 'node:fs';
 import net from 'node:net';
 import path from 'node:path';
-import { Portico, check, scratch, until } from './lib.mjs';
+import { Portico, check, processes, scratch, until } from './lib.mjs';
 
 const directory = scratch(), socket = path.join(directory, 'worker.sock');
 const server = `
@@ -19,6 +19,7 @@ let p, worker, waiting = [];
 /** Nobody accepts: connections until the kernel takes no more. */
 async function fill() {
   worker.kill('SIGSTOP');
+  await until('it has stopped', () => processes().get(worker.pid).state === 'T');
   for (;;) {
     const one = net.connect(socket);
     const full = await new Promise((resolve) => {
