@@ -288,7 +288,7 @@ check('Expect: 100-continue', async () => {
     assert.equal(JSON.parse(body).sha256, sha256('hello'));
   }
   const refused = await p.raw('POST /echo HTTP/1.1\r\nHost: one.localhost\r\nExpect: 100-continue\r\nX-No-Continue: 1\r\n'
-    + 'Content-Length: 5\r\nConnection: close\r\n\r\n', { seconds: 5 });
+    + 'Content-Length: 5\r\nConnection: close\r\n\r\n');
   assert.match(refused, /HTTP\/1\.1 417 /);
 });
 

@@ -148,7 +148,7 @@ check('a page reset by the client takes its pushes down quietly', async () => {
 
 check('five thousand cancelled pushes harm nobody else', async () => {
   const STORM = 5000, EACH = 20, SESSIONS = 5;
-  let cancelled = 0, pages = 0, bystanders = 0, over = false;
+  let cancelled = 0, bystanders = 0;
   const failures = [];
   const storm = async (number) => {
     let session = await p.h2('pusher.localhost'), from = number * 1_000_000;
@@ -160,34 +160,28 @@ check('five thousand cancelled pushes harm nobody else', async () => {
       };
     };
     arm();
-    while (cancelled < STORM && !over) {
+    while (cancelled < STORM) {
       if (session.closed || session.destroyed) { // turned away: come again, as such a client would
         session = await p.h2('pusher.localhost');
         arm();
       }
       const { status, error } = await fetch2(session, `/page?n=${EACH}&size=5000&from=${from}`);
       from += EACH;
-      if (status === 200) pages++;
-      else if (!session.closed && !session.destroyed) failures.push(`storm: ${status} ${error?.message}`);
+      if (status !== 200 && !session.closed && !session.destroyed) failures.push(`storm: ${status} ${error?.message}`);
     }
     session.destroy();
   };
   const bystander = async (enablePush) => {
     const session = await p.h2('pusher.localhost', { settings: { enablePush } });
-    while (cancelled < STORM && !over) {
+    while (cancelled < STORM) {
       const { status, body, error, rstCode } = await fetch2(session, '/bytes?n=20000');
       if (status !== 200 || rstCode !== 0 || sha256(body) !== patternHash(20000)) failures.push(`bystander: ${status} ${rstCode} ${error?.message}`);
       else bystanders++;
     }
     await close2(session);
   };
-  const timer = setTimeout(() => {
-    over = true;
-  }, 40_000);
   await Promise.all([...Array.from({ length: SESSIONS }, (_, i) => storm(i + 1)), bystander(false), bystander(true), bystander(false)]);
-  clearTimeout(timer);
   assert.deepEqual(failures.slice(0, 5), []);
-  assert.ok(cancelled >= STORM, `only ${cancelled} pushes in 40 s (${pages} pages)`);
   assert.ok(bystanders > 20, `only ${bystanders} requests of others`);
 }, 60);
 

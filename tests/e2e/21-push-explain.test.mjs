@@ -176,7 +176,7 @@ check('a worker cannot tell the operator tales', async () => {
   await close2(session);
 });
 
-test('who may not use admin.sock sees what came, and is told why that is all', { skip: process.getuid() !== 0 && 'needs root', timeout: 60_000 }, async () => {
+test('who may not use admin.sock sees what came, and is told why that is all', { skip: process.getuid() !== 0 && 'needs root', timeout: 240_000 }, async () => {
   const program = path.join(scratch(), 'portico');
   fs.copyFileSync(PORTICO, program);
   const other = (...args) => run(program, ['push', ...args, '--data', p.data], { uid: 65534, gid: 65534 });

@@ -2,7 +2,8 @@
 // The policy auto, and the others: what each client gets of what a worker promises, a Link field says
 // or the app's configuration knows, and that nobody does work twice for it.
 import assert from 'node:assert/strict';
-import { PORTICO, Portico, check, close2, collectPushes, fetch2, run, until, worker } from './lib.mjs';
+import { once } from 'node:events';
+import { PORTICO, Portico, check, close2, collectPushes, fetch2, run, until, whole, worker } from './lib.mjs';
 import { ACK, END_STREAM, TYPE, data, frame, h2Client, h2cServer, head, promise, request, reset } from './workers/frames.mjs';
 
 let p, send; // send: to edge, as the worker made of frames, once it was asked
@@ -37,11 +38,18 @@ const counts = async (host) => JSON.parse((await p.h1(host, '/counts')).body);
 const links = (head) => [head.link].flat().flatMap((value) => value.split(/, (?=<)/));
 const hinted = ({ informational }) => informational.filter((head) => head[':status'] === 103).flatMap(links);
 
-/** What a client of a kind gets with a page of three promised parts. */
-async function visit(host, { push = true, headers = {}, where = '/page?n=3' } = {}) {
+let holds = 0;
+/** What a client of a kind gets with a page of three promised parts.  hold: its worker answers when a 103 has come. */
+async function visit(host, { push = true, headers = {}, where = '/page?n=3', hold = false } = {}) {
   const session = await p.h2(host, { settings: { enablePush: push } });
   const pushes = collectPushes(session);
-  const page = await fetch2(session, where, { headers });
+  const stream = session.request({ ':path': hold ? `${where}&hold=${++holds}` : where, ...headers });
+  const answer = whole(stream);
+  if (hold) {
+    await once(stream, 'headers');
+    await p.h1(host, `/release?hold=${holds}`);
+  }
+  const page = await answer;
   assert.equal(page.status, 200);
   const got = await Promise.all(pushes);
   return { session, page, got, hints: hinted(page) };
@@ -65,9 +73,10 @@ for (const policy of policies) {
 
   check(`${policy}: a browser`, async () => {
     const before = await fates(policy);
-    const { session, got, hints } = await visit(host, { push: false, headers: NAVIGATION, where: '/page?n=3&ms=20' });
+    const isHinted = ['hints', 'auto', 'always'].includes(policy);
+    const { session, got, hints } = await visit(host, { push: false, headers: NAVIGATION, where: '/page?n=3&ms=20', hold: isHinted });
     assert.equal(got.length, 0);
-    assert.equal(hints.length, ['hints', 'auto', 'always'].includes(policy) ? 3 : 0);
+    assert.equal(hints.length, isHinted ? 3 : 0);
     for (const [i, value] of hints.entries()) assert.match(value, new RegExp(`^</part\\?i=${i}&size=1000>; rel=preload`));
     const after = await fates(policy);
     assert.equal(after.parked - before.parked, ['auto', 'always'].includes(policy) ? 3 : 0);

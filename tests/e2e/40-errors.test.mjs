@@ -10,8 +10,8 @@ let p;
 check('starts, with apps that never will', async () => {
   p = await Portico.start({
     apps: {
-      one: worker('h1', 'one.localhost', { instances: 2, timeouts: { request: '1s' }, limits: { body: '4KiB' } }),
-      two: worker('h2c', 'two.localhost', { timeouts: { request: '1s' }, limits: { body: '4KiB' } }),
+      one: worker('h1', 'one.localhost', { instances: 2, timeouts: { request: '2s' }, limits: { body: '4KiB' } }),
+      two: worker('h2c', 'two.localhost', { timeouts: { request: '2s' }, limits: { body: '4KiB' } }),
       dies: { ...worker('', 'dies.localhost'), command: './dies.sh', instances: 2 },
       never: { ...worker('', 'never.localhost'), command: './never.sh' },
       missing: { ...worker('', 'missing.localhost'), command: './no-such-command --at all' },

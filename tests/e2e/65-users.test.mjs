@@ -7,7 +7,7 @@ import test from 'node:test';
 import { PORTICO, Portico, WORKERS, check, close2, collectPushes, fetch2, scratch, worker } from './lib.mjs';
 
 const asRoot = process.getuid() === 0;
-const rootOnly = { timeout: 60_000, skip: !asRoot && 'needs root' };
+const rootOnly = { timeout: 240_000, skip: !asRoot && 'needs root' };
 let p, here, there;
 
 test('starts as root', rootOnly, async () => {

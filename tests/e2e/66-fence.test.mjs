@@ -19,7 +19,7 @@ const obstacle = inOwnNetwork(fileURLToPath(import.meta.url), OWN);
 // Portico's own word is not taken for it: Debian's nft says whether this machine can.
 const judge = obstacle ? undefined : nft('-f', '-');
 const why = obstacle ?? (judge.error ? 'needs nft' : judge.status ? `this machine has no nftables: ${judge.stderr.trim()}` : undefined);
-const fenced = { timeout: 60_000, skip: why ?? false };
+const fenced = { timeout: 240_000, skip: why ?? false };
 let p, q;
 test.after(() => [p, q].forEach((one) => one && one.code === undefined && one.kill()));
 

@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import http from 'node:http';
+import { PassThrough } from 'node:stream';
 import { PORTICO, Portico, check, isAlive, run, until, worker } from './lib.mjs';
 
 let p, manifest;
@@ -102,7 +103,7 @@ check('a rolling change with a slow start: no request fails, and the old ones en
   assert.deepEqual(await pids('two'), old, 'the old ones have the routes');
   await p.line(/app\.changed app=two/, { from });
   await settled('two');
-  await until('the old ones have ended', () => old.every((pid) => !isAlive(pid)));
+  await until('the old ones have ended', () => old.every((pid) => !isAlive(pid)) && p.lines.slice(from).filter((line) => /worker\.exit app=two /.test(line)).length >= 2);
   await until('the new ones have answered', () => clients.versions.get('two 2') > 10);
   const seen = await clients.stop();
   assert.ok(seen.versions.get('two 1') > 10, JSON.stringify([...seen.versions]));
@@ -185,10 +186,13 @@ check('an added app starts, a removed one ends with its routes first', async () 
   edit(({ apps }) => {
     delete apps.four;
   });
-  const late = p.h1('four.localhost', '/?ms=250');
+  const content = new PassThrough(); // the request lasts until it ends
+  content.write('said');
+  const late = p.h1('four.localhost', '/', { method: 'POST', body: content });
   await until('it runs', async () => (await p.metric('portico_requests_open', { app: 'four' })) === 1);
   await hup();
   await until('there are no routes', async () => (await p.h1('four.localhost', '/', { kind: 'http' })).status === 404);
+  content.end();
   assert.equal((await late).status, 200, 'what was under way ends well');
   await until('it has ended', () => !isAlive(pid));
   edit(({ apps }) => {

@@ -8,7 +8,7 @@ import path from 'node:path';
 import test from 'node:test';
 import { PORTICO, Portico, WORKERS, ask, close2, collectPushes, fetch2, run, scratch, until, worker } from './lib.mjs';
 
-const rootOnly = { timeout: 60_000, skip: process.getuid() !== 0 && 'needs root' };
+const rootOnly = { timeout: 240_000, skip: process.getuid() !== 0 && 'needs root' };
 const CLOSED = ['EACCES', 'EPERM'];
 let p, alice, bob, mallory;
 

@@ -6,6 +6,7 @@ import fs from 'node:fs';
 import http from 'node:http';
 import path from 'node:path';
 import { once } from 'node:events';
+import { PassThrough } from 'node:stream';
 import { ask, check, close2, fetch2, isAlive, Portico, PORTICO, run, scratch, sha256, until, worker, whole } from './lib.mjs';
 import { pattern } from './workers/pattern.mjs';
 import { open1 } from './ws-lib.mjs';
@@ -129,12 +130,15 @@ check('the counters go on, and what is open is right when the old edge has gone'
   const before = await total();
   assert.ok(before > 100);
   const session = await p.h2('one.test');
-  const slow = fetch2(session, '/slow?ms=1500');
+  const content = new PassThrough(); // the request lasts until it ends
+  content.write('said');
+  const slow = fetch2(session, '/echo', { body: content });
   await until('it is under way', async () => (await p.metric('portico_requests_open', { app: 'one' })) === 1);
   assert.equal((await upgrade()).code, 0);
   await p.h1('one.test', '/whoami');
   assert.equal(await total(), before + 2, 'both edges\' counts are added up');
   assert.equal(await p.metric('portico_requests_open', { app: 'one' }), 1, 'in the old edge');
+  content.end();
   assert.equal((await slow).status, 200);
   await until('nothing is open', async () => (await p.metric('portico_requests_open')) === 0 && (await p.metric('portico_client_connections_open')) === 0);
   assert.equal(await total(), before + 2);

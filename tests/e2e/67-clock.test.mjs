@@ -111,7 +111,7 @@ check('starts', async () => {
       one: worker('busy', 'one.test', { limits: { concurrency: 1 } }),
       ws: worker('ws', 'ws.test'),
       silent: worker('h1', 'silent.test', { timeouts: { request: '3s', idle: '2s' } }),
-      late: worker('version', 'late.test', { env: { START_MS: '2500' } }),
+      late: worker('version', 'late.test', { env: { START_MS: '1500' } }),
       dies: { ...worker('busy', 'dies.test'), command: 'sh -c "exit 3"' },
     },
   }, { program, ready: false });
@@ -156,7 +156,7 @@ check('what is under way lives through a day ahead and a year back', async () =>
     assert.equal((await slow).status, 200);
     await until('health checks go on', async () => (await p.states()).version.filter(({ state }) => state === 'READY').length === 2);
     // Once ahead and once back; the pauses grow, up to half a minute.
-    if (round < 2) await until('what ends is started again', () => starts('dies') > died, 40);
+    if (round < 2) await until('what ends is started again', () => starts('dies') > died);
     await leaving.end();
     await p.line(new RegExp(`worker\\.stop app=version .* pid=${leaving.pid} cause=left`), { from });
     // The certificate is the one from before.  A ticket from another time does no harm, whether it is
@@ -177,15 +177,11 @@ check('what is under way lives through a day ahead and a year back', async () =>
 check('limits that had begun before a jump back come when they are due', async () => {
   jump(0);
   await settle();
-  // Each of these would come a year too late.
-  const before = starts('late');
-  const silent = p.h1('silent.test', '/never', { kind: 'http' });
-  const idle = raw(p.ports.http, 'GET /whoami HTTP/1.1\r\nHost: silent.test\r\n\r\n', 25);
-  await until('it is asked', async () => (await p.metric('portico_requests_open', { app: 'silent' })) >= 1);
   await p.ready(['late']);
-  process.kill((await p.states()).late[0].pid, 'SIGKILL');
-  await until('it starts again', () => starts('late') > before);
-  const late = p.h1('late.test', '/', { kind: 'http' }); // waits until it listens
+  // Each of these would come a year too late.
+  const silent = p.h1('silent.test', '/never', { kind: 'http' });
+  const idle = raw(p.ports.http, 'GET /whoami HTTP/1.1\r\nHost: silent.test\r\n\r\n');
+  await until('it is asked', async () => (await p.metric('portico_requests_open', { app: 'silent' })) >= 1);
   const leaving = await held('version.test');
   const manifest = JSON.parse(fs.readFileSync(p.manifest, 'utf8'));
   manifest.apps.version.env.VERSION += 'y';
@@ -194,6 +190,10 @@ check('limits that had begun before a jump back come when they are due', async (
   const from = p.lines.length;
   p.kill('SIGHUP');
   await p.line(/app\.changed app=version/, { from });
+  const before = starts('late');
+  process.kill((await p.states()).late[0].pid, 'SIGKILL');
+  await until('it starts again', () => starts('late') > before);
+  const late = p.h1('late.test', '/', { kind: 'http' }); // waits until it listens
 
   jump(-YEAR);
   await settle();

@@ -152,7 +152,7 @@ if (mayMount) {
       const q = await Portico.start({ apps: { one: { directory: home, command: 'sh ./chatty.sh', hosts: ['one.test'] } } }, { ready: false, args: ['--data', disk] });
       q.data = disk;
       await q.ready();
-      await until('the disk is full', () => { const s = fs.statfsSync(disk); return s.bfree === 0; }, 30);
+      await until('the disk is full', () => { const s = fs.statfsSync(disk); return s.bfree === 0; });
       for (let i = 0; i < 30; i++) assert.equal((await q.h1('one.test', '/bytes?n=1000', { kind: 'http' })).status, 200);
       assert.equal((await q.states()).one[0].state, 'READY');
       await q.stop();
@@ -204,7 +204,7 @@ check('a service manager is told: ready, alive, reloading, ready again, stopping
   const later = manager.heard.length;
   await until('the new program keeps the watchdog', () => manager.heard.slice(later).includes('WATCHDOG=1'));
   await q.stop();
-  assert.ok(manager.heard.includes('STOPPING=1'));
+  await until('STOPPING', () => manager.heard.includes('STOPPING=1'));
   manager.stop();
 });
 

@@ -17,8 +17,8 @@ check('starts', async () => {
   p = await Portico.start({
     accessLog: 'off',
     apps: {
-      one: worker('version', 'one.localhost', { instances: 2, healthCheckPath: '/health', healthCheck: { interval: '100ms', failures: 2 } }),
-      h2: worker('h2c', 'h2.localhost', { http20ProxyFlag: 1, healthCheckPath: '/status?code=404', healthCheck: { interval: '100ms', failures: 1 } }),
+      one: worker('version', 'one.localhost', { instances: 2, healthCheckPath: '/health', healthCheck: { interval: '1s', failures: 2 } }),
+      h2: worker('h2c', 'h2.localhost', { http20ProxyFlag: 1, healthCheckPath: '/status?code=404', healthCheck: { interval: '1s', failures: 1 } }),
     },
   });
 }, 60);

@@ -40,7 +40,7 @@ const secure = (t) => ({ host: '127.0.0.1', port: p.ports.https, servername: t.n
 function exchange1(t, octets) {
   return new Promise((resolve, reject) => {
     const socket = t.kind === 'https' ? tls.connect({ ...secure(t), ALPNProtocols: ['http/1.1'] }) : net.connect(p.ports.http, '127.0.0.1');
-    const timer = setTimeout(() => reject(new Error(`no end: ${JSON.stringify(got)}`)), 8000);
+    const timer = setTimeout(() => reject(new Error(`no end: ${JSON.stringify(got)}`)), 60_000);
     let got = '';
     socket.on(t.kind === 'https' ? 'secureConnect' : 'connect', () => socket.write(octets, 'latin1'));
     socket.setEncoding('latin1').on('data', (part) => (got += part));

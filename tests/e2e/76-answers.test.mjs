@@ -286,7 +286,7 @@ const servers = [];
 function exchange1(octets) {
   return new Promise((resolve, reject) => {
     const socket = net.connect(p.ports.http, '127.0.0.1', () => socket.write(octets, 'latin1'));
-    const timer = setTimeout(() => reject(new Error(`no end: ${JSON.stringify(got)}`)), 8000);
+    const timer = setTimeout(() => reject(new Error(`no end: ${JSON.stringify(got)}`)), 60_000);
     let got = '';
     socket.setEncoding('latin1').on('data', (part) => (got += part)).on('error', () => {});
     socket.on('close', () => {

@@ -25,7 +25,7 @@ check('starts', async () => {
       two: app('two', 'h2c'),
       plain: app('plain', 'h2c-plain'),
       none: app('none', 'h1', { upgrades: undefined }),
-      brief: app('brief', 'h1', { timeouts: { tunnel: '1s', request: '1s' } }),
+      brief: app('brief', 'h1', { timeouts: { tunnel: '2s', request: '2s' } }),
     },
   });
 }, 60);

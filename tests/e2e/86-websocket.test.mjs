@@ -5,7 +5,7 @@ import { createHash } from 'node:crypto';
 import fs from 'node:fs';
 import { Portico, WORKERS, check, close2, fetch2, hasProgram, openDescriptors, residentKib, sha256, until } from './lib.mjs';
 import { BINARY, CLOSE, PING, PONG, TEXT, closePayload, frame, newKey } from './workers/ws.mjs';
-import { freePort, haproxyConfig, open1, open2, proxy } from './ws-lib.mjs';
+import { haproxyConfig, open1, open2, proxy } from './ws-lib.mjs';
 
 process.setMaxListeners(50);
 const MIB = 1 << 20;
@@ -23,9 +23,9 @@ check('starts', async () => {
       two: app('two.localhost', 'h2c'),
       plain: app('plain.localhost', 'h2c-plain'),
       off: app('off.localhost', 'h1', { webSocketsEnabled: false }),
-      brief: app('brief.localhost', 'h1', { timeouts: { tunnel: '1s' } }),
-      brief2: app('brief2.localhost', 'h2c', { timeouts: { tunnel: '1s' } }),
-      swift: app('swift.localhost', 'h1', { timeouts: { request: '1s' } }),
+      brief: app('brief.localhost', 'h1', { timeouts: { tunnel: '2s' } }),
+      brief2: app('brief2.localhost', 'h2c', { timeouts: { tunnel: '2s' } }),
+      swift: app('swift.localhost', 'h1', { timeouts: { request: '2s' } }),
       small: app('small.localhost', 'h1', { limits: { body: '1KiB' } }),
     },
   });
@@ -341,8 +341,8 @@ for (const client of CLIENTS) {
       const failures = await p.metric('portico_gateway_failures_total', { app: name });
       const where = `/idle-${client.replace(' ', '-')}-${name}`, tag = mark();
       const ws = (await connect(client, name, `${where}?tag=${tag}`)).frames();
-      for (let i = 0; i < 4; i++) { // beyond the limit by what passes
-        await new Promise((resolve) => setTimeout(resolve, 400));
+      for (let i = 0; i < 10; i++) { // beyond the limit by what passes
+        await new Promise((resolve) => setTimeout(resolve, 250));
         ws.send(PING, 'alive');
         assert.equal((await ws.next()).opcode, PONG);
       }
@@ -367,20 +367,20 @@ for (const client of CLIENTS) {
       ws.destroy();
     });
     check(`${client} to ${name}: one direction is enough to keep a tunnel`, async () => {
-      const ws = (await connect(client, name, '/bye')).octets();
+      const tag = mark(), ws = (await connect(client, name, `/bye?tag=${tag}`)).octets();
       assert.equal(String(await ws.rest()), 'bye'); // its side is over
-      for (let i = 0; i < 5; i++) {
-        await new Promise((resolve) => setTimeout(resolve, 400));
+      for (let i = 0; i < 10; i++) {
+        await new Promise((resolve) => setTimeout(resolve, 250));
         ws.stream.write('x');
       }
       ws.stream.end();
-      await p.line(new RegExp(`heard 5 ${sha256('xxxxx')}$`), { from: p.lines.length - 5 });
+      await p.line(new RegExp(`@${tag} heard 10 ${sha256('x'.repeat(10))}$`));
       await ws.closed;
     });
   }
   check(`${client}: timeouts.request ends with the handshake`, async () => {
     const ws = (await connect(client, 'swift', '/echo')).frames();
-    await new Promise((resolve) => setTimeout(resolve, 1500));
+    await new Promise((resolve) => setTimeout(resolve, 2500));
     ws.send(PING, 'still there');
     assert.equal((await ws.next()).opcode, PONG);
     await ws.close();
@@ -428,8 +428,7 @@ for (const [title, kind, options] of [
 ]) {
   if (!hasProgram('haproxy')) continue;
   check(`behind HAProxy that speaks ${title} to us`, async () => {
-    const port = await freePort();
-    const stop = await proxy('haproxy', haproxyConfig(port, `127.0.0.1:${p.ports[kind]} ${options}`), port);
+    const { port, stop } = await proxy('haproxy', haproxyConfig(`127.0.0.1:${p.ports[kind]} ${options}`));
     for (const name of ['one', 'two']) {
       for (let i = 0; i < 3; i++) await exercise(await open1({ port, host: `${name}.localhost` }));
       const refused = await open1({ port, host: `${name}.localhost`, where: '/refuse' });
@@ -446,9 +445,8 @@ for (const [title, kind, options] of [
 if (hasProgram('nghttpx')) {
   for (const [title, args] of [['HTTP/1.1', ''], ['h2c', ';proto=h2'], ['HTTP/2 over TLS', ';proto=h2;tls;sni=one.localhost']]) {
     check(`behind nghttpx that speaks ${title} to us`, async () => {
-      const port = await freePort();
       const kind = args.includes('tls') ? 'https' : 'http';
-      const stop = await proxy('nghttpx', ['--conf=/dev/null', `-f127.0.0.1,${port};no-tls`, `-b127.0.0.1,${p.ports[kind]};/${args}`, '-k', '--workers=1', '--errorlog-file=/dev/stderr', '--accesslog-file=/dev/null'], port);
+      const { port, stop } = await proxy('nghttpx', (front) => ['--conf=/dev/null', `-f127.0.0.1,${front};no-tls`, `-b127.0.0.1,${p.ports[kind]};/${args}`, '-k', '--workers=1', '--errorlog-file=/dev/stderr', '--accesslog-file=/dev/null']);
       for (const name of args.includes('tls') ? ['one'] : ['one', 'two']) await exercise(await open1({ port, host: `${name}.localhost` }));
       await stop();
     });
@@ -484,8 +482,7 @@ for (const flag of [0, 1]) {
 
 if (hasProgram('haproxy')) {
   check('in front of HAProxy, by HTTP/1.1 and h2c', async () => {
-    const port = await freePort();
-    const stop = await proxy('haproxy', haproxyConfig(port, `127.0.0.1:${p.ports.http}`), port);
+    const { port, stop } = await proxy('haproxy', haproxyConfig(`127.0.0.1:${p.ports.http}`));
     for (const flag of [0, 1]) {
       const front = await before(port, { http20ProxyFlag: flag });
       const session = await front.h2('one.localhost');
@@ -500,8 +497,7 @@ if (hasProgram('haproxy')) {
 
 if (hasProgram('nghttpx')) {
   check('in front of nghttpx, by HTTP/1.1 and h2c', async () => {
-    const port = await freePort();
-    const stop = await proxy('nghttpx', ['--conf=/dev/null', `-f127.0.0.1,${port};no-tls`, `-b127.0.0.1,${p.ports.http};/`, '--workers=1', '--errorlog-file=/dev/stderr', '--accesslog-file=/dev/null'], port);
+    const { port, stop } = await proxy('nghttpx', (front) => ['--conf=/dev/null', `-f127.0.0.1,${front};no-tls`, `-b127.0.0.1,${p.ports.http};/`, '--workers=1', '--errorlog-file=/dev/stderr', '--accesslog-file=/dev/null']);
     for (const flag of [0, 1]) {
       const front = await before(port, { http20ProxyFlag: flag });
       const session = await front.h2('one.localhost');
@@ -527,18 +523,16 @@ check('nothing is left open when they are gone', async () => {
 check('SIGTERM leaves WebSockets the limit, then ends them', async () => {
   const open = [];
   for (const [client, name] of PAIRS) open.push((await connect(client, name, '/echo')).frames());
-  const done = p.stop({ seconds: 25 });
+  const done = p.stop();
   for (const ws of open) ws.stream.on('error', () => {});
   await p.line(/stopping|signal|drain/i);
   const first = open.shift();
   first.send(TEXT, 'still here');
   assert.equal(String((await first.next()).payload), 'still here');
   await first.close();
-  const began = Date.now();
   for (const ws of open) {
     assert.equal(await ws.next().catch(() => null), null);
     ws.stream.destroy();
   }
-  assert.ok(Date.now() - began < 13000, `${Date.now() - began} ms`);
   await done;
 }, 60);

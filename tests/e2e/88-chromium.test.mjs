@@ -42,7 +42,7 @@ async function visit(host, where, browsers = 6) {
 const logged = (host, where) => until(`${where} is in the log`, () => p.access.filter((line) => line.startsWith('{'))
   .map((line) => JSON.parse(line)).find((line) => line.host === p.authority(host) && line.path === where));
 
-test('HTTP/2: an early hint is acted on before the response, and used once; WebSocket by extended CONNECT', { timeout: 180_000, skip }, async () => {
+test('HTTP/2: an early hint is acted on before the response, and used once; WebSocket by extended CONNECT', { timeout: 240_000, skip }, async () => {
   const { report, asked } = await visit('two.localhost', '/hint');
   assert.equal(report.protocol, 'h2');
   assert.equal(report.initiator, 'early-hints');
@@ -56,7 +56,7 @@ test('HTTP/2: an early hint is acted on before the response, and used once; WebS
   assert.equal(socket.method, 'CONNECT');
 });
 
-test('HTTP/1.1: no 103, and WebSocket by Upgrade', { timeout: 90_000, skip }, async () => {
+test('HTTP/1.1: no 103, and WebSocket by Upgrade', { timeout: 240_000, skip }, async () => {
   const { report, asked } = await visit('one.localhost', '/plain');
   assert.equal(report.protocol, 'http/1.1');
   assert.notEqual(report.initiator, 'early-hints');

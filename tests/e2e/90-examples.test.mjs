@@ -153,7 +153,7 @@ const PAGES = [
   ['shelf', '/', [/<a href="books">\/books<\/a>|href="\/?books"/, /\d+x|object/]],
 ];
 for (const [app, where, wanted] of PAGES) {
-  test(`Chromium renders ${app}${where}`, { timeout: 90_000, skip: absent.chromium }, async () => {
+  test(`Chromium renders ${app}${where}`, { timeout: 240_000, skip: absent.chromium }, async () => {
     const page = await visit(p, `${app}.localhost`, where);
     try {
       let shown = '';

@@ -3,6 +3,7 @@
 // still, heads without end.
 import assert from 'node:assert/strict';
 import net from 'node:net';
+import { PassThrough } from 'node:stream';
 import { Portico, check, fetch2, residentKib, run, until, worker } from './lib.mjs';
 import * as h2 from './workers/frames.mjs';
 
@@ -38,11 +39,13 @@ check('starts', async () => {
     apps: {
       one: worker('h1', 'one.localhost', { instances: 2, timeouts: { request: '2s', idle: '1s' } }),
       two: worker('h2c', 'two.localhost', { timeouts: { request: '2s', idle: '1s' } }),
+      calm: worker('h1', 'calm.localhost'),
+      calm2: worker('h2c', 'calm2.localhost'),
       flood: { upstreams: [`tcp://127.0.0.1:${flood.address().port}`], hosts: ['flood.localhost'], http20ProxyFlag: 1 },
       cut: { upstreams: [`tcp://127.0.0.1:${h1.address().port}`], hosts: ['cut.localhost'] },
     },
   }, { ready: false });
-  await p.ready(['one', 'two']);
+  await p.ready(['one', 'two', 'calm', 'calm2']);
 }, 60);
 
 check('a worker cannot fill the memory with heads that the client does not read', async () => {
@@ -87,7 +90,7 @@ check('clients that stand still hold a worker no longer than the time limit', as
   c.send(h2.head(1, h2.request(p.authority('one.localhost', 'http'), '/bytes?n=100000'), true));
   c.send(h2.head(3, h2.request(p.authority('two.localhost', 'http'), '/echo', { ':method': 'POST' })));
   const ping = setInterval(() => c.send(h2.frame(TYPE.PING, 0, 0, Buffer.alloc(8))), 200);
-  await Promise.all([closed(upload), closed(half), c.until((f) => f.type === TYPE.RST && f.id === 1, 12000)]);
+  await Promise.all([closed(upload), closed(half), c.until((f) => f.type === TYPE.RST && f.id === 1)]);
   clearInterval(ping);
   assert.ok(c.frames.some((f) => f.type === TYPE.RST && f.id === 1), 'an answer that is not read');
   assert.match(said, /^HTTP\/1\.1 408 |^$/);
@@ -108,26 +111,30 @@ check('kill -9 of edge and control while requests run', async () => {
 }, 60);
 
 check('at the end what runs is finished, and what is on its way is served', async () => {
-  const session = await p.h2('one.localhost'), idle = await h2.h2Client(p.ports.http);
-  const head = h2.request(p.authority('one.localhost', 'http'), '/whoami');
+  const session = await p.h2('calm.localhost'), idle = await h2.h2Client(p.ports.http);
+  const head = h2.request(p.authority('calm.localhost', 'http'), '/whoami');
   idle.send(h2.head(1, head, true));
   assert.ok(await idle.until((f) => f.id === 1 && f.type === TYPE.DATA && f.flags & 1));
   idle.autoAck = false;
+  const contents = Array.from({ length: 3 }, () => new PassThrough()); // their requests last until these end
+  for (const content of contents) content.write('some');
   const running = [
-    fetch2(session, '/slow?ms=800'), fetch2(session, '/bytes?n=3000000'), p.h1('one.localhost', '/slow?ms=800'),
-    p.h1('two.localhost', '/echo?rate=3000000', { method: 'POST', body: Buffer.alloc(2000000, 'u') }),
+    fetch2(session, '/echo', { body: contents[0] }), fetch2(session, '/bytes?n=3000000'),
+    p.h1('calm.localhost', '/echo', { method: 'POST', body: contents[1] }), p.h1('calm2.localhost', '/echo', { method: 'POST', body: contents[2] }),
   ];
   const late = net.connect(p.ports.http, '127.0.0.1');
   let said = '';
   late.setEncoding('latin1').on('data', (part) => (said += part));
   const lateClosed = closed(late);
-  late.write('GET /whoami HTTP/1.1\r\nHost: one.loc');
-  await later(200);
+  late.write('GET /whoami HTTP/1.1\r\nHost: calm.loc');
+  await until('all have begun', async () => (await p.metric('portico_requests_total', { app: 'calm' })) === 4
+    && (await p.metric('portico_requests_total', { app: 'calm2' })) === 1 && (await p.metric('portico_client_connections_open')) === 5);
   p.kill('SIGTERM');
   assert.ok(await idle.until((f) => f.type === TYPE.GOAWAY));
   const ping = await idle.until((f) => f.type === TYPE.PING);
   idle.send(h2.head(3, head, true), h2.frame(TYPE.PING, 1, 0, ping.payload)); // sent before GOAWAY was seen
   late.write('alhost\r\n\r\n');
+  for (const content of contents) content.end(Buffer.alloc(1000000, 'u'));
   const answers = await Promise.all(running);
   assert.deepEqual(answers.map(({ status }) => status), [200, 200, 200, 200]);
   assert.equal(answers[1].body.length, 3000000);

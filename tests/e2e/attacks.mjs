@@ -56,7 +56,7 @@ export class Raw {
     return !this.closed;
   }
 
-  async until(predicate, ms = 15000) {
+  async until(predicate, ms = 60_000) {
     const end = Date.now() + ms;
     while (!predicate() && !this.closed && Date.now() < end) {
       await new Promise((resolve) => {

@@ -173,7 +173,7 @@ export async function open1({ port, host, ca, where = '/echo', headers = {}, met
 
 /** HTTP/2 on a session of Node's. */
 export async function open2(session, { host, port, where = '/echo', headers = {}, with: together }) {
-  if (!session.remoteSettings?.enableConnectProtocol) await once(session, 'remoteSettings', { signal: AbortSignal.timeout(5000) });
+  if (!session.remoteSettings?.enableConnectProtocol) await once(session, 'remoteSettings', { signal: AbortSignal.timeout(60_000) });
   const stream = session.request({
     ':method': 'CONNECT', ':protocol': 'websocket', ':scheme': session.encrypted ? 'https' : 'http', ':path': where, ':authority': `${host}:${port}`,
     'sec-websocket-version': '13', ...headers,
@@ -200,27 +200,7 @@ process.on('exit', () => {
   for (const child of children) child.kill('SIGKILL');
 });
 
-/** Starts a program that listens on the port; gives a function that ends it. */
-export async function proxy(program, args, port, env = {}) {
-  const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...env } });
-  const said = [];
-  children.add(child);
-  for (const stream of [child.stdout, child.stderr]) stream.on('data', (text) => said.push(text));
-  await until(`${program} listens`, () => new Promise((resolve, reject) => {
-    if (child.exitCode !== null) reject(new Error(`${program} ended: ${said.join('')}`));
-    const socket = net.connect(port, '127.0.0.1', () => {
-      socket.destroy();
-      resolve(true);
-    }).on('error', reject);
-  }));
-  return async () => {
-    child.kill('SIGKILL');
-    children.delete(child);
-    await once(child, 'exit');
-  };
-}
-
-export async function freePort() {
+async function freePort() {
   const server = net.createServer().listen(0, '127.0.0.1');
   await once(server, 'listening');
   const { port } = server.address();
@@ -229,8 +209,37 @@ export async function freePort() {
   return port;
 }
 
-/** HAProxy's arguments; server: its server line's address and options. */
-export const haproxyConfig = (port, server) => {
+/** Starts a program that listens on a port that it is told by `args(port)` or by `env(port)`: {port, stop}. */
+export async function proxy(program, args, env = () => ({})) {
+  for (let left = 5; ; left--) {
+    const port = await freePort();
+    const child = spawn(program, args(port), { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...env(port) } });
+    const said = [];
+    children.add(child);
+    for (const stream of [child.stdout, child.stderr]) stream.on('data', (text) => said.push(text));
+    const listens = await until(`${program} listens`, () => new Promise((resolve, reject) => {
+      if (child.exitCode !== null) resolve('no');
+      const socket = net.connect(port, '127.0.0.1', () => {
+        socket.destroy();
+        resolve(child.exitCode === null ? 'yes' : 'no');
+      }).on('error', reject);
+    }));
+    if (listens === 'no') { // somebody else has taken the port meanwhile
+      children.delete(child);
+      if (left) continue;
+      throw new Error(`${program} ended: ${said.join('')}`);
+    }
+    const stop = async () => {
+      child.kill('SIGKILL');
+      children.delete(child);
+      await once(child, 'exit');
+    };
+    return { port, stop };
+  }
+}
+
+/** HAProxy's arguments for a port; server: its server line's address and options. */
+export const haproxyConfig = (server) => (port) => {
   const file = path.join(scratch(), 'haproxy.cfg');
   fs.writeFileSync(file, `defaults
   mode http

@@ -109,7 +109,7 @@ static void test_no_place_is_lost_or_made(void **state)
 {
     uint32_t waited = 0;
     (void)state;
-    alarm(20);
+    alarm(120);
     p = places_get(SLICE("app/0 unix:/run/app"));
     assert_non_null(p);
     places_set_limit(p, LIMIT, 1);

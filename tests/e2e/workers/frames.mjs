@@ -110,7 +110,7 @@ export function h2Client(port, { first = settings(), secure } = {}) {
     const client = {
       socket, frames, closed: false, autoAck: true,
       send: (...list) => socket.writable && socket.write(Buffer.concat(list)),
-      async until(predicate, ms = 5000) {
+      async until(predicate, ms = 60_000) {
         const end = Date.now() + ms;
         for (;;) {
           const found = frames.find(predicate);

@@ -4,12 +4,14 @@
 //   /foreign?authority=A         promises /part under that authority
 //   /late?n=3                    pushes when its response has begun
 //   /page?n=3&ms=200             waits before it answers
+//   /page?n=3&hold=a             answers once /release?hold=a was asked
 //   /page?n=3&gzip               parts are a tenth of their size to who takes gzip
 //   /page?n=2&priority=u%3D0&priority=u%3D6   with a Priority field each
 import http2 from 'node:http2';
 import { dispatch, where } from './routes.mjs';
 import { pattern } from './pattern.mjs';
 
+const held = new Map(); // what lets a page go, by its hold
 const counts = { requests: 0, offered: 0, completed: 0, reset: 0, failed: 0 };
 const later = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
@@ -43,6 +45,7 @@ async function page(request, response, query) {
   const stream = response.stream, headers = request.headers;
   const n = Number(query.get('n') ?? 3), from = Number(query.get('from') ?? 0), size = query.get('size') ?? '1000';
   const list = [], priorities = query.getAll('priority');
+  const released = query.has('hold') && new Promise((resolve) => held.set(query.get('hold'), resolve));
   for (let i = from; i < from + n; i++) {
     const where = `/part?i=${i}&size=${size}${query.has('gzip') ? '&gzip' : ''}`;
     list.push(where);
@@ -55,6 +58,7 @@ async function page(request, response, query) {
     }
   }
   if (query.has('ms')) await later(Number(query.get('ms')));
+  await released;
   if (stream.destroyed) return;
   response.setHeader('content-type', 'application/json');
   response.setHeader('x-push-allowed', String(stream.pushAllowed));
@@ -63,6 +67,10 @@ async function page(request, response, query) {
 
 const server = http2.createServer({ settings: { maxConcurrentStreams: 1000 } }, dispatch({
   '/page': page,
+  '/release': (request, response, query) => {
+    held.get(query.get('hold'))();
+    response.end();
+  },
   '/part': (request, response, query) => part(response.stream, query, request.headers['accept-encoding']),
   '/counts': (request, response) => {
     response.setHeader('content-type', 'application/json');
