@@ -33,6 +33,9 @@ struct tls_schedule {
 };
 
 static _Thread_local struct tls_schedule *current;
+/* For the life of the process. */
+static EVP_KDF *openssls;
+static OSSL_PROVIDER *loaded;
 
 struct tls_schedule *tls_schedule_new(void)
 {
@@ -108,17 +111,17 @@ bool tls_schedule_expand(struct tls_schedule *s, enum tls_digest digest, const u
     return ok;
 }
 
-/* HKDF-Extract(Derive-Secret(before, "derived", ""), input), zeros for what is not there. */
+/* HKDF-Extract(Derive-Secret(before, label, ""), input), zeros for what is not there. */
 static bool extract(struct tls_schedule *s, enum tls_digest digest, const uint8_t *before,
-                    struct slice input, uint8_t *out)
+                    struct slice label, struct slice input, uint8_t *out)
 {
     static const uint8_t zeros[TLS_SECRET_MAX_OCTETS];
     const size_t octets = digests[digest].octets;
     const struct slice none = SLICE("");
     uint8_t salt[TLS_SECRET_MAX_OCTETS] = {0}, empty[TLS_SECRET_MAX_OCTETS];
     bool ok = !before || (hash_of(s->hash[digest], none, none, empty) &&
-                          tls_schedule_expand(s, digest, before, SLICE("derived"),
-                                              slice_of(empty, octets), salt, octets));
+                          tls_schedule_expand(s, digest, before, label, slice_of(empty, octets),
+                                              salt, octets));
     ok = ok && hmac(s, digest, salt, input.p ? input : slice_of(zeros, octets), out);
     OPENSSL_cleanse(salt, sizeof salt);
     return ok;
@@ -184,26 +187,30 @@ static bool derive_with(struct tls_schedule *s, const struct derivation *d, uint
     const size_t octets = digests[d->digest].octets;
     if (d->mode == EVP_KDF_HKDF_MODE_EXTRACT_ONLY)
         return len == octets && (!d->salt.p || d->salt.len == octets) &&
-               extract(s, d->digest, (const uint8_t *)d->salt.p, d->key, out);
+               extract(s, d->digest, (const uint8_t *)d->salt.p, d->label, d->key, out);
     bool ok = d->mode == EVP_KDF_HKDF_MODE_EXPAND_ONLY && d->key.len == octets &&
               tls_schedule_expand(s, d->digest, (const uint8_t *)d->key.p, d->label, d->context,
                                   out, len);
-    if (ok && s->tell)
+    if (ok)
         s->tell(s->user, d->label, out, len);
     return ok;
 }
 
-static int derive(void *user, unsigned char *out, size_t len, const OSSL_PARAM *params)
+static bool derive_as_openssl(uint8_t *out, size_t len, const OSSL_PARAM *params)
+{
+    EVP_KDF_CTX *ctx = EVP_KDF_CTX_new(openssls);
+    bool ok = ctx && EVP_KDF_derive(ctx, out, len, params) == 1;
+    EVP_KDF_CTX_free(ctx);
+    return ok;
+}
+
+/* What no connection of ours asks for, or not in the way that this file knows, is left to OpenSSL:
+ * a later version of it may ask otherwise, and an engine names its digests otherwise. */
+static int derive(void *context, unsigned char *out, size_t len, const OSSL_PARAM *params)
 {
     struct derivation d = {0};
-    if (!read_derivation(params, &d))
-        return 0;
-    if (current)
-        return derive_with(current, &d, out, len);
-    struct tls_schedule *once = tls_schedule_new();
-    bool ok = once && derive_with(once, &d, out, len);
-    tls_schedule_free(once);
-    return ok;
+    return (current && read_derivation(params, &d) && derive_with(current, &d, out, len)) ||
+           derive_as_openssl(out, len, params);
 }
 
 /* A context of a derivation holds nothing: all that there is comes with the call. */
@@ -245,10 +252,12 @@ static int start(const OSSL_CORE_HANDLE *handle, const OSSL_DISPATCH *in, const 
     return 1;
 }
 
+/* Who asks for no provider gets what was found first, so OpenSSL's is found before ours is there.
+ */
 static void provide(void)
 {
-    static OSSL_PROVIDER *loaded; /* for the life of the process */
-    if (OSSL_PROVIDER_add_builtin(NULL, "portico", start) == 1)
+    openssls = EVP_KDF_fetch(NULL, OSSL_KDF_NAME_TLS1_3_KDF, NULL);
+    if (openssls && OSSL_PROVIDER_add_builtin(NULL, "portico", start) == 1)
         loaded = OSSL_PROVIDER_try_load(NULL, "portico", 1); /* beside those loaded by default */
     if (!loaded)
         ERR_clear_error();

@@ -14,8 +14,9 @@
 enum tls_digest { TLS_SHA_256, TLS_SHA_384, TLS_DIGESTS };
 enum { TLS_SECRET_MAX_OCTETS = 48 };
 
-/* Makes it known to OpenSSL; by any thread, any number of times.  Where that fails contexts have
- * OpenSSL's own, and no secret is told. */
+/* Makes it known to OpenSSL; by any thread, any number of times.  Where that fails, or what is
+ * configured for OpenSSL rules it out (fips=yes), contexts have OpenSSL's own, and no secret is
+ * told.  Contexts that ask for nothing have OpenSSL's own in any case. */
 void tls_schedule_provide(void);
 
 /* What a loop's connections derive secrets with. */
@@ -30,7 +31,8 @@ void tls_schedule_free(struct tls_schedule *s);
 bool tls_schedule_expand(struct tls_schedule *s, enum tls_digest digest, const uint8_t *secret,
                          struct slice label, struct slice context, uint8_t *out, size_t len);
 
-/* A secret is derived by OpenSSL: label as in RFC 8446 7.1, without "tls13 ".  All are borrowed. */
+/* A secret was derived for OpenSSL: label as in RFC 8446 7.1, without "tls13 ", and up to
+ * TLS_SECRET_MAX_OCTETS octets.  All are borrowed. */
 typedef void tls_secret_fn(void *user, struct slice label, const uint8_t *secret, size_t octets);
 
 /* What OpenSSL derives on this thread is derived by s and told, until the end. */

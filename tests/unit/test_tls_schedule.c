@@ -14,6 +14,7 @@
 #include <openssl/core_names.h>
 #include <openssl/evp.h>
 #include <openssl/kdf.h>
+#include <openssl/provider.h>
 
 struct wish {
     int mode;
@@ -54,6 +55,38 @@ static bool derive(const char *properties, const struct wish *w, uint8_t *out, s
 #define OURS     "provider=portico"
 #define OPENSSLS "provider=default"
 
+struct told {
+    unsigned count;
+    char label[32];
+    uint8_t secret[48];
+    size_t octets;
+};
+
+static void keep(void *user, struct slice label, const uint8_t *secret, size_t octets)
+{
+    struct told *t = user;
+    t->count++;
+    snprintf(t->label, sizeof t->label, "%.*s", SLICE_FMT(label));
+    memcpy(t->secret, secret, octets);
+    t->octets = octets;
+}
+
+static struct tls_schedule *schedule;
+static struct told told;
+
+static int begin(void **state)
+{
+    told = (struct told){0};
+    tls_schedule_begin(schedule, keep, &told);
+    return 0;
+}
+
+static int end(void **state)
+{
+    tls_schedule_end();
+    return 0;
+}
+
 static void test_both_agree(void **state)
 {
     static const struct {
@@ -80,6 +113,7 @@ static void test_both_agree(void **state)
                     assert_true(derive(OURS, &w, ours, len));
                     assert_true(derive(OPENSSLS, &w, theirs, len));
                     assert_memory_equal(ours, theirs, len);
+                    assert_memory_equal(told.secret, ours, len); /* it was made by ours */
                 }
         w = (struct wish){.mode = EVP_KDF_HKDF_MODE_EXTRACT_ONLY,
                           .digest = digests[d].name,
@@ -107,80 +141,56 @@ static void test_known(void **state)
     static const uint8_t iv[] = {0x5d, 0x31, 0x3e, 0xb2, 0x67, 0x12,
                                  0x76, 0xee, 0x13, 0x00, 0x0b, 0x30};
     uint8_t out[16];
-    struct tls_schedule *s = tls_schedule_new();
-    assert_non_null(s);
-    assert_true(tls_schedule_expand(s, TLS_SHA_256, server_handshake, SLICE("key"), SLICE(""), out,
-                                    sizeof key));
+    assert_true(tls_schedule_expand(schedule, TLS_SHA_256, server_handshake, SLICE("key"),
+                                    SLICE(""), out, sizeof key));
     assert_memory_equal(out, key, sizeof key);
-    assert_true(tls_schedule_expand(s, TLS_SHA_256, server_handshake, SLICE("iv"), SLICE(""), out,
-                                    sizeof iv));
+    assert_true(tls_schedule_expand(schedule, TLS_SHA_256, server_handshake, SLICE("iv"), SLICE(""),
+                                    out, sizeof iv));
     assert_memory_equal(out, iv, sizeof iv);
-    tls_schedule_free(s);
 }
 
-static void test_refused(void **state)
+/* What this program's OpenSSL does not ask for, but another may: then all that is lost is that we
+ * are told. */
+static void test_left_to_openssl(void **state)
 {
-    uint8_t secret[48] = {1}, out[64];
-    const struct wish good = {.mode = EVP_KDF_HKDF_MODE_EXPAND_ONLY,
-                              .digest = "SHA2-256",
-                              .key = slice_of(secret, 32),
-                              .label = SLICE("key")};
-    static char long_label[300];
-    struct wish w = good;
-    assert_true(derive(OURS, &w, out, 32));
-    assert_false(derive(OURS, &w, out, 33)); /* more than one HMAC */
-    w.digest = "SHA2-512";
-    assert_false(derive(OURS, &w, out, 32));
-    w = good;
-    w.mode = EVP_KDF_HKDF_MODE_EXTRACT_AND_EXPAND;
-    assert_false(derive(OURS, &w, out, 32));
-    w = good;
-    w.key.len = 31;
-    assert_false(derive(OURS, &w, out, 32));
-    w = good;
-    w.key = (struct slice){0};
-    assert_false(derive(OURS, &w, out, 32));
-    w = good;
-    w.label = slice_of(long_label, 249);
-    assert_true(derive(OURS, &w, out, 32));
-    w.label.len = 250;
-    assert_false(derive(OURS, &w, out, 32));
-    w = (struct wish){
-        .mode = EVP_KDF_HKDF_MODE_EXTRACT_ONLY, .digest = "SHA2-256", .salt = slice_of(secret, 48)};
-    assert_false(derive(OURS, &w, out, 32));
-    w.salt.len = 32;
-    assert_false(derive(OURS, &w, out, 31));
-    assert_true(derive(OURS, &w, out, 32));
-}
-
-struct told {
-    unsigned count;
-    char label[32];
-    uint8_t secret[48];
-    size_t octets;
-};
-
-static void keep(void *user, struct slice label, const uint8_t *secret, size_t octets)
-{
-    struct told *t = user;
-    t->count++;
-    snprintf(t->label, sizeof t->label, "%.*s", SLICE_FMT(label));
-    memcpy(t->secret, secret, octets);
-    t->octets = octets;
+    enum { EXPAND = EVP_KDF_HKDF_MODE_EXPAND_ONLY, EXTRACT = EVP_KDF_HKDF_MODE_EXTRACT_ONLY };
+    static const char octets[300] = {1};
+    const struct slice secret = slice_of(octets, 32), label = SLICE("s ap traffic");
+    const struct {
+        struct wish wish;
+        size_t len;
+    } cases[] = {
+        {{EXPAND, "SHA2-256", secret, {0}, label, secret}, 33}, /* more than one HMAC */
+        {{EXPAND, "SHA256", secret, {0}, label, secret}, 32},   /* an engine's name */
+        {{EXPAND, "sha2-256", secret, {0}, label, secret}, 32},
+        {{EXPAND, "SHA2-512", slice_of(octets, 64), {0}, label, {0}}, 64},
+        {{EXPAND, "SHA2-256", slice_of(octets, 31), {0}, label, {0}}, 32},
+        {{EXPAND, "SHA2-256", {0}, {0}, label, {0}}, 32},
+        {{EXPAND, "SHA2-256", secret, {0}, slice_of(octets, 250), {0}}, 32},
+        {{EXPAND, "SHA2-256", secret, {0}, label, slice_of(octets, 256)}, 32},
+        {{EXTRACT, "SHA2-512", secret, {0}, label, {0}}, 64},
+        {{EXTRACT, "SHA2-256", {0}, slice_of(octets, 48), label, {0}}, 32},
+        {{EXTRACT, "SHA2-256", {0}, secret, label, {0}}, 31},
+        {{EVP_KDF_HKDF_MODE_EXTRACT_AND_EXPAND, "SHA2-256", secret, {0}, label, {0}}, 32},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        uint8_t ours[64] = {0}, theirs[64] = {0};
+        bool ok = derive(OURS, &cases[i].wish, ours, cases[i].len);
+        assert_int_equal(ok, derive(OPENSSLS, &cases[i].wish, theirs, cases[i].len));
+        if (ok)
+            assert_memory_equal(ours, theirs, sizeof ours);
+        assert_int_equal(told.count, 0);
+    }
 }
 
 static void test_told(void **state)
 {
-    struct told told = {0};
-    uint8_t secret[48] = {1}, out[48];
+    uint8_t secret[48] = {1}, out[48], again[48];
     const struct wish w = {.mode = EVP_KDF_HKDF_MODE_EXPAND_ONLY,
                            .digest = "SHA2-384",
                            .key = slice_of(secret, 48),
                            .label = SLICE("s ap traffic"),
                            .context = slice_of(secret, 48)};
-    struct tls_schedule *s = tls_schedule_new();
-    assert_non_null(s);
-    tls_schedule_begin(s, keep, &told);
     assert_true(derive(OPENSSLS, &w, out, 48));
     assert_int_equal(told.count, 0);
     assert_true(derive(OURS, &w, out, 48));
@@ -189,25 +199,45 @@ static void test_told(void **state)
     assert_int_equal(told.octets, 48);
     assert_memory_equal(told.secret, out, 48);
     tls_schedule_end();
-    assert_true(derive(OURS, &w, out, 48));
+    assert_true(derive(OURS, &w, again, 48));
+    assert_memory_equal(again, out, 48);
     assert_int_equal(told.count, 1);
-    tls_schedule_free(s);
 }
 
-static int provide(void **state)
+/* Who does not ask for ours has OpenSSL's: a client's handshakes are none of ours. */
+static void test_asked_for(void **state)
+{
+    EVP_KDF *any = EVP_KDF_fetch(NULL, OSSL_KDF_NAME_TLS1_3_KDF, NULL);
+    EVP_KDF *wanted = EVP_KDF_fetch(NULL, OSSL_KDF_NAME_TLS1_3_KDF, TLS_SCHEDULE_PROPERTIES);
+    assert_string_equal(OSSL_PROVIDER_get0_name(EVP_KDF_get0_provider(any)), "default");
+    assert_string_equal(OSSL_PROVIDER_get0_name(EVP_KDF_get0_provider(wanted)), "portico");
+    EVP_KDF_free(any);
+    EVP_KDF_free(wanted);
+    assert_null(EVP_KDF_fetch(NULL, OSSL_KDF_NAME_TLS1_3_KDF, "fips=yes," TLS_SCHEDULE_PROPERTIES));
+}
+
+static int setup(void **state)
 {
     tls_schedule_provide();
     tls_schedule_provide();
+    schedule = tls_schedule_new();
+    return schedule ? 0 : -1;
+}
+
+static int teardown(void **state)
+{
+    tls_schedule_free(schedule);
     return 0;
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_both_agree),
+        cmocka_unit_test_setup_teardown(test_both_agree, begin, end),
         cmocka_unit_test(test_known),
-        cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_told),
+        cmocka_unit_test_setup_teardown(test_left_to_openssl, begin, end),
+        cmocka_unit_test_setup_teardown(test_told, begin, end),
+        cmocka_unit_test(test_asked_for),
     };
-    return cmocka_run_group_tests(tests, provide, NULL);
+    return cmocka_run_group_tests(tests, setup, teardown);
 }
