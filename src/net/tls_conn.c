@@ -284,6 +284,17 @@ static void take_over(struct tls_conn *t, size_t wire_before)
     free_ssl(t);
 }
 
+/* OpenSSL goes on, and after a KeyUpdate nothing is to be left of the secrets before it.
+ * RFC 8446 7.2 */
+static void forget_secrets(struct tls_conn *t)
+{
+    tls_traffic_forget(t->ciphers, &t->takes);
+    tls_traffic_forget(t->ciphers, &t->sends);
+    OPENSSL_cleanse(t->takes.secret, sizeof t->takes.secret);
+    OPENSSL_cleanse(t->sends.secret, sizeof t->sends.secret);
+    t->secrets = 0;
+}
+
 /* One step of the handshake or of reading.
  * return  plaintext octets; 0: go on; ERR_AGAIN: more input is needed; ERR_CLOSED; ERR_TLS */
 static ssize_t step(struct tls_conn *t, char *out, size_t cap)
@@ -295,8 +306,11 @@ static ssize_t step(struct tls_conn *t, char *out, size_t cap)
     } else {
         r = SSL_do_handshake(t->ssl);
         t->established = r == 1;
-        if (t->established)
+        if (t->established) {
             take_over(t, wire_before);
+            if (t->ssl)
+                forget_secrets(t);
+        }
     }
     if (t->key_updates_max && t->key_updates > t->key_updates_max) {
         t->refused = true;
