@@ -223,11 +223,13 @@ static void leave(struct tls_conn *t)
 
 /* Both cost us keys or an answer, and the peer next to nothing: TLS 1.3's KeyUpdate, the only
  * message that a client may send after the handshake (RFC 8446 4.6.3), and TLS 1.2's wish to
- * renegotiate, which is refused by an alert. */
+ * renegotiate, which is refused by an alert.  A state's name is the same in all versions of
+ * OpenSSL, its number is not. */
 void tls_conn_on_state(struct tls_conn *t, int where, int alert)
 {
     bool renegotiates = where == SSL_CB_WRITE_ALERT && (alert & 0xff) == SSL_AD_NO_RENEGOTIATION;
-    bool updates = where == SSL_CB_ACCEPT_LOOP && SSL_get_state(t->ssl) == TLS_ST_SR_KEY_UPDATE;
+    bool updates = where == SSL_CB_ACCEPT_LOOP && t->established &&
+                   strcmp(SSL_state_string(t->ssl), "TRCKU") == 0;
     if (t->established && (renegotiates || updates))
         t->key_updates++;
 }
