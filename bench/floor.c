@@ -316,7 +316,7 @@ static bool send_sealed(struct client *c)
         return true;
     ssize_t n = send(c->fd, octets, (size_t)len, MSG_NOSIGNAL | MSG_DONTWAIT);
     if (n == len) {
-        BIO_reset(c->sealed);
+        (void)BIO_reset(c->sealed);
         return true;
     }
     for (int part; n > 0; n -= part)

@@ -82,7 +82,7 @@ static void give(struct side *s)
         len ? tls_decrypt(s->conn, octets, (size_t)len, &taken, plain, sizeof plain, &wire) : 0;
     end();
     ASSERT(n >= 0);
-    BIO_reset(s->from_client);
+    (void)BIO_reset(s->from_client);
     if (buf_len(&wire))
         BIO_write(s->to_client, buf_at(&wire), (int)buf_len(&wire));
     begin();
@@ -190,7 +190,7 @@ static void content(unsigned rounds)
         end();
         opened_ns += spent_ns;
         ASSERT(len == CONTENT_OCTETS);
-        BIO_reset(s.from_client);
+        (void)BIO_reset(s.from_client);
     }
     double gib = (double)rounds * CONTENT_OCTETS / (1 << 30);
     printf("%-34s %8.3f s CPU\n", "a GiB sent", (double)sealed_ns / 1e9 / gib);

@@ -195,56 +195,41 @@ int tls_conn_on_hello(struct tls_conn *t, int *alert_out)
     return 0;
 }
 
-static uint8_t hex_digit(char c)
+static void on_secret(void *user, struct slice label, const uint8_t *secret, size_t octets)
 {
-    return (uint8_t)(c <= '9' ? c - '0' : c - 'a' + 10);
-}
-
-/* "LABEL random secret", in hexadecimal digits. */
-static void on_secret(const SSL *ssl, const char *line)
-{
-    struct tls_conn *t = tls_conn_of((SSL *)(uintptr_t)ssl);
-    static const struct slice takes = {"CLIENT_TRAFFIC_SECRET_0 ", 24};
-    static const struct slice sends = {"SERVER_TRAFFIC_SECRET_0 ", 24};
-    bool is_takes = slice_starts(slice_str(line), takes);
+    struct tls_conn *t = user;
+    bool is_takes = slice_eq(label, SLICE("c ap traffic"));
     struct tls_traffic *to = is_takes ? &t->takes : &t->sends;
-    const char *hex = strrchr(line, ' ');
-    size_t octets = hex ? strlen(++hex) / 2 : 0;
-    if ((!is_takes && !slice_starts(slice_str(line), sends)) || octets > sizeof to->secret)
+    if (!is_takes && !slice_eq(label, SLICE("s ap traffic")))
         return;
-    for (size_t i = 0; i < octets; i++)
-        to->secret[i] = (uint8_t)(hex_digit(hex[2 * i]) << 4 | hex_digit(hex[2 * i + 1]));
+    memcpy(to->secret, secret, octets);
     t->secrets |= is_takes ? SECRET_TAKES : SECRET_SENDS;
     t->secret_octets = (uint8_t)octets;
 }
 
-/* OpenSSL tells its secrets as text, which it makes by a call of sprintf an octet, 4 us a secret.
- * So only a context that a connection comes to behind the secrets of the handshake has the
- * callback, and those are not told. */
-static void expect_secrets(struct tls_conn *t)
+/* OpenSSL is called between these two. */
+static void enter(struct tls_conn *t, struct tls_io *io)
 {
-    OSSL_HANDSHAKE_STATE state = SSL_get_state(t->ssl);
-    bool before_finished =
-        state == TLS_ST_SW_CERT_VRFY ||
-        (state == TLS_ST_SW_ENCRYPTED_EXTENSIONS && SSL_session_reused(t->ssl) == 1);
-    if (!before_finished)
-        return;
-    /* Of a connection that OpenSSL keeps KeyUpdates are counted by it. */
-    SSL_set_info_callback(t->ssl, SSL_CTX_get_info_callback(SSL_get_SSL_CTX(t->ssl)));
-    SSL_CTX_set_keylog_callback(tls_ciphers_secrets(t->ciphers), on_secret);
-    if (!SSL_set_SSL_CTX(t->ssl, tls_ciphers_secrets(t->ciphers)))
-        ERR_clear_error(); /* no secrets then, and OpenSSL goes on */
+    t->io = io;
+    tls_schedule_begin(tls_ciphers_schedule(t->ciphers), on_secret, t);
+    ERR_clear_error();
+}
+
+static void leave(struct tls_conn *t)
+{
+    t->io = NULL;
+    tls_schedule_end();
 }
 
 /* Both cost us keys or an answer, and the peer next to nothing: TLS 1.3's KeyUpdate, the only
  * message that a client may send after the handshake (RFC 8446 4.6.3), and TLS 1.2's wish to
- * renegotiate, which is refused by an alert. */
+ * renegotiate, which is refused by an alert.  A state's name is the same in all versions of
+ * OpenSSL, its number is not. */
 void tls_conn_on_state(struct tls_conn *t, int where, int alert)
 {
-    if (where == SSL_CB_ACCEPT_LOOP && !t->established)
-        expect_secrets(t);
     bool renegotiates = where == SSL_CB_WRITE_ALERT && (alert & 0xff) == SSL_AD_NO_RENEGOTIATION;
-    bool updates = where == SSL_CB_ACCEPT_LOOP && SSL_get_state(t->ssl) == TLS_ST_SR_KEY_UPDATE;
+    bool updates = where == SSL_CB_ACCEPT_LOOP && t->established &&
+                   strcmp(SSL_state_string(t->ssl), "TRCKU") == 0;
     if (t->established && (renegotiates || updates))
         t->key_updates++;
 }
@@ -301,6 +286,17 @@ static void take_over(struct tls_conn *t, size_t wire_before)
     free_ssl(t);
 }
 
+/* OpenSSL goes on, and after a KeyUpdate nothing is to be left of the secrets before it.
+ * RFC 8446 7.2 */
+static void forget_secrets(struct tls_conn *t)
+{
+    tls_traffic_forget(t->ciphers, &t->takes);
+    tls_traffic_forget(t->ciphers, &t->sends);
+    OPENSSL_cleanse(t->takes.secret, sizeof t->takes.secret);
+    OPENSSL_cleanse(t->sends.secret, sizeof t->sends.secret);
+    t->secrets = 0;
+}
+
 /* One step of the handshake or of reading.
  * return  plaintext octets; 0: go on; ERR_AGAIN: more input is needed; ERR_CLOSED; ERR_TLS */
 static ssize_t step(struct tls_conn *t, char *out, size_t cap)
@@ -312,8 +308,11 @@ static ssize_t step(struct tls_conn *t, char *out, size_t cap)
     } else {
         r = SSL_do_handshake(t->ssl);
         t->established = r == 1;
-        if (t->established)
+        if (t->established) {
             take_over(t, wire_before);
+            if (t->ssl)
+                forget_secrets(t);
+        }
     }
     if (t->key_updates_max && t->key_updates > t->key_updates_max) {
         t->refused = true;
@@ -342,8 +341,7 @@ static ssize_t take_steps(struct tls_conn *t, const char *in, size_t len, size_t
     struct tls_io io = {.in = in, .in_len = len, .wire = wire};
     size_t total = 0;
     ssize_t n = 0;
-    t->io = &io;
-    ERR_clear_error();
+    enter(t, &io);
     /* Without input left and nothing inside, another step could only ask for more. */
     while (t->ssl && (t->pending || io.in_at < len) && !(t->established && total == cap)) {
         n = step(t, out + total, cap - total);
@@ -352,7 +350,7 @@ static ssize_t take_steps(struct tls_conn *t, const char *in, size_t len, size_t
         total += (size_t)n;
         t->pending = t->ssl && t->established && SSL_pending(t->ssl) > 0;
     }
-    t->io = NULL;
+    leave(t);
     *at = io.in_at;
     if (n == ERR_AGAIN)
         t->pending = false;
@@ -406,14 +404,13 @@ size_t tls_next_record(struct tls_conn *t, size_t len)
 static ssize_t write_ssl(struct tls_conn *t, const char *in, size_t len, char *out, size_t cap)
 {
     struct tls_io io = {.out = out, .out_cap = cap};
-    t->io = &io;
-    ERR_clear_error();
+    enter(t, &io);
     bool ok = true;
     for (size_t at = 0, taken; ok && at < len; at += taken) {
         size_t piece = tls_next_record(t, len - at);
         ok = SSL_write_ex(t->ssl, in + at, piece, &taken) == 1 && taken == piece;
     }
-    t->io = NULL;
+    leave(t);
     return ok ? (ssize_t)io.out_len : ERR_TLS;
 }
 
@@ -438,9 +435,9 @@ void tls_close_notify(struct tls_conn *t, struct buf *wire)
         tls_traffic_close(t, wire);
         return;
     }
-    t->io = &io;
+    enter(t, &io);
     SSL_shutdown(t->ssl);
-    t->io = NULL;
+    leave(t);
     ERR_clear_error();
 }
 

@@ -3,26 +3,23 @@
 #include "base/err.h"
 #include "base/panic.h"
 
-#include <openssl/core_names.h>
 #include <openssl/evp.h>
 #include <stdlib.h>
 
 #define RECORD_TYPE_OUTSIDE 23 /* application_data, whatever is inside.  RFC 8446 5.2 */
 #define RECORD_VERSION      3, 3
 
-enum digest { SHA_256, SHA_384, DIGESTS };
-
 struct tls_suite {
     uint16_t id;
     uint8_t key_octets, secret_octets;
-    enum digest digest;
+    enum tls_digest digest;
     const char *aead;
 };
 
 static const struct tls_suite suites[] = {
-    {0x1301, 16, 32, SHA_256, "AES-128-GCM"},
-    {0x1302, 32, 48, SHA_384, "AES-256-GCM"},
-    {0x1303, 32, 32, SHA_256, "ChaCha20-Poly1305"},
+    {0x1301, 16, 32, TLS_SHA_256, "AES-128-GCM"},
+    {0x1302, 32, 48, TLS_SHA_384, "AES-256-GCM"},
+    {0x1303, 32, 32, TLS_SHA_256, "ChaCha20-Poly1305"},
 };
 
 /* A context that knows a key takes 1.3 KiB, as much as all else of an idle connection, and to tell
@@ -36,9 +33,8 @@ struct slot {
 };
 
 struct tls_ciphers {
-    SSL_CTX *secrets;
+    struct tls_schedule *schedule;
     EVP_CIPHER *aead[ARRAY_LEN(suites)];
-    EVP_MAC_CTX *hmac[DIGESTS];
     uint64_t last_id;
     struct slot slots[SLOTS];
 };
@@ -61,31 +57,13 @@ unsigned tls_suite_bits(const struct tls_suite *s)
     return s->key_octets * 8u;
 }
 
-static EVP_MAC_CTX *hmac_new(char *digest)
-{
-    OSSL_PARAM params[] = {
-        OSSL_PARAM_utf8_string(OSSL_MAC_PARAM_DIGEST, digest, strlen(digest)),
-        OSSL_PARAM_END,
-    };
-    EVP_MAC *mac = EVP_MAC_fetch(NULL, "HMAC", NULL);
-    EVP_MAC_CTX *ctx = mac ? EVP_MAC_CTX_new(mac) : NULL;
-    EVP_MAC_free(mac); /* the context has its own reference */
-    if (ctx && EVP_MAC_CTX_set_params(ctx, params) == 1)
-        return ctx;
-    EVP_MAC_CTX_free(ctx);
-    return NULL;
-}
-
 struct tls_ciphers *tls_ciphers_new(void)
 {
-    char sha256[] = "SHA256", sha384[] = "SHA384";
     struct tls_ciphers *c = calloc(1, sizeof *c);
     if (!c)
         return NULL;
-    c->hmac[SHA_256] = hmac_new(sha256);
-    c->hmac[SHA_384] = hmac_new(sha384);
-    c->secrets = SSL_CTX_new(TLS_server_method());
-    bool ok = c->hmac[SHA_256] && c->hmac[SHA_384] && c->secrets;
+    c->schedule = tls_schedule_new();
+    bool ok = c->schedule != NULL;
     for (size_t i = 0; ok && i < ARRAY_LEN(suites); i++)
         ok = (c->aead[i] = EVP_CIPHER_fetch(NULL, suites[i].aead, NULL)) != NULL;
     if (ok)
@@ -102,9 +80,7 @@ void tls_ciphers_free(struct tls_ciphers *c)
         EVP_CIPHER_CTX_free(c->slots[i].ctx);
     for (size_t i = 0; i < ARRAY_LEN(suites); i++)
         EVP_CIPHER_free(c->aead[i]);
-    for (size_t i = 0; i < DIGESTS; i++)
-        EVP_MAC_CTX_free(c->hmac[i]);
-    SSL_CTX_free(c->secrets);
+    tls_schedule_free(c->schedule);
     free(c);
 }
 
@@ -113,36 +89,16 @@ bool tls_ciphers_know(const struct tls_ciphers *c, const struct tls_traffic *t)
     return t->id && c->slots[t->id % SLOTS].traffic_id == t->id;
 }
 
-SSL_CTX *tls_ciphers_secrets(struct tls_ciphers *c)
+struct tls_schedule *tls_ciphers_schedule(struct tls_ciphers *c)
 {
-    return c->secrets;
+    return c->schedule;
 }
 
-/* HKDF-Expand-Label(secret, label, "", len).  RFC 8446 7.1; with no more octets than the digest
- * has, HKDF-Expand is one HMAC (RFC 5869 2.3). */
-static bool expand(struct tls_ciphers *c, const struct tls_suite *s, const uint8_t *secret,
+/* From t->secret.  RFC 8446 7.2, 7.3 */
+static bool expand(struct tls_ciphers *c, const struct tls_suite *s, const struct tls_traffic *t,
                    struct slice label, uint8_t *out, size_t len)
 {
-    static const char prefix[] = "tls13 ";
-    const size_t prefix_len = sizeof prefix - 1;
-    uint8_t what[64], made[TLS_SECRET_MAX_OCTETS];
-    size_t n = 0, made_len;
-    EVP_MAC_CTX *hmac = c->hmac[s->digest];
-    what[n++] = 0;
-    what[n++] = (uint8_t)len;
-    what[n++] = (uint8_t)(prefix_len + label.len);
-    memcpy(what + n, prefix, prefix_len);
-    memcpy(what + n + prefix_len, label.p, label.len);
-    n += prefix_len + label.len;
-    what[n++] = 0; /* no context */
-    what[n++] = 1; /* HKDF's counter */
-    bool ok = EVP_MAC_init(hmac, secret, secret ? s->secret_octets : 0, NULL) == 1 &&
-              EVP_MAC_update(hmac, what, n) == 1 &&
-              EVP_MAC_final(hmac, made, &made_len, sizeof made) == 1 && made_len >= len;
-    if (ok)
-        memcpy(out, made, len);
-    OPENSSL_cleanse(made, sizeof made);
-    return ok;
+    return tls_schedule_expand(c->schedule, s->digest, t->secret, label, SLICE(""), out, len);
 }
 
 void tls_traffic_forget(struct tls_ciphers *c, struct tls_traffic *t)
@@ -160,8 +116,8 @@ void tls_traffic_forget(struct tls_ciphers *c, struct tls_traffic *t)
 
 int tls_traffic_start(struct tls_ciphers *c, const struct tls_suite *s, struct tls_traffic *t)
 {
-    bool ok = expand(c, s, t->secret, SLICE("key"), t->key, s->key_octets) &&
-              expand(c, s, NULL, SLICE("iv"), t->iv, sizeof t->iv);
+    bool ok = expand(c, s, t, SLICE("key"), t->key, s->key_octets) &&
+              expand(c, s, t, SLICE("iv"), t->iv, sizeof t->iv);
     if (!ok) {
         tls_traffic_forget(c, t);
         return ERR_TLS;
@@ -174,7 +130,7 @@ int tls_traffic_start(struct tls_ciphers *c, const struct tls_suite *s, struct t
 int tls_traffic_update(struct tls_ciphers *c, const struct tls_suite *s, struct tls_traffic *t)
 {
     tls_traffic_forget(c, t); /* RFC 8446 7.2 */
-    return expand(c, s, t->secret, SLICE("traffic upd"), t->secret, s->secret_octets)
+    return expand(c, s, t, SLICE("traffic upd"), t->secret, s->secret_octets)
                ? tls_traffic_start(c, s, t)
                : ERR_TLS;
 }

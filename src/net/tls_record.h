@@ -5,8 +5,7 @@
 #define NET_TLS_RECORD_H
 
 #include "net/tls.h"
-
-#include <openssl/ssl.h>
+#include "net/tls_schedule.h"
 
 #define TLS_RECORD_HEAD_OCTETS   5
 #define TLS_RECORD_TAG_OCTETS    16
@@ -17,10 +16,9 @@
 /* Under one key; AES-GCM's limit is 2^24.5 records of full size.  RFC 8446 5.5 */
 #define TLS_RECORDS_A_KEY (UINT64_C(1) << 24)
 
-enum { TLS_SECRET_MAX_OCTETS = 48, TLS_KEY_MAX_OCTETS = 32, TLS_NONCE_OCTETS = 12 };
+enum { TLS_KEY_MAX_OCTETS = 32, TLS_NONCE_OCTETS = 12 };
 
-/* A context without certificate, that a connection has while its traffic secrets are made. */
-SSL_CTX *tls_ciphers_secrets(struct tls_ciphers *c);
+struct tls_schedule *tls_ciphers_schedule(struct tls_ciphers *c);
 
 struct tls_suite;
 /* protocol_id: as on the wire.  return  NULL: not one of TLS 1.3 that is known */

@@ -50,7 +50,8 @@ static void on_state(const SSL *ssl, int where, int value)
 
 SSL_CTX *tls_context_new(void)
 {
-    SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
+    tls_schedule_provide();
+    SSL_CTX *ctx = SSL_CTX_new_ex(NULL, TLS_SCHEDULE_PROPERTIES, TLS_server_method());
     if (!ctx)
         return NULL;
     SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION |

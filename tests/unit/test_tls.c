@@ -346,6 +346,13 @@ static void test_key_update(void **state)
     pair_close(&p);
 }
 
+static bool holds_secrets(const struct tls_conn *t)
+{
+    static const uint8_t none[TLS_SECRET_MAX_OCTETS];
+    return memcmp(t->takes.secret, none, sizeof none) != 0 ||
+           memcmp(t->sends.secret, none, sizeof none) != 0;
+}
+
 /* What a client may ask of us for nothing, at the limit and once more: with octets between, and
  * many in one flight; then the same of a connection that stays OpenSSL's. */
 static void test_key_update_limit(void **state)
@@ -359,6 +366,7 @@ static void test_key_update_limit(void **state)
             SSL_set_tlsext_max_fragment_length(p.client, TLSEXT_max_fragment_length_512);
         pump(&p);
         assert_int_equal(p.conn->ssl != NULL, (how & 2) != 0);
+        assert_int_equal(holds_secrets(p.conn), (how & 2) == 0);
         for (unsigned i = 0; i < 5; i++) {
             assert_int_equal(SSL_key_update(p.client, SSL_KEY_UPDATE_REQUESTED), 1);
             if (flight)
@@ -441,7 +449,7 @@ static void test_broken_record(void **state)
     server_takes(&p, octets, (size_t)len);
     assert_true(slice_eq(buf_slice(&p.got), SLICE("good")));
     assert_int_equal(p.err, ERR_TLS);
-    BIO_reset(p.from_client);
+    (void)BIO_reset(p.from_client);
     pump(&p);
     assert_int_equal(p.client_alert, SSL_AD_BAD_RECORD_MAC);
     char out[100];

@@ -147,7 +147,7 @@ static inline void pump(struct pair *p)
             break;
         char *copy = malloc((size_t)n);
         memcpy(copy, octets, (size_t)n);
-        BIO_reset(p->from_client);
+        (void)BIO_reset(p->from_client);
         server_takes(p, copy, (size_t)n);
         free(copy);
     }
