@@ -11,27 +11,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #define WAIT_US  UINT64_C(120000000)
 #define PAUSE_US 50000
-
-/* return  the pid that holds the lock; 0: nobody does */
-static pid_t holder(const char *data)
-{
-    char path[PATH_MAX], text[32] = "";
-    if (!FILES_FMT(path, "%s/lock", data))
-        return 0;
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-    if (fd < 0)
-        return 0;
-    bool is_held = flock(fd, LOCK_SH | LOCK_NB) < 0 && errno == EWOULDBLOCK;
-    ssize_t n = is_held ? pread(fd, text, sizeof text - 1, 0) : 0;
-    close(fd);
-    return n > 0 ? (pid_t)atol(text) : 0;
-}
 
 /* Each result is a file of its own; as long as it is this one, nothing new was said. */
 static struct stat identity(const char *path)
@@ -53,7 +37,7 @@ int monitor_ask_upgrade(const char *data_)
     char data[PATH_MAX], path[PATH_MAX], text[1600];
     if (files_data_directory(data_, data, sizeof data) < 0 || !FILES_FMT(path, "%s/upgrade", data))
         return 2;
-    pid_t pid = holder(data);
+    pid_t pid = files_lock_holder(data);
     if (pid <= 0) {
         fprintf(stderr, "portico: no portico uses the data directory %s\n", data);
         return 2;
@@ -76,7 +60,7 @@ int monitor_ask_upgrade(const char *data_)
             fprintf(is_done ? stdout : stderr, "portico: %s", text);
             return is_done ? 0 : 1;
         }
-        if (holder(data) != pid) {
+        if (files_lock_holder(data) != pid) {
             fprintf(stderr, "portico: portico (pid %d) has ended\n", (int)pid);
             return 1;
         }

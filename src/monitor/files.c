@@ -9,7 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -101,9 +100,22 @@ int files_mkdir(const char *path, mode_t mode, uid_t uid, gid_t gid)
     return ok ? 0 : ERR_SYS;
 }
 
+/* A record lock, not flock(2): what is forked does not have it, so that it ends with monitor though
+ * a child has not come to its exec yet. */
+static struct flock whole_file(void)
+{
+    return (struct flock){.l_type = F_WRLCK, .l_whence = SEEK_SET};
+}
+
+int files_hold_lock(int fd)
+{
+    struct flock lock = whole_file();
+    return fcntl(fd, F_SETLK, &lock) < 0 ? ERR_SYS : 0;
+}
+
 int files_lock(const char *data)
 {
-    char path[PATH_MAX], text[32] = "";
+    char path[PATH_MAX];
     if (!FILES_FMT(path, "%s/lock", data))
         return ERR_SYS;
     int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
@@ -111,25 +123,29 @@ int files_lock(const char *data)
         fprintf(stderr, "portico: cannot open %s: %s\n", path, strerror(errno));
         return ERR_SYS;
     }
-    if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
-        if (errno == EWOULDBLOCK) {
-            ssize_t n = pread(fd, text, sizeof text - 1, 0);
-            int pid = n > 0 ? atoi(text) : 0;
-            fprintf(stderr, "portico: another portico (pid %d) uses the data directory %s\n", pid,
-                    data);
-        } else {
-            fprintf(stderr, "portico: cannot lock %s: %s\n", path, strerror(errno));
-        }
-        close(fd);
-        return ERR_SYS;
-    }
-    int n = snprintf(text, sizeof text, "%d\n", (int)getpid());
-    if (ftruncate(fd, 0) < 0 || pwrite(fd, text, (size_t)n, 0) != n) {
-        fprintf(stderr, "portico: cannot write %s: %s\n", path, strerror(errno));
-        close(fd);
-        return ERR_SYS;
-    }
-    return fd;
+    if (files_hold_lock(fd) == 0)
+        return fd;
+    if (errno == EAGAIN || errno == EACCES)
+        fprintf(stderr, "portico: another portico (pid %d) uses the data directory %s\n",
+                (int)files_lock_holder(data), data);
+    else
+        fprintf(stderr, "portico: cannot lock %s: %s\n", path, strerror(errno));
+    close(fd);
+    return ERR_SYS;
+}
+
+pid_t files_lock_holder(const char *data)
+{
+    char path[PATH_MAX];
+    struct flock lock = whole_file();
+    if (!FILES_FMT(path, "%s/lock", data))
+        return 0;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0)
+        return 0;
+    bool is_held = fcntl(fd, F_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
+    close(fd);
+    return is_held ? lock.l_pid : 0;
 }
 
 int files_check_reachable(const char *path, char *obstacle_out, size_t cap)

@@ -17,9 +17,15 @@ int files_data_directory(const char *named, char *out, size_t cap);
 /* Make a directory that may be there already, of this mode and owner (-1: as it is).
  * return  0 or ERR_SYS; a link or a file in its place is an error */
 int files_mkdir(const char *path, mode_t mode, uid_t uid, gid_t gid);
-/* One monitor a data directory.
- * return  the descriptor that holds the lock until it is closed, or ERR_SYS: told */
+/* One monitor a data directory.  The lock is the process's, through exec, until it ends or closes
+ * any descriptor of that file; what it forks does not have it.
+ * return  the descriptor, or ERR_SYS: told */
 int files_lock(const char *data);
+/* Takes the lock on an open descriptor; who has it already keeps it.
+ * return  0, or ERR_SYS: errno tells why, EAGAIN or EACCES that another process has it */
+int files_hold_lock(int fd);
+/* return  the process that has the lock; 0: none */
+pid_t files_lock_holder(const char *data);
 /* May other users walk to this directory?
  * return  0, or ERR_USAGE: obstacle_out names the directory that lets nobody through */
 int files_check_reachable(const char *path, char *obstacle_out, size_t cap);

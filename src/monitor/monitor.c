@@ -280,6 +280,8 @@ static int resume(struct monitor *m)
     if (settle(m) < 0)
         return 1;
     int r = resume_read(m, m->options->resume_fd);
+    if (r == 0)
+        r = files_hold_lock(m->lock_fd); /* an older version took it by flock(2) */
     if (r == 0 && m->as_root && FILES_FMT(path, "%s/users", m->data))
         r = users_open(&m->users, path);
     if (r < 0 || !(m->edge = edge_new(m))) {
@@ -379,11 +381,8 @@ static void fini(struct monitor *m)
         if (fds[i] >= 0)
             close(fds[i]);
     poller_fini(&m->poller);
-    if (m->lock_fd >= 0) {
-        if (ftruncate(m->lock_fd, 0) < 0)
-            log_event(LOG_WARN, "monitor.lock", "error=\"%s\"", strerror(errno));
+    if (m->lock_fd >= 0)
         close(m->lock_fd);
-    }
 }
 
 int monitor_main(const struct monitor_options *options)

@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The lock of a data directory: one process has it, and it ends with that process alone. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "base/panic.h"
+#include "monitor/files.h"
+
+#include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+struct place {
+    char data[64];
+    int to_parent[2], to_child[2];
+};
+
+static int setup(void **state)
+{
+    static struct place place;
+    place = (struct place){.data = "/tmp/portico-lock-XXXXXX"};
+    *state = &place;
+    return mkdtemp(place.data) && pipe(place.to_parent) == 0 && pipe(place.to_child) == 0 ? 0 : -1;
+}
+
+static int teardown(void **state)
+{
+    struct place *p = *state;
+    char path[PATH_MAX];
+    snprintf(path, sizeof path, "%s/lock", p->data);
+    unlink(path);
+    for (int i = 0; i < 2; i++) {
+        close(p->to_parent[i]);
+        close(p->to_child[i]);
+    }
+    return rmdir(p->data);
+}
+
+static void say(int fd)
+{
+    if (write(fd, "x", 1) != 1)
+        _exit(1);
+}
+
+static void hear(int fd)
+{
+    char octet;
+    if (read(fd, &octet, 1) != 1)
+        _exit(1);
+}
+
+/* Another process that takes the lock and forks; it ends at a word, what it forked stays until
+ * its end of the pipe is closed. */
+static pid_t other_process(struct place *p)
+{
+    pid_t pid = fork();
+    if (pid != 0)
+        return pid;
+    bool has = files_lock(p->data) >= 0;
+    pid_t forked = has ? fork() : -1;
+    if (forked == 0) {
+        char octet;
+        close(p->to_child[1]);
+        while (read(p->to_child[0], &octet, 1) > 0)
+            ;
+        _exit(0);
+    }
+    if (forked > 0)
+        say(p->to_parent[1]);
+    pause();
+    _exit(1);
+}
+
+static void test_lock_ends_with_its_process(void **state)
+{
+    struct place *p = *state;
+    pid_t other = other_process(p);
+    assert_true(other > 0);
+    hear(p->to_parent[0]);
+    assert_int_equal(files_lock_holder(p->data), other);
+    assert_true(files_lock(p->data) < 0);
+    kill(other, SIGKILL);
+    assert_int_equal(waitpid(other, NULL, 0), other);
+    assert_int_equal(files_lock_holder(p->data), 0);
+    int fd = files_lock(p->data); /* though what it forked has the descriptor yet */
+    assert_true(fd >= 0);
+    assert_int_equal(files_hold_lock(fd), 0);
+    close(fd);
+}
+
+static void test_nobody_has_what_was_never_locked(void **state)
+{
+    struct place *p = *state;
+    assert_int_equal(files_lock_holder(p->data), 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_lock_ends_with_its_process, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_nobody_has_what_was_never_locked, setup, teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
