@@ -21,7 +21,7 @@ check('starts', async () => {
 /** Opens a page and gives the report that it sent, and what the worker was asked for.  Where the
  * machine is very busy, a browser that has just been started takes a 103 that comes at once for
  * nothing, one time in three, and then the page waits for ever: another browser is asked. */
-async function visit(host, where, browsers = 6) {
+async function visit(host, where, browsers = 10) {
   const close = await open('chromium', p, host, where);
   try {
     let result;
@@ -42,7 +42,7 @@ async function visit(host, where, browsers = 6) {
 const logged = (host, where) => until(`${where} is in the log`, () => p.access.filter((line) => line.startsWith('{'))
   .map((line) => JSON.parse(line)).find((line) => line.host === p.authority(host) && line.path === where));
 
-test('HTTP/2: an early hint is acted on before the response, and used once; WebSocket by extended CONNECT', { timeout: 240_000, skip }, async () => {
+test('HTTP/2: an early hint is acted on before the response, and used once; WebSocket by extended CONNECT', { timeout: 480_000, skip }, async () => {
   const { report, asked } = await visit('two.localhost', '/hint');
   assert.equal(report.protocol, 'h2');
   assert.equal(report.initiator, 'early-hints');
@@ -56,7 +56,7 @@ test('HTTP/2: an early hint is acted on before the response, and used once; WebS
   assert.equal(socket.method, 'CONNECT');
 });
 
-test('HTTP/1.1: no 103, and WebSocket by Upgrade', { timeout: 240_000, skip }, async () => {
+test('HTTP/1.1: no 103, and WebSocket by Upgrade', { timeout: 480_000, skip }, async () => {
   const { report, asked } = await visit('one.localhost', '/plain');
   assert.equal(report.protocol, 'http/1.1');
   assert.notEqual(report.initiator, 'early-hints');

@@ -21,7 +21,7 @@ const result = async (host) => JSON.parse((await p.h1(host, '/result')).body);
 /** Opens the page and gives the report that it sent, the worker's counts before and after, and what
  * `while_` gave.  Where the machine is very busy, a browser that has just been started may take a 103
  * for nothing: then another one is asked. */
-async function visit(browser, host, where, while_ = () => {}, browsers = 6) {
+async function visit(browser, host, where, while_ = () => {}, browsers = 10) {
   const before = await result(host);
   const close = await open(browser, p, host, where);
   try {
@@ -40,7 +40,7 @@ async function visit(browser, host, where, while_ = () => {}, browsers = 6) {
 }
 
 for (const browser of ['chromium', 'firefox']) {
-  const options = { timeout: 240_000, skip: absent[browser] };
+  const options = { timeout: 480_000, skip: absent[browser] };
 
   test(`${browser}: what the worker pushes is hinted, asked for and there already`, options, async () => {
     const host = `${browser}-push.localhost`;

@@ -55,7 +55,7 @@ class Pusher {
                 // Its query is the builder's own, else the page's would be used.
                 push.path("/part").queryString(path.substring(path.indexOf('?') + 1)).push();
             }
-            answered.await(500, TimeUnit.MILLISECONDS);
+            answered.await(2, TimeUnit.SECONDS);
             Thread.sleep(number(request, "ms", 0));
             answer(response, "application/json", IntStream.range(0, paths.length).mapToObj(i -> '"' + paths[i] + '"').collect(Collectors.joining(",", "[", "]")));
         }
