@@ -10,20 +10,20 @@ import * as h2 from './workers/frames.mjs';
 const { TYPE } = h2;
 const later = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 const closed = (socket) => new Promise((resolve) => socket.on('close', resolve));
-let p, flood, h1;
+let p, flood, h1, floods = true;
 
 check('starts', async () => {
-  // an h2c worker that never stops giving informational heads, and one that promises for ever
+  // an h2c worker that does not stop giving informational heads, whether anybody wants them or not
   flood = await h2.h2cServer((send, f, socket) => {
     if (f.type !== TYPE.HEADERS) return;
     const more = () => {
-      for (let i = 0; i < 50 && socket.writable; i++) {
+      for (let i = 0; i < 50 && floods && socket.writable; i++) {
         if (!socket.write(h2.head(f.id, { ':status': 103, 'x-filler': 'f'.repeat(8000) }))) {
           socket.once('drain', more);
           return;
         }
       }
-      if (socket.writable) setImmediate(more);
+      if (floods && socket.writable) setImmediate(more);
     };
     more();
   });
@@ -56,27 +56,27 @@ check('a worker cannot fill the memory with heads that the client does not read'
   await later(2500);
   const grown = residentKib(p.role('edge')) - before;
   c.socket.destroy();
+  floods = false; // it would take the processor from all that follows
   assert.ok(grown < 65536, `${grown} KiB`);
 }, 30);
 
 // By Python: when octets and a reset come together, Node's client reports a plain end.
 const READ_TO_THE_END = `
 import socket, sys
-s = socket.create_connection(('127.0.0.1', int(sys.argv[1])))
-s.sendall(b'GET /cut HTTP/1.0\\r\\nHost: cut.localhost\\r\\n\\r\\n')
-try:
-    while s.recv(65536):
-        pass
-    print('end')
-except ConnectionResetError:
-    print('reset')
+for i in range(20):
+    s = socket.create_connection(('127.0.0.1', int(sys.argv[1])))
+    s.sendall(b'GET /cut HTTP/1.0\\r\\nHost: cut.localhost\\r\\n\\r\\n')
+    try:
+        while s.recv(65536):
+            pass
+        print('end')
+    except ConnectionResetError:
+        print('reset')
 `;
 
 check('content until the close that is cut ends with a reset: HTTP/1.0 sees no other sign', async () => {
-  for (let i = 0; i < 20; i++) {
-    const { stdout } = await run('python3', ['-c', READ_TO_THE_END, String(p.ports.http)]);
-    assert.equal(stdout.trim(), 'reset');
-  }
+  const { stdout } = await run('python3', ['-c', READ_TO_THE_END, String(p.ports.http)]);
+  assert.equal(stdout, 'reset\n'.repeat(20));
 }, 90);
 
 check('clients that stand still hold a worker no longer than the time limit', async () => {
