@@ -225,8 +225,6 @@ int monitor_copy(const char *from, const char *to, const char *user)
     return 127;
 }
 
-/* What control says may come from who has broken into it: the copy reads what only root may read,
- * so its process looks into the manifest itself. */
 static int start_copy(struct app *a, char *error_out, size_t cap)
 {
     struct monitor *m = a->monitor;
@@ -236,8 +234,6 @@ static int start_copy(struct app *a, char *error_out, size_t cap)
     char *const argv[] = {(char *)(uintptr_t) "portico",
                           (char *)(uintptr_t) "role",
                           (char *)(uintptr_t) "copy",
-                          m->manifest,
-                          a->wanted.name,
                           a->wanted.directory,
                           a->directory,
                           user,

@@ -291,6 +291,21 @@ static void on_timer(struct timer *t)
     timer_arm(&m->poller, t, clock_mono_us() + MONITOR_CERT_CHECK_MS * UINT64_C(1000));
 }
 
+static int by_id(const void *id, const void *c)
+{
+    uint32_t a = *(const uint32_t *)id, b = ((const struct certificate *)c)->wanted.id;
+    return a < b ? -1 : a > b;
+}
+
+bool cert_is_known(const struct monitor *m, const struct wanted_certificate *c)
+{
+    const struct certificate *known =
+        m->certificate_count
+            ? bsearch(&c->id, m->certificates, m->certificate_count, sizeof *known, by_id)
+            : NULL;
+    return known && wanted_certificate_eq(&known->wanted, c);
+}
+
 static bool is_kept(const struct wanted *w, uint32_t *at, uint32_t id)
 {
     while (*at < w->kept_count && w->kept[*at].last < id)
