@@ -44,7 +44,7 @@ static bool is_file(const struct certificate *c, int i, const struct stat *st)
 
 static int open_file(const char *path, struct stat *st)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY); /* never wait for a FIFO */
+    int fd = files_open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY); /* never wait for a FIFO */
     if (fd >= 0 && (fstat(fd, st) < 0 || !S_ISREG(st->st_mode))) {
         close(fd);
         errno = EINVAL;
@@ -70,7 +70,7 @@ static int open_pair(const struct monitor *m, struct certificate *c, int fds[2])
             close(fds[0]);
         fprintf(stderr, "portico: %s: cannot read the %s %s: %s\n", c->wanted.where,
                 i ? "key" : "certificate", path[i],
-                error == EINVAL ? "not a file" : strerror(error));
+                error == EINVAL ? "not a file" : files_why(error));
         return ERR_SYS;
     }
     for (int i = 0; i < 2; i++) {

@@ -7,7 +7,7 @@
  *     commit.c    a commit of control's        worker.c   apps and their instances
  *     cert.c      certificates' files          app.c      an app's directories and environment
  *     ports.c     ports and their fence        retire.c   how an instance ends
- *     named.c     what control may want */
+ *     named.c     what control may want        copy.c     an app's files, for its user */
 #ifndef MONITOR_STATE_H
 #define MONITOR_STATE_H
 
