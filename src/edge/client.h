@@ -37,6 +37,7 @@ struct client {
     char memo_authority[63];
     uint8_t lines_at; /* in shard->lines, where they may be its own */
     uint64_t idle_us;
+    uint64_t turn; /* of its last request that has waited, see waiting.h */
     uint32_t open; /* exchanges */
     uint32_t wide; /* those whose h2c worker may send WORKER_H2_WIDE ahead */
     uint8_t sniffed_len;
