@@ -366,8 +366,10 @@ static void read_some(struct client *c)
             on_established(c);
         if (c->dead)
             return;
-        if (n == ERR_AGAIN)
-            break;
+        if (n == ERR_AGAIN) { /* there may be more, and the end, behind part of a TLS record */
+            budget -= budget < SHARD_READ_OCTETS ? budget : SHARD_READ_OCTETS;
+            continue;
+        }
         if (n == 0 && c->current && c->current->switched) {
             exchange_request_body(c->current, SLICE(""), true);
             if (!c->dead)
