@@ -62,6 +62,8 @@ struct shard {
     uint64_t tell_foreign_us; /* not before */
     const char *root;         /* that directory is "/" to us; NULL: our root is the machine's */
     struct list clients;
+    struct list handshakes; /* clients that have sent something of theirs */
+    struct loop_task handshake;
     struct list waiting;  /* exchanges without an instance, see waiting.h */
     struct list handed;   /* those of them that have got a place */
     uint64_t turn;        /* of the last that was handed a place */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* TLS handshakes that do not come to their end. */
+/* Many begin a TLS handshake at once: who is served already does not wait for them, and all of them
+ * are seen to. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -13,6 +14,8 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+#define HANDSHAKES 40
 
 static struct tls_server *tls;
 static void *counters;
@@ -50,6 +53,44 @@ static int come(bool https, const char *text, size_t len)
     return fds[0];
 }
 
+static bool has_answer(int client)
+{
+    char got[1024];
+    return read(client, got, sizeof got) > 0;
+}
+
+static unsigned failed(void)
+{
+    return (unsigned)shard.stats->refusals[REFUSAL_TLS_HANDSHAKE];
+}
+
+static void test_requests_come_first(void **state)
+{
+    static const char hello[] = "\x16\3\1\0\4none", request[] = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+    int shaking[HANDSHAKES];
+    (void)state;
+    for (unsigned i = 0; i < HANDSHAKES; i++)
+        shaking[i] = come(true, hello, sizeof hello - 1);
+    int plain = come(false, request, sizeof request - 1);
+    loop_turn(shard.loop, 0);
+    assert_true(has_answer(plain));
+    assert_int_equal(failed(), 0);
+
+    for (unsigned turns = 1; failed() < HANDSHAKES; turns++) {
+        unsigned before = failed();
+        assert_int_equal(write(plain, request, sizeof request - 1), sizeof request - 1);
+        loop_turn(shard.loop, 0);
+        assert_true(has_answer(plain)); /* each turn */
+        assert_true(failed() > before); /* and nobody waits for ever */
+    }
+    for (unsigned i = 0; i < HANDSHAKES; i++) {
+        assert_true(has_answer(shaking[i])); /* an alert */
+        close(shaking[i]);
+    }
+    close(plain);
+    loop_turn(shard.loop, 0);
+}
+
 /* What came before the end may be read at the same time as the end. */
 static void test_who_leaves_is_not_waited_for(void **state)
 {
@@ -59,7 +100,7 @@ static void test_who_leaves_is_not_waited_for(void **state)
         for (unsigned i = 0; i < 3; i++)
             shaking[i] = come(true, "\x16", 1);
         for (unsigned i = 0; i < turns; i++)
-            loop_turn(shard.loop, 0); /* they are under way */
+            loop_turn(shard.loop, 0); /* they are in the queue */
         for (unsigned i = 0; i < 3; i++)
             close(shaking[i]);
         for (unsigned i = 0; i < 10; i++)
@@ -79,6 +120,7 @@ static void test_the_end_may_come_while_they_wait(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_requests_come_first),
         cmocka_unit_test(test_who_leaves_is_not_waited_for),
         cmocka_unit_test(test_the_end_may_come_while_they_wait),
     };
