@@ -6,7 +6,8 @@
 // its calm value, edge's CPU, what was refused and why, what reached the worker, edge's memory.
 //
 //   bench/abuse.mjs [--loops N] [--seconds N] [--connections N] [--nice N] [--only REGEX]
-//                   [--apart] [-o json]             PORTICO: the program, build/portico if unset
+//                   [--apart] [--concurrency N] [-o json]
+//   PORTICO: the program, build/portico if unset
 //
 // Worker, bystander and attacker are a process each, all on loopback; every attack ends by itself.
 // The attacker keeps CONNECTIONS (4) at work, opens another as soon as one is cut off, and is slowed
@@ -14,10 +15,11 @@
 // slows the bystander by its own computing alone.  Hence the rows of comparison that come first: the
 // same process that only computes, and with as many connections that ask for what they may have, as
 // Node's client does it and with as little effort as the attacks: who may ask may ask much.  What then
-// slows the bystander is the worker that both ask; with --apart it asks another app, with its own.  A
-// ratio says something about edge as far as it is beyond these, and nothing where other programs keep
-// the machine busy (its load is printed): edge's CPU and the counts still do.  Latencies are those of
-// Node's clients, so they hold Node's own work; CPU is in ticks of 10 ms.
+// slows the bystander is the worker that both ask; with --apart it asks another app, with its own, and
+// with --concurrency the worker has so many requests at a time, and the others wait in edge.  A ratio
+// says something about edge as far as it is beyond these, and nothing where other programs keep the
+// machine busy (its load is printed): edge's CPU and the counts still do.  Latencies are those of Node's
+// clients, so they hold Node's own work; CPU is in ticks of 10 ms.
 import { fork, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import fs from 'node:fs';
@@ -269,10 +271,11 @@ async function refusalsOf(p) {
   return found;
 }
 
-async function measure(index, { loops, seconds, connections, nice, apart }) {
+async function measure(index, { loops, seconds, connections, nice, apart, concurrency }) {
   const worker = play('worker'), own = apart ? play('worker') : worker;
   const [port, ownPort] = await Promise.all([says(worker, 'port'), says(own, 'port')]);
-  const p = await Portico.start({ loops, accessLog: 'off', apps: { one: { upstreams: [`tcp://127.0.0.1:${port}`], hosts: [HOST] }, other: { upstreams: [`tcp://127.0.0.1:${ownPort}`], hosts: [OTHER] } } }, { program: PORTICO });
+  const limits = concurrency ? { concurrency, queue: 10000 } : {};
+  const p = await Portico.start({ loops, accessLog: 'off', apps: { one: { upstreams: [`tcp://127.0.0.1:${port}`], hosts: [HOST], limits }, other: { upstreams: [`tcp://127.0.0.1:${ownPort}`], hosts: [OTHER], limits } } }, { program: PORTICO });
   await until('both are served', async () => (await p.h1(OTHER, '/bystander', { kind: 'http' })).status === 200 && (await p.h1(HOST, '/bystander', { kind: 'http' })).status === 200);
   const bystander = play('bystander', { ports: p.ports, host: apart ? OTHER : HOST });
   await says(bystander, 'ready');
@@ -344,10 +347,10 @@ async function main() {
   process.setMaxListeners(0); // each Portico cleans up after itself at the exit
   const { values } = parseArgs({ options: {
     loops: { type: 'string', default: '2' }, seconds: { type: 'string', default: '3' }, connections: { type: 'string', default: '4' },
-    nice: { type: 'string', default: '10' }, apart: { type: 'boolean', default: false },
+    nice: { type: 'string', default: '10' }, apart: { type: 'boolean', default: false }, concurrency: { type: 'string', default: '0' },
     only: { type: 'string', default: '' }, output: { type: 'string', short: 'o', default: 'table' },
   } });
-  const options = { loops: Number(values.loops), seconds: Number(values.seconds), connections: Number(values.connections), nice: Number(values.nice), apart: values.apart };
+  const options = { loops: Number(values.loops), seconds: Number(values.seconds), connections: Number(values.connections), nice: Number(values.nice), apart: values.apart, concurrency: Number(values.concurrency) };
   const wanted = all({}).map(({ name, compare }, index) => ({ name, compare, index })).filter(({ name, compare }) => compare || new RegExp(values.only, 'i').test(name));
   const rows = [];
   if (values.output !== 'json') {

@@ -68,9 +68,10 @@ static int role(int argc, char **argv)
         log_setup("authority", wanted_level());
         return authority_main(argv[1], STDIN_FILENO);
     }
-    if (strcmp(argv[0], "copy") == 0 && argc == 6)
-        return control_is_named(argv[1], argv[2], argv[3]) ? monitor_copy(argv[3], argv[4], argv[5])
-                                                           : 1;
+    if (strcmp(argv[0], "copy") == 0 && argc == 4)
+        return monitor_copy(argv[1], argv[2], argv[3]);
+    if (strcmp(argv[0], "named") == 0 && argc == 2)
+        return control_named(argv[1], STDIN_FILENO);
     if (strcmp(argv[0], "check-resume") == 0 && argc == 1)
         return monitor_check_resume(STDIN_FILENO);
     if (is_started && strcmp(argv[0], "control") == 0 && argc == 3) {

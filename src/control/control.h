@@ -4,8 +4,6 @@
 #ifndef CONTROL_CONTROL_H
 #define CONTROL_CONTROL_H
 
-#include <stdbool.h>
-
 /* Runs until the channel to monitor closes.
  * manifest_path  as the operator wrote it
  * data_dir       the data directory, absolute
@@ -14,9 +12,12 @@ int control_main(int channel, const char *manifest_path, const char *data_dir);
 
 /* Validate only; faults go to standard error.  return 0, or 2 */
 int control_check(const char *manifest_path);
-/* Whether the manifest, as it is now, names this directory for the app: asked in a process of its
- * own by who has more rights than control, and is not to do whatever control says.
- * return  false: told on standard error */
-bool control_is_named(const char *manifest_path, const char *app, const char *directory);
+/* `portico role named`: whether the manifest, as it is now, names everything in the request.  Asked
+ * in a process of its own by monitor, which is not to do whatever control says.
+ * request  a file of texts that end with NUL, read from its begin:
+ *          app NAME DIRECTORY COMMAND H2_ONLY_PORT(0 or 1) COUNT NAME=value ...
+ *          certificate CHAIN KEY
+ * return   the exit code: 0, or 1 when it does not (told on standard error) or cannot be read */
+int control_named(const char *manifest_path, int request);
 
 #endif

@@ -4,6 +4,7 @@
 #include "edge/push_vehicle.h"
 #include "edge/suspects.h"
 #include "edge/worker.h"
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/panic.h"
 
@@ -81,13 +82,27 @@ static void arm_first(struct client *c)
     arm(c, (c->https ? l->handshake_ms : l->request_head_ms) * 1000ull);
 }
 
+/* A handshake costs as much as twenty requests, and who is served already does not wait for many of
+ * them: see client_shake_hands. */
+static void shake_hands_later(struct client *c)
+{
+    struct shard *s = c->shard;
+    if (list_empty(&c->handshake))
+        list_add_tail(&s->handshakes, &c->handshake);
+    loop_again(s->loop, &s->handshake);
+}
+
 /* A suspect has waited. */
 static void hear(struct client *c)
 {
     c->unheard = false;
     arm_first(c);
-    if (stream_can_read(&c->stream))
+    if (!stream_can_read(&c->stream))
+        return;
+    if (c->established)
         loop_again(c->shard->loop, &c->read);
+    else
+        shake_hands_later(c);
 }
 
 static void on_due(struct loop_timer *t)
@@ -160,6 +175,7 @@ void client_kill(struct client *c)
     loop_task_cancel(&c->read);
     loop_timer_clear(&c->timer);
     list_remove(&c->node);
+    list_remove(&c->handshake);
     suspects_leave(c);
     stats_sub(&c->shard->stats->connections_open, 1);
     loop_reap(c->shard->loop, &c->reap);
@@ -366,8 +382,10 @@ static void read_some(struct client *c)
             on_established(c);
         if (c->dead)
             return;
-        if (n == ERR_AGAIN)
-            break;
+        if (n == ERR_AGAIN) { /* there may be more, and the end, behind part of a TLS record */
+            budget -= budget < SHARD_READ_OCTETS ? budget : SHARD_READ_OCTETS;
+            continue;
+        }
         if (n == 0 && c->current && c->current->switched) {
             exchange_request_body(c->current, SLICE(""), true);
             if (!c->dead)
@@ -429,6 +447,10 @@ static void on_readable(struct stream *st)
     struct client *c = client_of_stream(st);
     if (c->unheard)
         return;
+    if (!c->established) {
+        shake_hands_later(c);
+        return;
+    }
     /* Half-closed, content that waits for a worker, or the next requests wait inside: nothing more
      * is read for now. But a dead connection need not wait for its answer. */
     if (c->http.h1 && c->current && !c->current->switched &&
@@ -438,6 +460,19 @@ static void on_readable(struct stream *st)
         return;
     }
     read_some(c);
+}
+
+void client_shake_hands(struct shard *s)
+{
+    uint64_t begun_us = clock_mono_us(), others_us = begun_us - loop_now_us(s->loop);
+    do {
+        struct client *c = LIST_ENTRY(s->handshakes.next, struct client, handshake);
+        CHECK_MAGIC(c, CLIENT_MAGIC);
+        list_remove(&c->handshake);
+        read_some(c);
+    } while (!list_empty(&s->handshakes) && clock_mono_us() - begun_us < others_us);
+    if (!list_empty(&s->handshakes))
+        loop_again(s->loop, &s->handshake);
 }
 
 static void on_writable(struct stream *st)
@@ -484,6 +519,7 @@ void client_accept(struct shard *s, int fd, const struct addr *peer, bool https)
     c->peer_text_len = (uint8_t)addr_format(peer, c->peer_text, sizeof c->peer_text);
     list_init(&c->node);
     list_init(&c->exchanges);
+    list_init(&c->handshake);
     loop_task_init(&c->flush, flush);
     loop_task_init(&c->read, read_again);
     loop_task_init(&c->reap, reap);

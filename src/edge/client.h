@@ -21,6 +21,7 @@ struct client {
     struct shard *shard;
     struct list node;
     struct list exchanges;
+    struct list handshake; /* in shard->handshakes, when there is something to read */
     struct engine http;
     struct engine_counted counted;
     struct exchange *current; /* h1 */
@@ -37,6 +38,7 @@ struct client {
     char memo_authority[63];
     uint8_t lines_at; /* in shard->lines, where they may be its own */
     uint64_t idle_us;
+    uint64_t turn; /* of its last request that has waited, see waiting.h */
     uint32_t open; /* exchanges */
     uint32_t wide; /* those whose h2c worker may send WORKER_H2_WIDE ahead */
     uint8_t sniffed_len;
@@ -57,6 +59,9 @@ struct client {
 
 /* fd is given. */
 void client_accept(struct shard *s, int fd, const struct addr *peer, bool https);
+/* Go on with TLS handshakes of clients that have sent something of theirs, the first ones first.
+ * They get as much of a turn as what came before them in it; one is always done. */
+void client_shake_hands(struct shard *s);
 /* Close now: exchanges end, the memory goes at the end of the turn. */
 void client_kill(struct client *c);
 /* The edge drains.  An HTTP/1.1 connection cannot say in advance that it will close: while the edge

@@ -53,6 +53,7 @@ struct exchange {
     struct loop_task drop; /* frees it when the turn ends: callers up the stack may still look */
     uint64_t started_us, head_us;
     uint64_t wait_until_us; /* 0: it has not waited */
+    uint64_t turn;          /* in the waiting room; 0: it has not waited */
     char id[32];
     uint64_t body_in, body_out;       /* octets from and to the client */
     int64_t response_length;          /* content that the response's head promised; -1: not told */

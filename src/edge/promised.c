@@ -211,8 +211,10 @@ void promised_drop_all(struct client *c)
 
 void promised_forget_waiter(struct exchange *x)
 {
-    x->parked->waiter = NULL;
+    struct promised *p = x->parked;
+    p->waiter = NULL;
     x->parked = NULL;
+    enter_parking(p); /* nobody wants it again */
 }
 
 /* ---- where it goes ---- */

@@ -262,6 +262,13 @@ int shard_refresh_rx(struct shard *s)
     return 0;
 }
 
+static void on_handshakes(struct loop_task *t)
+{
+    struct shard *s = CONTAINER_OF(t, struct shard, handshake);
+    if (!list_empty(&s->handshakes))
+        client_shake_hands(s);
+}
+
 int shard_init(struct shard *s, uint32_t index, uint32_t row, struct tls_server *tls,
                struct stats_header *counters, struct access_log *log)
 {
@@ -281,6 +288,8 @@ int shard_init(struct shard *s, uint32_t index, uint32_t row, struct tls_server 
     stats_forget(counters, row); /* what a predecessor left behind */
     map_init(&s->backends);
     list_init(&s->clients);
+    list_init(&s->handshakes);
+    loop_task_init(&s->handshake, on_handshakes);
     waiting_init(s);
     leaves_init(s);
     hash_key_random(&s->seen_key);
@@ -321,6 +330,7 @@ void shard_fini(struct shard *s)
     forward_fini(s);
     loop_timer_clear(&s->tick);
     loop_timer_clear(&s->waiting_timer);
+    loop_task_cancel(&s->handshake);
     loop_task_cancel(&s->waiting_room);
     loop_task_cancel(&s->waiting_handed);
     if (s->mailbox)

@@ -62,8 +62,11 @@ struct shard {
     uint64_t tell_foreign_us; /* not before */
     const char *root;         /* that directory is "/" to us; NULL: our root is the machine's */
     struct list clients;
+    struct list handshakes; /* clients that have sent something of theirs */
+    struct loop_task handshake;
     struct list waiting;  /* exchanges without an instance, see waiting.h */
     struct list handed;   /* those of them that have got a place */
+    uint64_t turn;        /* of the last that was handed a place */
     uint32_t waiting_any; /* those that any end of an exchange here may help */
     struct loop_timer waiting_timer;
     struct loop_task waiting_room, waiting_handed;

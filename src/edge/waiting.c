@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "edge/waiting.h"
+#include "edge/client.h"
 #include "edge/worker.h"
 #include "base/panic.h"
 
@@ -39,6 +40,25 @@ static bool await_places(struct exchange *x)
     return is_free;
 }
 
+/* Who asks for much at once has one request after the other in turn, and between two of them
+ * everybody else has one: start-time fair queueing, a request being the unit. */
+static void step_in(struct exchange *x)
+{
+    struct shard *s = x->shard;
+    struct list *before = &s->waiting;
+    if (!x->turn) {
+        uint64_t last = x->client->turn > s->turn ? x->client->turn : s->turn;
+        x->turn = x->client->turn = last + 1;
+    }
+    if (!list_empty(before) &&
+        LIST_ENTRY(before->prev, struct exchange, worker_node)->turn > x->turn)
+        do
+            before = before->next;
+        while (LIST_ENTRY(before, struct exchange, worker_node)->turn <= x->turn);
+    list_add_tail(before, &x->worker_node);
+    x->waiting = true;
+}
+
 bool waiting_enter(struct exchange *x, enum fault why)
 {
     struct shard *s = x->shard;
@@ -50,9 +70,8 @@ bool waiting_enter(struct exchange *x, enum fault why)
     if (now >= x->wait_until_us || (!x->queue && !places_take(x->site->queue)))
         return false;
     x->queue = x->site->queue;
-    x->waiting = true;
     x->wait_why = (uint8_t)why;
-    list_add_tail(&s->waiting, &x->worker_node);
+    step_in(x);
     stats_add(&x->site->stats->requests_waiting, 1);
     loop_timer_set(s->loop, &x->timer, x->wait_until_us);
     if (!s->waiting_timer.due_us)
@@ -90,7 +109,7 @@ void waiting_retry(struct shard *s)
     struct list now;
     if (list_empty(&s->waiting))
         return;
-    /* Those who wait again go to the end of the shard's list: walk a list of our own. */
+    /* Those who wait again go to the shard's list, by their turn: walk a list of our own. */
     list_init(&now);
     now.next = s->waiting.next;
     now.prev = s->waiting.prev;
@@ -128,6 +147,8 @@ static bool hand(struct shard *s, struct places *p)
         if (!can_use(x, p))
             continue;
         x->place = p;
+        if (x->turn > s->turn)
+            s->turn = x->turn;
         list_remove(node);
         list_add_tail(&s->handed, node);
         loop_flush(s->loop, &s->waiting_handed);

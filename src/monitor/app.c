@@ -2,7 +2,6 @@
 /* An app's directories and environment. */
 #include "monitor/state.h"
 #include "monitor/files.h"
-#include "monitor/monitor.h"
 #include "base/err.h"
 #include "base/log.h"
 
@@ -208,25 +207,6 @@ int app_resume_preparing(struct app *a, pid_t pid, int fd)
     return fd < 0 ? 0 : watch_add(&m->poller, &a->preparing_watch, fd, EPOLLIN, on_output);
 }
 
-/* The copy is made beside the old one, which workers may still run in, and then takes its place. */
-static const char copy_script[] = "set -e; from=$1 to=$2 user=$3\n"
-                                  "rm -rf -- \"$to.new\" \"$to.old\"\n"
-                                  "mkdir -- \"$to.new\"\n"
-                                  "cp -a -- \"$from/.\" \"$to.new\"\n"
-                                  "chown -Rh -- \"$user:$user\" \"$to.new\"\n"
-                                  "if [ -e \"$to\" ]; then mv -T -- \"$to\" \"$to.old\"; fi\n"
-                                  "mv -T -- \"$to.new\" \"$to\"\n"
-                                  "rm -rf -- \"$to.old\"\n";
-
-int monitor_copy(const char *from, const char *to, const char *user)
-{
-    execl("/bin/sh", "sh", "-c", copy_script, "sh", from, to, user, (char *)NULL);
-    perror("/bin/sh");
-    return 127;
-}
-
-/* What control says may come from who has broken into it: the copy reads what only root may read,
- * so its process looks into the manifest itself. */
 static int start_copy(struct app *a, char *error_out, size_t cap)
 {
     struct monitor *m = a->monitor;
@@ -236,14 +216,11 @@ static int start_copy(struct app *a, char *error_out, size_t cap)
     char *const argv[] = {(char *)(uintptr_t) "portico",
                           (char *)(uintptr_t) "role",
                           (char *)(uintptr_t) "copy",
-                          m->manifest,
-                          a->wanted.name,
                           a->wanted.directory,
                           a->directory,
                           user,
                           NULL};
-    char *const env[] = {(char *)(uintptr_t) "PATH=/usr/sbin:/usr/bin:/sbin:/bin",
-                         (char *)(uintptr_t) "LC_ALL=C.UTF-8", NULL};
+    char *const env[] = {(char *)(uintptr_t) "LC_ALL=C.UTF-8", NULL};
     if (pipe2(pipe_fds, O_CLOEXEC) < 0)
         return refuse(error_out, cap, "cannot make", "a pipe");
     struct spawn s = {
@@ -251,7 +228,8 @@ static int start_copy(struct app *a, char *error_out, size_t cap)
         .argv = argv,
         .env = env,
         .fds = {-1, pipe_fds[1], pipe_fds[1], -1, -1},
-        .umask = 022,
+        .no_new_privs = true,
+        .umask = 077,
     };
     output_begin(&a->preparing_output);
     fcntl(pipe_fds[0], F_SETFL, O_NONBLOCK);

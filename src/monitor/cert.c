@@ -44,7 +44,7 @@ static bool is_file(const struct certificate *c, int i, const struct stat *st)
 
 static int open_file(const char *path, struct stat *st)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY); /* never wait for a FIFO */
+    int fd = files_open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY); /* never wait for a FIFO */
     if (fd >= 0 && (fstat(fd, st) < 0 || !S_ISREG(st->st_mode))) {
         close(fd);
         errno = EINVAL;
@@ -70,7 +70,7 @@ static int open_pair(const struct monitor *m, struct certificate *c, int fds[2])
             close(fds[0]);
         fprintf(stderr, "portico: %s: cannot read the %s %s: %s\n", c->wanted.where,
                 i ? "key" : "certificate", path[i],
-                error == EINVAL ? "not a file" : strerror(error));
+                error == EINVAL ? "not a file" : files_why(error));
         return ERR_SYS;
     }
     for (int i = 0; i < 2; i++) {
@@ -289,6 +289,21 @@ static void on_timer(struct timer *t)
     if (m->certificates_ready)
         run_authority(m, true);
     timer_arm(&m->poller, t, clock_mono_us() + MONITOR_CERT_CHECK_MS * UINT64_C(1000));
+}
+
+static int by_id(const void *id, const void *c)
+{
+    uint32_t a = *(const uint32_t *)id, b = ((const struct certificate *)c)->wanted.id;
+    return a < b ? -1 : a > b;
+}
+
+bool cert_is_known(const struct monitor *m, const struct wanted_certificate *c)
+{
+    const struct certificate *known =
+        m->certificate_count
+            ? bsearch(&c->id, m->certificates, m->certificate_count, sizeof *known, by_id)
+            : NULL;
+    return known && wanted_certificate_eq(&known->wanted, c);
 }
 
 static bool is_kept(const struct wanted *w, uint32_t *at, uint32_t id)

@@ -7,10 +7,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/pidfd.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -138,10 +140,9 @@ static _Noreturn void run(const struct spawn *s, int report, pid_t parent)
 
 /* And this in monitor again. */
 
-int child_spawn(struct children *all, struct child *c, const struct spawn *s, char *error_out,
-                size_t cap)
+/* return  the pid, or ERR_SYS: error_out says why */
+static pid_t begin(const struct spawn *s, char *error_out, size_t cap)
 {
-    ASSERT(c->pid == 0 && c->on_exit);
     int report[2];
     pid_t self = getpid();
     if (pipe2(report, O_CLOEXEC) < 0) {
@@ -176,8 +177,37 @@ int child_spawn(struct children *all, struct child *c, const struct spawn *s, ch
                  what ? " " : "", what ? what : "", strerror(f.error));
         return ERR_SYS;
     }
+    return pid;
+}
+
+int child_spawn(struct children *all, struct child *c, const struct spawn *s, char *error_out,
+                size_t cap)
+{
+    ASSERT(c->pid == 0 && c->on_exit);
+    pid_t pid = begin(s, error_out, cap);
+    if (pid < 0)
+        return ERR_SYS;
     children_adopt(all, c, pid);
     return 0;
+}
+
+int child_run(const struct spawn *s, int limit_ms, char *error_out, size_t cap)
+{
+    int status = 0;
+    pid_t pid = begin(s, error_out, cap);
+    if (pid < 0)
+        return ERR_SYS;
+    struct pollfd end = {.fd = pidfd_open(pid, 0), .events = POLLIN};
+    if (end.fd < 0 || poll(&end, 1, limit_ms) != 1)
+        kill(-pid, SIGKILL);
+    if (end.fd >= 0)
+        close(end.fd);
+    while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+        ;
+    if (WIFEXITED(status))
+        return WEXITSTATUS(status);
+    snprintf(error_out, cap, "it was ended by signal %d", WTERMSIG(status));
+    return ERR_SYS;
 }
 
 void children_adopt(struct children *all, struct child *c, pid_t pid)

@@ -45,6 +45,9 @@ struct spawn {
  * return  0, or ERR_SYS: error_out says which step failed and why */
 int child_spawn(struct children *all, struct child *c, const struct spawn *s, char *error_out,
                 size_t cap);
+/* The same for one whose end is waited for: at most so long, then it is killed.
+ * return  its exit code, or ERR_SYS: error_out says why there is none */
+int child_run(const struct spawn *s, int limit_ms, char *error_out, size_t cap);
 /* A process that an earlier program in our place has started; c->on_exit is set. */
 void children_adopt(struct children *all, struct child *c, pid_t pid);
 /* Collect everything that has ended. */

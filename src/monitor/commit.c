@@ -183,6 +183,8 @@ static void tell_control(struct monitor *m, const struct ipc_commit *c, bool app
 int commit_apply(struct monitor *m, const struct ipc_commit *c, char *error_out, size_t cap)
 {
     int r = wanted_check_commit(&m->wanted, c, error_out, cap);
+    if (r == 0)
+        r = named_check(m, error_out, cap);
     if (r < 0)
         return r;
     bool apply = true;

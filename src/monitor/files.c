@@ -13,6 +13,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define MAX_LINKS 40 /* on the way to a file, as the kernel has it */
+
 bool files_fmt(char *out, size_t cap, const char *fmt, ...)
 {
     va_list ap;
@@ -98,6 +100,76 @@ int files_mkdir(const char *path, mode_t mode, uid_t uid, gid_t gid)
     close(fd);
     errno = saved;
     return ok ? 0 : ERR_SYS;
+}
+
+/* Whose links were followed: root's do not count, all others must be one user's. */
+static bool note_owner(const struct stat *link, uid_t *owner)
+{
+    if (*owner == 0)
+        *owner = link->st_uid;
+    return link->st_uid == 0 || link->st_uid == *owner;
+}
+
+/* Puts what the link leads to before what is left of the way.  return  false: errno says why */
+static bool follow(int link, char rest[PATH_MAX], const char *then)
+{
+    char target[PATH_MAX], whole[PATH_MAX];
+    ssize_t n = readlinkat(link, "", target, sizeof target - 1);
+    if (n <= 0)
+        return false;
+    target[n] = 0;
+    errno = ENAMETOOLONG;
+    return FILES_FMT(whole, "%s%s%s", target, *then ? "/" : "", then) &&
+           files_fmt(rest, PATH_MAX, "%s", whole);
+}
+
+int files_open(const char *path, int flags)
+{
+    char rest[PATH_MAX];
+    struct stat st;
+    uid_t owner = 0;
+    if (geteuid() != 0) /* what it may read is its user's to read */
+        return open(path, flags | O_CLOEXEC);
+    errno = ENAMETOOLONG;
+    int at = FILES_FMT(rest, "%s", path) ? open("/", O_PATH | O_CLOEXEC) : -1;
+    for (unsigned links = 0; at >= 0;) {
+        char *name = rest + strspn(rest, "/"), *end = name + strcspn(name, "/");
+        const char *then = end + strspn(end, "/");
+        *end = 0;
+        int next = openat(at, *name ? name : ".", O_PATH | O_NOFOLLOW | O_CLOEXEC);
+        bool ok = next >= 0 && fstat(next, &st) == 0, is_last = false;
+        if (ok && S_ISLNK(st.st_mode)) {
+            errno = ELOOP;
+            ok = ++links <= MAX_LINKS && note_owner(&st, &owner) && follow(next, rest, then);
+            close(next);
+            next = !ok              ? -1
+                   : rest[0] == '/' ? open("/", O_PATH | O_CLOEXEC)
+                                    : fcntl(at, F_DUPFD_CLOEXEC, 0);
+        } else if (ok && (is_last = !*then)) {
+            close(next); /* by name again, but not through a link that stands there meanwhile */
+            next = openat(at, *name ? name : ".", flags | O_NOFOLLOW | O_CLOEXEC);
+        } else {
+            memmove(rest, then, strlen(then) + 1);
+        }
+        int error = errno;
+        close(at);
+        errno = error;
+        at = next;
+        if (is_last)
+            break;
+    }
+    if (at >= 0 && owner != 0 && (fstat(at, &st) < 0 || st.st_uid != owner)) {
+        close(at);
+        errno = ELOOP;
+        return -1;
+    }
+    return at;
+}
+
+const char *files_why(int error)
+{
+    return error == ELOOP ? "a link leads from one user's files to another's, or too far"
+                          : strerror(error);
 }
 
 /* A record lock, not flock(2): what is forked does not have it, so that it ends with monitor though

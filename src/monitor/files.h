@@ -17,6 +17,12 @@ int files_data_directory(const char *named, char *out, size_t cap);
 /* Make a directory that may be there already, of this mode and owner (-1: as it is).
  * return  0 or ERR_SYS; a link or a file in its place is an error */
 int files_mkdir(const char *path, mode_t mode, uid_t uid, gid_t gid);
+/* Open a file or directory that the manifest names, by its absolute path.  Whoever may put links on
+ * the way must not have root read another's: as root a link is followed only where it is root's, or
+ * belongs to who owns what is opened.  flags: as for open(), without O_CREAT.
+ * return  the descriptor, close-on-exec; -1: errno, and what files_why makes of it, says why */
+int files_open(const char *path, int flags);
+const char *files_why(int error);
 /* One monitor a data directory.  The lock is the process's, through exec, until it ends or closes
  * any descriptor of that file; what it forks does not have it.
  * return  the descriptor, or ERR_SYS: told */

@@ -6,7 +6,8 @@
  *     resume.c    what is handed to it         notify.c   systemd
  *     commit.c    a commit of control's        worker.c   apps and their instances
  *     cert.c      certificates' files          app.c      an app's directories and environment
- *     ports.c     ports and their fence        retire.c   how an instance ends */
+ *     ports.c     ports and their fence        retire.c   how an instance ends
+ *     named.c     what control may want        copy.c     an app's files, for its user */
 #ifndef MONITOR_STATE_H
 #define MONITOR_STATE_H
 
@@ -227,12 +228,22 @@ bool edges_are_gone(const struct monitor *m);
 void edges_fini(struct monitor *m);
 
 /* commit.c */
-/* return  0, or ERR_FORMAT: control is broken; error_out says what */
+/* return  0, or an error: control is broken, or is to try again from its begin; error_out says why
+ */
 int commit_apply(struct monitor *m, const struct ipc_commit *c, char *error_out, size_t cap);
 /* return  the descriptor, -1 for none, or ERR_SYS */
 int commit_open_access_log(const struct monitor *m);
 
+/* named.c */
+/* Whether the manifest names what is new of the wanted state: commands with their directories and
+ * environments, and certificates' files.
+ * return  0; ERR_FORMAT: it does not; ERR_SYS or ERR_NOMEM: it cannot be asked; error_out says why
+ */
+int named_check(const struct monitor *m, char *error_out, size_t cap);
+
 /* cert.c */
+/* That very certificate is among those of the last commit. */
+bool cert_is_known(const struct monitor *m, const struct wanted_certificate *c);
 /* Takes w's certificates.  return  0, or ERR_SYS: a file is missing (told, at the first commit) */
 int cert_apply(struct monitor *m, struct wanted *w);
 void cert_send_all(struct monitor *m);
@@ -240,6 +251,8 @@ void cert_init(struct monitor *m);
 void cert_fini(struct monitor *m);
 
 /* worker.c */
+/* A version of the app that is wanted runs with these words. */
+bool workers_has_words(const struct monitor *m, const struct wanted_app *w);
 /* Takes w's apps. */
 int workers_apply(struct monitor *m, struct wanted *w);
 void workers_start(struct monitor *m);

@@ -542,6 +542,12 @@ static struct app *find_words(const struct monitor *m, const struct wanted_app *
     return NULL;
 }
 
+bool workers_has_words(const struct monitor *m, const struct wanted_app *w)
+{
+    const struct app *a = current(m, w->name); /* most have not changed */
+    return (a && wanted_app_eq(&a->wanted, w)) || find_words(m, w);
+}
+
 static int apply_one(struct monitor *m, struct wanted_app *w)
 {
     char name[IPC_NAME_OCTETS];

@@ -281,6 +281,31 @@ check('parked: those who never come do not keep others from being promised anyth
   for (const each of [...crowd, v]) each.end();
 });
 
+check('parked: nor do those who come, and go before there is an answer', async () => {
+  const crowd = [];
+  play((conn, { id }) => {
+    for (let i = 0; i < 30; i++) conn.promise(id, `/never-answered-${i}`);
+    conn.answer(id, 'page');
+  });
+  for (let i = 0; i < 5; i++) {
+    const v = await browser('auto');
+    assert.equal(text(await v.get('/page', NAVIGATION)), 'page');
+    const asked = Array.from({ length: 30 }, (_, n) => v.ask(`/never-answered-${n}`));
+    for (const { id } of asked) await v.reset(id);
+    await v.ping();
+    crowd.push(v);
+  }
+  const v = await browser('auto'), before = await fate('auto', 'collected');
+  play((conn, { id }) => {
+    conn.answer(conn.promise(id, '/for-others'), 'promised');
+    conn.answer(id, 'page');
+  });
+  assert.equal(text(await v.get('/page', NAVIGATION)), 'page');
+  assert.equal(text(await v.get('/for-others')), 'promised');
+  assert.equal(await fate('auto', 'collected') - before, 1);
+  for (const each of [...crowd, v]) each.end();
+});
+
 check('parked: a HEAD is not, for nobody will ask for it', async () => {
   const v = await browser('auto'), before = await fate('auto', 'parked');
   play((conn, { id }) => {

@@ -181,3 +181,33 @@ check('without a limit and without a queue nothing is held back', async () => {
 });
 
 check('ends clean', () => p.stop());
+
+check('who has much waiting has a turn like anybody else, and no more', async () => {
+  p = await Portico.start({ loops: 1, accessLog: 'off', apps: { turns: worker('busy', 'turns.test', { limits: { concurrency: 1, queue: 100 } }) } });
+  const order = [];
+  const post = (session, name) => {
+    const stream = session.request({ ':method': 'POST', ':path': '/' });
+    stream.on('response', () => order.push({ name, stream })).on('error', () => {}).resume().write('.');
+  };
+  const [greedy, modest, late] = await Promise.all([p.h2('turns.test'), p.h2('turns.test'), p.h2('turns.test')]);
+  for (let i = 1; i <= 10; i++) post(greedy, `greedy ${i}`);
+  await waits('turns', 9);
+  post(modest, 'modest 1');
+  post(modest, 'modest 2');
+  await waits('turns', 11);
+  let ended = 0;
+  const next = async () => {
+    await until('one is served', () => order.length > ended);
+    order[ended++].stream.end();
+  };
+  for (let i = 0; i < 4; i++) await next();
+  await until('the fifth is served', () => order.length === 5);
+  post(late, 'late'); // no earlier turn was its own: it does not catch up
+  await waits('turns', 8);
+  while (ended < 13) await next();
+  assert.deepEqual(order.map(({ name }) => name), [
+    'greedy 1', 'greedy 2', 'modest 1', 'greedy 3', 'modest 2', 'greedy 4', 'late', ...[5, 6, 7, 8, 9, 10].map((i) => `greedy ${i}`),
+  ]);
+  for (const session of [greedy, modest, late]) await close2(session);
+  await p.stop();
+}, 60);

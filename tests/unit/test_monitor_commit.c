@@ -3,6 +3,7 @@
 #include "monitor/state.h"
 #include "monitor/files.h"
 #include "base/err.h"
+#include "control/control.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -30,6 +31,8 @@ static int set_up(void **state)
     if (!mkdtemp(place) || poller_init(&m.poller) < 0)
         return -1;
     snprintf(m.data, sizeof m.data, "%s", place);
+    if (!files_fmt(m.manifest, sizeof m.manifest, "%s/portico.yaml", m.data))
+        return -1;
     m.notify_fd = m.lock_fd = m.counters_fd = m.snapshot_fd = m.access_fd = m.admin_fd = -1;
     m.fence.fd = -1;
     m.certificates_ready = true;
@@ -48,6 +51,7 @@ static int tear_down(void **state)
     (void)state;
     snprintf(path, sizeof path, "%s/admin.sock", m.data);
     unlink(path);
+    unlink(m.manifest);
     rmdir(m.data);
     const int fds[] = {m.counters_fd, m.admin_fd};
     for (size_t i = 0; i < sizeof fds / sizeof fds[0]; i++)
@@ -60,17 +64,31 @@ static int tear_down(void **state)
     return 0;
 }
 
-static void commit(uint32_t foreign_sockets, uint32_t counters_octets)
+static int try_commit(uint32_t foreign_sockets, uint32_t counters_octets, char why[256])
 {
-    char why[256];
     const struct ipc_commit c = {.loops = 1,
                                  .site_slots = 1,
                                  .counters_octets = counters_octets,
                                  .foreign_sockets = foreign_sockets,
                                  .access_log = "off"};
-    assert_int_equal(commit_apply(&m, &c, why, sizeof why), 0);
+    return commit_apply(&m, &c, why, 256);
+}
+
+static void commit(uint32_t foreign_sockets, uint32_t counters_octets)
+{
+    char why[256] = "";
+    if (try_commit(foreign_sockets, counters_octets, why) != 0)
+        fail_msg("%s", why);
     assert_int_equal(m.stop, STOP_NOT);
     assert_true(m.is_committed);
+}
+
+static void write_manifest(const char *apps)
+{
+    FILE *f = fopen(m.manifest, "w");
+    assert_non_null(f);
+    fprintf(f, "listen: {https: '127.0.0.1:0'}\napps:\n%s", apps);
+    assert_int_equal(fclose(f), 0);
 }
 
 static void edge_keeps_its_root(void **state)
@@ -140,9 +158,21 @@ static void assert_certificate(uint32_t at, uint32_t id, const char *file)
     assert_false(m.certificates[at].is_new);
 }
 
+static void name_files(const char *files)
+{
+    char apps[1024] = "";
+    for (size_t n = 0; *files; files++, n = strlen(apps))
+        snprintf(apps + n, sizeof apps - n,
+                 "  %c: {upstreams: ['tcp://127.0.0.1:1'], hosts: [%c.test], certificate: "
+                 "{chain: %c, key: %c}}\n",
+                 *files, *files, *files, *files);
+    write_manifest(apps);
+}
+
 static void certificates_stay_that_are_kept(void **state)
 {
     (void)state;
+    name_files("ab");
     for (uint32_t id = 0; id < 6; id++)
         name(id, "a");
     commit(0, 4096);
@@ -187,6 +217,7 @@ static void what_is_not_there_is_told_of_once(void **state)
     (void)state;
     assert_non_null(said);
     dup2(fileno(said), STDERR_FILENO);
+    name_files("a");
     name(0, "a");
     assert_true(files_fmt(path, sizeof path, "%s/a", m.data));
     unlink(path);
@@ -209,13 +240,119 @@ static void what_is_not_there_is_told_of_once(void **state)
     assert_certificate(0, 0, "a");
 }
 
-int main(void)
+/* ---- what the manifest does not name ---- */
+
+#define COMMAND "exec sleep 60"
+
+static void wants(const char *app, const char *directory, const char *command, const char *env,
+                  uint32_t h2_only_port)
 {
+    static union ipc_body b;
+    memset(&b, 0, sizeof b);
+    assert_true(files_fmt(b.APP.name, sizeof b.APP.name, "%s", app));
+    assert_true(files_fmt(b.APP.directory, sizeof b.APP.directory, "%s", directory));
+    assert_true(files_fmt(b.APP.command, sizeof b.APP.command, "%s", command));
+    b.APP.instances = 1;
+    b.APP.h2_only_port = h2_only_port;
+    tell(IPC_APP, &b);
+    memset(&b, 0, sizeof b);
+    assert_true(files_fmt(b.ENV.text, sizeof b.ENV.text, "%s", env));
+    tell(IPC_ENV, &b);
+}
+
+static void assert_refused(void)
+{
+    char why[256] = "";
+    assert_int_equal(try_commit(0, 4096, why), ERR_FORMAT);
+    assert_string_equal(why, "it wants what the manifest does not name");
+    wanted_fini(&m.wanted); /* control is ended */
+}
+
+static const struct app *app_now(void)
+{
+    return map_get(&m.apps_by_name, slice_str("shop"));
+}
+
+static void only_what_the_manifest_names_is_run(void **state)
+{
+    (void)state;
+    write_manifest("  shop: {directory: /usr, command: '" COMMAND
+                   "', env: {COLOR: red}, hosts: [shop.test]}\n"
+                   "  other: {upstreams: ['tcp://127.0.0.1:1'], hosts: [other.test]}\n");
+    m.certificates_ready = false; /* nothing is started */
+    static const struct {
+        const char *app, *directory, *command, *env;
+        uint32_t h2_only_port;
+    } others[] = {
+        {"shop", "/root", COMMAND, "COLOR=red", 0},
+        {"shop", "/usr/.", COMMAND, "COLOR=red", 0},
+        {"shop", "/usr", "cat /root/key", "COLOR=red", 0},
+        {"shop", "/usr", COMMAND, "COLOR=blue", 0},
+        {"shop", "/usr", COMMAND, "LD_PRELOAD=x", 0},
+        {"shop", "/usr", COMMAND, "COLOR=red", 1},
+        {"stop", "/usr", COMMAND, "COLOR=red", 0},
+        {"other", "/usr", COMMAND, "COLOR=red", 0},
+    };
+    for (size_t round = 0; round < 2; round++) {
+        for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {
+            wants(others[i].app, others[i].directory, others[i].command, others[i].env,
+                  others[i].h2_only_port);
+            assert_refused();
+            assert_true(round ? app_now() && strcmp(app_now()->wanted.command, COMMAND) == 0
+                              : !app_now());
+        }
+        wants("shop", "/usr", COMMAND, "COLOR=red", 0);
+        wants("other", "/usr", COMMAND, "COLOR=red", 0);
+        assert_refused(); /* one of them is enough */
+        wants("shop", "/usr", COMMAND, "COLOR=red", 0);
+        commit(0, 4096);
+        assert_string_equal(app_now()->wanted.directory, "/usr");
+    }
+    unlink(m.manifest); /* what runs with these words is asked for no more */
+    wants("shop", "/usr", COMMAND, "COLOR=red", 0);
+    commit(0, 4096);
+    commit(0, 4096); /* the end of it */
+    assert_null(app_now());
+    wants("shop", "/usr", COMMAND, "COLOR=red", 0);
+    assert_refused();
+}
+
+static void only_files_that_the_manifest_names_are_opened(void **state)
+{
+    char path[IPC_PATH_OCTETS];
+    (void)state;
+    name_files("a");
+    name(0, "a");
+    commit(0, 4096);
+    name(0, "b"); /* a file that is there */
+    assert_refused();
+    assert_certificate(0, 0, "a");
+    name(1, "b");
+    assert_refused();
+    assert_int_equal(m.certificate_count, 1);
+    name_files("ab");
+    keep(0, 0);
+    name(1, "b");
+    commit(0, 4096);
+    assert_certificate(1, 1, "b");
+    for (const char *file = "ab"; *file; file++) {
+        assert_true(files_fmt(path, sizeof path, "%s/%c", m.data, *file));
+        unlink(path);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    if (argc == 4 && strcmp(argv[1], "role") == 0 && strcmp(argv[2], "named") == 0)
+        return control_named(argv[3], STDIN_FILENO);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(edge_keeps_its_root, set_up, tear_down),
         cmocka_unit_test_setup_teardown(what_was_given_up_is_not_had_back, set_up, tear_down),
         cmocka_unit_test_setup_teardown(certificates_stay_that_are_kept, set_up, tear_down),
         cmocka_unit_test_setup_teardown(what_is_not_there_is_told_of_once, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(only_what_the_manifest_names_is_run, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(only_files_that_the_manifest_names_are_opened, set_up,
+                                        tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

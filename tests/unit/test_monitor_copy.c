@@ -1,0 +1,307 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What root copies for an app while the directory's owner does what he can to have other files
+ * read. */
+#include "monitor/files.h"
+#include "monitor/monitor.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define OWNER 61001u
+#define OTHER 61002u
+#define APP   64009u
+
+static char place[64];
+
+/* A name in the place, good for a few calls. */
+static const char *at(const char *name)
+{
+    static char names[8][PATH_MAX];
+    static unsigned turn;
+    char *path = names[turn++ % 8];
+    assert_true(files_fmt(path, PATH_MAX, "%s/%s", place, name));
+    return path;
+}
+
+static void make(const char *name, uid_t owner)
+{
+    assert_int_equal(mkdir(at(name), 0755), 0);
+    assert_int_equal(chown(at(name), owner, owner), 0);
+}
+
+static void write_file(const char *name, const char *text, uid_t owner, mode_t mode)
+{
+    FILE *f = fopen(at(name), "w");
+    assert_non_null(f);
+    fputs(text, f);
+    assert_int_equal(fclose(f), 0);
+    assert_int_equal(chown(at(name), owner, owner), 0);
+    assert_int_equal(chmod(at(name), mode), 0);
+}
+
+static void link_to(const char *name, const char *target, uid_t owner)
+{
+    assert_int_equal(symlink(target, at(name)), 0);
+    assert_int_equal(lchown(at(name), owner, owner), 0);
+}
+
+static struct stat look(const char *name)
+{
+    struct stat st = {0};
+    if (lstat(at(name), &st) < 0)
+        st.st_mode = 0;
+    return st;
+}
+
+static int copy(const char *from)
+{
+    return monitor_copy(at(from), at("to/site"), "64009");
+}
+
+/* An app of OWNER's, and a secret of root's. */
+static int set_up(void **state)
+{
+    (void)state;
+    if (geteuid() != 0)
+        return 0;
+    snprintf(place, sizeof place, "/tmp/portico-copy-XXXXXX");
+    if (!mkdtemp(place) || chmod(place, 0755) < 0)
+        return -1;
+    make("to", 0);
+    make("secret", 0);
+    write_file("secret/key", "for root alone", 0, 0600);
+    make("app", OWNER);
+    write_file("app/main.js", "x", OWNER, 0640);
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    char line[128];
+    (void)state;
+    snprintf(line, sizeof line, "rm -rf '%s'", place);
+    return geteuid() == 0 ? system(line) : 0;
+}
+
+#define NEEDS_ROOT \
+    (void)state;   \
+    if (geteuid()) \
+    skip()
+
+static void all_that_is_there_is_copied(void **state)
+{
+    NEEDS_ROOT;
+    const struct timespec then[2] = {{.tv_sec = 1000}, {.tv_sec = 2000, .tv_nsec = 5}};
+    make("app/deep", OWNER);
+    make("app/deep/er", OTHER);
+    write_file("app/deep/er/run", "#!/bin/sh\n", OTHER, 06755);
+    write_file("app/empty", "", OWNER, 0600);
+    link_to("app/link", "../secret/key", OWNER);
+    assert_int_equal(mkfifo(at("app/pipe"), 0600), 0);
+    assert_int_equal(utimensat(AT_FDCWD, at("app/main.js"), then, 0), 0);
+    make("to/site", APP);
+    write_file("to/site/old", "", APP, 0600);
+    make("to/site/was", APP);
+    write_file("to/site/was/old", "", APP, 0600);
+    make("to/site.new", 0); /* of one that was killed */
+    write_file("to/site.new/half", "", 0, 0600);
+    assert_int_equal(copy("app"), 0);
+    static const struct {
+        const char *name;
+        mode_t mode;
+    } expected[] = {
+        {"to/site", S_IFDIR | 0755},
+        {"to/site/main.js", S_IFREG | 0640},
+        {"to/site/deep/er", S_IFDIR | 0755},
+        {"to/site/deep/er/run", S_IFREG | 0755},
+        {"to/site/empty", S_IFREG | 0600},
+        {"to/site/link", S_IFLNK | 0777},
+        {"to/site/pipe", 0},
+        {"to/site/old", 0},
+        {"to/site/was", 0},
+        {"to/site.new", 0},
+        {"to/site.old", 0},
+    };
+    for (size_t i = 0; i < sizeof expected / sizeof expected[0]; i++) {
+        struct stat st = look(expected[i].name);
+        if (st.st_mode != expected[i].mode)
+            fail_msg("%s: %o", expected[i].name, st.st_mode);
+        assert_true(!st.st_mode || (st.st_uid == APP && st.st_gid == APP));
+    }
+    assert_int_equal(look("to/site/main.js").st_mtim.tv_sec, 2000);
+    assert_int_equal(look("to/site/main.js").st_size, 1);
+    assert_int_equal(look("app/main.js").st_uid, OWNER);
+}
+
+static void large_files_are_whole(void **state)
+{
+    NEEDS_ROOT;
+    size_t len = (8u << 20) + 1;
+    char *octets = malloc(len), *copied = malloc(len);
+    assert_true(octets && copied);
+    for (size_t i = 0; i < len; i++)
+        octets[i] = (char)(i * 2654435761u >> 24);
+    FILE *f = fopen(at("app/large"), "w");
+    assert_int_equal(fwrite(octets, 1, len, f), len);
+    assert_int_equal(fclose(f), 0);
+    assert_int_equal(copy("app"), 0);
+    f = fopen(at("to/site/large"), "r");
+    assert_int_equal(fread(copied, 1, len, f), len);
+    assert_int_equal(fgetc(f), EOF);
+    fclose(f);
+    assert_memory_equal(octets, copied, len);
+    free(octets);
+    free(copied);
+}
+
+static void a_link_is_followed_to_what_its_owner_has(void **state)
+{
+    NEEDS_ROOT;
+    make("links", OWNER);
+    make("other", OTHER);
+    make("other/app", OTHER);
+    link_to("links/own", "../app", OWNER);
+    link_to("links/absolute", at("app"), OWNER);
+    link_to("links/twice", "own/../links/own/.", OWNER);
+    link_to("links/roots", "../secret", OWNER);
+    link_to("links/others", "../other/app", OWNER);
+    link_to("links/through", at("other"), OWNER);
+    link_to("links/foreign", "../other/app", OTHER);
+    link_to("links/mixed", "foreign", OWNER);
+    link_to("links/around", "around", OWNER);
+    link_to("links/nowhere", "not-there", OWNER);
+    link_to("by-root", "secret", 0);
+    link_to("by-root-to-theirs", "links/own", 0);
+    static const struct {
+        const char *from;
+        int code;
+    } cases[] = {
+        {"links/own", 0},   {"links/absolute", 0},    {"links/twice", 0},
+        {"by-root", 0},     {"by-root-to-theirs", 0}, {"links/foreign", 0},
+        {"links/roots", 1}, {"links/others", 1},      {"links/through/app", 1},
+        {"links/mixed", 1}, {"links/around", 1},      {"links/nowhere", 1},
+        {"app/main.js", 1}, {"app/main.js/deep", 1},  {"none", 1},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+        if (copy(cases[i].from) != cases[i].code)
+            fail_msg("%s", cases[i].from);
+}
+
+/* As certificates and keys are. */
+static void a_file_is_opened_by_the_same_rule(void **state)
+{
+    NEEDS_ROOT;
+    make("certs", OWNER);
+    write_file("certs/mine", "x", OWNER, 0600);
+    link_to("certs/now", "mine", OWNER);
+    link_to("certs/roots", "../secret/key", OWNER);
+    link_to("certs/way", "../secret", OWNER);
+    link_to("live", "certs", 0);
+    static const struct {
+        const char *path;
+        int error;
+    } cases[] = {
+        {"certs/mine", 0},        {"certs/now", 0},          {"live/now", 0},
+        {"secret/key", 0},        {"live//./mine", 0},       {"certs/roots", ELOOP},
+        {"certs/way/key", ELOOP}, {"certs/mine/x", ENOTDIR}, {"certs/none", ENOENT},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        int fd = files_open(at(cases[i].path), O_RDONLY);
+        int error = fd < 0 ? errno : 0;
+        if (error != cases[i].error)
+            fail_msg("%s: %s", cases[i].path, strerror(error));
+        if (fd >= 0) {
+            assert_true(fcntl(fd, F_GETFD) & FD_CLOEXEC);
+            close(fd);
+        }
+    }
+}
+
+static void what_was_there_stays_when_a_copy_fails(void **state)
+{
+    NEEDS_ROOT;
+    assert_int_equal(copy("app"), 0);
+    assert_int_equal(copy("none"), 1);
+    assert_int_equal(look("to/site/main.js").st_uid, APP);
+}
+
+/* Each of the app's directories, and a file, in turn with a link to the secret. */
+#define ENTRIES 20
+static atomic_bool is_over;
+
+static void *swap(void *arg)
+{
+    char one[PATH_MAX], two[PATH_MAX];
+    for (unsigned i = 0; !atomic_load(&is_over); i++) {
+        snprintf(one, sizeof one, "%s/app/%u", place, i % ENTRIES);
+        snprintf(two, sizeof two, "%s/beside/%u", place, i % ENTRIES);
+        if (renameat2(AT_FDCWD, one, AT_FDCWD, two, RENAME_EXCHANGE) < 0)
+            return arg;
+    }
+    return NULL;
+}
+
+static void nothing_is_read_through_links_that_come_and_go(void **state)
+{
+    NEEDS_ROOT;
+    pthread_t thread;
+    char name[64];
+    make("beside", OWNER);
+    for (unsigned i = 0; i < ENTRIES; i++) {
+        snprintf(name, sizeof name, "app/%u", i);
+        if (i % 2)
+            make(name, OWNER);
+        else
+            write_file(name, "x", OWNER, 0600);
+        snprintf(name, sizeof name, "beside/%u", i);
+        link_to(name, at(i % 2 ? "secret" : "secret/key"), OWNER);
+    }
+    assert_int_equal(pthread_create(&thread, NULL, swap, NULL), 0);
+    for (unsigned round = 0; round < 300; round++) {
+        copy("app"); /* it may fail: what was there is another thing now */
+        for (unsigned i = 0; i < ENTRIES; i++) {
+            snprintf(name, sizeof name, i % 2 ? "to/site/%u/key" : "to/site/%u", i);
+            struct stat st = look(name);
+            if (i % 2 && S_ISLNK(look(name).st_mode))
+                continue;
+            snprintf(name, sizeof name, "to/site/%u", i);
+            if (S_ISLNK(look(name).st_mode))
+                continue; /* copied as what it is */
+            assert_true(i % 2 ? st.st_mode == 0 : st.st_size <= 1);
+        }
+    }
+    atomic_store(&is_over, true);
+    void *failed;
+    pthread_join(thread, &failed);
+    assert_null(failed);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(all_that_is_there_is_copied, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(large_files_are_whole, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_link_is_followed_to_what_its_owner_has, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(a_file_is_opened_by_the_same_rule, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(what_was_there_stays_when_a_copy_fails, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(nothing_is_read_through_links_that_come_and_go, set_up,
+                                        tear_down),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
