@@ -1,59 +1,36 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "edge/log_line.h"
 #include "edge/client.h"
+#include "edge/log_text.h"
 #include "edge/worker.h"
+#include "base/panic.h"
 
 /* Lines are handed to the writer when so much has come together, or when the turn ends. */
 #define LOG_HAND_OVER_OCTETS (32u << 10)
-#define LOG_VALUE_OCTETS     1024 /* a longer value is cut */
+/* Of a line, beside its strings: keys, numbers, time and id take some 500. */
+#define LOG_REST_OCTETS 1024
 
-static void add(struct buf *b, struct slice s)
+static char *put_text(char *to, struct slice key, struct slice value)
 {
-    buf_add(b, s.p, s.len);
+    return log_put_string(slice_put(to, key), value);
 }
 
-/* A JSON string; what is not printable ASCII is escaped, so that a line is always valid UTF-8. */
-static void add_string(struct buf *b, struct slice s)
+static char *put_number(char *to, struct slice key, uint64_t value)
 {
-    static const char hex[] = "0123456789abcdef";
-    size_t len = s.len < LOG_VALUE_OCTETS ? s.len : LOG_VALUE_OCTETS;
-    char *to = buf_reserve(b, 6 * len + 2), *at = to;
-    if (!to)
-        return;
-    *at++ = '"';
-    for (size_t i = 0; i < len; i++) {
-        unsigned char c = (unsigned char)s.p[i];
-        if (c == '"' || c == '\\') {
-            *at++ = '\\';
-            *at++ = (char)c;
-        } else if (c < 0x20 || c >= 0x7f) {
-            memcpy(at, "\\u00", 4);
-            at[4] = hex[c >> 4];
-            at[5] = hex[c & 15];
-            at += 6;
-        } else {
-            *at++ = (char)c;
-        }
+    return log_put_number(slice_put(to, key), value);
+}
+
+/* Most lines of a turn are of one second. */
+static struct slice stamp(struct shard *s, uint64_t wall_us)
+{
+    if (wall_us / 1000000 != s->log_second || !s->log_second) {
+        clock_iso(wall_us, s->log_stamp);
+        s->log_second = wall_us / 1000000;
     }
-    *at++ = '"';
-    buf_added(b, (size_t)(at - to));
-}
-
-static void add_text(struct buf *b, const char *key, struct slice value)
-{
-    buf_add_str(b, key);
-    add_string(b, value);
-}
-
-static void add_number(struct buf *b, const char *key, uint64_t value)
-{
-    char digits[20];
-    size_t at = sizeof digits;
-    do
-        digits[--at] = (char)('0' + value % 10);
-    while ((value /= 10) != 0);
-    buf_add_str(b, key);
-    buf_add(b, digits + at, sizeof digits - at);
+    char *digits = s->log_stamp + CLOCK_ISO_OCTETS - 7;
+    for (uint32_t i = 6, us = (uint32_t)(wall_us % 1000000); i-- > 0; us /= 10)
+        digits[i] = (char)('0' + us % 10);
+    return slice_of(s->log_stamp, CLOCK_ISO_OCTETS);
 }
 
 void log_line_write(struct exchange *x)
@@ -62,36 +39,45 @@ void log_line_write(struct exchange *x)
     struct client *c = x->client;
     struct buf *b = &s->log_lines;
     const struct http_head *r = x->request;
-    char stamp[CLOCK_ISO_OCTETS];
     const char *query = r->path.len ? memchr(r->path.p, '?', r->path.len) : NULL;
-    struct slice path = slice_of(r->path.p, query ? (size_t)(query - r->path.p) : r->path.len);
-    uint64_t now = shard_now_us(s);
-    clock_iso(s->wall_base_us + x->started_us, stamp);
-    add_text(b, "{\"time\":", slice_of(stamp, sizeof stamp));
-    add_text(b, ",\"app\":", x->site ? x->site->name : SLICE("-"));
-    add_text(b, ",\"client\":", slice_of(c->peer_host, c->peer_host_len));
-    add_text(b, ",\"protocol\":", client_is_h2(c) ? SLICE("h2") : SLICE("http/1.1"));
-    add_text(b, ",\"scheme\":", r->scheme);
-    add_text(b, ",\"host\":", r->authority);
-    add_text(b, ",\"method\":", r->method);
-    add_text(b, ",\"path\":", path);
-    add_number(b, ",\"status\":", x->status);
-    add_number(b, ",\"request_octets\":", x->body_in);
-    add_number(b, ",\"response_octets\":", x->body_out);
-    add_number(b, ",\"duration_us\":", now - x->started_us);
+    const struct {
+        struct slice key, value;
+    } texts[] = {
+        {SLICE("{\"time\":"), stamp(s, s->wall_base_us + x->started_us)},
+        {SLICE(",\"app\":"), x->site ? x->site->name : SLICE("-")},
+        {SLICE(",\"client\":"), slice_of(c->peer_host, c->peer_host_len)},
+        {SLICE(",\"protocol\":"), client_is_h2(c) ? SLICE("h2") : SLICE("http/1.1")},
+        {SLICE(",\"scheme\":"), r->scheme},
+        {SLICE(",\"host\":"), r->authority},
+        {SLICE(",\"method\":"), r->method},
+        {SLICE(",\"path\":"),
+         slice_of(r->path.p, query ? (size_t)(query - r->path.p) : r->path.len)},
+    };
+    size_t most = LOG_REST_OCTETS + LOG_SLACK_OCTETS;
+    for (size_t i = 0; i < ARRAY_LEN(texts); i++)
+        most += log_string_bound(texts[i].value);
+    char *from = buf_reserve(b, most), *to = from;
+    if (!from)
+        return;
+    for (size_t i = 0; i < ARRAY_LEN(texts); i++)
+        to = put_text(to, texts[i].key, texts[i].value);
+    to = put_number(to, SLICE(",\"status\":"), x->status);
+    to = put_number(to, SLICE(",\"request_octets\":"), x->body_in);
+    to = put_number(to, SLICE(",\"response_octets\":"), x->body_out);
+    to = put_number(to, SLICE(",\"duration_us\":"), shard_now_us(s) - x->started_us);
     if (x->head_us)
-        add_number(b, ",\"head_us\":", x->head_us - x->started_us);
+        to = put_number(to, SLICE(",\"head_us\":"), x->head_us - x->started_us);
     if (x->pushed)
-        add(b, SLICE(",\"pushed\":true"));
+        to = slice_put(to, SLICE(",\"pushed\":true"));
     if (x->promises)
-        add_number(b, ",\"promises\":", x->promises);
+        to = put_number(to, SLICE(",\"promises\":"), x->promises);
     if (x->retries)
-        add_number(b, ",\"retries\":", x->retries);
+        to = put_number(to, SLICE(",\"retries\":"), x->retries);
     if (x->fault)
-        add_text(b, ",\"fault\":", slice_str(fault_row((enum fault)x->fault)->name));
-    add(b, SLICE(",\"id\":\""));
-    add(b, exchange_id(x));
-    add(b, SLICE("\"}\n"));
+        to = put_text(to, SLICE(",\"fault\":"), slice_str(fault_row((enum fault)x->fault)->name));
+    to = put_text(to, SLICE(",\"id\":"), exchange_id(x));
+    to = slice_put(to, SLICE("}\n"));
+    buf_added(b, (size_t)(to - from));
     if (buf_len(b) >= LOG_HAND_OVER_OCTETS)
         s->log_flush.run(&s->log_flush);
     else

@@ -84,6 +84,8 @@ struct shard {
     } refused;
     struct buf log_lines; /* of this turn */
     struct loop_task log_flush;
+    uint64_t log_second; /* of the wall clock, that log_stamp is of; 0: none */
+    char log_stamp[CLOCK_ISO_OCTETS];
     struct hash_key seen_key;
     struct push_answers answers; /* what was learned of all apps' */
     struct push_consent_kinds kinds;

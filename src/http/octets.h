@@ -29,6 +29,15 @@ static inline unsigned octets_controls(const char *p)
                                _mm_cmpeq_epi8(v, _mm_set1_epi8(0x7f)));
     return (unsigned)_mm_movemask_epi8(bad);
 }
+
+/* Those that are no printable ASCII. */
+static inline unsigned octets_unprintable(const char *p)
+{
+    __m128i v = octets_load(p); /* from 0x80 on they are negative */
+    __m128i bad = _mm_or_si128(_mm_cmplt_epi8(v, _mm_set1_epi8(0x20)),
+                               _mm_cmpeq_epi8(v, _mm_set1_epi8(0x7f)));
+    return (unsigned)_mm_movemask_epi8(bad);
+}
 #endif
 
 #endif

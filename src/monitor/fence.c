@@ -41,7 +41,7 @@ struct key {
 /* ---- messages ---- */
 
 struct batch {
-    _Alignas(NLMSG_ALIGNTO) char octets[4096]; /* the table takes some 1,300, a gate 500 */
+    _Alignas(NLMSG_ALIGNTO) char octets[4096]; /* the table takes some 1,700, a gate 500 */
     size_t len, message;                       /* message: where the last one begins */
     uint32_t first, count;                     /* sequence numbers */
 };
@@ -237,11 +237,11 @@ static void mask(struct batch *b, uint8_t bits)
     expression_end(b, e);
 }
 
-static void must_be(struct batch *b, const void *value, size_t octets)
+static void compare(struct batch *b, enum nft_cmp_ops how, const void *value, size_t octets)
 {
     struct expression e = expression(b, "cmp");
     number(b, NFTA_CMP_SREG, NFT_REG32_00);
-    number(b, NFTA_CMP_OP, NFT_CMP_EQ);
+    number(b, NFTA_CMP_OP, how);
     nested_value(b, NFTA_CMP_DATA, value, octets);
     expression_end(b, e);
 }
@@ -287,25 +287,43 @@ static void rule_end(struct batch *b, size_t at)
     message_end(b);
 }
 
-/* oif "lo" tcp flags & (syn | ack) == syn, and the port is loaded */
+static void match_tcp(struct batch *b)
+{
+    const uint8_t tcp = IPPROTO_TCP;
+    load_meta(b, NFT_META_L4PROTO, NFT_REG32_00);
+    compare(b, NFT_CMP_EQ, &tcp, sizeof tcp);
+}
+
+/* tcp flags & (syn | ack) != syn */
+static void match_opened(struct batch *b)
+{
+    const uint8_t syn = TCP_SYN;
+    match_tcp(b);
+    load_tcp(b, TCP_FLAGS, 1);
+    mask(b, TCP_SYN | TCP_ACK);
+    compare(b, NFT_CMP_NEQ, &syn, sizeof syn);
+}
+
+/* oif "lo" meta l4proto tcp, and the port is loaded */
 static void match_connect(struct batch *b)
 {
     const uint32_t lo = LOOPBACK_INDEX;
-    const uint8_t tcp = IPPROTO_TCP, syn = TCP_SYN;
     load_meta(b, NFT_META_OIF, NFT_REG32_00);
-    must_be(b, &lo, sizeof lo);
-    load_meta(b, NFT_META_L4PROTO, NFT_REG32_00);
-    must_be(b, &tcp, sizeof tcp);
-    load_tcp(b, TCP_FLAGS, 1);
-    mask(b, TCP_SYN | TCP_ACK);
-    must_be(b, &syn, sizeof syn);
+    compare(b, NFT_CMP_EQ, &lo, sizeof lo);
+    match_tcp(b);
     load_tcp(b, TCP_PORT_OFFSET, sizeof(uint16_t));
 }
 
-/* A packet of which no user is known does not match the first rule, and so meets the second. */
+/* Every packet that the machine sends comes by, so the first rule says of nearly all that they do
+ * not open a connection.  Of one that does no user may be known: it does not match the second
+ * rule, and so meets the third. */
 static void add_rules(struct batch *b, const struct fence *f)
 {
     size_t at = rule(b, f);
+    match_opened(b);
+    accept_it(b);
+    rule_end(b, at);
+    at = rule(b, f);
     match_connect(b);
     load_meta(b, NFT_META_SKUID, NFT_REG32_01);
     must_be_in(b, allowed);
@@ -318,6 +336,25 @@ static void add_rules(struct batch *b, const struct fence *f)
     rule_end(b, at);
 }
 
+static void name_chain(struct batch *b, uint16_t type, uint16_t table, uint16_t name,
+                       const struct fence *f)
+{
+    command(b, type, 0);
+    text(b, table, f->table);
+    text(b, name, chain);
+    message_end(b);
+}
+
+/* Whether an earlier program in our place has done so is not known: its rules go. */
+static void lay_rules(struct batch *b, const struct fence *f)
+{
+    add_chain(b, f);
+    name_chain(b, NFT_MSG_DELRULE, NFTA_RULE_TABLE, NFTA_RULE_CHAIN, f);
+    add_rules(b, f);
+}
+
+/* Whether the kernel can is tried; then what all packets would come by goes, until there is a port
+ * to guard. */
 static int make_table(struct fence *f)
 {
     struct batch b;
@@ -328,8 +365,11 @@ static int make_table(struct fence *f)
     message_end(&b);
     add_set(&b, f, guarded, 1, SHOWN_AS_PORT, sizeof(uint16_t));
     add_set(&b, f, allowed, 2, SHOWN_AS_PORT << 6 | SHOWN_AS_USER, sizeof(struct key));
-    add_chain(&b, f);
-    add_rules(&b, f);
+    lay_rules(&b, f);
+    if (finish(f, &b) < 0)
+        return ERR_SYS;
+    begin(&b, f->sequence);
+    name_chain(&b, NFT_MSG_DELCHAIN, NFTA_CHAIN_TABLE, NFTA_CHAIN_NAME, f);
     return finish(f, &b);
 }
 
@@ -362,6 +402,8 @@ static int change(struct fence *f, const struct fence_gate *g, uint16_t type)
     struct batch b;
     ASSERT(f->fd >= 0 && g->user_count <= FENCE_MAX_USERS);
     begin(&b, f->sequence);
+    if (!f->has_rules)
+        lay_rules(&b, f);
     size_t at = elements(&b, f, type, guarded);
     for (unsigned p = 0; p < FENCE_MAX_PORTS; p++) {
         uint16_t port = htons(g->ports[p]);
@@ -376,7 +418,10 @@ static int change(struct fence *f, const struct fence_gate *g, uint16_t type)
             element(&b, &key, sizeof key);
         }
     elements_end(&b, at);
-    return finish(f, &b);
+    if (finish(f, &b) < 0)
+        return ERR_SYS;
+    f->has_rules = true;
+    return 0;
 }
 
 int fence_guard(struct fence *f, const struct fence_gate *g)

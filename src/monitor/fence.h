@@ -5,10 +5,12 @@
  * It knows ports and users, nothing else.  The rules are a table of nftables that belongs to the
  * socket here (NFT_TABLE_F_OWNER, Linux 5.12): nobody else can change it, it goes with the socket,
  * however the process ends, and the socket may be handed on through exec.  Rules look at the first
- * packet of a connection (SYN): answers, and what is established, are not touched. */
+ * packet of a connection (SYN): answers, and what is established, are not touched.  Until there is
+ * a port to guard the table has no rules, which every packet of the machine would come by. */
 #ifndef MONITOR_FENCE_H
 #define MONITOR_FENCE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -19,6 +21,7 @@
 struct fence {
     int fd; /* netlink; -1: none, and no call but fence_open and fence_adopt may be made */
     uint32_t sequence;
+    bool has_rules; /* as far as is known here */
     char table[24]; /* of the inet family; no two sockets have one name */
 };
 

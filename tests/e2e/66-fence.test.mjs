@@ -27,6 +27,8 @@ const url = (what, args) => `/${what}?${new URLSearchParams(args)}`;
 const say = async (app, what, args = {}, of = p) => JSON.parse((await of.h1(`${app}.localhost`, url(what, args))).body);
 const connect = (app, port, host = '127.0.0.1') => say(app, 'connect', { port, host });
 const tables = () => nft('list', 'tables').stdout.split('\n').filter((line) => line.includes('portico'));
+/** Each rule has a verdict. */
+const rules = () => nft('list', 'ruleset').stdout.match(/\b(accept|reject with tcp reset)$/gm) ?? [];
 const portsOf = async (app) => [...new Set((await Promise.all([1, 2, 3, 4, 5, 6].map(() => say(app, 'who')))).flatMap(({ ports }) => ports))];
 const victim = (more = {}) => worker('tenant', 'victim.localhost', { http20ProxyFlag: 2, env: { TCP: '::' }, ...more });
 const manifest = (apps) => ({ apps: { mallory: worker('tenant', 'mallory.localhost'), ...apps } });
@@ -49,12 +51,21 @@ async function assertFree(ports) {
   assert.equal(await say('mallory', 'release'), 'done');
 }
 
+test('without a worker of its own there is a table, and no packet is looked at', fenced, async () => {
+  p = await Portico.start({ apps: { elsewhere: { upstreams: ['tcp://127.0.0.1:1'], hosts: ['elsewhere.localhost'] } } });
+  assert.equal(tables().length, 1);
+  assert.deepEqual(rules(), []);
+  assert.equal(JSON.parse((await p.admin('/apps')).body).portsFenced, true);
+  await p.stop();
+});
+
 test('another app\'s worker cannot connect to a port; edge and the app\'s own can', fenced, async () => {
   p = await Portico.start(manifest({ victim: victim({ instances: 2 }), other: worker('tenant', 'other.localhost') }));
   await p.line(/ monitor\.fence table="inet portico-\d+"/);
   assert.equal(tables().length, 1);
   const ports = await portsOf('victim');
   assert.equal(ports.length, 4); // PORT and HTTP20_ONLY_PORT of each
+  assert.equal(rules().length, 3);
   await assertFenced(ports);
   assert.equal(JSON.parse((await p.admin('/apps')).body).portsFenced, true);
   assert.doesNotMatch((await run(PORTICO, ['status', '--data', p.data])).stdout, /open to every process/);
@@ -97,6 +108,7 @@ test('an upgrade keeps the fence, and goes on with it', fenced, async () => {
   assert.equal((await run(PORTICO, ['restart', 'victim', '--data', p.data])).code, 0);
   await assertFree(ports);
   await p.ready();
+  assert.equal(rules().length, 3);
   await assertFenced(await portsOf('victim'));
 });
 

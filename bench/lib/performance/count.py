@@ -24,11 +24,12 @@ from .cases import CASES
 from .machine import Failed
 from .place import ROOT, in_place
 from .proxies import FLOOR, PEERS, Contestant, edge_of, portico, started
-from .steady import run_load
+from .special import SOCKETS, held, talked
+from .steady import run_load as run_steady
 
 # case: requests of the small load and of the large one, for callgrind
 LOADS = {'a': (1600, 8000), 'a-unix': (1600, 8000), 'a-h2c': (1600, 8000), 'b': (500, 4000), 'e': (500, 4000),
-         'c': (160, 480), 'd': (4, 12), 'f': (8, 88), 'r': (8, 88)}
+         'c': (160, 480), 'd': (4, 12), 'f': (8, 88), 'r': (8, 88), 'ws': (200, 4000)}
 CALLS = ('epoll_wait', 'epoll_pwait2', 'epoll_ctl', 'recvfrom', 'recvmsg', 'read', 'readv', 'sendto', 'sendmsg',
          'write', 'writev', 'accept4', 'socket', 'connect', 'shutdown', 'close', 'getsockopt', 'setsockopt',
          'getsockname', 'getpeername', 'fcntl', 'ioctl', 'splice', 'futex', 'mmap', 'munmap', 'madvise', 'brk')
@@ -36,6 +37,14 @@ BODIES = {'c': 100 << 10, 'd': 10 << 20}  # octets
 PATIENCE_S = 30
 FACTOR = 10  # of both, for system calls
 FEWER_CONNECTIONS = {'d': 2}  # where all would be too much under valgrind
+
+
+def run_load(place, case, port, count):
+    if case.name != 'ws':
+        run_steady(place, case, port, count)
+        return
+    with held(place, 'socket', port, SOCKETS) as talker:
+        talked(talker, count // (2 * SOCKETS))
 
 
 def system_calls(place, contestant, case, loads):

@@ -73,11 +73,10 @@ def commit():
     return found + (' and changes' if changed else '')
 
 
-def contestants(a):
-    ours = a.build / 'src/bin/portico'
-    others = [one.split('=', 1) for one in a.other]
-    return ([Contestant('portico', 'ours', portico(ours))]
-            + [Contestant(name, 'build', portico(Path(program).resolve())) for name, program in others]
+def others(a):
+    """All but ours: other builds of it, the floor, the peers."""
+    builds = [one.split('=', 1) for one in a.other]
+    return ([Contestant(name, 'build', portico(Path(program).resolve())) for name, program in builds]
             + [one for one in (FLOOR, *PEERS) if one.name in a.peers])
 
 
@@ -85,11 +84,12 @@ def run(a):
     with in_place(a) as place:
         cases = [CASES[name] for name in a.cases]
         steady = [case for case in cases if case.is_steady]
-        rows = list(Steady(place, steady, contestants(a), a).run()) if steady else []
+        program = a.build / 'src/bin/portico'
+        contestants = [Contestant('portico', 'ours', portico(program)), *others(a)]
+        rows = list(Steady(place, steady, contestants, a).run()) if steady else []
         for names, runner in special.RUNNERS.items():
             if any(name in names for name in a.cases):
-                peers = [one for one in PEERS if one.name in a.peers]
-                rows += runner(place, a.build / 'src/bin/portico', a, peers)
+                rows += runner(place, program, a, others(a))
     about = {'date': time.strftime('%Y-%m-%d'), 'commit': commit(), 'versions': versions(a.peers), **machine.described(),
              'command': 'bench/performance ' + ' '.join(map(shlex.quote, sys.argv[1:]))}
     return {case.name: {'about': about, 'rows': [row for row in rows if row['case'] == case.name]}

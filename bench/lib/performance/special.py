@@ -299,10 +299,21 @@ def push(place, program, plan, _peers):
                 yield told('push', who, kind, number, cost(place, process, load, pages, case, plan))
 
 
+def talked(talker, rounds):
+    """(messages, seconds) of so many messages, and their answers, on each of a holder's sockets."""
+    start = time.monotonic()
+    talker.stdin.write(f'{rounds}\n')
+    talker.stdin.flush()
+    messages = int(talker.stdout.readline().split()[1])
+    if messages != 2 * SOCKETS * rounds:
+        raise Failed(f'{messages} messages of {2 * SOCKETS * rounds}')
+    return messages, time.monotonic() - start
+
+
 def ws(place, program, plan, peers):
     """Messages of 128 octets, both ways, on 50 WebSockets; and what an idle one holds."""
     contestants = [Contestant('portico', 'ours', portico(program))]
-    contestants += [one for one in peers if one.name in ('haproxy', 'nginx')]
+    contestants += [one for one in peers if one.kind == 'build' or one.name in ('haproxy', 'nginx')]
     wanted = None
     for number in range(plan.rounds):
         for contestant in contestants:
@@ -317,13 +328,7 @@ def ws(place, program, plan, peers):
                 yield told('ws-memory', contestant.name, contestant.kind, number, {'value': value})
                 with held(place, 'socket', port, SOCKETS) as talker:
                     def talk(rounds):
-                        start = time.monotonic()
-                        talker.stdin.write(f'{rounds}\n')
-                        talker.stdin.flush()
-                        messages = int(talker.stdout.readline().split()[1])
-                        if messages != 2 * SOCKETS * rounds:
-                            raise Failed(f'{messages} messages of {2 * SOCKETS * rounds}')
-                        return messages, time.monotonic() - start
+                        return talked(talker, rounds)
                     messages, took = talk(100)
                     wanted = wanted or int(100 / took * plan.seconds)
 
