@@ -68,19 +68,20 @@ int engine_flush(struct engine *e, struct shard *s, struct stream *st, const boo
                  struct loop_task *again)
 {
     char *out = loop_scratch(s->loop, 2);
-    size_t budget = SHARD_TURN_OCTETS;
+    size_t budget = STREAM_BURST_MOST; /* a multiple of smaller ones */
     while (!stream_is_blocked(st)) {
         if (budget == 0) {
             loop_again(s->loop, again);
             return 0;
         }
-        size_t n = output(e, out, stream_burst(st), shard_now_us(s));
+        size_t most = stream_burst(st) < budget ? stream_burst(st) : budget;
+        size_t n = output(e, out, most, shard_now_us(s));
         if (n == 0 || *dead)
             return 0;
         int err = stream_write(st, out, n);
         if (err < 0)
             return err;
-        budget = budget > n ? budget - n : 0;
+        budget -= n;
         if (n < SHARD_READ_OCTETS / 2 && !engine_has_output(e))
             return 0; /* that was all, and there is no need to ask */
     }

@@ -31,7 +31,7 @@ struct shard_lines;
 #define SHARD_RX_OCTETS (SHARD_READ_OCTETS - (uint32_t)sizeof(struct chunk))
 /* So many of them at most are filled by one read. */
 #define SHARD_RX_CHUNKS 4
-/* Octets a connection may read or write in one turn before others get theirs. */
+/* Octets a connection may read in one turn before others get theirs; it may write one burst. */
 #define SHARD_TURN_OCTETS (SHARD_RX_CHUNKS * SHARD_RX_OCTETS)
 /* A response or request body waiting beyond HIGH stops its source, which goes on below LOW. */
 #define QUEUE_HIGH_OCTETS (256u << 10)

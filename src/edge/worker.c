@@ -468,10 +468,7 @@ static void on_eof(struct worker *w)
  * its client does not take, which pauses the connection. */
 static size_t room(const struct worker *w)
 {
-    if (w->http.h2)
-        return SIZE_MAX;
-    size_t high = w->x ? client_queue_high(w->x) : 0, queued = w->x ? client_queued(w->x) : 0;
-    return high > queued ? high - queued : 0;
+    return w->http.h2 ? SIZE_MAX : w->x ? client_queue_room(w->x) : 0;
 }
 
 /* return  false: the connection is no more */

@@ -11,8 +11,10 @@
 /* One recv. */
 #define STREAM_MIN_RECV_OCTETS 4096
 #define STREAM_MAX_RECV_OCTETS (64u << 10)
-/* One slice of plaintext; with the overhead of its records it fits into a scratch. */
+/* One slice of plaintext. */
 #define STREAM_SLICE_OCTETS STREAM_BURST_MOST
+_Static_assert(TLS_WIRE_BOUND(STREAM_SLICE_OCTETS) <= LOOP_SCRATCH_OCTETS,
+               "a slice and what its records add fit into a scratch");
 
 static bool is_readable(const struct stream *s)
 {
@@ -380,7 +382,7 @@ static int write_tls(struct stream *s, const char *in, size_t len)
     }
     while (at < len) {
         size_t slice = len - at < STREAM_SLICE_OCTETS ? len - at : STREAM_SLICE_OCTETS;
-        size_t room = tls_wire_bound(slice);
+        size_t room = TLS_WIRE_BOUND(slice);
         char *out = buf_reserve(&s->wire, room);
         ssize_t n = out ? encrypt(s, in + at, slice, out, room) : ERR_NOMEM;
         if (n < 0) {

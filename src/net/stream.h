@@ -74,6 +74,12 @@ static inline bool stream_is_blocked(const struct stream *s)
     return s->blocked;
 }
 
+/* Octets that wait for the socket. */
+static inline size_t stream_waiting(const struct stream *s)
+{
+    return buf_len(&s->wire);
+}
+
 /* How many octets had better be written at once.  Each write costs the kernel a walk through its
  * layers and the peer a wake-up; but what the socket does not take waits here, and nothing more
  * urgent can overtake it.  So it grows while the socket takes all, and falls when it does not. */

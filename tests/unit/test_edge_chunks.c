@@ -322,8 +322,7 @@ static void test_slow_client(void **state)
     }
     size_t taken = shard.stats->worker_octets_in - in_before;
     size_t left = c->stream.octets_out - before;
-    assert_in_range(taken - left, QUEUE_HIGH_OCTETS,
-                    QUEUE_HIGH_OCTETS + SHARD_RX_OCTETS + STREAM_BURST_MOST);
+    assert_in_range(taken - left, QUEUE_HIGH_OCTETS, QUEUE_HIGH_OCTETS + SHARD_RX_OCTETS);
     say(conn, text + at, len - at, 0);
     assert_heard(0, GOT_OCTETS / 2);
     free(text);
