@@ -28,12 +28,10 @@ char *buf_make_room(struct buf *b, size_t n)
         b->end = len;
         return b->block + len;
     }
-    size_t cap = b->cap ? b->cap : BUF_FIRST_OCTETS;
+    size_t cap = b->cap ? 2 * b->cap : BUF_FIRST_OCTETS;
     if (n > SIZE_MAX / 4 - len)
         return NULL;
-    while (cap < len + n)
-        cap *= 2;
-    cap = pool_usable(cap);
+    cap = pool_usable(cap < len + n ? len + n : cap);
     char *block = pool_get(b->pool, cap);
     if (!block)
         return NULL;

@@ -377,7 +377,7 @@ static void read_some(struct client *c)
     }
     while (!c->dead && !c->paused && stream_can_read(&c->stream) && budget &&
            (!c->http.h1 || c->closing || h1_conn_wants_input(c->http.h1))) {
-        ssize_t n = engine_read(s, &c->stream, &budget);
+        ssize_t n = engine_read(s, &c->stream, 1, &budget);
         if (!c->established && stream_is_established(&c->stream))
             on_established(c);
         if (c->dead)
@@ -411,14 +411,15 @@ static void read_some(struct client *c)
         }
         if (c->closing)
             continue; /* read and dropped, so that the peer gets our last octets, not a reset */
-        int err = feed(c, s->rx->octets, (size_t)n);
+        struct slice in = engine_next(s);
+        int err = feed(c, in.p, in.len);
         if (c->dead)
             return;
         if (err < 0) {
             bool first = c->http.h1 && !c->https && err != ERR_URI_TOO_LONG &&
                          c->stream.octets_in == (uint64_t)n;
             if ((err == ERR_NOMEM && !c->http.h2 && !c->http.h1) ||
-                (first && !is_request_line(slice_of(s->rx->octets, (size_t)n)))) {
+                (first && !is_request_line(in))) {
                 if (first)
                     count_refusal(c, REFUSAL_NOT_HTTP);
                 client_kill(c);

@@ -79,8 +79,11 @@ int client_send_trailers(struct exchange *x, const struct fields *trailers);
 /* End the response so that the client sees that it was cut. */
 void client_cut(struct exchange *x, enum h2_code code);
 size_t client_queued(const struct exchange *x);
-/* How much of its response may wait before its worker is told to pause. */
+/* How much of its response may wait before its worker is told to pause: the less, the more of what
+ * was written waits for the socket. */
 size_t client_queue_high(const struct exchange *x);
+/* How much more, as things are. */
+size_t client_queue_room(const struct exchange *x);
 /* Request octets went on to the worker: the client may send more. */
 void client_consumed(struct exchange *x, size_t octets);
 static inline bool client_is_h2(const struct client *c)

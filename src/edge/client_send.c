@@ -84,9 +84,21 @@ size_t client_queued(const struct exchange *x)
 size_t client_queue_high(const struct exchange *x)
 {
     const struct client *c = x->client;
-    return x->cs && h2_conn_queued(c->http.h2) > shard_limits(x->shard)->h2_unsent
-               ? QUEUE_TIGHT_OCTETS
-               : QUEUE_HIGH_OCTETS;
+    size_t high = QUEUE_HIGH_OCTETS, written = stream_waiting(&c->stream);
+    if (x->cs && h2_conn_queued(c->http.h2) > shard_limits(x->shard)->h2_unsent)
+        high = QUEUE_TIGHT_OCTETS;
+    return high > written + QUEUE_TIGHT_OCTETS ? high - written : QUEUE_TIGHT_OCTETS;
+}
+
+size_t client_queue_room(const struct exchange *x)
+{
+    size_t high = client_queue_high(x), queued = client_queued(x);
+    size_t room = high > queued ? high - queued : 0;
+    if (!x->cs)
+        return room;
+    size_t all = h2_conn_queued(x->client->http.h2), unsent = shard_limits(x->shard)->h2_unsent;
+    size_t left = unsent > all ? unsent - all : 0;
+    return left < room ? left : room;
 }
 
 void client_consumed(struct exchange *x, size_t octets)

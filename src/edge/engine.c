@@ -68,33 +68,65 @@ int engine_flush(struct engine *e, struct shard *s, struct stream *st, const boo
                  struct loop_task *again)
 {
     char *out = loop_scratch(s->loop, 2);
-    size_t budget = SHARD_TURN_OCTETS;
+    size_t budget = STREAM_BURST_MOST; /* a multiple of smaller ones */
     while (!stream_is_blocked(st)) {
         if (budget == 0) {
             loop_again(s->loop, again);
             return 0;
         }
-        size_t n = output(e, out, stream_burst(st), shard_now_us(s));
+        size_t most = stream_burst(st) < budget ? stream_burst(st) : budget;
+        size_t n = output(e, out, most, shard_now_us(s));
         if (n == 0 || *dead)
             return 0;
         int err = stream_write(st, out, n);
         if (err < 0)
             return err;
-        budget = budget > n ? budget - n : 0;
+        budget -= n;
         if (n < SHARD_READ_OCTETS / 2 && !engine_has_output(e))
             return 0; /* that was all, and there is no need to ask */
     }
     return 0;
 }
 
-ssize_t engine_read(struct shard *s, struct stream *st, size_t *budget)
+/* A chunk to read into, at which nobody else looks. */
+static struct chunk *refresh(struct chunk **c, struct pool *pool)
 {
-    if (shard_refresh_rx(s) < 0)
+    if (*c && (*c)->refs == 1)
+        return *c;
+    chunk_unref(*c);
+    return *c = chunk_new(pool, SHARD_RX_OCTETS);
+}
+
+ssize_t engine_read(struct shard *s, struct stream *st, size_t most, size_t *budget)
+{
+    struct iovec to[SHARD_RX_CHUNKS];
+    unsigned count = 0;
+    s->rx.now = NULL;
+    if (most > *budget)
+        most = *budget;
+    if (st->ready_octets < SHARD_RX_OCTETS)
+        most = 1;
+    do {
+        struct chunk *c = refresh(&s->rx.chunks[count], s->pool);
+        if (!c)
+            break;
+        to[count++] = (struct iovec){c->octets, c->cap};
+    } while (count < SHARD_RX_CHUNKS && count * SHARD_RX_OCTETS < most);
+    if (count == 0)
         return ERR_NOMEM;
-    ssize_t n = stream_read(st, s->rx->octets, SHARD_RX_OCTETS);
-    if (n > 0)
-        *budget = *budget > (size_t)n ? *budget - (size_t)n : 0;
+    ssize_t n = stream_readv(st, to, count);
+    s->rx.next = 0;
+    s->rx.left = n > 0 ? (size_t)n : 0;
+    *budget -= s->rx.left < *budget ? s->rx.left : *budget;
     return n;
+}
+
+struct slice engine_next(struct shard *s)
+{
+    size_t n = s->rx.left < SHARD_RX_OCTETS ? s->rx.left : SHARD_RX_OCTETS;
+    s->rx.left -= n;
+    s->rx.now = n ? s->rx.chunks[s->rx.next++] : NULL;
+    return n ? slice_of(s->rx.now->octets, n) : SLICE("");
 }
 
 void engine_count(const struct stream *st, struct engine_counted *counted, _Atomic uint64_t *in,

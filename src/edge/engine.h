@@ -33,9 +33,14 @@ bool engine_has_output(const struct engine *e);
  * return  0, or the stream's error */
 int engine_flush(struct engine *e, struct shard *s, struct stream *st, const bool *dead,
                  struct loop_task *again);
-/* One read into s->rx.  return  octets, 0 at the end, or the stream's error, or ERR_NOMEM; *budget
- * shrinks */
-ssize_t engine_read(struct shard *s, struct stream *st, size_t *budget);
+/* One read, of several receive chunks where the socket had more than one ready the last time, as
+ * long as `most` and *budget, which shrinks, are not reached by those before.
+ * return  octets, to be had by engine_next before the next read; 0 at the end; the stream's error,
+ *         or ERR_NOMEM */
+ssize_t engine_read(struct shard *s, struct stream *st, size_t most, size_t *budget);
+/* The next run of what was read, which shard_chunk_of knows until the next call.  Empty: that was
+ * all. */
+struct slice engine_next(struct shard *s);
 /* Adds what is new. */
 void engine_count(const struct stream *st, struct engine_counted *counted, _Atomic uint64_t *in,
                   _Atomic uint64_t *out);

@@ -250,18 +250,6 @@ static void hand_over_log(struct loop_task *t)
     buf_consume(&s->log_lines, lines.len);
 }
 
-int shard_refresh_rx(struct shard *s)
-{
-    if (s->rx->refs == 1)
-        return 0;
-    struct chunk *fresh = chunk_new(s->pool, SHARD_RX_OCTETS);
-    if (!fresh)
-        return ERR_NOMEM;
-    chunk_unref(s->rx);
-    s->rx = fresh;
-    return 0;
-}
-
 static void on_handshakes(struct loop_task *t)
 {
     struct shard *s = CONTAINER_OF(t, struct shard, handshake);
@@ -299,9 +287,8 @@ int shard_init(struct shard *s, uint32_t index, uint32_t row, struct tls_server 
     if (getrandom(&s->id_high, sizeof s->id_high, 0) != sizeof s->id_high ||
         getrandom(&s->id_next, sizeof s->id_next, 0) != sizeof s->id_next)
         return ERR_SYS;
-    s->rx = chunk_new(s->pool, SHARD_RX_OCTETS);
     s->mailbox = mailbox_new(s->loop, on_mail, s);
-    if (!s->rx || !s->mailbox || !s->ciphers)
+    if (!s->mailbox || !s->ciphers)
         return ERR_NOMEM;
     on_tick(&s->tick);
     return 0;
@@ -335,7 +322,8 @@ void shard_fini(struct shard *s)
     loop_task_cancel(&s->waiting_handed);
     if (s->mailbox)
         mailbox_free(s->mailbox);
-    chunk_unref(s->rx);
+    for (unsigned i = 0; i < SHARD_RX_CHUNKS; i++)
+        chunk_unref(s->rx.chunks[i]);
     if (s->diag >= 0)
         close(s->diag);
     tls_ciphers_free(s->ciphers);

@@ -29,8 +29,10 @@ struct shard_lines;
 #define SHARD_READ_OCTETS (64u << 10)
 /* The receive chunk, so that it fills one block of the pool. */
 #define SHARD_RX_OCTETS (SHARD_READ_OCTETS - (uint32_t)sizeof(struct chunk))
-/* Octets a connection may read or write in one turn before others get theirs. */
-#define SHARD_TURN_OCTETS (256u << 10)
+/* So many of them at most are filled by one read. */
+#define SHARD_RX_CHUNKS 4
+/* Octets a connection may read in one turn before others get theirs; it may write one burst. */
+#define SHARD_TURN_OCTETS (SHARD_RX_CHUNKS * SHARD_RX_OCTETS)
 /* A response or request body waiting beyond HIGH stops its source, which goes on below LOW. */
 #define QUEUE_HIGH_OCTETS (256u << 10)
 #define QUEUE_LOW_OCTETS  (64u << 10)
@@ -72,7 +74,12 @@ struct shard {
     struct loop_task waiting_room, waiting_handed;
     struct shard *peers; /* all shards, by index; NULL: no other can be reached */
     struct edge_listener *listeners;
-    struct chunk *rx; /* what was read this moment; replaced when somebody keeps a part */
+    struct {                                   /* what was read this moment, see engine_read */
+        struct chunk *chunks[SHARD_RX_CHUNKS]; /* replaced when somebody keeps a part; or NULL */
+        struct chunk *now;                     /* of them, whose octets are being looked at */
+        unsigned next;
+        size_t left; /* octets, from the beginning of chunks[next] on */
+    } rx;
     struct stats_header *counters;
     struct stats_loop *stats;
     struct access_log *log;
@@ -146,13 +153,11 @@ static inline const struct limits *shard_limits(const struct shard *s)
 }
 /* A client was refused something; what: a constant text. */
 void shard_note_refusal(struct shard *s, const struct addr *peer, const char *what);
-/* Before s->rx is written to: makes sure that nobody else looks at it. */
-int shard_refresh_rx(struct shard *s);
-/* The chunk that octets lie in, when they lie in s->rx; else NULL. */
+/* The chunk that octets lie in, when they lie in s->rx.now; else NULL. */
 static inline struct chunk *shard_chunk_of(const struct shard *s, struct slice octets)
 {
-    const struct chunk *c = s->rx;
-    return octets.p >= c->octets && octets.p < c->octets + c->cap ? s->rx : NULL;
+    const struct chunk *c = s->rx.now;
+    return c && octets.p >= c->octets && octets.p < c->octets + c->cap ? s->rx.now : NULL;
 }
 static inline uint64_t shard_now_us(const struct shard *s)
 {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "edge/worker_internal.h"
+#include "edge/client.h"
 #include "edge/leave.h"
 #include "edge/owner.h"
 #include "edge/push_vehicle.h"
@@ -463,12 +464,39 @@ static void on_eof(struct worker *w)
         worker_fail(w, err == ERR_TRUNCATED ? FAULT_CUT : FAULT_CLOSED);
 }
 
+/* How much of a response may be read at once.  Over HTTP/2 windows bound it; over HTTP/1.1 one that
+ * its client does not take, which pauses the connection. */
+static size_t room(const struct worker *w)
+{
+    return w->http.h2 ? SIZE_MAX : w->x ? client_queue_room(w->x) : 0;
+}
+
+/* return  false: the connection is no more */
+static bool take(struct worker *w, struct slice in)
+{
+    struct shard *s = w->shard;
+    int err = engine_feed(&w->http, in.p, in.len, shard_now_us(s));
+    if (w->dead)
+        return false;
+    /* An answer that nobody asked for, or octets behind one: the connection is not to be trusted
+     * with another request (RFC 9112 11.1). */
+    if (err < 0 || (w->http.h1 && !w->x && !w->draining && h1_conn_response_begun(w->http.h1))) {
+        if (w->http.h2) /* GOAWAY waits: it tells the worker why (RFC 9113 5.4.1) */
+            engine_flush(&w->http, s, &w->stream, &w->dead, &w->flush);
+        worker_fail(w, FAULT_MALFORMED);
+        return false;
+    }
+    if (engine_has_output(&w->http) || w->retired)
+        worker_wants_flush(w);
+    return true;
+}
+
 static void read_some(struct worker *w)
 {
     struct shard *s = w->shard;
     size_t budget = SHARD_TURN_OCTETS;
     while (!w->dead && !w->paused && stream_can_read(&w->stream) && budget) {
-        ssize_t n = engine_read(s, &w->stream, &budget);
+        ssize_t n = engine_read(s, &w->stream, room(w), &budget);
         if (n == ERR_AGAIN)
             break;
         if (n == 0) {
@@ -479,20 +507,9 @@ static void read_some(struct worker *w)
             worker_fail(w, FAULT_CLOSED);
             return;
         }
-        int err = engine_feed(&w->http, s->rx->octets, (size_t)n, shard_now_us(s));
-        if (w->dead)
-            return;
-        /* An answer that nobody asked for, or octets behind one: the connection is not to be
-         * trusted with another request (RFC 9112 11.1). */
-        if (err < 0 ||
-            (w->http.h1 && !w->x && !w->draining && h1_conn_response_begun(w->http.h1))) {
-            if (w->http.h2) /* GOAWAY waits: it tells the worker why (RFC 9113 5.4.1) */
-                engine_flush(&w->http, s, &w->stream, &w->dead, &w->flush);
-            worker_fail(w, FAULT_MALFORMED);
-            return;
-        }
-        if (engine_has_output(&w->http) || w->retired)
-            worker_wants_flush(w);
+        for (struct slice in; (in = engine_next(s)).len;)
+            if (!take(w, in))
+                return;
     }
     count_octets(w);
     if (!w->dead && !w->paused && stream_can_read(&w->stream))

@@ -11,8 +11,10 @@
 /* One recv. */
 #define STREAM_MIN_RECV_OCTETS 4096
 #define STREAM_MAX_RECV_OCTETS (64u << 10)
-/* One slice of plaintext; with the overhead of its records it fits into a scratch. */
+/* One slice of plaintext. */
 #define STREAM_SLICE_OCTETS STREAM_BURST_MOST
+_Static_assert(TLS_WIRE_BOUND(STREAM_SLICE_OCTETS) <= LOOP_SCRATCH_OCTETS,
+               "a slice and what its records add fit into a scratch");
 
 static bool is_readable(const struct stream *s)
 {
@@ -225,18 +227,25 @@ void stream_close(struct stream *s)
 
 /* One recv.  A short one has drained the kernel; after a FIN no further edge comes, so then it is
  * read to the end. */
-static ssize_t recv_once(struct stream *s, void *buf, size_t cap)
+static ssize_t recv_once(struct stream *s, const struct iovec *to, unsigned count)
 {
+    struct msghdr into = {.msg_iov = (struct iovec *)(uintptr_t)to, .msg_iovlen = count};
+    size_t cap = 0;
+    for (unsigned i = 0; i < count; i++)
+        cap += to[i].iov_len;
     loop_calls(s->loop)->reads++;
-    ssize_t n = recv(s->source.fd, buf, cap, 0);
+    ssize_t n =
+        count == 1 ? recv(s->source.fd, to->iov_base, cap, 0) : recvmsg(s->source.fd, &into, 0);
     if (n > 0) {
         s->octets_in += (uint64_t)n;
-        s->in_kernel = (size_t)n == cap || s->saw_hup;
+        s->ready_octets = (s->filled ? s->ready_octets : 0) + (uint64_t)n;
+        s->filled = (size_t)n == cap;
+        s->in_kernel = s->filled || s->saw_hup;
         return n;
     }
     if (n < 0 && errno == EINTR)
         return ERR_AGAIN;
-    s->in_kernel = false;
+    s->in_kernel = s->filled = false;
     if (n < 0 && errno == EAGAIN)
         return ERR_AGAIN;
     /* A send that failed has swallowed the error that would have told this end from a clean one. */
@@ -305,7 +314,7 @@ static ssize_t read_tls(struct stream *s, void *buf, size_t cap)
     size_t want = cap < STREAM_MIN_RECV_OCTETS   ? STREAM_MIN_RECV_OCTETS
                   : cap > STREAM_MAX_RECV_OCTETS ? STREAM_MAX_RECV_OCTETS
                                                  : cap;
-    ssize_t got = recv_once(s, in, want);
+    ssize_t got = recv_once(s, &(struct iovec){in, want}, 1);
     if (got < 0)
         return got;
     if (got == 0) { /* no close_notify came before the FIN: RFC 8446 6.1 */
@@ -318,7 +327,7 @@ static ssize_t read_tls(struct stream *s, void *buf, size_t cap)
     return n;
 }
 
-ssize_t stream_read(struct stream *s, void *buf, size_t cap)
+ssize_t stream_readv(struct stream *s, const struct iovec *to, unsigned count)
 {
     if (!stream_is_open(s))
         return ERR_CLOSED;
@@ -326,9 +335,9 @@ ssize_t stream_read(struct stream *s, void *buf, size_t cap)
         s->can_read = s->in_kernel = false;
         return s->failed ? ERR_CLOSED : 0;
     }
-    if (s->connecting || !s->can_read || cap == 0)
+    if (s->connecting || !s->can_read || to->iov_len == 0)
         return ERR_AGAIN;
-    ssize_t n = s->tls ? read_tls(s, buf, cap) : recv_once(s, buf, cap);
+    ssize_t n = s->tls ? read_tls(s, to->iov_base, to->iov_len) : recv_once(s, to, count);
     if (n == 0 && !s->tls)
         s->ended = true;
     /* close_notify may still be read from a connection that a send has just found dead: no event
@@ -339,6 +348,11 @@ ssize_t stream_read(struct stream *s, void *buf, size_t cap)
         n = ERR_AGAIN;
     s->can_read = n > 0 || n == ERR_AGAIN ? is_readable(s) : false;
     return n;
+}
+
+ssize_t stream_read(struct stream *s, void *buf, size_t cap)
+{
+    return stream_readv(s, &(struct iovec){buf, cap}, 1);
 }
 
 static ssize_t encrypt(struct stream *s, const char *in, size_t len, char *out, size_t cap)
@@ -368,7 +382,7 @@ static int write_tls(struct stream *s, const char *in, size_t len)
     }
     while (at < len) {
         size_t slice = len - at < STREAM_SLICE_OCTETS ? len - at : STREAM_SLICE_OCTETS;
-        size_t room = tls_wire_bound(slice);
+        size_t room = TLS_WIRE_BOUND(slice);
         char *out = buf_reserve(&s->wire, room);
         ssize_t n = out ? encrypt(s, in + at, slice, out, room) : ERR_NOMEM;
         if (n < 0) {

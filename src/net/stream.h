@@ -10,6 +10,8 @@
 #include "net/loop.h"
 #include "net/tls.h"
 
+#include <sys/uio.h>
+
 struct stream;
 struct stream_events {
     /* There may be octets to read: call stream_read until stream_can_read is false or the share of
@@ -40,6 +42,8 @@ struct stream {
     bool lost;                      /* the peer is gone in both directions, read or not */
     uint32_t burst_octets;          /* see stream_burst */
     uint8_t bursts_taken;           /* of this size, in a row */
+    bool filled;                    /* the last read left no room */
+    uint64_t ready_octets;          /* read by it and those before it that were filled, in a row */
     uint64_t octets_in, octets_out; /* on the wire */
 };
 
@@ -70,6 +74,12 @@ static inline bool stream_is_blocked(const struct stream *s)
     return s->blocked;
 }
 
+/* Octets that wait for the socket. */
+static inline size_t stream_waiting(const struct stream *s)
+{
+    return buf_len(&s->wire);
+}
+
 /* How many octets had better be written at once.  Each write costs the kernel a walk through its
  * layers and the peer a wake-up; but what the socket does not take waits here, and nothing more
  * urgent can overtake it.  So it grows while the socket takes all, and falls when it does not. */
@@ -84,6 +94,9 @@ static inline size_t stream_burst(const struct stream *s)
  *         ERR_AGAIN: nothing now (also during a TLS handshake); ERR_CLOSED: reset, or FIN without
  *         close_notify inside TLS; ERR_TLS */
 ssize_t stream_read(struct stream *s, void *buf, size_t cap);
+/* The same into several runs of room by one call, each filled before the next; with TLS only into
+ * the first. */
+ssize_t stream_readv(struct stream *s, const struct iovec *to, unsigned count);
 /* Sends all of in, or keeps what the socket does not take (the stream is then blocked).
  * return  0; ERR_CLOSED when the connection is dead; ERR_TLS; ERR_NOMEM */
 int stream_write(struct stream *s, const void *in, size_t len);

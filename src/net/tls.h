@@ -75,10 +75,13 @@ ssize_t tls_decrypt(struct tls_conn *t, const void *in, size_t in_len, size_t *i
 /* Plaintext that fits no more into out waits inside. */
 bool tls_has_pending(const struct tls_conn *t);
 /* Encrypt all of in into records appended to out.
- * out, cap  room for tls_wire_bound(len) octets
+ * out, cap  room for TLS_WIRE_BOUND(len) octets
  * return    octets written, or ERR_TLS */
 ssize_t tls_encrypt(struct tls_conn *t, const void *in, size_t len, void *out, size_t cap);
-size_t tls_wire_bound(size_t plain_octets);
+/* A client may ask for records of 512 octets (RFC 6066 4).  Header, explicit nonce, tag and content
+ * type are 30 at most, rounded up.  One record more may be a KeyUpdate. */
+#define TLS_RECORD_LEAST_OCTETS 512u
+#define TLS_WIRE_BOUND(plain)   ((plain) + ((plain) / TLS_RECORD_LEAST_OCTETS + 2) * 64)
 /* Queue close_notify. */
 void tls_close_notify(struct tls_conn *t, struct buf *wire);
 

@@ -10,10 +10,6 @@
  * whole.  So a connection begins with small ones. */
 #define RECORD_EARLY_OCTETS 4096
 #define EARLY_OCTETS        (64u << 10)
-/* Header, explicit nonce, tag and content type are 30 at most; rounded up. */
-#define RECORD_EXTRA_OCTETS 64
-/* What a client may ask for.  RFC 6066 4 */
-#define RECORD_SMALLEST_OCTETS 512
 
 enum { SECRET_TAKES = 1, SECRET_SENDS = 2, SECRETS = 3 };
 
@@ -382,12 +378,6 @@ ssize_t tls_decrypt(struct tls_conn *t, const void *in, size_t in_len, size_t *i
 bool tls_has_pending(const struct tls_conn *t)
 {
     return t->pending;
-}
-
-size_t tls_wire_bound(size_t plain_octets)
-{
-    size_t records = plain_octets / RECORD_SMALLEST_OCTETS + 2; /* one more for a KeyUpdate */
-    return plain_octets + records * RECORD_EXTRA_OCTETS;
 }
 
 size_t tls_next_record(struct tls_conn *t, size_t len)

@@ -233,7 +233,7 @@ static bool change_keys(struct tls_conn *t, char *out, size_t *n_out)
 ssize_t tls_traffic_put(struct tls_conn *t, const char *in, size_t len, char *out, size_t cap)
 {
     size_t total = 0;
-    ASSERT(cap >= tls_wire_bound(len));
+    ASSERT(cap >= TLS_WIRE_BOUND(len));
     if ((t->update_due || t->sends.seq >= TLS_RECORDS_A_KEY) && !change_keys(t, out, &total))
         return ERR_TLS;
     while (len) {

@@ -220,6 +220,43 @@ static void test_small_reads(void **state)
     close(peer);
 }
 
+/* One call for several runs; how much was ready is told whatever the reads' sizes. */
+static void test_several_runs(void **state)
+{
+    struct owner o;
+    int fd, peer;
+    char one[3], two[4], three[8];
+    const struct iovec all[] = {{one, sizeof one}, {two, sizeof two}, {three, sizeof three}};
+    owner_init(&o);
+    o.cap = 4;
+    o.max_reads = 1;
+    connect_pair(false, &fd, &peer);
+    assert_int_equal(stream_open(&o.stream, loop, fd, NULL, &events), 0);
+    assert_int_equal(write(peer, "0123456789abcdef", 16), 16);
+    turns(1);
+    assert_true(got(&o, "0123"));
+    assert_int_equal(o.stream.ready_octets, 4);
+    assert_int_equal(stream_readv(&o.stream, all, 2), 7);
+    assert_memory_equal(one, "456", 3);
+    assert_memory_equal(two, "789a", 4);
+    assert_int_equal(o.stream.ready_octets, 11);
+    assert_true(stream_can_read(&o.stream));
+    assert_int_equal(stream_readv(&o.stream, all, 3), 5);
+    assert_memory_equal(one, "bcd", 3);
+    assert_memory_equal(two, "ef", 2);
+    assert_int_equal(o.stream.ready_octets, 16);
+    assert_false(stream_can_read(&o.stream));
+    assert_int_equal(write(peer, "x", 1), 1);
+    turns(1);
+    assert_int_equal(o.stream.ready_octets, 1);
+    shutdown(peer, SHUT_WR);
+    turns(1);
+    assert_int_equal(o.end, 0);
+    assert_int_equal(stream_readv(&o.stream, all, 3), 0);
+    owner_fini(&o);
+    close(peer);
+}
+
 static void test_reset(void **state)
 {
     struct owner o;
@@ -781,6 +818,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         WITH_LOOP(test_plain),
         WITH_LOOP(test_small_reads),
+        WITH_LOOP(test_several_runs),
         WITH_LOOP(test_reset),
         WITH_LOOP(test_close_inside),
         WITH_LOOP(test_blocked_writer),

@@ -42,7 +42,7 @@ static void test_records_grow(void **state)
     struct pair p;
     pair_open(&p, &(struct client_wish){.name = "a.test"}, NULL);
     pump(&p);
-    size_t cap = tls_wire_bound(sizeof content), small = 0, plain = 0;
+    size_t cap = TLS_WIRE_BOUND(sizeof content), small = 0, plain = 0;
     char *out = malloc(cap);
     ssize_t n = tls_encrypt(p.conn, content, sizeof content, out, cap);
     assert_true(n > 0 && (size_t)n <= cap);

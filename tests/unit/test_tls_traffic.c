@@ -329,7 +329,7 @@ static void test_keys_wear(void **state)
     open_13(&p, NULL);
     p.conn->sends.seq = TLS_RECORDS_A_KEY;
     struct tls_traffic peer = p.conn->sends;
-    size_t cap = tls_wire_bound(5), first = TLS_RECORD_EXTRA_OCTETS + 5;
+    size_t cap = TLS_WIRE_BOUND(5), first = TLS_RECORD_EXTRA_OCTETS + 5;
     ssize_t n = tls_encrypt(p.conn, "hello", 5, wire, cap);
     assert_int_equal(n, 2 * first);
     assert_int_equal(tls_record_open(ciphers, p.conn->suite, &peer, wire, first, plain, &type), 5);

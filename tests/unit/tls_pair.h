@@ -169,7 +169,7 @@ static inline void client_says(struct pair *p, const void *in, size_t len)
 
 static inline void server_says(struct pair *p, const void *in, size_t len)
 {
-    size_t cap = tls_wire_bound(len);
+    size_t cap = TLS_WIRE_BOUND(len);
     char *out = malloc(cap);
     ssize_t n = tls_encrypt(p->conn, in, len, out, cap);
     assert_true(n > (ssize_t)len);
