@@ -67,7 +67,7 @@ check('kill -9 of edge: no connection refused, service goes on, workers alive', 
   const port = p.ports.http;
   let refused = 0, tried = 0, over = false;
   const knocking = (async () => {
-    while (!over) {
+    while (!over && p.code === undefined) {
       await new Promise((resolve) => {
         const socket = net.connect(port, '127.0.0.1');
         socket.on('connect', () => {

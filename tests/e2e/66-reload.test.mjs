@@ -41,7 +41,7 @@ function load(hosts, { clients = 2, ms = 0 } = {}) {
   const seen = { failures: [], versions: new Map(), count: 0, running: true };
   const agent = new http.Agent({ keepAlive: true });
   const one = async (host) => {
-    while (seen.running) {
+    while (seen.running && p.code === undefined) {
       try {
         const { status, body } = await p.h1(host, `/?ms=${ms}`, { kind: 'http', agent });
         if (status !== 200) seen.failures.push(`${host}: ${status} ${body}`);

@@ -63,7 +63,7 @@ function load(request) {
   const result = { count: 0, failures: [] };
   let stopped = false;
   const over = (async () => {
-    while (!stopped) {
+    while (!stopped && p.code === undefined) {
       try {
         const { status, body } = await request();
         if (status !== 200 || body.length !== 5000) result.failures.push(`${status} ${body.length}`);

@@ -295,6 +295,13 @@ export class Portico {
     return pid && isAlive(pid) ? pid : undefined;
   }
 
+  /** Kills the role's process, as soon as there is one, and waits until it is gone. */
+  async killRole(name) {
+    const pid = await until(`${name} runs`, () => this.role(name));
+    process.kill(pid, 'SIGKILL');
+    await until(`${name} is gone`, () => !isAlive(pid));
+  }
+
   kill(signal = 'SIGKILL') {
     try {
       process.kill(this.pid, signal);
