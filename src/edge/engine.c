@@ -104,8 +104,6 @@ ssize_t engine_read(struct shard *s, struct stream *st, size_t most, size_t *bud
     s->rx.now = NULL;
     if (most > *budget)
         most = *budget;
-    if (st->ready_octets < SHARD_RX_OCTETS)
-        most = 1;
     do {
         struct chunk *c = refresh(&s->rx.chunks[count], s->pool);
         if (!c)

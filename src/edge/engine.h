@@ -33,8 +33,13 @@ bool engine_has_output(const struct engine *e);
  * return  0, or the stream's error */
 int engine_flush(struct engine *e, struct shard *s, struct stream *st, const bool *dead,
                  struct loop_task *again);
-/* One read, of several receive chunks where the socket had more than one ready the last time, as
- * long as `most` and *budget, which shrinks, are not reached by those before.
+/* Whether to read several receive chunks at once: more than one was ready the last time. */
+static inline bool engine_reads_much(const struct stream *st)
+{
+    return st->ready_octets >= SHARD_RX_OCTETS;
+}
+/* One read into a receive chunk, and into others as long as `most` and *budget, which shrinks, are
+ * not reached by those before.
  * return  octets, to be had by engine_next before the next read; 0 at the end; the stream's error,
  *         or ERR_NOMEM */
 ssize_t engine_read(struct shard *s, struct stream *st, size_t most, size_t *budget);

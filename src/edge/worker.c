@@ -468,6 +468,8 @@ static void on_eof(struct worker *w)
  * its client does not take, which pauses the connection. */
 static size_t room(const struct worker *w)
 {
+    if (!engine_reads_much(&w->stream))
+        return 1;
     return w->http.h2 ? SIZE_MAX : w->x ? client_queue_room(w->x) : 0;
 }
 

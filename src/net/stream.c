@@ -225,17 +225,23 @@ void stream_close(struct stream *s)
     s->can_read = s->in_kernel = s->blocked = false;
 }
 
-/* One recv.  A short one has drained the kernel; after a FIN no further edge comes, so then it is
+static ssize_t receive(int fd, const struct iovec *to, unsigned count)
+{
+    if (count == 1)
+        return recv(fd, to->iov_base, to->iov_len, 0);
+    struct msghdr into = {.msg_iov = (struct iovec *)(uintptr_t)to, .msg_iovlen = count};
+    return recvmsg(fd, &into, 0);
+}
+
+/* One call.  A short one has drained the kernel; after a FIN no further edge comes, so then it is
  * read to the end. */
 static ssize_t recv_once(struct stream *s, const struct iovec *to, unsigned count)
 {
-    struct msghdr into = {.msg_iov = (struct iovec *)(uintptr_t)to, .msg_iovlen = count};
     size_t cap = 0;
     for (unsigned i = 0; i < count; i++)
         cap += to[i].iov_len;
     loop_calls(s->loop)->reads++;
-    ssize_t n =
-        count == 1 ? recv(s->source.fd, to->iov_base, cap, 0) : recvmsg(s->source.fd, &into, 0);
+    ssize_t n = receive(s->source.fd, to, count);
     if (n > 0) {
         s->octets_in += (uint64_t)n;
         s->ready_octets = (s->filled ? s->ready_octets : 0) + (uint64_t)n;
