@@ -94,6 +94,10 @@ function all({ http: plain, https }) {
   const authority = `${HOST}:${plain}`;
   const shared = attacks({ port: plain, authority, path: '/attack', hasty: true }).map(({ name, run }) => ({ name, run }));
   let hello;
+  const firstFlight = async () => {
+    hello ??= await clientHello();
+    await connection(https, (s) => { s.write(hello); s.once('data', () => s.destroy()); });
+  };
   return [
     { name: '(only computes)', compare: true, run: () => sleep(0).then(() => { for (const end = Date.now() + 50; Date.now() < end;); }) },
     { name: '(ordinary requests)', compare: true, run: ordinary(plain) },
@@ -113,10 +117,8 @@ function all({ http: plain, https }) {
       s.on('close', () => clearInterval(timer));
     }) },
     { name: 'malformed HTTP/1.1', run: () => connection(plain, (s) => s.write(`GET / HTTP/1.1\r\nHost: ${authority}\r\nHost: b\r\n\r\n`)) },
-    { name: 'TLS handshakes that stop after the first flight', run: async () => {
-      hello ??= await clientHello();
-      await connection(https, (s) => { s.write(hello); s.once('data', () => s.destroy()); });
-    } },
+    { name: 'TLS handshakes that stop after the first flight', run: firstFlight },
+    { name: 'the same, 300 at a time', many: 300, run: firstFlight },
     { name: 'TLS handshakes that complete, and nothing else', run: () => new Promise((resolve) => {
       const socket = tls.connect({ port: https, host: '127.0.0.1', servername: HOST, ALPNProtocols: ['h2'], rejectUnauthorized: false }, () => socket.destroy());
       socket.on('error', () => {}).on('close', resolve);

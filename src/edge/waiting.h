@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The waiting room of a shard: requests for which no instance can be had right now, because the
  * instances of their app are starting or as busy as they may be.  Connections have their turn one
- * after the other, however many requests each has waiting; those of one are first come, first served.
- * Bounded in number, over all shards, and in time. */
+ * after the other, however many requests each has waiting; those of one are first come, first
+ * served.  Bounded in number, over all shards, and in time. */
 #ifndef EDGE_WAITING_H
 #define EDGE_WAITING_H
 
@@ -19,8 +19,8 @@ bool waiting_enter(struct exchange *x, enum fault why);
 void waiting_leave(struct exchange *x);
 /* Try those who wait, in order: after a new snapshot, when something else has ended, at times. */
 void waiting_retry(struct shard *s);
-/* One place of p is given back: to the first in turn that waits for it, here or in another shard in turn,
- * or it is free. */
+/* One place of p is given back: to who waits for it and has the turn, here or in another shard, or
+ * it is free. */
 void waiting_hand_on(struct shard *s, struct places *p);
 /* Another shard has handed one over, with a reference to p. */
 void waiting_take_place(struct shard *s, struct places *p);

@@ -19,9 +19,9 @@ int monitor_main(const struct monitor_options *options);
 int monitor_ask_upgrade(const char *data);
 /* `portico role check-resume`: could this program take over what fd describes?  return exit code */
 int monitor_check_resume(int fd);
-/* `portico role copy`, as root: the copy of an app's directory that its workers run in, in the place
- * of the one before.  Only what lies in the directory itself is copied, whatever links its owner puts
- * anywhere while it is under way; what is no file, directory or link is left out.
+/* `portico role copy`, as root: the copy of an app's directory that its workers run in, in the
+ * place of the one before.  Only what lies in the directory itself is copied, whatever links its
+ * owner puts anywhere while it is under way; what is no file, directory or link is left out.
  * from    absolute; a link in it is followed only where it is root's or of the directory's owner
  * to      in a directory that is root's
  * user    user and group that get it, as a number
