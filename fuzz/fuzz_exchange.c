@@ -54,7 +54,7 @@ static void add_site(struct route_builder *b, unsigned host, enum push_policy po
 {
     bool h2 = host != EXCHANGE_HOST_H1;
     enum route_protocol protocol = h2 ? ROUTE_H2C : ROUTE_H1;
-    struct slice name = slice_of("abc" + host, 1);
+    struct slice name = slice_of(&"abc"[host], 1);
     struct route_site site = {
         .flags = ROUTE_HTTP20 | (h2 ? 0 : ROUTE_DEFAULT),
         .proxy_flag = h2 ? ROUTE_PROXY_ALL : ROUTE_PROXY_H1,
