@@ -95,8 +95,10 @@ static void step_out(struct exchange *x)
 
 void waiting_leave(struct exchange *x)
 {
-    if (x->waiting)
+    if (x->waiting) {
         step_out(x);
+        x->client->turn--; /* it has not had its own */
+    }
     if (!x->backend)
         worker_give_place(x); /* it was handed to x */
     if (x->queue)

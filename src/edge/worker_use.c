@@ -209,8 +209,11 @@ int worker_attach(struct exchange *x)
             short_ = true;
             continue;
         }
-        if (err == ERR_AGAIN) { /* it is there, and takes its time to accept */
+        /* It is there, and takes its time to accept.  Until the next retry its places are not for
+         * x: those who wait would hand them around among themselves for ever. */
+        if (err == ERR_AGAIN) {
             busy = true;
+            x->tried |= 1ull << i;
             continue;
         }
         if (err != ERR_LIMIT) {

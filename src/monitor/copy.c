@@ -38,7 +38,13 @@ static bool is_self(const char *name)
 struct copy {
     uid_t user;
     unsigned depth;
+    struct stat made; /* what the copy goes to */
 };
+
+static bool is_same(const struct stat *a, const struct stat *b)
+{
+    return a->st_ino == b->st_ino && a->st_dev == b->st_dev;
+}
 
 static bool copy_octets(int in, int out)
 {
@@ -121,6 +127,11 @@ static bool copy_entry(struct copy *c, int from, int to, const char *name)
 static bool copy_directory(struct copy *c, int from, int to)
 {
     struct stat st;
+    if (fstat(from, &st) == 0 && is_same(&st, &c->made)) {
+        fprintf(stderr, "portico: the app's directory holds the data directory: it would be copied "
+                        "into itself\n");
+        return false;
+    }
     int listed = fcntl(from, F_DUPFD_CLOEXEC, 0);
     DIR *d = c->depth < MAX_DEPTH && listed >= 0 ? fdopendir(listed) : NULL;
     if (!d) {
@@ -178,10 +189,10 @@ int monitor_copy(const char *from, const char *to, const char *user)
         return 1;
     int in = files_open(from, ENTER), at = -1, out = -1;
     bool ok = in >= 0 || tell("copy", from);
-    ok = ok &&
-         (((at = open(parent, ENTER)) >= 0 && remove_entry(at, made) && remove_entry(at, before) &&
-           mkdirat(at, made, 0700) == 0 && (out = openat(at, made, ENTER)) >= 0) ||
-          tell("make", to));
+    ok = ok && (((at = open(parent, ENTER)) >= 0 && remove_entry(at, made) &&
+                 remove_entry(at, before) && mkdirat(at, made, 0700) == 0 &&
+                 (out = openat(at, made, ENTER)) >= 0 && fstat(out, &c.made) == 0) ||
+                tell("make", to));
     ok = ok && copy_directory(&c, in, out) &&
          (replace(at, made, name, before) || tell("replace", to));
     const int fds[] = {in, at, out};

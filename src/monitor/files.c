@@ -146,8 +146,12 @@ int files_open(const char *path, int flags)
                    : rest[0] == '/' ? open("/", O_PATH | O_CLOEXEC)
                                     : fcntl(at, F_DUPFD_CLOEXEC, 0);
         } else if (ok && (is_last = !*then)) {
-            close(next); /* by name again, but not through a link that stands there meanwhile */
-            next = openat(at, *name ? name : ".", flags | O_NOFOLLOW | O_CLOEXEC);
+            close(next);
+            errno = ELOOP; /* another's FIFO would keep us, and a device may take it for an order */
+            if (owner != 0 && st.st_uid != owner)
+                next = -1;
+            else /* by name again, but not through a link that stands there meanwhile */
+                next = openat(at, *name ? name : ".", flags | O_NOFOLLOW | O_CLOEXEC);
         } else {
             memmove(rest, then, strlen(then) + 1);
         }

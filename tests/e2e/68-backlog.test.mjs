@@ -5,6 +5,7 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import fs from 'node:fs';
+import http from 'node:http';
 import net from 'node:net';
 import path from 'node:path';
 import { Portico, check, processes, scratch, until } from './lib.mjs';
@@ -14,6 +15,8 @@ const server = `
   process.umask(0);
   require('node:http').createServer((request, response) => response.setHeader('connection', 'close').end('served'))
     .listen({ path: process.argv[1], backlog: 1 }, () => console.log('listens'));`;
+// Of a pair with that worker: its answers come when they are let go.
+const held = [], other = http.createServer((request, response) => { held.push(response); });
 let p, worker, waiting = [];
 
 /** Nobody accepts: connections until the kernel takes no more. */
@@ -44,10 +47,13 @@ check('starts', async () => {
   fs.chmodSync(directory, 0o755);
   worker = spawn(process.execPath, ['-e', server, socket], { stdio: ['ignore', 'pipe', 'inherit'] });
   await once(worker.stdout, 'data');
+  await new Promise((resolve) => other.listen(`${socket}.other`, resolve));
+  fs.chmodSync(`${socket}.other`, 0o777);
   p = await Portico.start({
     loops: 1,
     apps: {
       one: { upstreams: [`unix:${socket}`], hosts: ['one.localhost'], limits: { queue: 3 } },
+      pair: { upstreams: [`unix:${socket}`, `unix:${socket}.other`], hosts: ['pair.localhost'], limits: { concurrency: 1, queue: 3 } },
       nobody: { upstreams: [`unix:${socket}.none`], hosts: ['nobody.localhost'] },
     },
   });
@@ -73,12 +79,28 @@ check('not for longer than a connection may take', async () => {
   await empty();
 });
 
+check('a place where nobody accepts is not handed around, and others are served', async () => {
+  await fill();
+  const first = ask('pair.localhost');
+  await until('it is with the other', () => held.length === 1);
+  const answers = [ask('pair.localhost'), ask('pair.localhost')];
+  await until('two wait', async () => await p.metric('portico_requests_waiting', { app: 'pair' }) === 2);
+  assert.equal((await ask('nobody.localhost')).status, 502);
+  for (let served = 0; served < 3; served++) {
+    await until('the next is with it', () => held.length > served);
+    held[served].end('served');
+  }
+  assert.deepEqual((await Promise.all([first, ...answers])).map(({ status }) => status), [200, 200, 200]);
+  await empty();
+});
+
 check('where nobody listens there is nothing to wait for', async () => {
   assert.equal((await ask('nobody.localhost')).status, 502);
-  assert.equal(await connect('nobody'), 1);
+  assert.equal(await connect('nobody'), 2);
 });
 
 check('stops', async () => {
   await p.stop();
   worker.kill();
+  other.close();
 });

@@ -211,3 +211,31 @@ check('who has much waiting has a turn like anybody else, and no more', async ()
   for (const session of [greedy, modest, late]) await close2(session);
   await p.stop();
 }, 60);
+
+check('a turn that was given up does not count', async () => {
+  p = await Portico.start({ loops: 1, accessLog: 'off', apps: { turns: worker('busy', 'turns.test', { limits: { concurrency: 1, queue: 100 } }) } });
+  const order = [];
+  const post = (session, name) => {
+    const stream = session.request({ ':method': 'POST', ':path': '/' });
+    stream.on('response', () => order.push({ name, stream })).on('error', () => {}).resume().write('.');
+    return stream;
+  };
+  const [first, second] = await Promise.all([p.h2('turns.test'), p.h2('turns.test')]);
+  post(first, 'holds');
+  await until('it is served', () => order.length === 1);
+  const left = Array.from({ length: 10 }, () => post(first, 'left'));
+  await waits('turns', 10);
+  for (const stream of left) stream.close(8); // CANCEL
+  await waits('turns', 0);
+  for (let i = 1; i <= 3; i++) post(second, `second ${i}`);
+  await waits('turns', 3);
+  post(first, 'first');
+  await waits('turns', 4);
+  for (let ended = 0; ended < 5; ended++) {
+    await until('one is served', () => order.length > ended);
+    order[ended].stream.end();
+  }
+  assert.deepEqual(order.map(({ name }) => name), ['holds', 'second 1', 'first', 'second 2', 'second 3']);
+  for (const session of [first, second]) await close2(session);
+  await p.stop();
+}, 60);

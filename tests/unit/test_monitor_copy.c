@@ -211,6 +211,8 @@ static void a_file_is_opened_by_the_same_rule(void **state)
     link_to("certs/now", "mine", OWNER);
     link_to("certs/roots", "../secret/key", OWNER);
     link_to("certs/way", "../secret", OWNER);
+    assert_int_equal(mkfifo(at("secret/pipe"), 0600), 0);
+    link_to("certs/pipe", "../secret/pipe", OWNER); /* nobody waits for who would write there */
     link_to("live", "certs", 0);
     static const struct {
         const char *path;
@@ -219,6 +221,7 @@ static void a_file_is_opened_by_the_same_rule(void **state)
         {"certs/mine", 0},        {"certs/now", 0},          {"live/now", 0},
         {"secret/key", 0},        {"live//./mine", 0},       {"certs/roots", ELOOP},
         {"certs/way/key", ELOOP}, {"certs/mine/x", ENOTDIR}, {"certs/none", ENOENT},
+        {"certs/pipe", ELOOP},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         int fd = files_open(at(cases[i].path), O_RDONLY);
@@ -238,6 +241,15 @@ static void what_was_there_stays_when_a_copy_fails(void **state)
     assert_int_equal(copy("app"), 0);
     assert_int_equal(copy("none"), 1);
     assert_int_equal(look("to/site/main.js").st_uid, APP);
+}
+
+static void nothing_is_copied_into_itself(void **state)
+{
+    NEEDS_ROOT;
+    assert_int_equal(copy("to"), 1);
+    assert_int_equal(look("to/site.new/site.new").st_mode & S_IFMT, S_IFDIR);
+    assert_int_equal(look("to/site.new/site.new/site.new").st_mode, 0);
+    assert_int_equal(look("to/site").st_mode, 0);
 }
 
 /* Each of the app's directories, and a file, in turn with a link to the secret. */
@@ -300,6 +312,7 @@ int main(void)
                                         tear_down),
         cmocka_unit_test_setup_teardown(a_file_is_opened_by_the_same_rule, set_up, tear_down),
         cmocka_unit_test_setup_teardown(what_was_there_stays_when_a_copy_fails, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(nothing_is_copied_into_itself, set_up, tear_down),
         cmocka_unit_test_setup_teardown(nothing_is_read_through_links_that_come_and_go, set_up,
                                         tear_down),
     };
