@@ -272,7 +272,7 @@ struct options {
 static void note_options(struct options *o, struct slice list)
 {
     struct slice option;
-    for (; list_next(&list, &option); o->count++) {
+    for (; tokens_next(&list, &option); o->count++) {
         o->close |= slice_ieq(option, SLICE("close"));
         o->keep_alive |= slice_ieq(option, SLICE("keep-alive"));
         o->upgrade |= slice_ieq(option, SLICE("upgrade"));

@@ -115,7 +115,7 @@ static int filter_init(struct filter *filter, enum h1_role role, const struct ht
             filter->te |= fields_list_has(&head->fields, TOKEN_TE, SLICE("trailers"));
         if (f->token != TOKEN_CONNECTION)
             continue;
-        while (list_next(&rest, &option)) {
+        while (tokens_next(&rest, &option)) {
             if (filter->named_count == H1_CONNECTION_OPTIONS)
                 return ERR_USAGE;
             filter->named[filter->named_count++] = option;

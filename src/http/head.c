@@ -65,22 +65,34 @@ struct slice fields_value(const struct fields *f, enum token token)
     return found ? found->value : (struct slice){"", 0};
 }
 
-bool list_next(struct slice *rest, struct slice *element_out)
+/* return  octets of the first element, up to its comma or the end */
+static size_t element_octets(struct slice list)
+{
+    bool quoted = false;
+    for (size_t i = 0; i < list.len; i++) {
+        char c = list.p[i];
+        if (quoted && c == '\\')
+            i++;
+        else if (c == '"')
+            quoted = !quoted;
+        else if (c == ',' && !quoted)
+            return i;
+    }
+    return list.len;
+}
+
+static size_t token_octets(struct slice list)
+{
+    const char *comma = memchr(list.p, ',', list.len);
+    return comma ? (size_t)(comma - list.p) : list.len;
+}
+
+static bool next_in_list(struct slice *rest, size_t octets(struct slice list),
+                         struct slice *element_out)
 {
     while (rest->len) {
-        size_t i = 0;
-        bool quoted = false;
-        for (; i < rest->len; i++) {
-            char c = rest->p[i];
-            if (quoted && c == '\\' && i + 1 < rest->len)
-                i++;
-            else if (c == '"')
-                quoted = !quoted;
-            else if (c == ',' && !quoted)
-                break;
-        }
-        struct slice element = slice_trim(slice_of(rest->p, i));
-        size_t taken = i < rest->len ? i + 1 : i;
+        size_t n = octets(*rest), taken = n < rest->len ? n + 1 : n;
+        struct slice element = slice_trim(slice_of(rest->p, n));
         rest->p += taken;
         rest->len -= taken;
         if (element.len) {
@@ -89,6 +101,16 @@ bool list_next(struct slice *rest, struct slice *element_out)
         }
     }
     return false;
+}
+
+bool list_next(struct slice *rest, struct slice *element_out)
+{
+    return next_in_list(rest, element_octets, element_out);
+}
+
+bool tokens_next(struct slice *rest, struct slice *token_out)
+{
+    return next_in_list(rest, token_octets, token_out);
 }
 
 bool fields_list_has(const struct fields *f, enum token token, struct slice element)

@@ -88,6 +88,8 @@ bool fields_list_has(const struct fields *f, enum token token, struct slice elem
 /* Cuts the next element from a comma-separated list; quoted strings are kept whole.
  * return  false at the end */
 bool list_next(struct slice *rest, struct slice *element_out);
+/* The same of a list of tokens, in which a quote is just an octet that no token has. */
+bool tokens_next(struct slice *rest, struct slice *token_out);
 
 /* GET, HEAD, OPTIONS, TRACE.  RFC 9110 9.2.1 */
 bool method_is_safe(struct slice method);

@@ -229,10 +229,11 @@ static void old_clients(void **state)
 
 static void connection_ends_when_somebody_asks(void **state)
 {
-    for (int who = 0; who < 3; who++) {
+    for (int who = 0; who < 4; who++) {
         rec_open(&r, H1_SERVER);
-        assert_int_equal(rec_feed_str(&r, who == 0 ? REQUEST("GET", "Connection: x, Close\r\n")
-                                                   : REQUEST("GET", "")),
+        assert_int_equal(rec_feed_str(&r, who == 0   ? REQUEST("GET", "Connection: x, Close\r\n")
+                                          : who == 3 ? REQUEST("GET", "Connection: \", Close\r\n")
+                                                     : REQUEST("GET", "")),
                          0);
         if (who == 1)
             h1_conn_shutdown(r.conn);
