@@ -364,6 +364,20 @@ static void on_established(struct client *c)
         client_wants_flush(c); /* SETTINGS go with the first flight */
 }
 
+/* Half-closed, content that waits for a worker, or the next requests wait inside: nothing more is
+ * read for now. */
+static bool reads_later(const struct client *c)
+{
+    return c->http.h1 && c->current && !c->current->switched &&
+           (c->paused || !h1_conn_wants_input(c->http.h1));
+}
+
+/* A dead connection need not wait for its answer. */
+static bool is_gone(const struct client *c)
+{
+    return reads_later(c) && (c->stream.failed || c->stream.lost);
+}
+
 static void read_some(struct client *c)
 {
     struct shard *s = c->shard;
@@ -432,6 +446,8 @@ static void read_some(struct client *c)
             client_wants_flush(c);
     }
     count_octets(c);
+    if (!c->dead && is_gone(c))
+        client_kill(c);
     if (!c->dead && !c->paused && stream_can_read(&c->stream) && budget == 0)
         loop_again(s->loop, &c->read);
 }
@@ -452,15 +468,10 @@ static void on_readable(struct stream *st)
         shake_hands_later(c);
         return;
     }
-    /* Half-closed, content that waits for a worker, or the next requests wait inside: nothing more
-     * is read for now. But a dead connection need not wait for its answer. */
-    if (c->http.h1 && c->current && !c->current->switched &&
-        (c->paused || !h1_conn_wants_input(c->http.h1))) {
-        if (st->failed || st->lost)
-            client_kill(c);
-        return;
-    }
-    read_some(c);
+    if (is_gone(c))
+        client_kill(c);
+    else if (!reads_later(c))
+        read_some(c);
 }
 
 void client_shake_hands(struct shard *s)

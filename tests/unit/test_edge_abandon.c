@@ -573,6 +573,24 @@ static void test_who_waits_for_room_gets_it(void **state)
     assert_true(has_got(0, "GET /two "));
 }
 
+/* Its second request waits inside when it is gone, so that nothing is read that would tell. */
+static void test_a_client_that_is_gone_waits_for_nothing(void **state)
+{
+    static const char requests[] = "GET /one HTTP/1.1\r\nHost: a.test\r\n\r\n"
+                                   "GET /two HTTP/1.1\r\nHost: a.test\r\n\r\n";
+    struct addr peer = {.len = sizeof peer.u.in};
+    int fds[2];
+    (void)state;
+    peer.u.in.sin_family = AF_INET;
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
+    assert_int_equal(write(fds[0], requests, sizeof requests - 1), sizeof requests - 1);
+    close(fds[0]);
+    client_accept(&shard, non_blocking(fds[1]), &peer, false);
+    turn();
+    assert_int_equal(shard.open_exchanges, 0);
+    assert_int_equal(length(&shard.clients), 1); /* the one over HTTP/2 */
+}
+
 static void test_the_shard_ends(void **state)
 {
     struct response one;
@@ -600,6 +618,7 @@ int main(void)
         WITH(test_time_is_bounded, setup),
         WITH(test_its_place_is_taken_until_then, setup_with_one_place),
         WITH(test_who_waits_for_room_gets_it, setup),
+        WITH(test_a_client_that_is_gone_waits_for_nothing, setup),
         WITH(test_the_shard_ends, setup_with_one_place),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
