@@ -17,7 +17,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define MAX_DEPTH 200 /* directories in each other: a descriptor or two each */
+#define MAX_DEPTH 200 /* directories in each other: three descriptors each */
 
 #define ENTER (O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
 

@@ -12,11 +12,11 @@
 #include "edge/client.h"
 #include "edge/shard.h"
 #include "edge/worker.h"
+#include "edge_routes.h"
 
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -189,7 +189,6 @@ static void publish(uint32_t concurrency)
                               .queue = 10,
                               .body_limit_octets = 1u << 30};
     char address[80];
-    size_t len;
     snprintf(address, sizeof address, "unix:%s", socket_path);
     struct route_builder *b = route_builder_new(1);
     assert_int_equal(route_builder_site(b, SLICE("a"), &site), 0);
@@ -197,14 +196,7 @@ static void publish(uint32_t concurrency)
     assert_int_equal(route_builder_instance(b, SLICE("a/0"), slice_str(address), SLICE(""),
                                             ROUTE_READY, ROUTE_H1),
                      0);
-    void *octets = route_builder_finish(b, &len);
-    void *map = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    memcpy(map, octets, len);
-    free(octets);
-    route_builder_free(b);
-    struct routes *r = routes_new(map, len, 1, NULL, 0);
-    assert_non_null(r);
-    assert_int_equal(mailbox_post(shard.mailbox, SHARD_ROUTES, r), 0);
+    assert_int_equal(mailbox_post(shard.mailbox, SHARD_ROUTES, edge_routes_build(b, 1)), 0);
     turn();
 }
 

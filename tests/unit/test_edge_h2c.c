@@ -11,12 +11,12 @@
 #include "edge/leave.h"
 #include "edge/shard.h"
 #include "edge/worker.h"
+#include "edge_routes.h"
 #include "http/h2.h"
 
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -146,7 +146,6 @@ static void publish(uint64_t revision, enum route_instance_state state)
                               .queue = 10,
                               .body_limit_octets = 1u << 30};
     char address[80];
-    size_t len;
     snprintf(address, sizeof address, "unix:%s", socket_path);
     struct route_builder *b = route_builder_new(revision);
     assert_int_equal(route_builder_site(b, SLICE("a"), &site), 0);
@@ -154,14 +153,7 @@ static void publish(uint64_t revision, enum route_instance_state state)
     assert_int_equal(
         route_builder_instance(b, SLICE("a/0"), slice_str(address), SLICE(""), state, ROUTE_H2C),
         0);
-    void *octets = route_builder_finish(b, &len);
-    void *map = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    memcpy(map, octets, len);
-    free(octets);
-    route_builder_free(b);
-    struct routes *r = routes_new(map, len, revision, NULL, 0);
-    assert_non_null(r);
-    assert_int_equal(mailbox_post(shard.mailbox, SHARD_ROUTES, r), 0);
+    assert_int_equal(mailbox_post(shard.mailbox, SHARD_ROUTES, edge_routes_build(b, revision)), 0);
     turn();
 }
 

@@ -12,12 +12,12 @@
 #include "edge/client.h"
 #include "edge/shard.h"
 #include "edge/worker.h"
+#include "edge_routes.h"
 
 #include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -92,11 +92,7 @@ static void world_init(struct world *w)
     stats_init(w->counters, 1, 1);
     assert_int_equal(
         shard_init(&w->shard, 0, 0, tls, stats_open(w->counters, stats_octets(1, 1)), NULL), 0);
-    /* routes_new takes over a mapping */
-    void *map =
-        mmap(NULL, snapshot_len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    memcpy(map, snapshot, snapshot_len);
-    struct routes *r = routes_new(map, snapshot_len, 1, NULL, 0);
+    struct routes *r = edge_routes_of(snapshot, snapshot_len, 1);
     assert_non_null(r);
     assert_int_equal(mailbox_post(w->shard.mailbox, SHARD_ROUTES, r), 0);
     memcpy(at.sun_path, socket_path, sizeof socket_path);

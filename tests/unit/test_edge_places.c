@@ -15,11 +15,11 @@
 #include "edge/places.h"
 #include "edge/shard.h"
 #include "edge/waiting.h"
+#include "edge_routes.h"
 
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -70,7 +70,6 @@ static struct routes *make_routes(uint32_t queue)
                               .queue = queue,
                               .body_limit_octets = 1u << 30};
     char address[80];
-    size_t len;
     snprintf(address, sizeof address, "unix:%s", socket_path);
     struct route_builder *b = route_builder_new(++revision);
     assert_int_equal(route_builder_site(b, SLICE("a"), &site), 0);
@@ -81,12 +80,7 @@ static struct routes *make_routes(uint32_t queue)
     add_pair(b, "two", &site, slice_str(address));
     site.proxy_flag = ROUTE_PROXY_GRPC;
     add_pair(b, "rpc", &site, slice_str(address));
-    void *octets = route_builder_finish(b, &len);
-    void *map = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    memcpy(map, octets, len);
-    free(octets);
-    route_builder_free(b);
-    return routes_new(map, len, revision, NULL, 0);
+    return edge_routes_build(b, revision);
 }
 
 static void turn(void)

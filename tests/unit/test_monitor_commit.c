@@ -284,9 +284,9 @@ static void only_what_the_manifest_names_is_run(void **state)
         const char *app, *directory, *command, *env;
         uint32_t h2_only_port;
     } others[] = {
-        {"shop", "/root", COMMAND, "COLOR=red", 0},
+        {"shop", "/srv", COMMAND, "COLOR=red", 0},
         {"shop", "/usr/.", COMMAND, "COLOR=red", 0},
-        {"shop", "/usr", "cat /root/key", "COLOR=red", 0},
+        {"shop", "/usr", COMMAND " more", "COLOR=red", 0},
         {"shop", "/usr", COMMAND, "COLOR=blue", 0},
         {"shop", "/usr", COMMAND, "LD_PRELOAD=x", 0},
         {"shop", "/usr", COMMAND, "COLOR=red", 1},
