@@ -43,39 +43,26 @@ static int teardown(void **state)
     return rmdir(p->data);
 }
 
-static void say(int fd)
-{
-    if (write(fd, "x", 1) != 1)
-        _exit(1);
-}
-
-static void hear(int fd)
+/* Stays until the test has closed its end of the pipe, or is no more. */
+static _Noreturn void stay(struct place *p)
 {
     char octet;
-    if (read(fd, &octet, 1) != 1)
-        _exit(1);
+    while (read(p->to_child[0], &octet, 1) > 0)
+        ;
+    _exit(0);
 }
 
-/* Another process that takes the lock and forks; it ends at a word, what it forked stays until
- * its end of the pipe is closed. */
+/* Another process that takes the lock and forks. */
 static pid_t other_process(struct place *p)
 {
     pid_t pid = fork();
     if (pid != 0)
         return pid;
-    bool has = files_lock(p->data) >= 0;
-    pid_t forked = has ? fork() : -1;
-    if (forked == 0) {
-        char octet;
-        close(p->to_child[1]);
-        while (read(p->to_child[0], &octet, 1) > 0)
-            ;
-        _exit(0);
-    }
-    if (forked > 0)
-        say(p->to_parent[1]);
-    pause();
-    _exit(1);
+    close(p->to_child[1]);
+    pid_t forked = files_lock(p->data) >= 0 ? fork() : -1;
+    if (forked != 0 && write(p->to_parent[1], forked > 0 ? "+" : "-", 1) != 1)
+        _exit(1);
+    stay(p);
 }
 
 static void test_lock_ends_with_its_process(void **state)
@@ -83,7 +70,9 @@ static void test_lock_ends_with_its_process(void **state)
     struct place *p = *state;
     pid_t other = other_process(p);
     assert_true(other > 0);
-    hear(p->to_parent[0]);
+    char has = 0;
+    assert_int_equal(read(p->to_parent[0], &has, 1), 1);
+    assert_int_equal(has, '+');
     assert_int_equal(files_lock_holder(p->data), other);
     assert_true(files_lock(p->data) < 0);
     kill(other, SIGKILL);
