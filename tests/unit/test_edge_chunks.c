@@ -291,12 +291,11 @@ static void test_stray_octets(void **state)
         }
 }
 
-/* However much is read at once: what waits for a client that does not read is what may wait, and a
- * chunk. */
-static void test_slow_client(void **state)
+/* However much is read at once, and however much waits already: what waits for a client that does
+ * not read is what may wait, and a chunk. */
+static void slow_client(size_t first)
 {
     char *text = malloc(HEAD_OCTETS + GOT_OCTETS / 2);
-    (void)state;
     int conn = warmed_up();
     struct client *c = LIST_ENTRY(shard.clients.next, struct client, node);
     ask(0);
@@ -305,7 +304,8 @@ static void test_slow_client(void **state)
     size_t len = answer(text, GOT_OCTETS / 2), at = 0;
     uint64_t before = c->stream.octets_out, in_before = shard.stats->worker_octets_in;
     for (int idle = 0; idle < 4; idle++) {
-        ssize_t n = send(worker.fds[conn], text + at, len - at, MSG_NOSIGNAL);
+        size_t some = at < first ? first - at : len - at;
+        ssize_t n = send(worker.fds[conn], text + at, some, MSG_NOSIGNAL);
         if (n > 0) {
             at += (size_t)n;
             idle = 0;
@@ -318,6 +318,17 @@ static void test_slow_client(void **state)
     say(conn, text + at, len - at, 0);
     assert_heard(0, GOT_OCTETS / 2);
     free(text);
+}
+
+static void test_slow_client(void **state)
+{
+    for (size_t first = 0; first <= 2 * QUEUE_HIGH_OCTETS; first += SHARD_RX_OCTETS / 2 + 1) {
+        if (first) {
+            teardown(state);
+            assert_int_equal(setup(state), 0);
+        }
+        slow_client(first);
+    }
 }
 
 int main(void)

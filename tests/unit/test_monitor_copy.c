@@ -213,6 +213,10 @@ static void a_file_is_opened_by_the_same_rule(void **state)
     link_to("certs/way", "../secret", OWNER);
     assert_int_equal(mkfifo(at("secret/pipe"), 0600), 0);
     link_to("certs/pipe", "../secret/pipe", OWNER); /* nobody waits for who would write there */
+    make("theirs", OTHER);
+    write_file("theirs/mine", "x", OWNER, 0600); /* reached over another's link, it is not mine */
+    link_to("theirs/way", "../certs", OTHER);
+    link_to("certs/through", "../theirs/way/mine", OWNER);
     link_to("live", "certs", 0);
     static const struct {
         const char *path;
@@ -221,7 +225,7 @@ static void a_file_is_opened_by_the_same_rule(void **state)
         {"certs/mine", 0},        {"certs/now", 0},          {"live/now", 0},
         {"secret/key", 0},        {"live//./mine", 0},       {"certs/roots", ELOOP},
         {"certs/way/key", ELOOP}, {"certs/mine/x", ENOTDIR}, {"certs/none", ENOENT},
-        {"certs/pipe", ELOOP},
+        {"certs/pipe", ELOOP},    {"theirs/mine", 0},        {"certs/through", ELOOP},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         int fd = files_open(at(cases[i].path), O_RDONLY);
