@@ -160,8 +160,10 @@ void client_kill(struct client *c)
     if (c->dead)
         return;
     c->dead = true;
-    if (c->https && !c->established)
+    if (c->https && !c->established) {
         stats_add(&c->shard->stats->tls_failures, 1);
+        suspects_no_handshake(c);
+    }
     LIST_FOR(node, &c->exchanges)
     {
         exchange_client_closed(LIST_ENTRY(node, struct exchange, client_node), false, 0);
@@ -481,7 +483,10 @@ void client_shake_hands(struct shard *s)
         struct client *c = LIST_ENTRY(s->handshakes.next, struct client, handshake);
         CHECK_MAGIC(c, CLIENT_MAGIC);
         list_remove(&c->handshake);
-        read_some(c);
+        if (c->stream.saw_hup && !c->stream.octets_out)
+            client_kill(c); /* no signature for who is gone */
+        else
+            read_some(c);
     } while (!list_empty(&s->handshakes) && clock_mono_us() - begun_us < others_us);
     if (!list_empty(&s->handshakes))
         loop_again(s->loop, &s->handshake);

@@ -42,6 +42,12 @@ void suspects_blame(struct client *c)
     blame(c, ADDRESSES_ABUSE);
 }
 
+void suspects_no_handshake(struct client *c)
+{
+    if (!c->unheard)
+        blame(c, ADDRESSES_ABUSE / SUSPECTS_HANDSHAKES);
+}
+
 void suspects_left(struct client *c)
 {
     if (!c->http.h2 || c->closing)

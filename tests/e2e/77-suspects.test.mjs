@@ -2,7 +2,10 @@
 // Who abuses one connection after the other gets little for the next, and has to wait for it; others at the
 // same address are served, and those at other addresses notice nothing.
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import http from 'node:http';
+import net from 'node:net';
+import tls from 'node:tls';
 import { Raw } from './attacks.mjs';
 import { Portico, check, fetch2, until } from './lib.mjs';
 import * as h2 from './workers/frames.mjs';
@@ -87,6 +90,45 @@ check('to leave just before that, or with requests open, is no better', async ()
     await raw.until(() => raw.frames.some((f) => f.type === h2.TYPE.PING));
     raw.end();
   }
+});
+
+/** A connection over which `octets` go; over at the first answer, or when it is closed. */
+const say = (octets, localAddress) => new Promise((resolve) => {
+  const socket = net.connect({ port: p.ports.https, host: '127.0.0.1', localAddress }, () => socket.write(octets));
+  socket.on('data', () => socket.destroy()).on('error', () => {}).on('close', resolve);
+});
+
+/** What Node's client says first. */
+async function clientHello() {
+  const listener = net.createServer();
+  await new Promise((resolve) => listener.listen(0, '127.0.0.1', resolve));
+  const client = tls.connect({ port: listener.address().port, host: '127.0.0.1', servername: 'one.localhost', ALPNProtocols: ['h2'] }).on('error', () => {});
+  const [socket] = await once(listener, 'connection');
+  const [octets] = await once(socket, 'data');
+  socket.destroy();
+  client.destroy();
+  listener.close();
+  return octets;
+}
+
+check('ten TLS handshakes that do not end are as bad as one abuse', async () => {
+  const hello = await clientHello(), before = await suspects();
+  for (let i = 0; i < 10 * (ABUSES - 1); i++) await say(i % 2 ? hello : 'what is not TLS', '127.0.0.5');
+  assert.equal(await suspects(), before);
+  for (let i = 0; await suspects() === before; i++) {
+    assert.ok(i < 40 * ABUSES);
+    await say(hello, '127.0.0.5');
+  }
+});
+
+check('handshakes that end are none', async () => {
+  const before = await suspects();
+  for (let i = 0; i < 11 * ABUSES; i++) {
+    const socket = tls.connect({ port: p.ports.https, host: '127.0.0.1', localAddress: '127.0.0.6', servername: 'one.localhost', ALPNProtocols: ['h2'], rejectUnauthorized: false });
+    await once(socket.on('error', () => {}), 'data'); // SETTINGS: our Finished has arrived
+    socket.destroy();
+  }
+  assert.equal(await suspects(), before);
 });
 
 check('a trusted proxy is no suspect, whoever comes through it', async () => {

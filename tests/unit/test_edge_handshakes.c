@@ -64,13 +64,15 @@ static unsigned failed(void)
     return (unsigned)shard.stats->refusals[REFUSAL_TLS_HANDSHAKE];
 }
 
+#define HELLO "\x16\3\1\0\4none" /* what is answered by an alert */
+
 static void test_requests_come_first(void **state)
 {
-    static const char hello[] = "\x16\3\1\0\4none", request[] = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+    static const char request[] = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
     int shaking[HANDSHAKES];
     (void)state;
     for (unsigned i = 0; i < HANDSHAKES; i++)
-        shaking[i] = come(true, hello, sizeof hello - 1);
+        shaking[i] = come(true, HELLO, sizeof HELLO - 1);
     int plain = come(false, request, sizeof request - 1);
     loop_turn(shard.loop, 0);
     assert_true(has_answer(plain));
@@ -117,12 +119,28 @@ static void test_the_end_may_come_while_they_wait(void **state)
     loop_turn(shard.loop, 0);
 }
 
+/* Nor is anything computed for who was there for a word. */
+static void test_who_is_gone_gets_nothing(void **state)
+{
+    char octet;
+    (void)state;
+    int one = come(true, HELLO, sizeof HELLO - 1);
+    shutdown(one, SHUT_WR);
+    for (unsigned turns = 0; shard.stats->connections_open; turns++) {
+        assert_true(turns < 10);
+        loop_turn(shard.loop, 0);
+    }
+    assert_true(recv(one, &octet, 1, 0) <= 0); /* no alert */
+    close(one);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_requests_come_first),
         cmocka_unit_test(test_who_leaves_is_not_waited_for),
         cmocka_unit_test(test_the_end_may_come_while_they_wait),
+        cmocka_unit_test(test_who_is_gone_gets_nothing),
     };
     return cmocka_run_group_tests_name("edge_handshakes", tests, setup, teardown);
 }
