@@ -48,16 +48,37 @@ static void check_app(const struct manifest *m, const struct manifest_app *a)
         ASSERT(memchr(a->env.at[i].p, '=', a->env.at[i].len));
     if (a->health_path.len)
         ASSERT(rules_is_origin_form(a->health_path) && a->health_interval_ms);
+    ASSERT(a->push.budget_octets <= 1u << 30 || a->push.budget_octets == PUSH_BUDGET_FITS);
+    ASSERT(a->push.weave_octets <= 1u << 20 && a->push.holdback_percent <= 100);
+}
+
+static void check_range(uint64_t n, uint64_t least, uint64_t most)
+{
+    ASSERT(n >= least && n <= most);
+}
+
+static void check_limits(const struct limits *l)
+{
+#define COUNT(symbol, least, most) check_range(l->symbol, least, most)
+#define OCTETS                     COUNT
+#define MS                         COUNT
+#define RATE(symbol, least, most)              \
+    check_range(l->symbol.burst, least, most); \
+    check_range(l->symbol.per_second, least, most)
+#define X(kind, symbol, key, first, second, least, most, reason) kind(symbol, least, most);
+    LIMIT_TABLE(X)
+#undef X
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *octets, size_t len)
 {
     struct slice text = slice_of(octets, len);
-    struct manifest *m = manifest_parse(text, "fuzz.yaml", "/srv", true);
+    struct manifest *m = manifest_parse(text, "fuzz.yaml", "/", true);
     ASSERT(m);
     check_faults(m, text);
     if (m->faults.count == 0) {
-        ASSERT(m->app_count <= MANIFEST_MAX_APPS);
+        ASSERT(m->app_count > 0 && m->app_count <= MANIFEST_MAX_APPS);
+        check_limits(&m->limits);
         for (uint32_t i = 0; i < m->app_count; i++) {
             check_app(m, &m->apps[i]);
             for (uint32_t k = 0; k < i; k++)

@@ -539,8 +539,67 @@ MANIFESTS = {
 }
 
 
+# These are good: the directory that they lie in is /.
+GOOD = "listen:\n  https: 127.0.0.1:8443\napps:\n"
+LOCAL = "  a:\n    directory: .\n    command: run\n    hosts: [a.test]\n"
+GOOD_MANIFESTS = {
+    "good-app": GOOD + LOCAL,
+    "good-listen": """listen:
+  https: ['127.0.0.1:8443', '[::1]:8443']
+  http: 127.0.0.1:8080
+  admin: ['127.0.0.1:0']
+loops: 2
+accessLog: off
+trustedProxies: [10.0.0.0/8, '::1']
+limits:
+  connectionsPerAddress: 10
+  abusesPerAddress: 2 + 3/s
+  handshake: 2s
+  requestLine: 2KiB
+apps:
+""" + LOCAL,
+    "good-upstreams": GOOD + """  a:
+    upstreams: ['tcp://127.0.0.1:1', 'unix:/x']
+    hosts: [a.test, '*.b.test']
+    http20Enabled: false
+    http20ProxyFlag: 1
+    httpsOnly: true
+    webSocketsEnabled: false
+    upgrades: [foo, foo/2]
+    forwardedFor: ip:port
+    certificate: {chain: etc/passwd, key: etc/passwd}
+    tls: {minVersion: '1.3'}
+  b-2:
+    upstreams: tcp://[::1]:2
+    hosts: [c.test]
+    push: off
+""",
+    "good-command": GOOD + LOCAL + """    instances: 3
+    env:
+      A: b
+      C: '1'
+    timeouts: {request: 10s, idle: 1m, tunnel: 1h, drain: 500ms}
+    limits: {concurrency: 4, queue: 10, body: 1MiB}
+    healthCheckPath: /health?x=1
+    healthCheck: {interval: 2s, failures: 5}
+""",
+    "good-push": GOOD + LOCAL + """    push:
+      policy: always
+      budget: 64KiB
+      interleave: 8KiB
+      holdback: 10
+      include: /static/*
+      exclude: [/a, '/*.png']
+      copy: [accept-encoding, user-agent]
+      preload:
+        /: [/app.css, '</x.js>; rel=preload; as=script; crossorigin']
+        /shop/*: /shop.css
+""",
+}
+
+
 def manifest():
-    for name, text in MANIFESTS.items():
+    for name, text in (MANIFESTS | GOOD_MANIFESTS).items():
         yield name, octets(text)
     yield "example", (SEEDS.parent.parent / "examples/portico.yaml").read_bytes()
 

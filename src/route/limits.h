@@ -23,7 +23,7 @@ struct limit_rate {
       "that the client ends have used of http2Resets, open requests counted in; a TLS handshake "  \
       "that does not end is a tenth of one. Beyond it new ones get an eighth of each rate below, " \
       "and are heard up to a second later: others behind the same address can bear it, who comes " \
-      "back at once gets little. Trusted proxies are not counted.")                                                                                  \
+      "back at once gets little. Trusted proxies are not counted.")                                \
     X(MS, handshake_ms, handshake, 10000, 0, 100, 600000,                                          \
       "From accept to the end of the TLS handshake: three round trips over the worst link, and "   \
       "some loss.")                                                                                \
