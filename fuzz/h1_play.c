@@ -22,7 +22,8 @@ struct play {
     int64_t length_left;
     unsigned heads, dones;
     bool in_body, is_over, is_tunnel, to_head;
-    uint8_t answer; /* how the newest message is answered */
+    uint8_t answer;        /* how the newest message is answered */
+    struct slice protocol; /* to which it asks to switch */
     int err;
 };
 
@@ -65,10 +66,14 @@ static void respond(struct play *p, uint8_t how)
         const struct http_head hints = {.status = 103, .content_length = -1};
         h1_conn_send_head(p->conn, &hints, false, false);
     }
+    if (p->protocol.len && how & 4) {
+        head.status = 101;
+        head.protocol = p->protocol;
+    }
     if (how & 16)
         head.content_length = how >> 3;
     bool end = (how & 0x41) == 0x41 && head.content_length < 0;
-    int err = h1_conn_send_head(p->conn, &head, end, how == 0xa5);
+    int err = h1_conn_send_head(p->conn, &head, end && head.status != 101, how == 0xa5);
     if (err == 0 && h1_conn_upgrade(p->conn) == 0) {
         p->is_tunnel = true;
         h1_conn_send_body(p->conn, SLICE("tunnel"), NULL, how & 1);
@@ -76,6 +81,7 @@ static void respond(struct play *p, uint8_t how)
     }
     if (err) {
         head.status = 500;
+        head.protocol = SLICE("");
         head.fields.count = 0;
         head.content_length = -1;
         ASSERT(h1_conn_send_head(p->conn, &head, true, false) == 0);
@@ -119,6 +125,7 @@ static void on_head(void *user, const struct http_head *head, bool end)
         ASSERT(rules_is_token(head->method));
         ASSERT(!head->authority.len || rules_is_authority(head->authority));
         p->answer = (uint8_t)(head->path.len * 37 + p->how + head->fields.count * 5);
+        p->protocol = head->protocol;
         buf_add_str(&p->methods, slice_eq(head->method, SLICE("HEAD"))      ? "H"
                                  : slice_eq(head->method, SLICE("CONNECT")) ? "C"
                                                                             : "G");

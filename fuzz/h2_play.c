@@ -98,12 +98,27 @@ static struct field some_fields[] = {
     {SLICE("set-cookie"), SLICE("d=e"), TOKEN_SET_COOKIE, 0},
 };
 
-static void respond(struct app_stream *a, unsigned status, bool end)
+/* A field that no frame of ordinary size holds: CONTINUATION goes out. */
+static struct fields large_fields(void)
+{
+    static char value[30000];
+    static struct field field = {SLICE("x-large"), {NULL, 0}, TOKEN_NONE, 0};
+    memset(value, '!', sizeof value); /* ten bits each when compressed, so it is not */
+    field.value = slice_of(value, sizeof value);
+    return (struct fields){&field, 1, 1};
+}
+
+static void respond_with(struct app_stream *a, unsigned status, struct fields fields, bool end)
 {
     const struct http_head head = {
-        .status = (uint16_t)status, .content_length = -1, .fields = {some_fields, status % 5, 4}};
+        .status = (uint16_t)status, .content_length = -1, .fields = fields};
     if (h2_stream_respond(a->stream, &head, end) == 0)
         a->out_ended |= end;
+}
+
+static void respond(struct app_stream *a, unsigned status, bool end)
+{
+    respond_with(a, status, (struct fields){some_fields, status % 5, 4}, end);
 }
 
 static void push(struct play *p, struct app_stream *parent)
@@ -173,7 +188,9 @@ static void act(struct play *p, struct app_stream *a, uint8_t how)
         consume(a, how & 0x10 ? 100 : SIZE_MAX);
         break;
     case 12:
-        if (serves)
+        if (serves && how & 0x80)
+            respond_with(a, how & 0x10 ? 103 : 200, large_fields(), how & 0x20);
+        else if (serves)
             respond(a, how & 0x10 ? 103 : 204, how & 0x20);
         break;
     case 13:
@@ -201,6 +218,8 @@ static void request(struct play *p, uint8_t how)
     int err = 0;
     if (how & 8)
         head.method = SLICE("HEAD");
+    if ((how & 0x24) == 0x24)
+        head.fields = large_fields();
     if ((how & 0x30) == 0x30) {
         head.method = SLICE("CONNECT");
         head.protocol = how & 4 ? SLICE("websocket") : SLICE("");
@@ -416,7 +435,7 @@ static void app_op(struct play *p, uint8_t op)
             request(p, which);
         return;
     case 1:
-        draw(p, which & 0x80 ? 65536 : 64u + which * 8u);
+        draw(p, which & 0x80 ? 65536 : which < 4 ? 1 + 4u * which : 64 + which * 8u);
         return;
     case 2:
         p->now_us += which * 10000u;

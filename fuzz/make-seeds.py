@@ -119,6 +119,8 @@ def h1_differential():
 def h1_server():
     for number, (name, text) in enumerate(REQUESTS.items()):
         yield name, bytes([number % 8, number * 41 % 256, 1 + number % 9, 0]) + octets(text)
+    for how in range(0, 256, 37):  # with and without a switch
+        yield f"upgrade-{how}", bytes([how % 8, how, 5, 0]) + octets(REQUESTS["upgrade"])
 
 
 def h1_client():
@@ -156,6 +158,8 @@ H2_SERVER = {
     "push-disabled": b("00 01 12") + GET + b("08") + b("84 00 02"),
     "push-held": b("00 01 13") + GET + b("08 05") + b("84 00 08 05 84 00 02 81 ff 81 ff"),
     "early-hints": b("00 00") + GET + b("1c") + b("84 00 13"),
+    "large-head": b("00 00") + GET + b("ac") + GET + b("8c 84 00 f5 81 ff"),
+    "large-hints": b("00 00") + GET + b("9c") + b("84 00 9c 84 00 ac 81 10 81 ff"),
     "trailers-out": b("00 00") + GET + b("f5") + b("84 00 43 84 00 c6 81 ff"),
     "torn-block": b("00 00 10 41 00 85 2e 05 02"),
     "priority": b("00 00") + GET + b("f4 17 00 05 75 3d 30 2c 69 81 ff"),
@@ -181,6 +185,7 @@ H2_SERVER = {
     "table-index": b("00 00 10 01 00 81 6e 02 10 01 00 81 c1 be 02"),
     "octet-by-octet": b("00 00 50 01 00 80 01 02"),
     "slow-reader": b("00 00") + (b("00 01 00 80 f3") + b("81 00")) * 6,
+    "slower-reader": b("00 00") + b("00 01 00 80 f3") + b("81 00 81 01 81 02 81 03") * 8,
     "anything": b("00 00 19 ff 00 00 03 61 62 63 19 01 05 81 25 82 87 84"),
     "raw": b("80 00 00 00 06 01 05 00 00 00 01 82 87 84 41 01 61 02"),
     "http1": b("c0") + b"GET / HTTP/1.1\r\nHost: a\r\n\r\n",
@@ -215,6 +220,7 @@ H2_CLIENT = {
     "connect-websocket": b("00 01 18 80 36") + ANSWER + b("00 11 00 20 05 0a"),
     "connect": b("00 00 80 34") + ANSWER + b("00 11 00 20 05 0a"),
     "connect-length": b("00 00 80 34 10 01 20 81 1c 00"),
+    "large-request": b("00 00 80 26 80 25 85 00 f5 81 ff") + ANSWERED + b("00"),
     "abort": b("00 00") + ASK + b("83 02"),
     "table-size-zero": b("00 01 01") + ASK + ASK + ANSWERED,
     "answer-unasked": b("00 00 10 01 81 80"),
