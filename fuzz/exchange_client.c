@@ -47,6 +47,24 @@ static void check_whole(const struct exchange_client *c, const struct exchange_a
     ASSERT(octets == (c->log->requests[request].is_head ? 0 : r->content_octets));
 }
 
+/* ---- tunnels: a worker says as much as it likes, and so does the client ---- */
+
+static void check_said(const struct exchange_client *c, struct exchange_ask *a, struct slice octets)
+{
+    check_content(a->response, octets);
+    a->content_octets += octets.len;
+    ASSERT(a->content_octets <= c->log->responses[a->response].content_octets);
+}
+
+/* The tunnel that was opened last and still is.  return  NULL: none is */
+static struct exchange_ask *tunnel_of(struct exchange_client *c)
+{
+    for (unsigned i = c->ask_count; i-- > 0;)
+        if (c->asks[i].is_switched && (!c->h2 || c->asks[i].stream))
+            return &c->asks[i];
+    return NULL;
+}
+
 /* ---- HTTP/1.1 ---- */
 
 static const struct slice *field(const struct strict_message *m, const char *name)
@@ -57,9 +75,17 @@ static const struct slice *field(const struct strict_message *m, const char *nam
     return NULL;
 }
 
+static void switch_h1(struct exchange_client *c, struct exchange_ask *a, const struct slice *id)
+{
+    ASSERT(id && c->log->requests[a->request].is_tunnel && a == &c->asks[c->ask_count - 1]);
+    a->response = number_of(*id);
+    a->is_switched = c->is_switched = true;
+    check_belongs(c, a, a->response);
+}
+
 static void read_h1(struct exchange_client *c)
 {
-    while (c->answered < c->ask_count && buf_len(&c->in)) {
+    while (c->answered < c->ask_count && buf_len(&c->in) && !c->is_switched) {
         struct strict_message m;
         unsigned request = c->asks[c->answered].request;
         enum strict_verdict v = strict_response(
@@ -76,13 +102,19 @@ static void read_h1(struct exchange_client *c)
                 check_whole(c, &c->asks[c->answered], number_of(*id), content.len);
         }
         if (v == STRICT_WHOLE) {
-            buf_consume(&c->in, m.next);
             if (m.status >= 200)
                 c->answered++;
+            if (m.status == 101)
+                switch_h1(c, &c->asks[c->answered], id);
+            buf_consume(&c->in, m.next);
         }
         strict_free(&m);
         if (v != STRICT_WHOLE)
             return;
+    }
+    if (c->is_switched) {
+        check_said(c, &c->asks[c->answered], buf_slice(&c->in));
+        buf_consume(&c->in, buf_len(&c->in));
     }
     ASSERT(c->answered < c->ask_count || buf_len(&c->in) == 0); /* octets that nobody asked for */
 }
@@ -94,7 +126,11 @@ static void ask_h1(struct exchange_client *c, const struct exchange_request *r,
     unsigned number = a->request;
     buf_printf(&c->out, "%s /%u HTTP/1.1\r\nHost: %s\r\nX-Conn: %u\r\nCookie: %u\r\n", method,
                number, exchange_hosts[r->host], c->conn, a->cookie);
-    if (how & 0x10)
+    if (r->is_tunnel)
+        buf_add_str(&c->out, "Connection: upgrade\r\nUpgrade: websocket\r\n"
+                             "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
+                             "Sec-WebSocket-Version: 13\r\n");
+    else if (how & 0x10)
         buf_add_str(&c->out, "Connection: close\r\n");
     if (chunked && r->content_octets)
         buf_add_str(&c->out, "Transfer-Encoding: chunked\r\n");
@@ -127,15 +163,20 @@ static void on_head(void *user, struct h2_stream *s, const struct http_head *hea
     if (!id)
         return;
     a->response = number_of(id->value);
+    a->is_switched = c->log->requests[a->request].is_tunnel && head->status < 300;
     check_belongs(c, a, a->response);
 }
 
 static void on_body(void *user, struct h2_stream *s, struct slice octets, bool end)
 {
     struct exchange_ask *a = h2_stream_user(s);
-    if (!a->is_ours)
-        check_content(a->response, octets);
-    a->content_octets += octets.len;
+    if (a->is_switched) {
+        check_said(user, a, octets);
+    } else {
+        if (!a->is_ours)
+            check_content(a->response, octets);
+        a->content_octets += octets.len;
+    }
     h2_stream_consumed(s, octets.len);
 }
 
@@ -144,7 +185,7 @@ static void on_close(void *user, struct h2_stream *s, uint32_t code)
     struct exchange_client *c = user;
     struct exchange_ask *a = h2_stream_user(s);
     a->stream = NULL;
-    if (code == H2_NO_ERROR && a->has_response && !a->is_ours)
+    if (code == H2_NO_ERROR && a->has_response && !a->is_ours && !a->is_switched)
         check_whole(c, a, a->response, a->content_octets);
 }
 
@@ -196,19 +237,26 @@ static void ask_h2(struct exchange_client *c, struct exchange_ask *a, const char
         {SLICE("sec-fetch-mode"), SLICE("navigate"), 0, 0},
         {SLICE("sec-fetch-dest"), SLICE("document"), 0, 0},
     };
+    if (r->is_tunnel)
+        fields[2] = (struct field){SLICE("sec-websocket-version"), SLICE("13"), 0, 0};
     for (size_t i = 2; i < 4; i++)
         fields[i].token = (uint16_t)token_find(fields[i].name);
-    const struct http_head head = {.method = slice_str(method),
+    const struct http_head head = {.method = slice_str(r->is_tunnel ? "CONNECT" : method),
+                                   .protocol = r->is_tunnel ? SLICE("websocket") : SLICE(""),
                                    .scheme = SLICE("http"),
                                    .authority = slice_str(exchange_hosts[r->host]),
                                    .path = slice_str(path),
-                                   .content_length = how & 0x10 ? -1 : (int64_t)n,
-                                   .fields = {fields, how & 0x40 ? 4 : 2, 4}};
+                                   .content_length = how & 0x10 || r->is_tunnel ? -1 : (int64_t)n,
+                                   .fields = {fields,
+                                              r->is_tunnel ? 3
+                                              : how & 0x40 ? 4
+                                                           : 2,
+                                              4}};
     if (how & 8 && a > c->asks && a[-1].stream) {
         h2_stream_reset(a[-1].stream, H2_CANCEL);
         a[-1].stream = NULL;
     }
-    a->stream = h2_conn_request(c->h2, &head, n == 0, a, &err);
+    a->stream = h2_conn_request(c->h2, &head, n == 0 && !r->is_tunnel, a, &err);
     if (a->stream && n) {
         memset(content, exchange_octet(a->request), n);
         h2_stream_body(a->stream, slice_of(content, n), NULL, true);
@@ -265,6 +313,23 @@ static void ask_promised(struct exchange_client *c, uint8_t how, uint8_t size)
     a->end = c->out_octets + buf_len(&c->out);
 }
 
+/* Something in the tunnel; bit 4 of how: and no more. */
+static void say(struct exchange_client *c, struct exchange_ask *a, uint8_t how, uint8_t size)
+{
+    static char octets[65536];
+    size_t n = how & 4 ? size * 250u : size;
+    c->log->requests[a->request].content_octets += n;
+    memset(octets, exchange_octet(a->request), n);
+    if (!c->h2)
+        buf_add(&c->out, octets, n);
+    else if (h2_stream_body(a->stream, slice_of(octets, n), NULL, how & 0x10) == 0)
+        draw_h2(c);
+}
+
+/* GET: from these sizes on it says something in a tunnel, where there is one, or opens one. */
+#define SAYS  0xe0
+#define OPENS 0xf0
+
 void exchange_client_ask(struct exchange_client *c, uint8_t how, uint8_t size)
 {
     static const struct {
@@ -274,6 +339,14 @@ void exchange_client_ask(struct exchange_client *c, uint8_t how, uint8_t size)
     struct exchange_log *log = c->log;
     if (c->ask_count == CLIENT_ASKS || log->request_count == EXCHANGE_REQUESTS || c->is_over)
         return;
+    struct exchange_ask *tunnel = tunnel_of(c);
+    if (tunnel && (!c->h2 || ((how & 3) == 0 && size >= SAYS))) {
+        say(c, tunnel, how, size);
+        return;
+    }
+    if (!c->h2 && c->answered < c->ask_count &&
+        log->requests[c->asks[c->ask_count - 1].request].is_tunnel)
+        return; /* what follows would be said in the tunnel, or be a request: we cannot know */
     if (how & 0x80) {
         ask_promised(c, how, size);
         return;
@@ -281,7 +354,8 @@ void exchange_client_ask(struct exchange_client *c, uint8_t how, uint8_t size)
     unsigned method = how & 3, number = log->request_count++;
     struct exchange_request *r = &log->requests[number];
     struct exchange_ask *a = &c->asks[c->ask_count++];
-    *r = (struct exchange_request){.is_idempotent = methods[method].is_idempotent,
+    *r = (struct exchange_request){.is_tunnel = method == 0 && size >= OPENS,
+                                   .is_idempotent = methods[method].is_idempotent,
                                    .is_head = method == 3,
                                    .host = how & 0x20 ? 1 + (size >> 2 & 1) : EXCHANGE_HOST_H1};
     if (method == 1 || method == 2)

@@ -19,6 +19,7 @@ struct exchange_ask {
     unsigned response;
     size_t content_octets;
     bool has_response, is_ours; /* is_ours: of edge itself */
+    bool is_switched;           /* it is a tunnel now */
 };
 
 struct exchange_client {
@@ -30,8 +31,9 @@ struct exchange_client {
     size_t out_octets; /* given to the kernel */
     struct exchange_ask asks[CLIENT_ASKS];
     unsigned ask_count, answered;
-    bool is_over;  /* the connection has ended */
-    unsigned conn; /* its number */
+    bool is_over;     /* the connection has ended */
+    bool is_switched; /* HTTP/1.1: to the tunnel that was asked for last */
+    unsigned conn;    /* its number */
 };
 
 /* fd: given.  push: it takes what is promised */

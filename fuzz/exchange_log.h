@@ -17,6 +17,7 @@ struct exchange_person {
 struct exchange_request {
     size_t content_octets;
     bool is_idempotent, is_head;
+    bool is_tunnel;      /* a WebSocket is asked for; content is what the client says in it */
     bool is_sent;        /* the client has given all of it to the kernel */
     unsigned deliveries; /* worker connections that it came on */
     /* Promised by an HTTP/2 worker with a page of this host: clients may ask for it, too. */

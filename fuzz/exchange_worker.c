@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "exchange_worker.h"
 #include "base/panic.h"
+#include "edge/tunnel.h"
 #include "h1_strict.h"
 
 #include <sys/socket.h>
@@ -58,9 +59,33 @@ static void note_delivery(struct exchange_worker *w, struct exchange_conn *c,
         PANIC("request %u was delivered %u times", c->request, r->deliveries);
 }
 
+static void note_key(struct exchange_conn *c, const struct strict_message *m)
+{
+    for (size_t i = 0; i < m->fields.count; i++)
+        if (slice_ieq(m->fields.at[i].name, SLICE("sec-websocket-key"))) {
+            ASSERT(m->fields.at[i].value.len == sizeof c->key);
+            memcpy(c->key, m->fields.at[i].value.p, sizeof c->key);
+            return;
+        }
+    ASSERT(!"a key");
+}
+
+/* What the client says in a tunnel. */
+static void hear(struct exchange_worker *w, struct exchange_conn *c)
+{
+    struct slice said = buf_slice(&c->in);
+    for (size_t i = 0; i < said.len; i++)
+        ASSERT(said.p[i] == exchange_octet(c->request));
+    c->heard += said.len;
+    ASSERT(c->heard <= w->log->requests[c->request].content_octets);
+    buf_consume(&c->in, said.len);
+}
+
 static void parse(struct exchange_worker *w, struct exchange_conn *c)
 {
     struct strict_message m;
+    if (c->is_switched)
+        hear(w, c);
     if (c->is_complete || buf_len(&c->in) == 0)
         return;
     enum strict_verdict v = strict_request(buf_slice(&c->in), &m);
@@ -74,6 +99,8 @@ static void parse(struct exchange_worker *w, struct exchange_conn *c)
         ASSERT(m.content_len <= r->content_octets);
         if (v == STRICT_WHOLE)
             ASSERT(m.content_len == r->content_octets && r->is_sent);
+        if (v == STRICT_WHOLE && r->is_tunnel)
+            note_key(c, &m);
     }
     if (v == STRICT_WHOLE) {
         c->is_complete = true;
@@ -116,7 +143,8 @@ static void settle(struct exchange_worker *w, struct exchange_conn *c)
 {
     if (c->sends && c->whole_in == 0 && c->is_good && !c->ends_by_close)
         w->log->responses[c->response].is_whole = true;
-    if (!c->is_complete || !c->is_answered || buf_len(&c->out) || c->ends_by_close)
+    if (!c->is_complete || !c->is_answered || buf_len(&c->out) || c->ends_by_close ||
+        c->is_switched)
         return;
     c->has_request = c->is_complete = c->is_answered = c->sends = false;
     parse(w, c);
@@ -132,13 +160,43 @@ static void add_octets(struct buf *b, char octet, size_t n)
 
 enum style { EXACT, CHUNKED, UNTIL_CLOSE, TOO_SHORT, CHUNKED_CUT, TOO_LONG, GARBAGE, NO_CONTENT };
 
+/* Switch, or pretend to. */
+static void open_tunnel(struct exchange_worker *w, struct exchange_conn *c, size_t octets,
+                        bool is_wrong)
+{
+    char accept[WS_ACCEPT_OCTETS];
+    unsigned number = w->log->response_count++;
+    w->log->responses[number] =
+        (struct exchange_response){.request = c->request, .content_octets = octets};
+    ws_accept(slice_of(c->key, sizeof c->key), accept);
+    accept[0] ^= is_wrong;
+    buf_printf(&c->out,
+               "HTTP/1.1 101 Switching Protocols\r\nX-Rid: %u\r\nConnection: upgrade\r\n"
+               "Upgrade: websocket\r\nSec-WebSocket-Accept: %.*s\r\n\r\n",
+               number, (int)sizeof accept, accept);
+    c->is_answered = true;
+    c->is_switched = true;
+    c->response = number;
+    add_octets(&c->out, is_wrong ? '?' : exchange_octet(number), octets);
+}
+
 void exchange_worker_answer(struct exchange_worker *w, unsigned conn, uint8_t how, uint8_t size)
 {
     struct exchange_conn *c = &w->conns[conn % EXCHANGE_CONNS];
     struct exchange_log *log = w->log;
+    if (c->fd >= 0 && c->is_switched) {
+        log->responses[c->response].content_octets += size;
+        add_octets(&c->out, exchange_octet(c->response), size);
+        return;
+    }
     if (c->fd < 0 || !c->has_request || c->is_answered || log->response_count == EXCHANGE_RESPONSES)
         return;
     enum style style = how & 7;
+    if (log->requests[c->request].is_tunnel && c->is_complete &&
+        (style <= CHUNKED || style == TOO_SHORT)) {
+        open_tunnel(w, c, how & 8 ? size * 700u : size, style == TOO_SHORT);
+        return;
+    }
     unsigned number = log->response_count++;
     struct exchange_response *r = &log->responses[number];
     size_t octets = how & 8 ? size * 700u : size;

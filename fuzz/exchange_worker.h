@@ -17,6 +17,9 @@ struct exchange_conn {
     unsigned response; /* that is being sent */
     bool sends;        /* response counts */
     bool is_good;      /* and is in order */
+    bool is_switched;  /* response is what is said in a tunnel */
+    char key[24];      /* Sec-WebSocket-Key */
+    size_t heard;      /* octets in the tunnel */
     size_t whole_in;   /* when so many more octets of out have left */
     bool ends_by_close;
 };

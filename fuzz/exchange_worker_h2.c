@@ -28,6 +28,7 @@ static void on_head(void *user, struct h2_stream *s, const struct http_head *hea
            slice_u64(slice_of(head->path.p + 1, head->path.len - 1), &number) &&
            number < log->request_count);
     struct exchange_request *r = &log->requests[number];
+    ASSERT(r->is_tunnel == slice_eq(head->method, SLICE("CONNECT")));
     for (unsigned i = 0; i < EXCHANGE_H2_STREAMS; i++) {
         struct exchange_h2_stream *x = &c->streams[i];
         if (x->stream)
@@ -53,7 +54,7 @@ static void on_body(void *user, struct h2_stream *s, struct slice octets, bool e
         ASSERT(octets.p[i] == exchange_octet(x->request));
     x->content_octets += octets.len;
     ASSERT(x->content_octets <= r->content_octets);
-    if (end)
+    if (end && !r->is_tunnel)
         ASSERT(x->content_octets == r->content_octets && r->is_sent);
     h2_stream_consumed(s, octets.len);
 }
@@ -156,11 +157,40 @@ static void name_one(struct exchange_log *log, size_t octets, char *out, size_t 
     snprintf(out, cap, "</%zu>; rel=preload; as=style", octets % EXCHANGE_REQUESTS);
 }
 
+/* In a tunnel, that opens if it is not open. */
+static void say(struct exchange_h2_conn *c, struct exchange_h2_stream *x, size_t octets, bool end)
+{
+    static char content[65536];
+    struct exchange_log *log = c->worker->log;
+    char id[16];
+    if (!x->is_switched) {
+        if (x->is_answered || log->response_count == EXCHANGE_RESPONSES)
+            return;
+        x->response = log->response_count++;
+        log->responses[x->response] =
+            (struct exchange_response){.request = x->request, .whom = x->whom};
+        snprintf(id, sizeof id, "%u", x->response);
+        struct field fields[] = {{SLICE("x-rid"), slice_str(id), TOKEN_NONE, 0}};
+        const struct http_head head = {
+            .status = 200, .content_length = -1, .fields = {fields, 1, 1}};
+        if (h2_stream_respond(x->stream, &head, false) < 0)
+            return;
+        x->is_answered = x->is_switched = true;
+    }
+    log->responses[x->response].content_octets += octets;
+    memset(content, exchange_octet(x->response), octets);
+    h2_stream_body(x->stream, slice_of(content, octets), NULL, end);
+}
+
 static void respond(struct exchange_h2_conn *c, struct exchange_h2_stream *x, enum act act,
                     size_t octets)
 {
     static char content[65536];
     struct exchange_log *log = c->worker->log;
+    if (log->requests[x->request].is_tunnel && act != WHOLE) {
+        say(c, x, octets, act == NO_LENGTH);
+        return;
+    }
     char id[16], length[24], link[48];
     if (x->is_answered || log->response_count == EXCHANGE_RESPONSES)
         return;
@@ -183,9 +213,10 @@ static void respond(struct exchange_h2_conn *c, struct exchange_h2_stream *x, en
         fields[count++] = (struct field){SLICE("set-cookie"), SLICE("a=b"), TOKEN_SET_COOKIE, 0};
     if (*link)
         fields[count++] = (struct field){SLICE("link"), slice_str(link), TOKEN_LINK, 0};
-    const struct http_head head = {.status = octets % 16 == 7 ? 404 : 200,
-                                   .content_length = act == NO_LENGTH ? -1 : (int64_t)octets,
-                                   .fields = {fields, count, 4}};
+    const struct http_head head = {
+        .status = octets % 16 == 7 || log->requests[x->request].is_tunnel ? 404 : 200,
+        .content_length = act == NO_LENGTH ? -1 : (int64_t)octets,
+        .fields = {fields, count, 4}};
     bool is_whole = act != HALF || is_head || octets == 0;
     if (h2_stream_respond(x->stream, &head, is_head || octets == 0) < 0)
         return;

@@ -17,6 +17,8 @@ struct exchange_h2_stream {
     size_t content_octets;
     struct exchange_person whom;
     bool is_answered;
+    unsigned response; /* of a tunnel that is open, see is_switched */
+    bool is_switched;
 };
 
 struct exchange_h2_conn {

@@ -11,11 +11,14 @@
  *  - what edge writes, the strict reader (h1_strict.h) takes for HTTP/1.1;
  *  - connections to workers are counted as they are;
  *  - when the clients are gone, so are the exchanges, and all memory.
+ * Some requests are for a WebSocket, in which both sides then say as much as they like.  Meanwhile
+ * time passes, routes change, instances are left and edge drains.
  *
  * The input is a program: an octet says what happens next, one or two say how. */
 #include "base/err.h"
 #include "base/panic.h"
 #include "edge/client.h"
+#include "edge/leave.h"
 #include "edge/shard.h"
 #include "edge/worker.h"
 #include "exchange_client.h"
@@ -33,34 +36,58 @@
 
 #define OPS_MAX 120
 
+/* What the routes may be. */
+enum routing {
+    ROUTING_ALL,
+    ROUTING_ONE_AT_A_TIME,
+    ROUTING_NO_INSTANCES,
+    ROUTING_ONLY_H2,
+    ROUTINGS
+};
+
 int LLVMFuzzerTestOneInput(const uint8_t *octets, size_t len);
 
 static char directory[] = "/tmp/portico-fuzz-XXXXXX";
 static char socket_paths[2][64]; /* by enum route_protocol */
-static void *snapshot;
-static size_t snapshot_len;
+static struct {
+    void *octets;
+    size_t len;
+} snapshots[ROUTINGS];
 static struct tls_server *tls;
+
+/* Time passes when we say so: the program is linked with --wrap=clock_mono_us. */
+uint64_t __wrap_clock_mono_us(void);
+static uint64_t now_us = 1;
+
+uint64_t __wrap_clock_mono_us(void)
+{
+    return now_us;
+}
 
 static void tidy(void)
 {
     unlink(socket_paths[ROUTE_H1]);
     unlink(socket_paths[ROUTE_H2C]);
     rmdir(directory);
-    free(snapshot);
+    for (int i = 0; i < ROUTINGS; i++)
+        free(snapshots[i].octets);
     tls_server_free(tls);
 }
 
-static void add_site(struct route_builder *b, unsigned host, enum push_policy policy)
+static void add_site(struct route_builder *b, enum routing routing, unsigned host,
+                     enum push_policy policy)
 {
     bool h2 = host != EXCHANGE_HOST_H1;
     enum route_protocol protocol = h2 ? ROUTE_H2C : ROUTE_H1;
     struct slice name = slice_of(&"abc"[host], 1);
     struct route_site site = {
-        .flags = ROUTE_HTTP20 | (h2 ? 0 : ROUTE_DEFAULT),
+        .flags = ROUTE_HTTP20 | ROUTE_WEBSOCKETS | (h2 ? 0 : ROUTE_DEFAULT),
         .proxy_flag = h2 ? ROUTE_PROXY_ALL : ROUTE_PROXY_H1,
         .push = {.policy = policy, .budget_octets = 20000, .copied = PUSH_COPY_DEFAULT},
         .request_timeout_ms = 60000,
         .idle_timeout_ms = 60000,
+        .tunnel_timeout_ms = 60000,
+        .concurrency = routing == ROUTING_ONE_AT_A_TIME,
         .queue = 10,
         .body_limit_octets = 1u << 30};
     char address[8 + sizeof socket_paths], id[8];
@@ -69,23 +96,42 @@ static void add_site(struct route_builder *b, unsigned host, enum push_policy po
              h2 ? "h2" : "h1");
     snprintf(address, sizeof address, "unix:%s", socket_paths[protocol]);
     ASSERT(route_builder_site(b, name, &site) == 0 &&
-           route_builder_host(b, slice_str(exchange_hosts[host])) == 0 &&
-           route_builder_instance(b, slice_str(id), slice_str(address), SLICE(""), ROUTE_READY,
-                                  protocol) == 0);
+           route_builder_host(b, slice_str(exchange_hosts[host])) == 0);
+    if (routing != ROUTING_NO_INSTANCES)
+        ASSERT(route_builder_instance(b, slice_str(id), slice_str(address), SLICE(""), ROUTE_READY,
+                                      protocol) == 0);
 }
 
 static void setup(void)
 {
-    struct route_builder *b = route_builder_new(1);
-    ASSERT(b && mkdtemp(directory));
-    add_site(b, EXCHANGE_HOST_H1, PUSH_POLICY_AUTO);
-    add_site(b, 1, PUSH_POLICY_AUTO);
-    add_site(b, 2, PUSH_POLICY_ALWAYS);
-    snapshot = route_builder_finish(b, &snapshot_len);
-    route_builder_free(b);
+    ASSERT(mkdtemp(directory));
+    for (enum routing routing = 0; routing < ROUTINGS; routing++) {
+        struct route_builder *b = route_builder_new(1);
+        ASSERT(b);
+        if (routing != ROUTING_ONLY_H2)
+            add_site(b, routing, EXCHANGE_HOST_H1, PUSH_POLICY_AUTO);
+        add_site(b, routing, 1, PUSH_POLICY_AUTO);
+        add_site(b, routing, 2, PUSH_POLICY_ALWAYS);
+        snapshots[routing].octets = route_builder_finish(b, &snapshots[routing].len);
+        ASSERT(snapshots[routing].octets);
+        route_builder_free(b);
+    }
     tls = tls_server_new();
-    ASSERT(snapshot && tls);
+    ASSERT(tls);
     atexit(tidy);
+}
+
+static unsigned left, drained;
+
+static void on_left(struct leave *l)
+{
+    left++;
+    free(l);
+}
+
+static void on_drained(struct shard *s)
+{
+    drained++;
 }
 
 struct world {
@@ -95,12 +141,17 @@ struct world {
     struct exchange_client clients[EXCHANGE_CLIENTS];
     struct exchange_worker worker;
     struct exchange_worker_h2 worker_h2;
+    uint64_t revision;
+    unsigned leaving; /* so many instances were to be left */
+    bool drains;
 };
 
 static void turn(struct world *w, unsigned turns)
 {
-    while (turns--)
+    while (turns--) {
+        now_us += 100;
         loop_turn(w->shard.loop, 0);
+    }
 }
 
 static int listen_at(const char *path)
@@ -113,6 +164,17 @@ static int listen_at(const char *path)
     return fd;
 }
 
+static void put_routes(struct world *w, enum routing routing)
+{
+    size_t len = snapshots[routing].len;
+    void *map = /* routes_new takes it over */
+        mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    ASSERT(map != MAP_FAILED);
+    memcpy(map, snapshots[routing].octets, len);
+    struct routes *r = routes_new(map, len, ++w->revision, NULL, 0);
+    ASSERT(r && mailbox_post(w->shard.mailbox, SHARD_ROUTES, r) == 0);
+}
+
 static void world_init(struct world *w)
 {
     memset(w, 0, sizeof *w);
@@ -121,12 +183,10 @@ static void world_init(struct world *w)
     stats_init(w->counters, 1, 1);
     ASSERT(shard_init(&w->shard, 0, 0, tls, stats_open(w->counters, stats_octets(1, 1)), NULL) ==
            0);
-    void *map = /* routes_new takes it over */
-        mmap(NULL, snapshot_len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    ASSERT(map != MAP_FAILED);
-    memcpy(map, snapshot, snapshot_len);
-    struct routes *r = routes_new(map, snapshot_len, 1, NULL, 0);
-    ASSERT(r && mailbox_post(w->shard.mailbox, SHARD_ROUTES, r) == 0);
+    w->shard.on_left = on_left;
+    w->shard.on_drained = on_drained;
+    left = drained = 0;
+    put_routes(w, ROUTING_ALL);
     exchange_worker_init(&w->worker, listen_at(socket_paths[ROUTE_H1]), &w->log);
     exchange_worker_h2_init(&w->worker_h2, listen_at(socket_paths[ROUTE_H2C]), &w->log);
     turn(w, 3);
@@ -214,10 +274,50 @@ static void check_backends(struct shard *s)
     }
 }
 
+/* As monitor does it: the routes come first. */
+static void leave(struct world *w, bool h2)
+{
+    struct ipc_edge_leave m = {.ticket = ++w->leaving, .app = {h2 ? 'b' : 'a'}};
+    struct leave *l = leave_new(&m, 1);
+    put_routes(w, ROUTING_NO_INSTANCES);
+    ASSERT(l && mailbox_post(w->shard.mailbox, SHARD_LEAVE, l) == 0);
+}
+
+static void drain(struct world *w, bool patient)
+{
+    struct shard_drain *d = malloc(sizeof *d);
+    ASSERT(d);
+    *d = (struct shard_drain){.limit_us = 30000000, .patient = patient};
+    ASSERT(mailbox_post(w->shard.mailbox, SHARD_DRAIN, d) == 0);
+    w->drains = true;
+}
+
+/* What comes from neither side. */
+static void happen(struct world *w, uint8_t how)
+{
+    switch (how >> 3 & 3) {
+    case 0:
+        now_us += 1000ull << 2 * (how >> 5); /* to 16 s */
+        break;
+    case 1:
+        put_routes(w, how >> 5 & 3);
+        break;
+    case 2:
+        leave(w, how & 0x20);
+        break;
+    case 3:
+        if (!w->drains)
+            drain(w, how & 0x20);
+        break;
+    }
+}
+
 static void step(struct world *w, struct input *in)
 {
     uint8_t op = input_u8(in), how = input_u8(in);
     struct exchange_client *c = &w->clients[(op >> 3) % EXCHANGE_CLIENTS];
+    if (c->fd < 0 && (op & 7) < 3 && w->drains)
+        return; /* edge does not listen any more */
     if (c->fd < 0 && (op & 7) < 3)
         connect_client(w, c, op & 0x40, !(op & 0x80));
     switch (op & 7) {
@@ -237,7 +337,9 @@ static void step(struct world *w, struct input *in)
     case 4:
         if (how & 2)
             use_up_rations(&w->shard);
-        if (c->fd >= 0)
+        if (how & 4)
+            happen(w, how);
+        else if (c->fd >= 0)
             exchange_client_end(c, how);
         break;
     default:
@@ -275,8 +377,12 @@ static void finish(struct world *w)
     for (unsigned k = 0; k < EXCHANGE_CLIENTS; k++)
         if (w->clients[k].fd >= 0)
             exchange_client_end(&w->clients[k], 0);
-    for (unsigned i = 0; i < 50 && (w->shard.open_exchanges || !list_empty(&w->shard.clients)); i++)
+    for (unsigned i = 0; i < 50 && (w->shard.open_exchanges || !list_empty(&w->shard.clients));
+         i++) {
         turn(w, 1);
+        exchange_worker_read(&w->worker); /* it closes what a client has closed */
+        exchange_worker_h2_read(&w->worker_h2);
+    }
     size_t it = 0;
     const struct backend *b;
     while ((b = map_next(&w->shard.backends, &it)) != NULL)
@@ -286,13 +392,20 @@ static void finish(struct world *w)
         PANIC("%u exchanges and %s are left when nobody is there", w->shard.open_exchanges,
               list_empty(&w->shard.clients) ? "no client" : "a client");
     check_backends(&w->shard);
+    for (unsigned i = 0; i < 40 && left != w->leaving; i++) { /* the rest of what was cut */
+        now_us += 1000000;
+        turn(w, 1);
+    }
+    if (left != w->leaving || drained != w->drains)
+        PANIC("%u of %u instances were left, edge drained %u of %u times", left, w->leaving,
+              drained, w->drains);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *octets, size_t len)
 {
     static struct world world;
     struct input in = {octets, len};
-    if (!snapshot)
+    if (!tls)
         setup();
     world_init(&world);
     for (unsigned k = 0; k < EXCHANGE_CLIENTS; k++)
