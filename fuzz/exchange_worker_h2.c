@@ -327,6 +327,16 @@ void exchange_worker_h2_send(struct exchange_worker_h2 *w, unsigned conn, size_t
         buf_consume(&c->out, (size_t)sent);
 }
 
+void exchange_worker_h2_hang_up(struct exchange_worker_h2 *w)
+{
+    for (unsigned i = 0; i < EXCHANGE_H2_CONNS; i++)
+        for (unsigned k = 0; w->conns[i].fd >= 0 && k < EXCHANGE_H2_STREAMS; k++) {
+            struct exchange_h2_stream *x = &w->conns[i].streams[k];
+            if (x->stream && x->is_switched)
+                h2_stream_body(x->stream, SLICE(""), NULL, true);
+        }
+}
+
 void exchange_worker_h2_close(struct exchange_worker_h2 *w, unsigned conn)
 {
     struct exchange_h2_conn *c = &w->conns[conn % EXCHANGE_H2_CONNS];

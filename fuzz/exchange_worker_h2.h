@@ -45,6 +45,8 @@ void exchange_worker_h2_read(struct exchange_worker_h2 *w);
 void exchange_worker_h2_answer(struct exchange_worker_h2 *w, unsigned conn, uint8_t how,
                                uint8_t size);
 void exchange_worker_h2_send(struct exchange_worker_h2 *w, unsigned conn, size_t n);
+/* It has no more to say in any tunnel. */
+void exchange_worker_h2_hang_up(struct exchange_worker_h2 *w);
 void exchange_worker_h2_close(struct exchange_worker_h2 *w, unsigned conn);
 
 #endif

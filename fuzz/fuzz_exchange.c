@@ -381,6 +381,7 @@ static void finish(struct world *w)
          i++) {
         turn(w, 1);
         exchange_worker_read(&w->worker); /* it closes what a client has closed */
+        exchange_worker_h2_hang_up(&w->worker_h2);
         exchange_worker_h2_read(&w->worker_h2);
     }
     size_t it = 0;
