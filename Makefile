@@ -14,7 +14,7 @@ NPM_APPS := $(dir $(wildcard examples/*/package-lock.json))
 
 PREFIX ?= /usr/local
 
-.PHONY: help up build test tsan valgrind soak fuzz bench micro install clean released-tests threaded-tests packages-build packages-examples packages-test packages-fuzz packages-bench bench-tools examples names
+.PHONY: help up build test tsan valgrind soak fuzz fuzz-coverage bench micro install clean released-tests threaded-tests packages-build packages-examples packages-test packages-fuzz packages-bench bench-tools examples names
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 
@@ -26,6 +26,7 @@ help:
 	@echo 'make soak    SECONDS=60 of load while processes are killed; every octet is checked'
 	@echo 'make build   leave the program at build/portico'
 	@echo 'make fuzz    SECONDS=60 of each fuzz target, or of TARGET=h2_server'
+	@echo 'make fuzz-coverage   lines that the seeds and found inputs reach'
 	@echo 'make bench   CPU and memory beside nginx, HAProxy, h2o and nghttpx; BENCH="a b --rounds 3"'
 	@echo 'make micro   instructions of small operations, by callgrind'
 	@echo 'make install   to $$DESTDIR$$PREFIX: the program, man page, systemd unit, an example'
@@ -94,6 +95,17 @@ fuzz: packages-fuzz $(FUZZED)/build.ninja
 	@ninja -C $(FUZZED)
 	@tools/fuzz $(FUZZED) $(SECONDS) $(TARGET)
 
+# Which lines the seeds, and what `make fuzz` has found beside them, reach.
+COVERED := build-coverage
+$(COVERED)/build.ninja:
+	@CC=clang meson setup $(COVERED) --buildtype=debugoptimized -Doptimization=1 -Db_lundef=false \
+	    "-Dc_args=['-fprofile-instr-generate','-fcoverage-mapping']" \
+	    "-Dc_link_args=['-fprofile-instr-generate']"
+
+fuzz-coverage: packages-fuzz $(COVERED)/build.ninja
+	@ninja -C $(COVERED)
+	@tools/fuzz-coverage $(COVERED) $(FUZZED)/corpus $(TARGET)
+
 # What judges HTTP/2 in the tests serves the worker, too; it may have been installed since.
 bench-tools: packages-bench build
 	@[ -e $(RELEASE)/bench/worker ] || meson setup --reconfigure $(RELEASE) >/dev/null
@@ -138,4 +150,4 @@ names:
 	      echo '    127.0.0.1 gallery.localhost notes.localhost shelf.localhost docs.localhost chat.localhost'; }
 
 clean:
-	rm -rf $(RELEASE) $(CHECKED) $(THREADED) $(FUZZED) $(addsuffix node_modules,$(NPM_APPS))
+	rm -rf $(RELEASE) $(CHECKED) $(THREADED) $(FUZZED) $(COVERED) $(addsuffix node_modules,$(NPM_APPS))
