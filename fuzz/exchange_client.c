@@ -47,6 +47,13 @@ static void check_whole(const struct exchange_client *c, const struct exchange_a
     ASSERT(octets == (c->log->requests[request].is_head ? 0 : r->content_octets));
 }
 
+static void check_trailer(const struct exchange_client *c, unsigned response, struct slice name,
+                          struct slice value)
+{
+    ASSERT(c->log->responses[response].has_trailers);
+    ASSERT(slice_ieq(name, SLICE(EXCHANGE_TRAILER)) && number_of(value) == response);
+}
+
 /* ---- tunnels: a worker says as much as it likes, and so does the client ---- */
 
 static void check_said(const struct exchange_client *c, struct exchange_ask *a, struct slice octets)
@@ -98,6 +105,8 @@ static void read_h1(struct exchange_client *c)
         if (id && m.status >= 200) {
             check_belongs(c, &c->asks[c->answered], number_of(*id));
             check_content(number_of(*id), content);
+            for (size_t i = 0; i < m.trailers.count; i++)
+                check_trailer(c, number_of(*id), m.trailers.at[i].name, m.trailers.at[i].value);
             if (v == STRICT_WHOLE)
                 check_whole(c, &c->asks[c->answered], number_of(*id), content.len);
         }
@@ -132,6 +141,8 @@ static void ask_h1(struct exchange_client *c, const struct exchange_request *r,
                              "Sec-WebSocket-Version: 13\r\n");
     else if (how & 0x10)
         buf_add_str(&c->out, "Connection: close\r\n");
+    if (r->is_bad)
+        buf_add_str(&c->out, "Bad Field\r\n");
     if (chunked && r->content_octets)
         buf_add_str(&c->out, "Transfer-Encoding: chunked\r\n");
     else if (r->content_octets)
@@ -146,7 +157,11 @@ static void ask_h1(struct exchange_client *c, const struct exchange_request *r,
     memset(to, exchange_octet(number), r->content_octets);
     buf_added(&c->out, r->content_octets);
     if (chunked)
-        buf_add_str(&c->out, "\r\n0\r\n\r\n");
+        buf_add_str(&c->out, "\r\n0\r\n");
+    if (r->has_trailers)
+        buf_printf(&c->out, EXCHANGE_TRAILER ": %u\r\n", number);
+    if (chunked)
+        buf_add_str(&c->out, "\r\n");
 }
 
 /* ---- HTTP/2 ---- */
@@ -180,6 +195,13 @@ static void on_body(void *user, struct h2_stream *s, struct slice octets, bool e
     h2_stream_consumed(s, octets.len);
 }
 
+static void on_trailers(void *user, struct h2_stream *s, const struct fields *trailers)
+{
+    struct exchange_ask *a = h2_stream_user(s);
+    for (uint32_t i = 0; i < trailers->count; i++)
+        check_trailer(user, a->response, trailers->at[i].name, trailers->at[i].value);
+}
+
 static void on_close(void *user, struct h2_stream *s, uint32_t code)
 {
     struct exchange_client *c = user;
@@ -206,8 +228,11 @@ static void on_promise(void *user, struct h2_stream *parent, struct h2_stream *p
     h2_stream_set_user(promised, a);
 }
 
-static const struct h2_events events = {
-    .on_promise = on_promise, .on_head = on_head, .on_body = on_body, .on_close = on_close};
+static const struct h2_events events = {.on_promise = on_promise,
+                                        .on_head = on_head,
+                                        .on_body = on_body,
+                                        .on_trailers = on_trailers,
+                                        .on_close = on_close};
 
 static void draw_h2(struct exchange_client *c)
 {
@@ -259,7 +284,13 @@ static void ask_h2(struct exchange_client *c, struct exchange_ask *a, const char
     a->stream = h2_conn_request(c->h2, &head, n == 0 && !r->is_tunnel, a, &err);
     if (a->stream && n) {
         memset(content, exchange_octet(a->request), n);
-        h2_stream_body(a->stream, slice_of(content, n), NULL, true);
+        h2_stream_body(a->stream, slice_of(content, n), NULL, !r->has_trailers);
+    }
+    if (a->stream && r->has_trailers) {
+        char number[16];
+        snprintf(number, sizeof number, "%u", a->request);
+        struct field trailer = {SLICE(EXCHANGE_TRAILER), slice_str(number), TOKEN_NONE, 0};
+        h2_stream_trailers(a->stream, &(struct fields){&trailer, 1, 1});
     }
     draw_h2(c);
 }
@@ -326,7 +357,8 @@ static void say(struct exchange_client *c, struct exchange_ask *a, uint8_t how, 
         draw_h2(c);
 }
 
-/* GET: from these sizes on it says something in a tunnel, where there is one, or opens one. */
+/* GET: from these sizes on it says something in a tunnel, where there is one, or opens one.
+ * PUT over HTTP/1.1: from OPENS on it is malformed. */
 #define SAYS  0xe0
 #define OPENS 0xf0
 
@@ -344,8 +376,9 @@ void exchange_client_ask(struct exchange_client *c, uint8_t how, uint8_t size)
         say(c, tunnel, how, size);
         return;
     }
-    if (!c->h2 && c->answered < c->ask_count &&
-        log->requests[c->asks[c->ask_count - 1].request].is_tunnel)
+    const struct exchange_request *last =
+        c->ask_count ? &log->requests[c->asks[c->ask_count - 1].request] : NULL;
+    if (!c->h2 && last && (last->is_bad || (last->is_tunnel && c->answered < c->ask_count)))
         return; /* what follows would be said in the tunnel, or be a request: we cannot know */
     if (how & 0x80) {
         ask_promised(c, how, size);
@@ -360,6 +393,10 @@ void exchange_client_ask(struct exchange_client *c, uint8_t how, uint8_t size)
                                    .host = how & 0x20 ? 1 + (size >> 2 & 1) : EXCHANGE_HOST_H1};
     if (method == 1 || method == 2)
         r->content_octets = how & 4 ? size * 250u : size;
+    r->is_bad = method == 2 && size >= OPENS && !c->h2;
+    if (r->is_bad)
+        r->content_octets = 0;
+    r->has_trailers = r->content_octets && how & 0x40 && (c->h2 || how & 8);
     *a = (struct exchange_ask){.request = number, .cookie = size & 3};
     if (c->h2) {
         r->is_sent = true; /* its frames end when the stream does, see exchange_worker.c */

@@ -18,6 +18,8 @@ struct exchange_request {
     size_t content_octets;
     bool is_idempotent, is_head;
     bool is_tunnel;      /* a WebSocket is asked for; content is what the client says in it */
+    bool has_trailers;   /* one, see EXCHANGE_TRAILER */
+    bool is_bad;         /* no request at all: nobody may get it */
     bool is_sent;        /* the client has given all of it to the kernel */
     unsigned deliveries; /* worker connections that it came on */
     /* Promised by an HTTP/2 worker with a page of this host: clients may ask for it, too. */
@@ -29,6 +31,7 @@ struct exchange_request {
 struct exchange_response {
     unsigned request;
     size_t content_octets;
+    bool has_trailers;
     bool is_whole; /* the worker has given all of it to the kernel, and it is in order */
     struct exchange_person whom;
 };
@@ -44,6 +47,9 @@ static inline unsigned exchange_deliveries_max(const struct exchange_request *r,
 {
     return r->is_idempotent ? tries * (1 + r->asked) : 1;
 }
+
+/* Its value is the number of the request or response. */
+#define EXCHANGE_TRAILER "x-t"
 
 static const char *const exchange_hosts[] = {"a.test", "b.test", "c.test"};
 #define EXCHANGE_HOST_H1 0 /* the others are served by HTTP/2 workers */

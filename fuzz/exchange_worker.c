@@ -51,6 +51,7 @@ static void note_delivery(struct exchange_worker *w, struct exchange_conn *c,
         return;
     ASSERT(!c->has_request); /* the next one comes when this one is over */
     struct exchange_request *r = &w->log->requests[number];
+    ASSERT(!r->is_bad);
     c->has_request = true;
     c->request = (unsigned)number;
     /* After a connection that was kept alive comes a new one; when that dies, the instance is left
@@ -99,6 +100,11 @@ static void parse(struct exchange_worker *w, struct exchange_conn *c)
         ASSERT(m.content_len <= r->content_octets);
         if (v == STRICT_WHOLE)
             ASSERT(m.content_len == r->content_octets && r->is_sent);
+        for (size_t i = 0; i < m.trailers.count; i++) {
+            uint64_t number;
+            ASSERT(r->has_trailers && slice_ieq(m.trailers.at[i].name, SLICE(EXCHANGE_TRAILER)) &&
+                   slice_u64(m.trailers.at[i].value, &number) && number == c->request);
+        }
         if (v == STRICT_WHOLE && r->is_tunnel)
             note_key(c, &m);
     }
@@ -230,8 +236,13 @@ void exchange_worker_answer(struct exchange_worker *w, unsigned conn, uint8_t ho
     add_octets(&c->out, exchange_octet(number), octets);
     if ((style == CHUNKED || style == CHUNKED_CUT) && octets)
         buf_add_str(&c->out, "\r\n");
+    r->has_trailers = style == CHUNKED && how & 0x40;
     if (style == CHUNKED)
-        buf_add_str(&c->out, "0\r\n\r\n");
+        buf_add_str(&c->out, "0\r\n");
+    if (r->has_trailers)
+        buf_printf(&c->out, EXCHANGE_TRAILER ": %u\r\n", number);
+    if (style == CHUNKED)
+        buf_add_str(&c->out, "\r\n");
     if (!is_head)
         c->whole_in = buf_len(&c->out);
     if (style == TOO_LONG) /* a response that nobody asked for */

@@ -28,7 +28,7 @@ static void on_head(void *user, struct h2_stream *s, const struct http_head *hea
            slice_u64(slice_of(head->path.p + 1, head->path.len - 1), &number) &&
            number < log->request_count);
     struct exchange_request *r = &log->requests[number];
-    ASSERT(r->is_tunnel == slice_eq(head->method, SLICE("CONNECT")));
+    ASSERT(!r->is_bad && r->is_tunnel == slice_eq(head->method, SLICE("CONNECT")));
     for (unsigned i = 0; i < EXCHANGE_H2_STREAMS; i++) {
         struct exchange_h2_stream *x = &c->streams[i];
         if (x->stream)
@@ -59,6 +59,18 @@ static void on_body(void *user, struct h2_stream *s, struct slice octets, bool e
     h2_stream_consumed(s, octets.len);
 }
 
+static void on_trailers(void *user, struct h2_stream *s, const struct fields *trailers)
+{
+    struct exchange_h2_conn *c = user;
+    const struct exchange_h2_stream *x = h2_stream_user(s);
+    const struct exchange_request *r = &c->worker->log->requests[x->request];
+    uint64_t number;
+    for (uint32_t i = 0; i < trailers->count; i++)
+        ASSERT(r->has_trailers && slice_eq(trailers->at[i].name, SLICE(EXCHANGE_TRAILER)) &&
+               slice_u64(trailers->at[i].value, &number) && number == x->request);
+    ASSERT(x->content_octets == r->content_octets && r->is_sent);
+}
+
 static void on_close(void *user, struct h2_stream *s, uint32_t code)
 {
     struct exchange_h2_stream *x = h2_stream_user(s);
@@ -67,7 +79,7 @@ static void on_close(void *user, struct h2_stream *s, uint32_t code)
 }
 
 static const struct h2_events events = {
-    .on_head = on_head, .on_body = on_body, .on_close = on_close};
+    .on_head = on_head, .on_body = on_body, .on_trailers = on_trailers, .on_close = on_close};
 
 static void draw(struct exchange_h2_conn *c)
 {
@@ -225,7 +237,12 @@ static void respond(struct exchange_h2_conn *c, struct exchange_h2_stream *x, en
     if (is_head || octets == 0)
         return;
     memset(content, exchange_octet(number), octets);
-    h2_stream_body(x->stream, slice_of(content, is_whole ? octets : octets / 2), NULL, is_whole);
+    r->has_trailers = is_whole && octets % 16 == 5;
+    h2_stream_body(x->stream, slice_of(content, is_whole ? octets : octets / 2), NULL,
+                   is_whole && !r->has_trailers);
+    struct field trailer = {SLICE(EXCHANGE_TRAILER), slice_str(id), TOKEN_NONE, 0};
+    if (r->has_trailers)
+        h2_stream_trailers(x->stream, &(struct fields){&trailer, 1, 1});
 }
 
 /* The promised request is one of the log's, too: nobody asked for it, yet.  It is answered at once,

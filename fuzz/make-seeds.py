@@ -476,6 +476,13 @@ EXCHANGE = {
     "tunnel-to-h2-gone": b("48 20 f4 85 02 14 03 ff 48 24 ef 87 80 03 ff"),
     "tunnel-to-h2-h1": b("00 20 f4 85 02 14 03 ff 00 00 14 85 02 10 03 ff 04 01 85 03 00 03 ff"),
     "tunnel-to-h2-h1-refused": b("00 20 f4 85 00 14 03 ff 00 00 00 05 00 14 03 ff"),
+    "trailers": b("00 4d 10 05 41 14 03 ff 00 4d 10 05 00 14 03 ff"),
+    "trailers-cut": b("01 4d 10 02 2b 05 41 14 03 ff"),
+    "trailers-h2": b("48 41 20 05 41 14 03 ff 48 41 20 05 41 15 03 ff"),
+    "trailers-to-h2": b("48 61 20 85 00 15 03 ff 48 61 20 85 01 25 03 ff"),
+    "trailers-to-h2-h1": b("00 6d 20 85 00 15 03 ff 00 6d 21 85 01 25 03 ff"),
+    "malformed": b("00 02 f0 03 ff"),
+    "malformed-behind": b("00 00 00 00 00 00 00 02 f0 05 00 14 05 00 14 03 ff"),
     # 04: what comes from neither side
     "time-out": GET1 + b("04 e4") * 5 + b("03 ff"),
     "time-out-to-h2": b("48 20 00") + b("04 e4") * 5 + b("03 ff"),
