@@ -300,7 +300,8 @@ static void happen(struct world *w, uint8_t how)
         now_us += 1000ull << 2 * (how >> 5); /* to 16 s */
         break;
     case 1:
-        put_routes(w, how >> 5 & 3);
+        if (left == w->leaving) /* no instance comes back before it was left */
+            put_routes(w, how >> 5 & 3);
         break;
     case 2:
         leave(w, how & 0x20);
