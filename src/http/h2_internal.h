@@ -51,10 +51,12 @@
 #define H2_CLOSED_KEPT 48u
 /* PRIORITY_UPDATE frames kept for streams that are not open yet.  RFC 9218 7.1 */
 #define H2_EARLY_PRIORITIES 8u
-/* WINDOW_UPDATE frames that a DATA frame, or a stream, earns the peer before its budget is touched.
- */
-#define H2_WINDOW_EARNED     4u
-#define H2_WINDOW_EARNED_MAX 65536u
+/* WINDOW_UPDATE frames that a DATA frame, or a stream, earns the peer before its budget is touched,
+ * and octets of content that earn it one more: Go gives back what was read, for stream and
+ * connection each, 4 KiB at a time, and its older servers each 512 octets, if they were read so. */
+#define H2_WINDOW_EARNED        4u
+#define H2_WINDOW_EARNED_OCTETS 256u
+#define H2_WINDOW_EARNED_MAX    65536u
 
 enum h2_sending {
     H2_SEND_MORE,     /* the caller has not ended the message */

@@ -238,7 +238,6 @@ static void test_each_budget(void **state)
     }
 }
 
-/* WINDOW_UPDATE that answers DATA costs nothing. */
 static void test_resets_that_are_used(void **state)
 {
     struct world w = {0};
@@ -256,6 +255,7 @@ static void test_resets_that_are_used(void **state)
     world_close(&w);
 }
 
+/* WINDOW_UPDATE that answers DATA costs nothing. */
 static void test_window_is_earned(void **state)
 {
     struct world w = {0};
@@ -271,6 +271,38 @@ static void test_window_is_earned(void **state)
         h2_conn_output(w.conn, out, sizeof out, 1);
         assert_int_equal(do_window(&w, i), 0);
         assert_int_equal(feed(&w, H2_FRAME_WINDOW_UPDATE, 0, 1, "\0\0\0\1", 4), 0);
+    }
+    world_close(&w);
+}
+
+/* A server in the midst of a response, whose content is taken and sent so many octets a frame. */
+static void send_frame(struct world *w, size_t octets)
+{
+    static char content[16384], out[17000];
+    assert_true(octets <= sizeof content);
+    assert_int_equal(h2_stream_body(w->last, slice_of(content, octets), NULL, false), 0);
+    while (h2_conn_output(w->conn, out, sizeof out, 1))
+        ;
+    assert_int_equal(h2_stream_queued(w->last), 0);
+}
+
+/* Go's net/http gives back what is read of content as soon as it is 4 KiB, and older servers of it
+ * whatever one read took: for the stream and for the connection each. */
+static void test_window_is_earned_by_octets(void **state)
+{
+    struct world w = {0};
+    const struct http_head head = {.status = 200};
+    h2_settings_default(&w.settings, H2_SERVER);
+    w.settings.budget = budget_of(1, 0);
+    world_open(&w, H2_SERVER);
+    feed_get(&w, 1, true);
+    h2_stream_respond(w.last, &head, false);
+    for (unsigned i = 0; i < 20; i++) {
+        send_frame(&w, 16384);
+        for (unsigned octets = 0; octets < 16384; octets += 512) {
+            assert_int_equal(feed(&w, H2_FRAME_WINDOW_UPDATE, 0, 0, "\0\0\2\0", 4), 0);
+            assert_int_equal(feed(&w, H2_FRAME_WINDOW_UPDATE, 0, 1, "\0\0\2\0", 4), 0);
+        }
     }
     world_close(&w);
 }
@@ -429,6 +461,7 @@ int main(void)
         cmocka_unit_test(test_each_budget),
         cmocka_unit_test(test_resets_that_are_used),
         cmocka_unit_test(test_window_is_earned),
+        cmocka_unit_test(test_window_is_earned_by_octets),
         cmocka_unit_test(test_abort),
         cmocka_unit_test(test_queue),
         cmocka_unit_test(test_block_frames),
