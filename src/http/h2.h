@@ -66,7 +66,8 @@ struct h2_budget {
     struct h2_bucket resets;   /* RST_STREAM received, and streams that the peer makes us reset
                                   (Rapid Reset, MadeYouReset) */
     struct h2_bucket settings; /* SETTINGS and GOAWAY received, and needless acknowledgements */
-    struct h2_bucket pings;    /* PING received, and acknowledgements of none of ours */
+    struct h2_bucket pings;    /* PING beyond one for each DATA that was sent, and acknowledgements
+                                  of none of ours */
     struct h2_bucket empty;    /* DATA without octets or END_STREAM, empty CONTINUATION */
     struct h2_bucket priority; /* PRIORITY, PRIORITY_UPDATE and unknown frames */
     struct h2_bucket window;   /* WINDOW_UPDATE beyond a share of the DATA that was sent */

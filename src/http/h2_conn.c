@@ -301,7 +301,7 @@ int h2_on_ping(struct h2_conn *c, const struct h2_frame *f)
         send_goaway(c, c->goaway_last, H2_NO_ERROR);
         return c->error;
     }
-    int err = h2_conn_charge(c, H2_BUDGET_pings, 1);
+    int err = h2_conn_charge_unearned(c, H2_BUDGET_pings, &c->pings_earned);
     if (err < 0)
         return err;
     uint8_t *p = h2_send_frame(c, H2_FRAME_PING, H2_FLAG_ACK, 0, 8);

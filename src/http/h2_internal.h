@@ -57,6 +57,9 @@
 #define H2_WINDOW_EARNED        4u
 #define H2_WINDOW_EARNED_OCTETS 256u
 #define H2_WINDOW_EARNED_MAX    65536u
+/* PING frames that DATA frames earn, one each: gRPC measures bandwidth by a PING after content, and
+ * by the next as soon as that is answered. */
+#define H2_PINGS_EARNED_MAX 1000u
 
 enum h2_sending {
     H2_SEND_MORE,     /* the caller has not ended the message */
@@ -160,7 +163,7 @@ struct h2_conn {
     struct h2_reader reader;
     struct h2_block block;
     struct h2_budgets budgets;
-    uint32_t window_earned;
+    uint32_t window_earned, pings_earned;
     struct hpack_decoder *decoder;
     struct hpack_encoder *encoder;
 
@@ -216,6 +219,9 @@ int h2_on_goaway(struct h2_conn *c, const struct h2_frame *f);
 
 /* h2_budget.c.  Takes one token.  return  0, or ERR_H2_CONN: the connection was ended */
 int h2_conn_charge(struct h2_conn *c, enum h2_budget_kind kind, uint32_t tokens);
+/* What a peer may send for nothing is bounded by a budget, what follows from our DATA is not: takes
+ * one of *earned, or else a token.  return  as h2_conn_charge */
+int h2_conn_charge_unearned(struct h2_conn *c, enum h2_budget_kind kind, uint32_t *earned);
 
 /* h2_frame.c.  A frame that does not suit the state of its stream.  s NULL: closed or idle.
  * return  0 (a stream error, or ignored) or the connection's error */

@@ -254,6 +254,8 @@ static size_t write_data(struct h2_stream *s, uint8_t *out, size_t cap, bool mus
     s->content_sent += len;
     if (c->window_earned < H2_WINDOW_EARNED_MAX)
         c->window_earned += H2_WINDOW_EARNED + (uint32_t)len / H2_WINDOW_EARNED_OCTETS;
+    if (c->pings_earned < H2_PINGS_EARNED_MAX)
+        c->pings_earned++;
     h2_sched_served(&c->sched, s);
     if (end)
         end_sent(s);

@@ -307,6 +307,27 @@ static void test_window_is_earned_by_octets(void **state)
     world_close(&w);
 }
 
+/* gRPC measures bandwidth by a PING after DATA, and by the next one as soon as that is answered:
+ * thousands in a second where the way is short. */
+static void test_ping_is_earned(void **state)
+{
+    struct world w = {0};
+    const struct http_head head = {.status = 200};
+    h2_settings_default(&w.settings, H2_SERVER);
+    w.settings.budget = budget_of(1, 0);
+    world_open(&w, H2_SERVER);
+    feed_get(&w, 1, true);
+    h2_stream_respond(w.last, &head, false);
+    for (unsigned i = 0; i < 50; i++) {
+        send_frame(&w, 100);
+        assert_int_equal(do_ping(&w, i), 0);
+    }
+    assert_int_equal(do_ping(&w, 50), 0);
+    assert_int_equal(do_ping(&w, 51), ERR_H2_CONN);
+    assert_int_equal(h2_conn_blame(w.conn), H2_BLAME_BUDGET_PINGS);
+    world_close(&w);
+}
+
 /* That we end a connection is no fault of the peer's, and is not counted as one. */
 static void test_abort(void **state)
 {
@@ -462,6 +483,7 @@ int main(void)
         cmocka_unit_test(test_resets_that_are_used),
         cmocka_unit_test(test_window_is_earned),
         cmocka_unit_test(test_window_is_earned_by_octets),
+        cmocka_unit_test(test_ping_is_earned),
         cmocka_unit_test(test_abort),
         cmocka_unit_test(test_queue),
         cmocka_unit_test(test_block_frames),
