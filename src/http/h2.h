@@ -63,8 +63,8 @@ struct h2_bucket {
 };
 
 struct h2_budget {
-    struct h2_bucket resets;   /* RST_STREAM received, and streams that the peer makes us reset
-                                  (Rapid Reset, MadeYouReset) */
+    struct h2_bucket resets;   /* RST_STREAM received, but one of a stream that has ended well, and
+                                  streams that the peer makes us reset (Rapid Reset, MadeYouReset) */
     struct h2_bucket settings; /* SETTINGS and GOAWAY received, and needless acknowledgements */
     struct h2_bucket pings;    /* PING beyond one for each DATA that was sent, and acknowledgements
                                   of none of ours */

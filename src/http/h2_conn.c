@@ -193,13 +193,20 @@ static void close_all(struct h2_conn *c)
         h2_stream_close(LIST_ENTRY(c->streams.next, struct h2_stream, all), code);
 }
 
+/* Nothing is missing of it: a reset of it that comes late is no attack. */
+static void close_well(struct h2_stream *s)
+{
+    s->conn->resets_earned++;
+    h2_stream_close(s, H2_NO_ERROR);
+}
+
 void h2_conn_settle(struct h2_conn *c)
 {
     if (c->settling)
         return;
     c->settling = true;
     while (!list_empty(&c->ended))
-        h2_stream_close(LIST_ENTRY(c->ended.next, struct h2_stream, due), H2_NO_ERROR);
+        close_well(LIST_ENTRY(c->ended.next, struct h2_stream, due));
     h2_promise_release(c);
     if (c->error)
         close_all(c);
@@ -213,7 +220,7 @@ void h2_conn_settle_early(struct h2_conn *c)
         struct h2_stream *s = LIST_ENTRY(c->early.next, struct h2_stream, due);
         s->forgiving = true;
         h2_send_reset(c, s->id, H2_NO_ERROR);
-        h2_stream_close(s, H2_NO_ERROR);
+        close_well(s);
     }
     h2_conn_settle(c);
 }

@@ -99,14 +99,15 @@ static int on_priority(struct h2_conn *c, const struct h2_frame *f)
 }
 
 /* What a reset costs the peer.  Refusing a promise is its right (RFC 9113 8.4.2), once for each: it
- * was us who began. */
-static int charge_reset(struct h2_conn *c, uint32_t id)
+ * was us who began.  One that comes when the stream has ended well undoes nothing. */
+static int charge_reset(struct h2_conn *c, uint32_t id, bool late)
 {
-    if (c->role == H2_SERVER && h2_id_is_local(c, id) && c->refusals > 0) {
-        c->refusals--;
-        return 0;
-    }
-    return h2_conn_charge(c, H2_BUDGET_resets, 1);
+    uint32_t none = 0;
+    bool refuses = c->role == H2_SERVER && h2_id_is_local(c, id);
+    return h2_conn_charge_unearned(c, H2_BUDGET_resets,
+                                   refuses ? &c->refusals
+                                   : late  ? &c->resets_earned
+                                           : &none);
 }
 
 static int on_reset(struct h2_conn *c, const struct h2_frame *f)
@@ -119,7 +120,7 @@ static int on_reset(struct h2_conn *c, const struct h2_frame *f)
             return err;
         if (c->role == H2_SERVER && h2_id_is_local(c, f->stream_id) && c->events->on_late_reset)
             c->events->on_late_reset(c->user, f->stream_id, code);
-        return charge_reset(c, f->stream_id);
+        return charge_reset(c, f->stream_id, true);
     }
     /* A response that is whole: the server only wants no more of the request (RFC 9113 8.1). */
     bool complete = c->role == H2_CLIENT && s->state == H2_HALF_REMOTE;
@@ -129,7 +130,7 @@ static int on_reset(struct h2_conn *c, const struct h2_frame *f)
         s->unprocessed = true;
     s->peer_reset = true;
     h2_stream_close(s, code);
-    return complete ? 0 : charge_reset(c, f->stream_id);
+    return complete ? 0 : charge_reset(c, f->stream_id, false);
 }
 
 /* RFC 9218 7.1 */

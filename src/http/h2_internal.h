@@ -186,7 +186,8 @@ struct h2_conn {
     uint32_t closed_at;
     struct h2_early_priority early_priority[H2_EARLY_PRIORITIES];
     uint32_t early_priority_at;
-    uint32_t refusals; /* promises made and not yet refused: those refusals are free */
+    uint32_t refusals;      /* promises made and not yet refused: those refusals are free */
+    uint32_t resets_earned; /* streams that ended well, less those reset since */
 
     uint32_t next_id;      /* of streams that we open or promise */
     uint32_t last_peer_id; /* highest that the peer opened or promised */
@@ -219,8 +220,8 @@ int h2_on_goaway(struct h2_conn *c, const struct h2_frame *f);
 
 /* h2_budget.c.  Takes one token.  return  0, or ERR_H2_CONN: the connection was ended */
 int h2_conn_charge(struct h2_conn *c, enum h2_budget_kind kind, uint32_t tokens);
-/* What a peer may send for nothing is bounded by a budget, what follows from our DATA is not: takes
- * one of *earned, or else a token.  return  as h2_conn_charge */
+/* What a peer may send for nothing is bounded by a budget, what follows from ours is not: takes one
+ * of *earned, or else a token.  return  as h2_conn_charge */
 int h2_conn_charge_unearned(struct h2_conn *c, enum h2_budget_kind kind, uint32_t *earned);
 
 /* h2_frame.c.  A frame that does not suit the state of its stream.  s NULL: closed or idle.

@@ -57,8 +57,8 @@ struct limit_rate {
       "memory it is up to four times as much: what waits stays in the buffer that it was read "    \
       "into.")                                                                                     \
     X(RATE, h2_resets, http2Resets, 500, 50, 1, 1000000,                                           \
-      "Streams that the client resets or makes us reset. A page that is left cancels a hundred "   \
-      "at once, some times over.")                                                                 \
+      "Streams that the client resets before their response is whole, or makes us reset. A page "  \
+      "that is left cancels a hundred at once, some times over.")                                  \
     X(RATE, h2_settings, http2Settings, 50, 5, 1, 1000000, "SETTINGS and GOAWAY frames.")          \
     X(RATE, h2_pings, http2Pings, 1000, 100, 1, 1000000,                                           \
       "PING frames beyond one for each DATA frame of ours, by which gRPC measures its bandwidth.") \

@@ -275,6 +275,49 @@ static void test_window_is_earned(void **state)
     world_close(&w);
 }
 
+/* Who sees a response end before its request did may say that it sends no more of it (gRPC does),
+ * and who cancels may be late: that is one RST_STREAM for a whole response.  A second one is not.
+ */
+static void test_late_reset_is_earned(void **state)
+{
+    struct world w = {0};
+    const struct http_head head = {.status = 200};
+    char out[4096];
+    h2_settings_default(&w.settings, H2_SERVER);
+    w.settings.budget = budget_of(1, 0);
+    world_open(&w, H2_SERVER);
+    for (uint32_t id = 1; id < 100; id += 2) {
+        bool end = id % 4 == 1;
+        feed_get(&w, id, end);
+        assert_int_equal(h2_stream_respond(w.last, &head, true), 0);
+        h2_conn_output(w.conn, out, sizeof out, 1);
+        assert_int_equal(h2_conn_streams(w.conn), 0);
+        assert_int_equal(feed(&w, H2_FRAME_RST_STREAM, 0, id, "\0\0\0\0", 4), 0);
+    }
+    assert_int_equal(feed(&w, H2_FRAME_RST_STREAM, 0, 1, "\0\0\0\0", 4), 0);
+    assert_int_equal(feed(&w, H2_FRAME_RST_STREAM, 0, 3, "\0\0\0\0", 4), ERR_H2_CONN);
+    assert_int_equal(h2_conn_blame(w.conn), H2_BLAME_BUDGET_RESETS);
+    world_close(&w);
+}
+
+/* One that is early is not free, however many were whole before. */
+static void test_reset_is_not_earned(void **state)
+{
+    struct world w = {0};
+    const struct http_head head = {.status = 200};
+    h2_settings_default(&w.settings, H2_SERVER);
+    w.settings.budget = budget_of(1, 0);
+    world_open(&w, H2_SERVER);
+    for (uint32_t id = 1; id < 20; id += 2) {
+        feed_get(&w, id, true);
+        assert_int_equal(h2_stream_respond(w.last, &head, true), 0);
+    }
+    assert_int_equal(do_reset(&w, 20), 0);
+    assert_int_equal(do_reset(&w, 21), ERR_H2_CONN);
+    assert_int_equal(h2_conn_blame(w.conn), H2_BLAME_BUDGET_RESETS);
+    world_close(&w);
+}
+
 /* A server in the midst of a response, whose content is taken and sent so many octets a frame. */
 static void send_frame(struct world *w, size_t octets)
 {
@@ -481,6 +524,8 @@ int main(void)
         cmocka_unit_test(test_bucket_never_refilled),
         cmocka_unit_test(test_each_budget),
         cmocka_unit_test(test_resets_that_are_used),
+        cmocka_unit_test(test_late_reset_is_earned),
+        cmocka_unit_test(test_reset_is_not_earned),
         cmocka_unit_test(test_window_is_earned),
         cmocka_unit_test(test_window_is_earned_by_octets),
         cmocka_unit_test(test_ping_is_earned),
