@@ -67,7 +67,7 @@ int h2_data_begin(struct h2_conn *c, const struct h2_frame *f, uint32_t padding_
         return h2_frame_misplaced(c, s, f->stream_id, H2_EV_RECV_DATA);
     if (!s->head_seen)
         return h2_stream_fail(s, H2_BLAME_MESSAGE_ORDER);
-    if (f->len > s->recv_window)
+    if (f->len && f->len > s->recv_window) /* which may be below 0 */
         return h2_stream_fail(s, H2_BLAME_STREAM_FLOW);
     if (s->content_left >= 0) { /* RFC 9113 8.1.1 */
         if (content > s->content_left || (end && content != s->content_left))
