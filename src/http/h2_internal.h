@@ -82,7 +82,7 @@ struct h2_stream {
     bool head_sent : 1; /* a final one */
     bool head_seen : 1; /* a final one */
     bool to_head : 1;   /* answers a HEAD request: no content comes */
-    bool tunnel : 1;    /* CONNECT: content-length says nothing */
+    bool tunnel : 1;    /* CONNECT, not refused: content-length says nothing, trailers are none */
     bool scheduled : 1;
     bool unprocessed : 1;
     bool peer_reset : 1;
