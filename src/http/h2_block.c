@@ -134,10 +134,10 @@ static int take_response(struct h2_conn *c, struct h2_stream *s, struct slice bl
         s->head_seen = true;
         s->tunnel &= r.head->status < 300; /* else CONNECT was refused: a message like others */
         /* RFC 9110 8.6: to HEAD, and with 304, the length is that of content which is not sent. */
-        if (none)
+        if (s->tunnel)
+            r.head->content_length = -1; /* RFC 9110 9.3.6: any 2xx, and the length is ignored */
+        else if (none)
             s->content_left = 0;
-        else if (s->tunnel)
-            r.head->content_length = -1; /* RFC 9110 9.3.6: to be ignored */
         else
             s->content_left = r.head->content_length;
         if (end && s->content_left > 0)

@@ -364,6 +364,8 @@ static const struct row client_rows[] = {
     ROW("a tunnel", "HEADERS 4 1 " OK "|DATA 1 1 6161", "head 1, end 1 2 >", .connect = true),
     ROW("trailers in a tunnel", "HEADERS 4 1 " OK "|HEADERS 5 1 [x: y]",
         "head 1, close 1 PROTOCOL_ERROR > RST_STREAM 1 PROTOCOL_ERROR", .connect = true),
+    ROW("a tunnel by 204", "HEADERS 4 1 89|DATA 1 1 6161", "head 1 status 204, end 1 2 >",
+        .connect = true),
     ROW("trailers of a tunnel that was refused",
         "HEADERS 4 1 [:status: 403]|DATA 0 1 6161|HEADERS 5 1 [x: y]",
         "head 1 status 403, trailers 1 2 >", .connect = true),
