@@ -84,12 +84,14 @@ struct worker {
     struct loop_task flush, read, reap;
     struct loop_timer timer;
     struct ration ration;
-    uint64_t used_us;       /* h1: when its last response ended, it was connected, or begun */
-    uint64_t octets_before; /* h1: sent on the connection when the exchange began */
-    uint32_t draining;      /* h2: streams whose response is thrown away; h1: 1, it is */
-    uint32_t drained;       /* h1: octets of it */
-    uint64_t left_us;       /* h2: when a client last left the rest of a tunnel */
-    struct places *place;   /* h1: that its request still has */
+    uint64_t used_us;           /* h1: when its last response ended, it was connected, or begun */
+    uint64_t octets_before;     /* h1: sent on the connection when the exchange began */
+    uint32_t draining;          /* h2: streams whose response is thrown away; h1: 1, it is */
+    uint32_t drained;           /* h1: octets of it */
+    uint32_t dropped_count;     /* h2: of those, reset as soon as the ration allows it */
+    struct h2_stream **dropped; /* NULL before the first */
+    uint64_t left_us;           /* h2: when a client last left the rest of a tunnel */
+    struct places *place;       /* h1: that its request still has */
     enum worker_class klass;
     bool connected, reused, paused, retired, leaving, idle, dead;
 };
