@@ -492,7 +492,7 @@ static bool take(struct worker *w, struct slice in)
         worker_fail(w, FAULT_MALFORMED);
         return false;
     }
-    if (engine_has_output(&w->http) || w->retired)
+    if (engine_has_output(&w->http) || (w->http.h2 && is_finished(w)))
         worker_wants_flush(w);
     return true;
 }

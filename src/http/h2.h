@@ -161,7 +161,8 @@ void h2_conn_shutdown(struct h2_conn *c);
 void h2_conn_abort(struct h2_conn *c, enum h2_code code);
 /* No stream is open, and none can come back. */
 bool h2_conn_is_idle(const struct h2_conn *c);
-/* Fatal error, or shut down by either side and idle: drain the output, then free. */
+/* Fatal error, or idle and shut down by either side, or (client role) out of ids: drain the output,
+ * then free. */
 bool h2_conn_is_over(const struct h2_conn *c);
 /* Why a connection was ended; NONE while it is well, and after h2_conn_abort. */
 enum h2_blame h2_conn_blame(const struct h2_conn *c);

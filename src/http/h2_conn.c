@@ -375,7 +375,8 @@ bool h2_conn_is_idle(const struct h2_conn *c)
     if (!list_empty(&c->streams))
         return false;
     /* The peer of a client opens streams only as promises on open ones. */
-    return c->error || c->going == H2_GOING || c->peer_going || (c->going && c->role == H2_CLIENT);
+    return c->error || c->going == H2_GOING || c->peer_going ||
+           (c->role == H2_CLIENT && (c->going || c->next_id > H2_ID_MAX));
 }
 
 bool h2_conn_is_over(const struct h2_conn *c)

@@ -12,7 +12,7 @@
 #include "edge/shard.h"
 #include "edge/worker.h"
 #include "edge_routes.h"
-#include "http/h2.h"
+#include "http/h2_internal.h"
 
 #include <fcntl.h>
 #include <poll.h>
@@ -359,6 +359,29 @@ static void test_a_left_response_ends(void **state)
     assert_int_equal(h2_conn_streams(worker.conns[0].h2), 0);
 }
 
+/* A connection has 2^30 requests.  One that has had them makes room for another.  RFC 9113 5.1.1 */
+static void test_a_connection_is_used_up(void **state)
+{
+    static const char request[] = "GET / HTTP/1.1\r\nHost: a.test\r\n\r\n";
+    char got[65536];
+    (void)state;
+    close(send_request(request)); /* makes the connection */
+    turn();
+    the_worker()->http.h2->next_id = H2_ID_MAX;
+    worker.conns[0].h2->last_peer_id = H2_ID_MAX - 2;
+    int clients[2] = {send_request(request), send_request(request)};
+    for (int i = 0; i < 100; i++) {
+        turn();
+        for (size_t k = 0; k < 2; k++)
+            while (read(clients[k], got, sizeof got) > 0)
+                ;
+    }
+    assert_int_equal(worker.conn_count, 2);
+    assert_int_equal(the_worker()->backend->h2_count[WORKER_NO_PUSH], 1);
+    close(clients[0]);
+    close(clients[1]);
+}
+
 static int setup(void **state)
 {
     struct sockaddr_un at = {.sun_family = AF_UNIX};
@@ -407,6 +430,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_each_finds_a_connection, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_left_response_ends, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_connection_is_used_up, setup, teardown),
         cmocka_unit_test_setup_teardown(test_the_rest_of_a_tunnel_arrives, setup, teardown),
         cmocka_unit_test_setup_teardown(test_the_rest_outlives_its_routes, setup, teardown),
         cmocka_unit_test_setup_teardown(test_the_rest_has_a_limit, setup, teardown),
