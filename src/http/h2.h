@@ -82,8 +82,8 @@ struct h2_settings {
     uint32_t decoder_table_octets;     /* SETTINGS_HEADER_TABLE_SIZE */
     uint32_t encoder_table_octets;     /* most that we use of what the peer allows */
     uint32_t max_field_section_octets; /* RFC 9113 10.5.1, counted as in 6.5.2 */
-    uint32_t max_queued_octets;        /* control frames waiting to leave (a peer that never reads);
-                                          beyond it the connection ends */
+    uint32_t max_queued_octets;        /* control frames waiting to leave (a peer that never reads),
+                                          a client's requests apart; beyond it the connection ends */
     bool enable_push;                  /* client role: sent as SETTINGS_ENABLE_PUSH */
     bool enable_connect;               /* server role: SETTINGS_ENABLE_CONNECT_PROTOCOL, RFC 8441 */
     struct h2_budget budget;

@@ -158,7 +158,7 @@ static int on_priority_update(struct h2_conn *c, const struct h2_frame *f)
             if (c->early_priority[i].id == id)
                 slot = &c->early_priority[i];
         if (slot == &c->early_priority[c->early_priority_at])
-            c->early_priority_at = (c->early_priority_at + 1) % H2_EARLY_PRIORITIES;
+            c->early_priority_at = (uint8_t)((c->early_priority_at + 1) % H2_EARLY_PRIORITIES);
         *slot = (struct h2_early_priority){.id = id, .priority = p};
     }
     return 0;
@@ -347,6 +347,12 @@ static size_t read_some(struct h2_conn *c, const uint8_t *in, size_t len)
     UNREACHABLE();
 }
 
+/* Octets that the peer made us say.  A response's head is among them, a request's is not. */
+static size_t queued_answers(const struct h2_conn *c)
+{
+    return buf_len(&c->control) - (c->role == H2_CLIENT ? c->sections : 0);
+}
+
 int h2_conn_feed(struct h2_conn *c, const void *in, size_t len, uint64_t now_us)
 {
     const uint8_t *at = in, *end = len ? at + len : at;
@@ -356,7 +362,7 @@ int h2_conn_feed(struct h2_conn *c, const void *in, size_t len, uint64_t now_us)
     h2_conn_settle(c);
     while (at < end && !c->error) {
         at += read_some(c, at, (size_t)(end - at));
-        if (buf_len(&c->control) > c->settings.max_queued_octets)
+        if (queued_answers(c) > c->settings.max_queued_octets)
             h2_conn_fail(c, H2_BLAME_QUEUE);
         h2_conn_settle(c);
     }

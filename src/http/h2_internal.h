@@ -168,6 +168,7 @@ struct h2_conn {
     struct hpack_encoder *encoder;
 
     struct buf control; /* frames that leave before any DATA */
+    uint32_t sections;  /* octets of it that are field sections, at most */
     struct h2_sched sched;
     int64_t send_window;
     int64_t recv_window;
@@ -183,9 +184,7 @@ struct h2_conn {
     struct list held;                /* promised streams whose response waits for a free stream */
     struct list gone;                /* memory to free */
     uint32_t closed[H2_CLOSED_KEPT]; /* ring: id << 1 | forgiving */
-    uint32_t closed_at;
     struct h2_early_priority early_priority[H2_EARLY_PRIORITIES];
-    uint32_t early_priority_at;
     uint32_t refusals;      /* promises made and not yet refused: those refusals are free */
     uint32_t resets_earned; /* streams that ended well, less those reset since */
 
@@ -198,6 +197,7 @@ struct h2_conn {
     uint8_t going; /* enum h2_going: our GOAWAY */
     uint8_t busy;  /* calls of feed or output under way: streams are freed later */
     uint8_t blame; /* enum h2_blame, with error */
+    uint8_t closed_at, early_priority_at; /* where the next one goes */
     bool settling : 1;
     bool settings_acked : 1;
     bool first_frame_seen : 1;

@@ -403,6 +403,38 @@ static void test_queue(void **state)
     world_close(&w);
 }
 
+/* What a client says of its own accord is nothing that its server asked for, however slowly that
+ * reads. */
+static void test_queue_of_requests(void **state)
+{
+    struct world w = {0};
+    char value[500] = {0}, out[4096];
+    struct field cookie = {SLICE("cookie"), slice_of(value, sizeof value), TOKEN_COOKIE, 0};
+    const struct http_head head = {.method = SLICE("GET"),
+                                   .scheme = SLICE("http"),
+                                   .authority = SLICE("a"),
+                                   .path = SLICE("/"),
+                                   .fields = {&cookie, 1, 1}};
+    int err;
+    h2_settings_default(&w.settings, H2_CLIENT);
+    w.settings.budget = budget_of(1000000, 0);
+    w.settings.max_queued_octets = 1700;
+    world_open(&w, H2_CLIENT);
+    while (h2_conn_output(w.conn, out, sizeof out, 1))
+        ;
+    for (unsigned i = 0; i < 20; i++)
+        assert_non_null(h2_conn_request(w.conn, &head, true, NULL, &err));
+    assert_true(h2_conn_queued_control(w.conn) > 5 * 1700);
+    for (uint32_t queued = 0; queued + 17 <= 1700; queued += 17)
+        assert_int_equal(do_ping(&w, 0), 0);
+    assert_int_equal(h2_conn_output(w.conn, out, sizeof out, 1), sizeof out);
+    assert_int_equal(do_ping(&w, 0), 0);
+    for (uint32_t queued = 0; queued < 1700; queued += 17)
+        do_ping(&w, 0);
+    assert_int_equal(h2_conn_blame(w.conn), H2_BLAME_QUEUE);
+    world_close(&w);
+}
+
 static void test_block_frames(void **state)
 {
     struct world w = {0};
@@ -531,6 +563,7 @@ int main(void)
         cmocka_unit_test(test_ping_is_earned),
         cmocka_unit_test(test_abort),
         cmocka_unit_test(test_queue),
+        cmocka_unit_test(test_queue_of_requests),
         cmocka_unit_test(test_block_frames),
         cmocka_unit_test(test_streams),
         cmocka_unit_test(test_promises),
