@@ -23,6 +23,7 @@
 #define WORKER_H1_MAX      4096         /* HTTP/1.1 connections a backend and shard */
 #define WORKER_H2_MAX      16           /* h2c connections a backend, class and shard */
 #define WORKER_H2_STREAMS  256          /* streams on one of them, if the worker allows as many */
+#define WORKER_H2_QUEUED   (1u << 20)   /* octets of heads that it has not taken: no more then */
 #define WORKER_H2_WINDOW   (64u << 10)  /* octets a stream: with STREAMS the cap of what waits */
 #define WORKER_H2_WIDE     (256u << 10) /* of a response that its client takes; see widen */
 #define WORKER_DRAINING_MAX                                               \

@@ -50,7 +50,8 @@ static struct worker *take_h2(struct backend *b, enum worker_class klass, int *e
     {
         struct worker *w = LIST_ENTRY(node, struct worker, node);
         if (!w->retired && h2_conn_can_open(w->http.h2) > 0 &&
-            h2_conn_streams(w->http.h2) < WORKER_H2_STREAMS)
+            h2_conn_streams(w->http.h2) < WORKER_H2_STREAMS &&
+            h2_conn_queued_control(w->http.h2) < WORKER_H2_QUEUED)
             return w;
     }
     if (b->h2_count[klass] >= WORKER_H2_MAX) {

@@ -46,6 +46,7 @@ static struct {
     struct h2_stream *tunnel; /* the last one */
     size_t came, held;        /* octets of tunnels; of them not consumed yet */
     bool is_eager;            /* it takes what comes at once */
+    bool is_deaf;             /* it reads nothing */
     bool has_ended;           /* the client's end came */
 } worker;
 
@@ -133,7 +134,7 @@ static void play_worker(void)
         int fd = worker.conns[i].fd;
         struct h2_conn *h2 = worker.conns[i].h2;
         ssize_t n;
-        while ((n = read(fd, octets, sizeof octets)) > 0)
+        while (!worker.is_deaf && (n = read(fd, octets, sizeof octets)) > 0)
             h2_conn_feed(h2, octets, (size_t)n, 1);
         while (has_room(fd) && (n = (ssize_t)h2_conn_output(h2, octets, 16384, 1)) > 0)
             if (send(fd, octets, (size_t)n, MSG_NOSIGNAL) < 0)
@@ -359,6 +360,31 @@ static void test_a_left_response_ends(void **state)
     assert_int_equal(h2_conn_streams(worker.conns[0].h2), 0);
 }
 
+/* Heads are not bounded by windows.  Clients who ask much and leave at once do not make more of
+ * them wait for a worker that reads nothing; and who comes then gets another connection. */
+static void test_heads_that_wait(void **state)
+{
+    static char request[60000];
+    int n = snprintf(request, sizeof request, "GET / HTTP/1.1\r\nHost: a.test\r\nCookie: ");
+    (void)state;
+    memset(request + n, 'c', sizeof request - 5 - (size_t)n);
+    memcpy(request + sizeof request - 5, "\r\n\r\n", 5);
+    worker.is_deaf = true;
+    for (int i = 0; i < 100; i++) {
+        int client = send_request(request);
+        turn();
+        close(client);
+        turn();
+    }
+    assert_in_range(worker.conn_count, 2, CONNS_MAX);
+    LIST_FOR(node, &the_worker()->backend->h2_conns[WORKER_NO_PUSH])
+    {
+        struct worker *w = LIST_ENTRY(node, struct worker, node);
+        assert_in_range(h2_conn_queued_control(w->http.h2), 0,
+                        WORKER_H2_QUEUED + sizeof request + 1000);
+    }
+}
+
 /* A connection has 2^30 requests.  One that has had them makes room for another.  RFC 9113 5.1.1 */
 static void test_a_connection_is_used_up(void **state)
 {
@@ -430,6 +456,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_each_finds_a_connection, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_left_response_ends, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_heads_that_wait, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_connection_is_used_up, setup, teardown),
         cmocka_unit_test_setup_teardown(test_the_rest_of_a_tunnel_arrives, setup, teardown),
         cmocka_unit_test_setup_teardown(test_the_rest_outlives_its_routes, setup, teardown),
