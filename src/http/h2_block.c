@@ -5,6 +5,14 @@
 #include "http/h2_internal.h"
 #include "base/err.h"
 
+/* What a worker says is often what a client made it say: the connection, which others use, too,
+ * does not end for that before HPACK's own limit. */
+size_t h2_block_octets_max(const struct h2_conn *c)
+{
+    size_t section = c->settings.max_field_section_octets;
+    return section * (c->role == H2_CLIENT ? HPACK_SECTION_TIMES : 1) + H2_BLOCK_SLACK_OCTETS;
+}
+
 /* Decode a block that nobody is to see. */
 static int discard_block(struct h2_conn *c, struct slice block)
 {
@@ -221,8 +229,7 @@ int h2_on_continuation(struct h2_conn *c, const struct h2_frame *f)
     if (!c->block.stream_id)
         return h2_conn_fail(c, H2_BLAME_FRAME_CONTINUATION);
     size_t octets = buf_len(&c->block.octets) + f->len;
-    if (++c->block.frames > H2_BLOCK_FRAMES_MAX ||
-        octets > (size_t)c->settings.max_field_section_octets + H2_BLOCK_SLACK_OCTETS)
+    if (++c->block.frames > H2_BLOCK_FRAMES_MAX || octets > h2_block_octets_max(c))
         return h2_conn_fail(c, H2_BLAME_BLOCK_SIZE);
     if (f->len == 0) {
         int err = h2_conn_charge(c, H2_BUDGET_empty, 1);

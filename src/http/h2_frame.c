@@ -179,7 +179,7 @@ static int check_head(struct h2_conn *c, const struct h2_frame *f, const struct 
         return h2_conn_charge(c, H2_BUDGET_priority, 1);
     if (!(rule->where & (f->stream_id ? ON_STREAM : ON_CONN)))
         return h2_conn_fail(c, H2_BLAME_FRAME_STREAM_ID);
-    if (rule->block && f->len > c->settings.max_field_section_octets + H2_BLOCK_SLACK_OCTETS)
+    if (rule->block && f->len > h2_block_octets_max(c))
         return h2_conn_fail(c, H2_BLAME_BLOCK_SIZE);
     if (f->len >= rule->min && f->len <= rule->max)
         return 0;

@@ -39,8 +39,9 @@
 #define H2_DATA_OCTETS_MIN 1024u
 /* Frames that one field block may be spread over (CONTINUATION flood, CVE-2024-27316 and kin). */
 #define H2_BLOCK_FRAMES_MAX 64u
-/* A section may be larger on the wire than its limit by so much before the connection ends; in
- * between it is decoded and refused alone. */
+/* A section may be larger on the wire than its limit, or than as many times that as HPACK decodes
+ * where it is a response's, by so much before the connection ends; in between it is decoded and
+ * refused alone. */
 #define H2_BLOCK_SLACK_OCTETS 16384u
 /* Informational responses to one request: each one takes memory from the stream's arena, and all
  * together may take what one field section may have. */
@@ -237,6 +238,8 @@ int h2_window_set_initial(struct h2_conn *c, uint32_t octets);
 /* The peer acknowledged our settings. */
 void h2_window_settings_acked(struct h2_conn *c);
 /* h2_block.c */
+/* Most octets of a block on the wire: with more the connection ends. */
+size_t h2_block_octets_max(const struct h2_conn *c);
 int h2_on_headers(struct h2_conn *c, const struct h2_frame *f);
 int h2_on_push_promise(struct h2_conn *c, const struct h2_frame *f);
 int h2_on_continuation(struct h2_conn *c, const struct h2_frame *f);
