@@ -36,6 +36,7 @@ static void reap(struct loop_task *t)
     struct shard *s = w->shard;
     CHECK_MAGIC(w, WORKER_MAGIC);
     engine_free(&w->http);
+    pool_put(s->pool, w->dropped, WORKER_DROPPED_OCTETS);
     w->magic = 0;
     pool_put(s->pool, w, sizeof *w);
 }
@@ -147,6 +148,8 @@ static void on_due(struct loop_timer *t)
     CHECK_MAGIC(w, WORKER_MAGIC);
     if (!w->connected)
         worker_fail(w, FAULT_CONNECT);
+    else if (w->http.h2)
+        worker_reset_dropped(w);
     else if (w->leaving || w->draining)
         worker_kill(w);
 }
@@ -338,6 +341,7 @@ static void h2_on_close(void *user, struct h2_stream *s, uint32_t code)
     if (!x) {
         if (!p && w->draining)
             w->draining--;
+        worker_forget_dropped(w, s);
         worker_wants_flush(w); /* it may have been the last one of a retired connection */
         leaves_review(w->shard);
         return;
@@ -488,7 +492,7 @@ static bool take(struct worker *w, struct slice in)
         worker_fail(w, FAULT_MALFORMED);
         return false;
     }
-    if (engine_has_output(&w->http) || w->retired)
+    if (engine_has_output(&w->http) || (w->http.h2 && is_finished(w)))
         worker_wants_flush(w);
     return true;
 }
@@ -553,6 +557,7 @@ static void on_connected(struct stream *st, int err)
         enter_idle(w);
     stream_tune(&w->stream, 0);
     loop_timer_clear(&w->timer);
+    worker_wait_to_reset(w);
     worker_wants_flush(w);
     LIST_FOR(node, &w->waiting)
     {

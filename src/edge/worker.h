@@ -23,6 +23,7 @@
 #define WORKER_H1_MAX      4096         /* HTTP/1.1 connections a backend and shard */
 #define WORKER_H2_MAX      16           /* h2c connections a backend, class and shard */
 #define WORKER_H2_STREAMS  256          /* streams on one of them, if the worker allows as many */
+#define WORKER_H2_QUEUED   (1u << 20)   /* octets of heads that it has not taken: no more then */
 #define WORKER_H2_WINDOW   (64u << 10)  /* octets a stream: with STREAMS the cap of what waits */
 #define WORKER_H2_WIDE     (256u << 10) /* of a response that its client takes; see widen */
 #define WORKER_DRAINING_MAX                                               \
@@ -84,12 +85,14 @@ struct worker {
     struct loop_task flush, read, reap;
     struct loop_timer timer;
     struct ration ration;
-    uint64_t used_us;       /* h1: when its last response ended, it was connected, or begun */
-    uint64_t octets_before; /* h1: sent on the connection when the exchange began */
-    uint32_t draining;      /* h2: streams whose response is thrown away; h1: 1, it is */
-    uint32_t drained;       /* h1: octets of it */
-    uint64_t left_us;       /* h2: when a client last left the rest of a tunnel */
-    struct places *place;   /* h1: that its request still has */
+    uint64_t used_us;           /* h1: when its last response ended, it was connected, or begun */
+    uint64_t octets_before;     /* h1: sent on the connection when the exchange began */
+    uint32_t draining;          /* h2: streams whose response is thrown away; h1: 1, it is */
+    uint32_t drained;           /* h1: octets of it */
+    uint32_t dropped_count;     /* h2: of those, reset as soon as the ration allows it */
+    struct h2_stream **dropped; /* NULL before the first */
+    uint64_t left_us;           /* h2: when a client last left the rest of a tunnel */
+    struct places *place;       /* h1: that its request still has */
     enum worker_class klass;
     bool connected, reused, paused, retired, leaving, idle, dead;
 };

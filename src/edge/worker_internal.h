@@ -19,6 +19,12 @@ void worker_let_finish(struct worker *w);
 /* An HTTP/1.1 connection without its exchange takes the rest of the response, within bounds, and is
  * then idle.  place: the request's at the instance, given back when it has ended; NULL: none */
 void worker_drain(struct worker *w, struct places *place);
+/* HTTP/2: what was dropped while the ration of resets was used up is reset, as far as it allows by
+ * now, when it has had time to end by itself. */
+#define WORKER_DROPPED_OCTETS (WORKER_DRAINING_MAX * sizeof(struct h2_stream *))
+void worker_wait_to_reset(struct worker *w);
+void worker_reset_dropped(struct worker *w);
+void worker_forget_dropped(struct worker *w, const struct h2_stream *ws);
 /* x and its worker part; the backend no longer counts x in flight. */
 void worker_detach(struct exchange *x);
 /* Send the request of x on w.

@@ -50,7 +50,8 @@ static struct worker *take_h2(struct backend *b, enum worker_class klass, int *e
     {
         struct worker *w = LIST_ENTRY(node, struct worker, node);
         if (!w->retired && h2_conn_can_open(w->http.h2) > 0 &&
-            h2_conn_streams(w->http.h2) < WORKER_H2_STREAMS)
+            h2_conn_streams(w->http.h2) < WORKER_H2_STREAMS &&
+            h2_conn_queued_control(w->http.h2) < WORKER_H2_QUEUED)
             return w;
     }
     if (b->h2_count[klass] >= WORKER_H2_MAX) {
@@ -229,8 +230,32 @@ int worker_attach(struct exchange *x)
                   : err;
 }
 
-/* Resets ws if the ration allows, else its response is read and thrown away; a connection with too
- * many of those takes no new streams.  return  whether it was reset */
+void worker_wait_to_reset(struct worker *w)
+{
+    if (w->connected && w->dropped_count && !w->timer.due_us)
+        loop_timer_set(w->shard->loop, &w->timer, shard_now_us(w->shard) + WORKER_DRAIN_US);
+}
+
+void worker_reset_dropped(struct worker *w)
+{
+    while (w->dropped_count && ration_take(&w->ration, shard_now_us(w->shard))) {
+        h2_stream_reset(w->dropped[--w->dropped_count], H2_CANCEL);
+        w->draining--;
+    }
+    worker_wait_to_reset(w);
+    worker_wants_flush(w);
+}
+
+void worker_forget_dropped(struct worker *w, const struct h2_stream *ws)
+{
+    for (uint32_t i = 0; i < w->dropped_count; i++)
+        if (w->dropped[i] == ws)
+            w->dropped[i] = w->dropped[--w->dropped_count];
+}
+
+/* Resets ws if the ration allows, else as much of its response as a window takes is read and thrown
+ * away, and it is reset later if that was not all; a connection with too many of those takes no new
+ * streams.  return  whether it was reset */
 static bool drop_stream(struct worker *w, struct h2_stream *ws)
 {
     h2_stream_set_user(ws, NULL);
@@ -239,6 +264,11 @@ static bool drop_stream(struct worker *w, struct h2_stream *ws)
         h2_stream_reset(ws, H2_CANCEL);
         return true;
     }
+    if (!w->dropped)
+        w->dropped = pool_get(w->shard->pool, WORKER_DROPPED_OCTETS);
+    if (w->dropped && w->dropped_count < WORKER_DRAINING_MAX)
+        w->dropped[w->dropped_count++] = ws;
+    worker_wait_to_reset(w);
     if (++w->draining >= WORKER_DRAINING_MAX)
         w->retired = true;
     return false;

@@ -63,10 +63,11 @@ struct h2_bucket {
 };
 
 struct h2_budget {
-    struct h2_bucket resets;   /* RST_STREAM received, and streams that the peer makes us reset
-                                  (Rapid Reset, MadeYouReset) */
+    struct h2_bucket resets;   /* RST_STREAM received, but one of a stream that has ended well, and
+                                  streams that the peer makes us reset (Rapid Reset, MadeYouReset) */
     struct h2_bucket settings; /* SETTINGS and GOAWAY received, and needless acknowledgements */
-    struct h2_bucket pings;    /* PING received, and acknowledgements of none of ours */
+    struct h2_bucket pings;    /* PING beyond one for each DATA that was sent, and acknowledgements
+                                  of none of ours */
     struct h2_bucket empty;    /* DATA without octets or END_STREAM, empty CONTINUATION */
     struct h2_bucket priority; /* PRIORITY, PRIORITY_UPDATE and unknown frames */
     struct h2_bucket window;   /* WINDOW_UPDATE beyond a share of the DATA that was sent */
@@ -81,8 +82,8 @@ struct h2_settings {
     uint32_t decoder_table_octets;     /* SETTINGS_HEADER_TABLE_SIZE */
     uint32_t encoder_table_octets;     /* most that we use of what the peer allows */
     uint32_t max_field_section_octets; /* RFC 9113 10.5.1, counted as in 6.5.2 */
-    uint32_t max_queued_octets;        /* control frames waiting to leave (a peer that never reads);
-                                          beyond it the connection ends */
+    uint32_t max_queued_octets;        /* control frames waiting to leave (a peer that never reads),
+                                          a client's requests apart; beyond it the connection ends */
     bool enable_push;                  /* client role: sent as SETTINGS_ENABLE_PUSH */
     bool enable_connect;               /* server role: SETTINGS_ENABLE_CONNECT_PROTOCOL, RFC 8441 */
     struct h2_budget budget;
@@ -160,7 +161,8 @@ void h2_conn_shutdown(struct h2_conn *c);
 void h2_conn_abort(struct h2_conn *c, enum h2_code code);
 /* No stream is open, and none can come back. */
 bool h2_conn_is_idle(const struct h2_conn *c);
-/* Fatal error, or shut down by either side and idle: drain the output, then free. */
+/* Fatal error, or idle and shut down by either side, or (client role) out of ids: drain the output,
+ * then free. */
 bool h2_conn_is_over(const struct h2_conn *c);
 /* Why a connection was ended; NONE while it is well, and after h2_conn_abort. */
 enum h2_blame h2_conn_blame(const struct h2_conn *c);

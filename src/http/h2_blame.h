@@ -71,7 +71,7 @@
     X(MESSAGE_LENGTH, "message.length", STREAM, PROTOCOL_ERROR, "8.1.1",                           \
       "The content is not as long as content-length says.")                                        \
     X(MESSAGE_ORDER, "message.order", STREAM, PROTOCOL_ERROR, "8.1",                               \
-      "Content before the head, or a second head that does not end the message.")                  \
+      "Content before the head, a second head that does not end the message, or one in a tunnel.") \
     X(FIELDS_LARGE, "fields.large", STREAM, ENHANCE_YOUR_CALM, "10.5.1",                           \
       "A field section is larger than allowed; a request is answered 431. Counts as ten resets.")  \
     X(INFORMATIONAL, "informational", STREAM, ENHANCE_YOUR_CALM, "8.1",                            \

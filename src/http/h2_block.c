@@ -5,6 +5,14 @@
 #include "http/h2_internal.h"
 #include "base/err.h"
 
+/* What a worker says is often what a client made it say: the connection, which others use, too,
+ * does not end for that before HPACK's own limit. */
+size_t h2_block_octets_max(const struct h2_conn *c)
+{
+    size_t section = c->settings.max_field_section_octets;
+    return section * (c->role == H2_CLIENT ? HPACK_SECTION_TIMES : 1) + H2_BLOCK_SLACK_OCTETS;
+}
+
 /* Decode a block that nobody is to see. */
 static int discard_block(struct h2_conn *c, struct slice block)
 {
@@ -101,8 +109,9 @@ static int take_trailers(struct h2_conn *c, struct h2_stream *s, struct slice bl
     int err = h2_head_read(c, &r, block, true);
     if (err < 0)
         return head_failed(c, s, err);
-    /* RFC 9113 8.1: a section that does not end the message is no trailer section. */
-    if (!c->block.end_stream)
+    /* RFC 9113 8.1: a section that does not end the message is no trailer section; 8.5: a tunnel
+     * has none. */
+    if (!c->block.end_stream || s->tunnel)
         return h2_stream_fail(s, H2_BLAME_MESSAGE_ORDER);
     if (s->content_left > 0)
         return h2_stream_fail(s, H2_BLAME_MESSAGE_LENGTH);
@@ -131,11 +140,12 @@ static int take_response(struct h2_conn *c, struct h2_stream *s, struct slice bl
     } else {
         bool none = s->to_head || r.head->status == 204 || r.head->status == 304;
         s->head_seen = true;
+        s->tunnel &= r.head->status < 300; /* else CONNECT was refused: a message like others */
         /* RFC 9110 8.6: to HEAD, and with 304, the length is that of content which is not sent. */
-        if (none)
+        if (s->tunnel)
+            r.head->content_length = -1; /* RFC 9110 9.3.6: any 2xx, and the length is ignored */
+        else if (none)
             s->content_left = 0;
-        else if (s->tunnel && r.head->status < 300)
-            r.head->content_length = -1; /* RFC 9110 9.3.6: to be ignored */
         else
             s->content_left = r.head->content_length;
         if (end && s->content_left > 0)
@@ -219,8 +229,7 @@ int h2_on_continuation(struct h2_conn *c, const struct h2_frame *f)
     if (!c->block.stream_id)
         return h2_conn_fail(c, H2_BLAME_FRAME_CONTINUATION);
     size_t octets = buf_len(&c->block.octets) + f->len;
-    if (++c->block.frames > H2_BLOCK_FRAMES_MAX ||
-        octets > (size_t)c->settings.max_field_section_octets + H2_BLOCK_SLACK_OCTETS)
+    if (++c->block.frames > H2_BLOCK_FRAMES_MAX || octets > h2_block_octets_max(c))
         return h2_conn_fail(c, H2_BLAME_BLOCK_SIZE);
     if (f->len == 0) {
         int err = h2_conn_charge(c, H2_BUDGET_empty, 1);

@@ -68,6 +68,14 @@ int h2_conn_charge(struct h2_conn *c, enum h2_budget_kind kind, uint32_t tokens)
     return h2_conn_fail(c, h2_budget_blame(kind));
 }
 
+int h2_conn_charge_unearned(struct h2_conn *c, enum h2_budget_kind kind, uint32_t *earned)
+{
+    if (*earned == 0)
+        return h2_conn_charge(c, kind, 1);
+    --*earned;
+    return 0;
+}
+
 uint32_t h2_conn_resets(struct h2_conn *c, uint64_t now_us)
 {
     const struct h2_budget *sizes = &c->settings.budget;

@@ -193,13 +193,20 @@ static void close_all(struct h2_conn *c)
         h2_stream_close(LIST_ENTRY(c->streams.next, struct h2_stream, all), code);
 }
 
+/* Nothing is missing of it: a reset of it that comes late is no attack. */
+static void close_well(struct h2_stream *s)
+{
+    s->conn->resets_earned++;
+    h2_stream_close(s, H2_NO_ERROR);
+}
+
 void h2_conn_settle(struct h2_conn *c)
 {
     if (c->settling)
         return;
     c->settling = true;
     while (!list_empty(&c->ended))
-        h2_stream_close(LIST_ENTRY(c->ended.next, struct h2_stream, due), H2_NO_ERROR);
+        close_well(LIST_ENTRY(c->ended.next, struct h2_stream, due));
     h2_promise_release(c);
     if (c->error)
         close_all(c);
@@ -213,7 +220,7 @@ void h2_conn_settle_early(struct h2_conn *c)
         struct h2_stream *s = LIST_ENTRY(c->early.next, struct h2_stream, due);
         s->forgiving = true;
         h2_send_reset(c, s->id, H2_NO_ERROR);
-        h2_stream_close(s, H2_NO_ERROR);
+        close_well(s);
     }
     h2_conn_settle(c);
 }
@@ -301,7 +308,7 @@ int h2_on_ping(struct h2_conn *c, const struct h2_frame *f)
         send_goaway(c, c->goaway_last, H2_NO_ERROR);
         return c->error;
     }
-    int err = h2_conn_charge(c, H2_BUDGET_pings, 1);
+    int err = h2_conn_charge_unearned(c, H2_BUDGET_pings, &c->pings_earned);
     if (err < 0)
         return err;
     uint8_t *p = h2_send_frame(c, H2_FRAME_PING, H2_FLAG_ACK, 0, 8);
@@ -368,7 +375,8 @@ bool h2_conn_is_idle(const struct h2_conn *c)
     if (!list_empty(&c->streams))
         return false;
     /* The peer of a client opens streams only as promises on open ones. */
-    return c->error || c->going == H2_GOING || c->peer_going || (c->going && c->role == H2_CLIENT);
+    return c->error || c->going == H2_GOING || c->peer_going ||
+           (c->role == H2_CLIENT && (c->going || c->next_id > H2_ID_MAX));
 }
 
 bool h2_conn_is_over(const struct h2_conn *c)

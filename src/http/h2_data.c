@@ -67,7 +67,7 @@ int h2_data_begin(struct h2_conn *c, const struct h2_frame *f, uint32_t padding_
         return h2_frame_misplaced(c, s, f->stream_id, H2_EV_RECV_DATA);
     if (!s->head_seen)
         return h2_stream_fail(s, H2_BLAME_MESSAGE_ORDER);
-    if (f->len > s->recv_window)
+    if (f->len && f->len > s->recv_window) /* which may be below 0 */
         return h2_stream_fail(s, H2_BLAME_STREAM_FLOW);
     if (s->content_left >= 0) { /* RFC 9113 8.1.1 */
         if (content > s->content_left || (end && content != s->content_left))
@@ -94,21 +94,11 @@ int h2_data_piece(struct h2_conn *c, uint32_t id, struct slice octets, bool end)
     return c->error;
 }
 
-/* RFC 9113 6.9.1.  What a peer may send for nothing is bounded by a budget; what follows from DATA
- * that it received is not. */
-static int window_charge(struct h2_conn *c)
-{
-    if (c->window_earned) {
-        c->window_earned--;
-        return 0;
-    }
-    return h2_conn_charge(c, H2_BUDGET_window, 1);
-}
-
+/* RFC 9113 6.9.1 */
 int h2_on_window_update(struct h2_conn *c, const struct h2_frame *f)
 {
     uint32_t add = h2_get_u32(f->payload) & 0x7fffffff;
-    int err = window_charge(c);
+    int err = h2_conn_charge_unearned(c, H2_BUDGET_window, &c->window_earned);
     if (err < 0)
         return err;
     if (f->stream_id == 0) {

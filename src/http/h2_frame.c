@@ -99,14 +99,15 @@ static int on_priority(struct h2_conn *c, const struct h2_frame *f)
 }
 
 /* What a reset costs the peer.  Refusing a promise is its right (RFC 9113 8.4.2), once for each: it
- * was us who began. */
-static int charge_reset(struct h2_conn *c, uint32_t id)
+ * was us who began.  One that comes when the stream has ended well undoes nothing. */
+static int charge_reset(struct h2_conn *c, uint32_t id, bool late)
 {
-    if (c->role == H2_SERVER && h2_id_is_local(c, id) && c->refusals > 0) {
-        c->refusals--;
-        return 0;
-    }
-    return h2_conn_charge(c, H2_BUDGET_resets, 1);
+    uint32_t none = 0;
+    bool refuses = c->role == H2_SERVER && h2_id_is_local(c, id);
+    return h2_conn_charge_unearned(c, H2_BUDGET_resets,
+                                   refuses ? &c->refusals
+                                   : late  ? &c->resets_earned
+                                           : &none);
 }
 
 static int on_reset(struct h2_conn *c, const struct h2_frame *f)
@@ -119,7 +120,7 @@ static int on_reset(struct h2_conn *c, const struct h2_frame *f)
             return err;
         if (c->role == H2_SERVER && h2_id_is_local(c, f->stream_id) && c->events->on_late_reset)
             c->events->on_late_reset(c->user, f->stream_id, code);
-        return charge_reset(c, f->stream_id);
+        return charge_reset(c, f->stream_id, true);
     }
     /* A response that is whole: the server only wants no more of the request (RFC 9113 8.1). */
     bool complete = c->role == H2_CLIENT && s->state == H2_HALF_REMOTE;
@@ -129,7 +130,7 @@ static int on_reset(struct h2_conn *c, const struct h2_frame *f)
         s->unprocessed = true;
     s->peer_reset = true;
     h2_stream_close(s, code);
-    return complete ? 0 : charge_reset(c, f->stream_id);
+    return complete ? 0 : charge_reset(c, f->stream_id, false);
 }
 
 /* RFC 9218 7.1 */
@@ -157,7 +158,7 @@ static int on_priority_update(struct h2_conn *c, const struct h2_frame *f)
             if (c->early_priority[i].id == id)
                 slot = &c->early_priority[i];
         if (slot == &c->early_priority[c->early_priority_at])
-            c->early_priority_at = (c->early_priority_at + 1) % H2_EARLY_PRIORITIES;
+            c->early_priority_at = (uint8_t)((c->early_priority_at + 1) % H2_EARLY_PRIORITIES);
         *slot = (struct h2_early_priority){.id = id, .priority = p};
     }
     return 0;
@@ -178,7 +179,7 @@ static int check_head(struct h2_conn *c, const struct h2_frame *f, const struct 
         return h2_conn_charge(c, H2_BUDGET_priority, 1);
     if (!(rule->where & (f->stream_id ? ON_STREAM : ON_CONN)))
         return h2_conn_fail(c, H2_BLAME_FRAME_STREAM_ID);
-    if (rule->block && f->len > c->settings.max_field_section_octets + H2_BLOCK_SLACK_OCTETS)
+    if (rule->block && f->len > h2_block_octets_max(c))
         return h2_conn_fail(c, H2_BLAME_BLOCK_SIZE);
     if (f->len >= rule->min && f->len <= rule->max)
         return 0;
@@ -346,6 +347,12 @@ static size_t read_some(struct h2_conn *c, const uint8_t *in, size_t len)
     UNREACHABLE();
 }
 
+/* Octets that the peer made us say.  A response's head is among them, a request's is not. */
+static size_t queued_answers(const struct h2_conn *c)
+{
+    return buf_len(&c->control) - (c->role == H2_CLIENT ? c->sections : 0);
+}
+
 int h2_conn_feed(struct h2_conn *c, const void *in, size_t len, uint64_t now_us)
 {
     const uint8_t *at = in, *end = len ? at + len : at;
@@ -355,7 +362,7 @@ int h2_conn_feed(struct h2_conn *c, const void *in, size_t len, uint64_t now_us)
     h2_conn_settle(c);
     while (at < end && !c->error) {
         at += read_some(c, at, (size_t)(end - at));
-        if (buf_len(&c->control) > c->settings.max_queued_octets)
+        if (queued_answers(c) > c->settings.max_queued_octets)
             h2_conn_fail(c, H2_BLAME_QUEUE);
         h2_conn_settle(c);
     }

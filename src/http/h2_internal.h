@@ -39,8 +39,9 @@
 #define H2_DATA_OCTETS_MIN 1024u
 /* Frames that one field block may be spread over (CONTINUATION flood, CVE-2024-27316 and kin). */
 #define H2_BLOCK_FRAMES_MAX 64u
-/* A section may be larger on the wire than its limit by so much before the connection ends; in
- * between it is decoded and refused alone. */
+/* A section may be larger on the wire than its limit, or than as many times that as HPACK decodes
+ * where it is a response's, by so much before the connection ends; in between it is decoded and
+ * refused alone. */
 #define H2_BLOCK_SLACK_OCTETS 16384u
 /* Informational responses to one request: each one takes memory from the stream's arena, and all
  * together may take what one field section may have. */
@@ -51,10 +52,15 @@
 #define H2_CLOSED_KEPT 48u
 /* PRIORITY_UPDATE frames kept for streams that are not open yet.  RFC 9218 7.1 */
 #define H2_EARLY_PRIORITIES 8u
-/* WINDOW_UPDATE frames that a DATA frame, or a stream, earns the peer before its budget is touched.
- */
-#define H2_WINDOW_EARNED     4u
-#define H2_WINDOW_EARNED_MAX 65536u
+/* WINDOW_UPDATE frames that a DATA frame, or a stream, earns the peer before its budget is touched,
+ * and octets of content that earn it one more: Go gives back what was read, for stream and
+ * connection each, 4 KiB at a time, and its older servers each 512 octets, if they were read so. */
+#define H2_WINDOW_EARNED        4u
+#define H2_WINDOW_EARNED_OCTETS 256u
+#define H2_WINDOW_EARNED_MAX    65536u
+/* PING frames that DATA frames earn, one each: gRPC measures bandwidth by a PING after content, and
+ * by the next as soon as that is answered. */
+#define H2_PINGS_EARNED_MAX 1000u
 
 enum h2_sending {
     H2_SEND_MORE,     /* the caller has not ended the message */
@@ -77,7 +83,7 @@ struct h2_stream {
     bool head_sent : 1; /* a final one */
     bool head_seen : 1; /* a final one */
     bool to_head : 1;   /* answers a HEAD request: no content comes */
-    bool tunnel : 1;    /* CONNECT: content-length says nothing */
+    bool tunnel : 1;    /* CONNECT, not refused: content-length says nothing, trailers are none */
     bool scheduled : 1;
     bool unprocessed : 1;
     bool peer_reset : 1;
@@ -158,11 +164,12 @@ struct h2_conn {
     struct h2_reader reader;
     struct h2_block block;
     struct h2_budgets budgets;
-    uint32_t window_earned;
+    uint32_t window_earned, pings_earned;
     struct hpack_decoder *decoder;
     struct hpack_encoder *encoder;
 
     struct buf control; /* frames that leave before any DATA */
+    uint32_t sections;  /* octets of it that are field sections, at most */
     struct h2_sched sched;
     int64_t send_window;
     int64_t recv_window;
@@ -178,10 +185,9 @@ struct h2_conn {
     struct list held;                /* promised streams whose response waits for a free stream */
     struct list gone;                /* memory to free */
     uint32_t closed[H2_CLOSED_KEPT]; /* ring: id << 1 | forgiving */
-    uint32_t closed_at;
     struct h2_early_priority early_priority[H2_EARLY_PRIORITIES];
-    uint32_t early_priority_at;
-    uint32_t refusals; /* promises made and not yet refused: those refusals are free */
+    uint32_t refusals;      /* promises made and not yet refused: those refusals are free */
+    uint32_t resets_earned; /* streams that ended well, less those reset since */
 
     uint32_t next_id;      /* of streams that we open or promise */
     uint32_t last_peer_id; /* highest that the peer opened or promised */
@@ -192,6 +198,7 @@ struct h2_conn {
     uint8_t going; /* enum h2_going: our GOAWAY */
     uint8_t busy;  /* calls of feed or output under way: streams are freed later */
     uint8_t blame; /* enum h2_blame, with error */
+    uint8_t closed_at, early_priority_at; /* where the next one goes */
     bool settling : 1;
     bool settings_acked : 1;
     bool first_frame_seen : 1;
@@ -214,6 +221,9 @@ int h2_on_goaway(struct h2_conn *c, const struct h2_frame *f);
 
 /* h2_budget.c.  Takes one token.  return  0, or ERR_H2_CONN: the connection was ended */
 int h2_conn_charge(struct h2_conn *c, enum h2_budget_kind kind, uint32_t tokens);
+/* What a peer may send for nothing is bounded by a budget, what follows from ours is not: takes one
+ * of *earned, or else a token.  return  as h2_conn_charge */
+int h2_conn_charge_unearned(struct h2_conn *c, enum h2_budget_kind kind, uint32_t *earned);
 
 /* h2_frame.c.  A frame that does not suit the state of its stream.  s NULL: closed or idle.
  * return  0 (a stream error, or ignored) or the connection's error */
@@ -228,6 +238,8 @@ int h2_window_set_initial(struct h2_conn *c, uint32_t octets);
 /* The peer acknowledged our settings. */
 void h2_window_settings_acked(struct h2_conn *c);
 /* h2_block.c */
+/* Most octets of a block on the wire: with more the connection ends. */
+size_t h2_block_octets_max(const struct h2_conn *c);
 int h2_on_headers(struct h2_conn *c, const struct h2_frame *f);
 int h2_on_push_promise(struct h2_conn *c, const struct h2_frame *f);
 int h2_on_continuation(struct h2_conn *c, const struct h2_frame *f);

@@ -70,8 +70,10 @@ int h2_send_section(struct h2_conn *c, uint32_t id, uint32_t promised_id,
             h2_frame_head_write((uint8_t *)buf_at(&c->control) + start, (uint32_t)len, type, flags,
                                 id);
     }
-    if (err == 0)
+    if (err == 0) {
+        c->sections += (uint32_t)(buf_len(&c->control) - start);
         return 0;
+    }
     c->control.end = c->control.start + start; /* half a frame must not leave */
     return h2_conn_fail(c, H2_BLAME_MEMORY);
 }
@@ -253,7 +255,9 @@ static size_t write_data(struct h2_stream *s, uint8_t *out, size_t cap, bool mus
     s->send_window -= (int64_t)len;
     s->content_sent += len;
     if (c->window_earned < H2_WINDOW_EARNED_MAX)
-        c->window_earned += H2_WINDOW_EARNED;
+        c->window_earned += H2_WINDOW_EARNED + (uint32_t)len / H2_WINDOW_EARNED_OCTETS;
+    if (c->pings_earned < H2_PINGS_EARNED_MAX)
+        c->pings_earned++;
     h2_sched_served(&c->sched, s);
     if (end)
         end_sent(s);
@@ -273,6 +277,8 @@ static size_t write_control(struct h2_conn *c, uint8_t *out, size_t cap)
     if (n) {
         memcpy(out, buf_at(&c->control), n);
         buf_consume(&c->control, n);
+        if (c->sections > buf_len(&c->control))
+            c->sections = (uint32_t)buf_len(&c->control);
     }
     return n;
 }

@@ -212,7 +212,7 @@ struct h2_stream *h2_stream_new(struct h2_conn *c, uint32_t id, bool local)
 void h2_id_remember(struct h2_conn *c, uint32_t id, bool forgiving)
 {
     c->closed[c->closed_at] = id << 1 | forgiving;
-    c->closed_at = (c->closed_at + 1) % H2_CLOSED_KEPT;
+    c->closed_at = (uint8_t)((c->closed_at + 1) % H2_CLOSED_KEPT);
 }
 
 bool h2_id_is_forgiven(const struct h2_conn *c, uint32_t id, bool *known_out)

@@ -57,11 +57,11 @@ struct limit_rate {
       "memory it is up to four times as much: what waits stays in the buffer that it was read "    \
       "into.")                                                                                     \
     X(RATE, h2_resets, http2Resets, 500, 50, 1, 1000000,                                           \
-      "Streams that the client resets or makes us reset. A page that is left cancels a hundred "   \
-      "at once, some times over.")                                                                 \
+      "Streams that the client resets before their response is whole, or makes us reset. A page "  \
+      "that is left cancels a hundred at once, some times over.")                                  \
     X(RATE, h2_settings, http2Settings, 50, 5, 1, 1000000, "SETTINGS and GOAWAY frames.")          \
     X(RATE, h2_pings, http2Pings, 1000, 100, 1, 1000000,                                           \
-      "PING frames. gRPC measures its bandwidth by one a round trip.")                             \
+      "PING frames beyond one for each DATA frame of ours, by which gRPC measures its bandwidth.") \
     X(RATE, h2_empty, http2Empty, 200, 20, 1, 1000000,                                             \
       "DATA and CONTINUATION that carry nothing and end nothing.")                                 \
     X(RATE, h2_priority, http2Priority, 1000, 200, 1, 1000000,                                     \

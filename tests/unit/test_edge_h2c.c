@@ -12,17 +12,19 @@
 #include "edge/shard.h"
 #include "edge/worker.h"
 #include "edge_routes.h"
-#include "http/h2.h"
+#include "http/h2_internal.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
 
-#define WINDOW_OCTETS 16384u
-#define SAID_OCTETS   100000u /* by the client: most of it does not fit into the worker's window */
+#define WINDOW_OCTETS  16384u
+#define SAID_OCTETS    100000u /* by the client: most of it does not fit into the worker's window */
+#define CONTENT_OCTETS 1000000u /* of a response */
 
 static const char place[] = "/tmp/portico-h2c-XXXXXX";
 static char directory[sizeof place];
@@ -44,6 +46,7 @@ static struct {
     struct h2_stream *tunnel; /* the last one */
     size_t came, held;        /* octets of tunnels; of them not consumed yet */
     bool is_eager;            /* it takes what comes at once */
+    bool is_deaf;             /* it reads nothing */
     bool has_ended;           /* the client's end came */
 } worker;
 
@@ -56,12 +59,17 @@ static int non_blocking(int fd)
 
 /* ---- the worker ---- */
 
-/* It has nothing to say, and says so at once. */
+/* In a tunnel it has nothing to say, and says so at once; else it has much. */
 static void on_head(void *user, struct h2_stream *s, const struct http_head *head, bool end)
 {
+    static const char content[CONTENT_OCTETS];
     const struct http_head ok = {.status = 200, .content_length = -1};
     (void)user;
-    assert_false(end);
+    if (end) {
+        assert_int_equal(h2_stream_respond(s, &ok, false), 0);
+        assert_int_equal(h2_stream_body(s, slice_of(content, sizeof content), NULL, true), 0);
+        return;
+    }
     assert_true(slice_eq(head->protocol, SLICE("websocket")));
     worker.tunnel = s;
     assert_int_equal(h2_stream_respond(s, &ok, true), 0);
@@ -111,6 +119,13 @@ static void accept_all(void)
     }
 }
 
+/* For one piece of output. */
+static bool has_room(int fd)
+{
+    struct pollfd ask = {.fd = fd, .events = POLLOUT};
+    return poll(&ask, 1, 0) == 1;
+}
+
 static void play_worker(void)
 {
     static char octets[65536];
@@ -119,9 +134,9 @@ static void play_worker(void)
         int fd = worker.conns[i].fd;
         struct h2_conn *h2 = worker.conns[i].h2;
         ssize_t n;
-        while ((n = read(fd, octets, sizeof octets)) > 0)
+        while (!worker.is_deaf && (n = read(fd, octets, sizeof octets)) > 0)
             h2_conn_feed(h2, octets, (size_t)n, 1);
-        while ((n = (ssize_t)h2_conn_output(h2, octets, sizeof octets, 1)) > 0)
+        while (has_room(fd) && (n = (ssize_t)h2_conn_output(h2, octets, 16384, 1)) > 0)
             if (send(fd, octets, (size_t)n, MSG_NOSIGNAL) < 0)
                 break; /* it was hung up on */
     }
@@ -172,19 +187,24 @@ static void leave(void)
     turn();
 }
 
-/* A client asks for a WebSocket.  return  its end */
-static int ask(void)
+/* return  the client's end */
+static int send_request(const char *request)
 {
-    static const char request[] = "GET / HTTP/1.1\r\nHost: a.test\r\nConnection: upgrade\r\n"
-                                  "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
-                                  "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
     int fds[2];
     struct addr peer = {.len = sizeof peer.u.in};
     peer.u.in.sin_family = AF_INET;
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
-    assert_int_equal(write(fds[0], request, sizeof request - 1), (ssize_t)sizeof request - 1);
+    assert_int_equal(write(fds[0], request, strlen(request)), (ssize_t)strlen(request));
     client_accept(&shard, non_blocking(fds[1]), &peer, false);
     return non_blocking(fds[0]);
+}
+
+/* A client asks for a WebSocket.  return  its end */
+static int ask(void)
+{
+    return send_request("GET / HTTP/1.1\r\nHost: a.test\r\nConnection: upgrade\r\n"
+                        "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+                        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n");
 }
 
 /* The status of what came to a client, -1: nothing yet. */
@@ -295,6 +315,99 @@ static void test_the_rest_has_a_limit(void **state)
     assert_true(is_forgotten());
 }
 
+static struct worker *the_worker(void)
+{
+    size_t it = 0;
+    struct backend *b = map_next(&shard.backends, &it);
+    assert_non_null(b);
+    assert_false(list_empty(&b->h2_conns[WORKER_NO_PUSH]));
+    return LIST_ENTRY(b->h2_conns[WORKER_NO_PUSH].next, struct worker, node);
+}
+
+/* Until t, which is set, is due. */
+static void let_time_pass(struct loop_timer *t)
+{
+    uint64_t now = shard_now_us(&shard);
+    assert_int_not_equal(t->due_us, 0);
+    loop_timer_set(shard.loop, t, now);
+    for (int i = 0; i < 1000 && t->due_us == now; i++)
+        loop_turn(shard.loop, 1);
+    assert_int_not_equal(t->due_us, now);
+    turn();
+}
+
+/* Clients have left so often that there is no reset for one more.  Its response, of which a window
+ * full has come, is not to stay for ever: it is reset as soon as it may be. */
+static void test_a_left_response_ends(void **state)
+{
+    int client = send_request("GET / HTTP/1.1\r\nHost: a.test\r\n\r\n");
+    (void)state;
+    turn();
+    assert_int_equal(status(client), 200);
+    struct worker *w = the_worker();
+    w->ration = (struct ration){.updated_us = UINT64_MAX};
+    close(client);
+    turn();
+    assert_int_equal(w->draining, 1);
+    assert_int_equal(h2_conn_streams(worker.conns[0].h2), 1);
+    w->ration = (struct ration){.updated_us = UINT64_MAX};
+    let_time_pass(&w->timer);
+    assert_int_equal(w->draining, 1);
+    ration_init(&w->ration, shard_now_us(&shard));
+    let_time_pass(&w->timer);
+    assert_int_equal(w->draining, 0);
+    assert_int_equal(w->timer.due_us, 0);
+    assert_int_equal(h2_conn_streams(worker.conns[0].h2), 0);
+}
+
+/* Heads are not bounded by windows.  Clients who ask much and leave at once do not make more of
+ * them wait for a worker that reads nothing; and who comes then gets another connection. */
+static void test_heads_that_wait(void **state)
+{
+    static char request[60000];
+    int n = snprintf(request, sizeof request, "GET / HTTP/1.1\r\nHost: a.test\r\nCookie: ");
+    (void)state;
+    memset(request + n, 'c', sizeof request - 5 - (size_t)n);
+    memcpy(request + sizeof request - 5, "\r\n\r\n", 5);
+    worker.is_deaf = true;
+    for (int i = 0; i < 100; i++) {
+        int client = send_request(request);
+        turn();
+        close(client);
+        turn();
+    }
+    assert_in_range(worker.conn_count, 2, CONNS_MAX);
+    LIST_FOR(node, &the_worker()->backend->h2_conns[WORKER_NO_PUSH])
+    {
+        struct worker *w = LIST_ENTRY(node, struct worker, node);
+        assert_in_range(h2_conn_queued_control(w->http.h2), 0,
+                        WORKER_H2_QUEUED + sizeof request + 1000);
+    }
+}
+
+/* A connection has 2^30 requests.  One that has had them makes room for another.  RFC 9113 5.1.1 */
+static void test_a_connection_is_used_up(void **state)
+{
+    static const char request[] = "GET / HTTP/1.1\r\nHost: a.test\r\n\r\n";
+    char got[65536];
+    (void)state;
+    close(send_request(request)); /* makes the connection */
+    turn();
+    the_worker()->http.h2->next_id = H2_ID_MAX;
+    worker.conns[0].h2->last_peer_id = H2_ID_MAX - 2;
+    int clients[2] = {send_request(request), send_request(request)};
+    for (int i = 0; i < 100; i++) {
+        turn();
+        for (size_t k = 0; k < 2; k++)
+            while (read(clients[k], got, sizeof got) > 0)
+                ;
+    }
+    assert_int_equal(worker.conn_count, 2);
+    assert_int_equal(the_worker()->backend->h2_count[WORKER_NO_PUSH], 1);
+    close(clients[0]);
+    close(clients[1]);
+}
+
 static int setup(void **state)
 {
     struct sockaddr_un at = {.sun_family = AF_UNIX};
@@ -342,6 +455,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_each_finds_a_connection, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_left_response_ends, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_heads_that_wait, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_connection_is_used_up, setup, teardown),
         cmocka_unit_test_setup_teardown(test_the_rest_of_a_tunnel_arrives, setup, teardown),
         cmocka_unit_test_setup_teardown(test_the_rest_outlives_its_routes, setup, teardown),
         cmocka_unit_test_setup_teardown(test_the_rest_has_a_limit, setup, teardown),

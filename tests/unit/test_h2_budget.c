@@ -105,7 +105,7 @@ static const struct h2_events events = {
 static int feed(struct world *w, enum h2_frame_type type, unsigned flags, uint32_t id,
                 const void *payload, uint32_t len)
 {
-    uint8_t frame[512] = {0};
+    static uint8_t frame[H2_FRAME_HEAD_OCTETS + 16384];
     assert_true(len + H2_FRAME_HEAD_OCTETS <= sizeof frame);
     h2_frame_head_write(frame, len, type, flags, id);
     if (len)
@@ -238,7 +238,6 @@ static void test_each_budget(void **state)
     }
 }
 
-/* WINDOW_UPDATE that answers DATA costs nothing. */
 static void test_resets_that_are_used(void **state)
 {
     struct world w = {0};
@@ -256,6 +255,7 @@ static void test_resets_that_are_used(void **state)
     world_close(&w);
 }
 
+/* WINDOW_UPDATE that answers DATA costs nothing. */
 static void test_window_is_earned(void **state)
 {
     struct world w = {0};
@@ -272,6 +272,102 @@ static void test_window_is_earned(void **state)
         assert_int_equal(do_window(&w, i), 0);
         assert_int_equal(feed(&w, H2_FRAME_WINDOW_UPDATE, 0, 1, "\0\0\0\1", 4), 0);
     }
+    world_close(&w);
+}
+
+/* Who sees a response end before its request did may say that it sends no more of it (gRPC does),
+ * and who cancels may be late: that is one RST_STREAM for a whole response.  A second one is not.
+ */
+static void test_late_reset_is_earned(void **state)
+{
+    struct world w = {0};
+    const struct http_head head = {.status = 200};
+    char out[4096];
+    h2_settings_default(&w.settings, H2_SERVER);
+    w.settings.budget = budget_of(1, 0);
+    world_open(&w, H2_SERVER);
+    for (uint32_t id = 1; id < 100; id += 2) {
+        bool end = id % 4 == 1;
+        feed_get(&w, id, end);
+        assert_int_equal(h2_stream_respond(w.last, &head, true), 0);
+        h2_conn_output(w.conn, out, sizeof out, 1);
+        assert_int_equal(h2_conn_streams(w.conn), 0);
+        assert_int_equal(feed(&w, H2_FRAME_RST_STREAM, 0, id, "\0\0\0\0", 4), 0);
+    }
+    assert_int_equal(feed(&w, H2_FRAME_RST_STREAM, 0, 1, "\0\0\0\0", 4), 0);
+    assert_int_equal(feed(&w, H2_FRAME_RST_STREAM, 0, 3, "\0\0\0\0", 4), ERR_H2_CONN);
+    assert_int_equal(h2_conn_blame(w.conn), H2_BLAME_BUDGET_RESETS);
+    world_close(&w);
+}
+
+/* One that is early is not free, however many were whole before. */
+static void test_reset_is_not_earned(void **state)
+{
+    struct world w = {0};
+    const struct http_head head = {.status = 200};
+    h2_settings_default(&w.settings, H2_SERVER);
+    w.settings.budget = budget_of(1, 0);
+    world_open(&w, H2_SERVER);
+    for (uint32_t id = 1; id < 20; id += 2) {
+        feed_get(&w, id, true);
+        assert_int_equal(h2_stream_respond(w.last, &head, true), 0);
+    }
+    assert_int_equal(do_reset(&w, 20), 0);
+    assert_int_equal(do_reset(&w, 21), ERR_H2_CONN);
+    assert_int_equal(h2_conn_blame(w.conn), H2_BLAME_BUDGET_RESETS);
+    world_close(&w);
+}
+
+/* A server in the midst of a response, whose content is taken and sent so many octets a frame. */
+static void send_frame(struct world *w, size_t octets)
+{
+    static char content[16384], out[17000];
+    assert_true(octets <= sizeof content);
+    assert_int_equal(h2_stream_body(w->last, slice_of(content, octets), NULL, false), 0);
+    while (h2_conn_output(w->conn, out, sizeof out, 1))
+        ;
+    assert_int_equal(h2_stream_queued(w->last), 0);
+}
+
+/* Go's net/http gives back what is read of content as soon as it is 4 KiB, and older servers of it
+ * whatever one read took: for the stream and for the connection each. */
+static void test_window_is_earned_by_octets(void **state)
+{
+    struct world w = {0};
+    const struct http_head head = {.status = 200};
+    h2_settings_default(&w.settings, H2_SERVER);
+    w.settings.budget = budget_of(1, 0);
+    world_open(&w, H2_SERVER);
+    feed_get(&w, 1, true);
+    h2_stream_respond(w.last, &head, false);
+    for (unsigned i = 0; i < 20; i++) {
+        send_frame(&w, 16384);
+        for (unsigned octets = 0; octets < 16384; octets += 512) {
+            assert_int_equal(feed(&w, H2_FRAME_WINDOW_UPDATE, 0, 0, "\0\0\2\0", 4), 0);
+            assert_int_equal(feed(&w, H2_FRAME_WINDOW_UPDATE, 0, 1, "\0\0\2\0", 4), 0);
+        }
+    }
+    world_close(&w);
+}
+
+/* gRPC measures bandwidth by a PING after DATA, and by the next one as soon as that is answered:
+ * thousands in a second where the way is short. */
+static void test_ping_is_earned(void **state)
+{
+    struct world w = {0};
+    const struct http_head head = {.status = 200};
+    h2_settings_default(&w.settings, H2_SERVER);
+    w.settings.budget = budget_of(1, 0);
+    world_open(&w, H2_SERVER);
+    feed_get(&w, 1, true);
+    h2_stream_respond(w.last, &head, false);
+    for (unsigned i = 0; i < 50; i++) {
+        send_frame(&w, 100);
+        assert_int_equal(do_ping(&w, i), 0);
+    }
+    assert_int_equal(do_ping(&w, 50), 0);
+    assert_int_equal(do_ping(&w, 51), ERR_H2_CONN);
+    assert_int_equal(h2_conn_blame(w.conn), H2_BLAME_BUDGET_PINGS);
     world_close(&w);
 }
 
@@ -307,6 +403,38 @@ static void test_queue(void **state)
     world_close(&w);
 }
 
+/* What a client says of its own accord is nothing that its server asked for, however slowly that
+ * reads. */
+static void test_queue_of_requests(void **state)
+{
+    struct world w = {0};
+    char value[500] = {0}, out[4096];
+    struct field cookie = {SLICE("cookie"), slice_of(value, sizeof value), TOKEN_COOKIE, 0};
+    const struct http_head head = {.method = SLICE("GET"),
+                                   .scheme = SLICE("http"),
+                                   .authority = SLICE("a"),
+                                   .path = SLICE("/"),
+                                   .fields = {&cookie, 1, 1}};
+    int err;
+    h2_settings_default(&w.settings, H2_CLIENT);
+    w.settings.budget = budget_of(1000000, 0);
+    w.settings.max_queued_octets = 1700;
+    world_open(&w, H2_CLIENT);
+    while (h2_conn_output(w.conn, out, sizeof out, 1))
+        ;
+    for (unsigned i = 0; i < 20; i++)
+        assert_non_null(h2_conn_request(w.conn, &head, true, NULL, &err));
+    assert_true(h2_conn_queued_control(w.conn) > 5 * 1700);
+    for (uint32_t queued = 0; queued + 17 <= 1700; queued += 17)
+        assert_int_equal(do_ping(&w, 0), 0);
+    assert_int_equal(h2_conn_output(w.conn, out, sizeof out, 1), sizeof out);
+    assert_int_equal(do_ping(&w, 0), 0);
+    for (uint32_t queued = 0; queued < 1700; queued += 17)
+        do_ping(&w, 0);
+    assert_int_equal(h2_conn_blame(w.conn), H2_BLAME_QUEUE);
+    world_close(&w);
+}
+
 static void test_block_frames(void **state)
 {
     struct world w = {0};
@@ -317,6 +445,31 @@ static void test_block_frames(void **state)
         assert_int_equal(feed(&w, H2_FRAME_CONTINUATION, 0, 1, "\0\1x\1y", 5), 0);
     assert_int_equal(feed(&w, H2_FRAME_CONTINUATION, 0, 1, "\0\1x\1y", 5), ERR_H2_CONN);
     assert_int_equal(h2_conn_blame(w.conn), H2_BLAME_BLOCK_SIZE);
+    world_close(&w);
+}
+
+/* A response with what it was asked for in two fields is twice as large as a request may be.  Who
+ * asked so ends nobody else's response on that connection. */
+static void test_block_of_response(void **state)
+{
+    struct world w = {0};
+    const struct http_head head = {.method = SLICE("GET"),
+                                   .scheme = SLICE("http"),
+                                   .authority = SLICE("a"),
+                                   .path = SLICE("/")};
+    static uint8_t part[16384] = {0x88, 0x40, 1, 'x', 0x7f, 0x81, 0xff, 0x05}; /* 98304 octets */
+    int err;
+    h2_settings_default(&w.settings, H2_CLIENT);
+    world_open(&w, H2_CLIENT);
+    for (unsigned i = 0; i < 2; i++)
+        assert_non_null(h2_conn_request(w.conn, &head, true, NULL, &err));
+    assert_int_equal(feed(&w, H2_FRAME_HEADERS, 0, 1, part, sizeof part), 0);
+    memset(part, 0, sizeof part);
+    for (unsigned i = 1; i < 6; i++)
+        assert_int_equal(feed(&w, H2_FRAME_CONTINUATION, 0, 1, part, sizeof part), 0);
+    assert_int_equal(feed(&w, H2_FRAME_CONTINUATION, H2_FLAG_END_HEADERS, 1, part, 8), 0);
+    assert_int_equal(w.closed, 1);
+    assert_int_equal(h2_conn_streams(w.conn), 1);
     world_close(&w);
 }
 
@@ -428,10 +581,16 @@ int main(void)
         cmocka_unit_test(test_bucket_never_refilled),
         cmocka_unit_test(test_each_budget),
         cmocka_unit_test(test_resets_that_are_used),
+        cmocka_unit_test(test_late_reset_is_earned),
+        cmocka_unit_test(test_reset_is_not_earned),
         cmocka_unit_test(test_window_is_earned),
+        cmocka_unit_test(test_window_is_earned_by_octets),
+        cmocka_unit_test(test_ping_is_earned),
         cmocka_unit_test(test_abort),
         cmocka_unit_test(test_queue),
+        cmocka_unit_test(test_queue_of_requests),
         cmocka_unit_test(test_block_frames),
+        cmocka_unit_test(test_block_of_response),
         cmocka_unit_test(test_streams),
         cmocka_unit_test(test_promises),
         cmocka_unit_test(test_informational),

@@ -37,6 +37,7 @@ struct row {
     enum act act;
     bool bare;    /* without the peer's preface and SETTINGS */
     bool no_push; /* client role */
+    bool connect; /* client role: the request is CONNECT a, not ended */
 };
 
 #define ROW(name_, in_, out_, ...)                         \
@@ -319,6 +320,9 @@ static const struct row server_rows[] = {
         "head 1 >"),
     ROW("a tunnel that we end first", "HEADERS 4 1 [:method: CONNECT][:authority: a:443]",
         "head 1 > HEADERS+END 1", .act = ANSWER_EARLY),
+    ROW("trailers in a tunnel",
+        "HEADERS 4 1 [:method: CONNECT][:authority: a:443]|HEADERS 5 1 [x: y]",
+        "head 1, close 1 PROTOCOL_ERROR > RST_STREAM 1 PROTOCOL_ERROR"),
     ROW("extended CONNECT without :path",
         "HEADERS 4 1 [:method: CONNECT][:protocol: websocket] 87 41 01 61",
         "> RST_STREAM 1 PROTOCOL_ERROR"),
@@ -357,6 +361,14 @@ static const struct row server_rows[] = {
 /* The request GET https://a/ went out on stream 1 already. */
 static const struct row client_rows[] = {
     ROW("a response", "HEADERS 4 1 " OK "|DATA 1 1 6161", "head 1, end 1 2, close 1 NO_ERROR >"),
+    ROW("a tunnel", "HEADERS 4 1 " OK "|DATA 1 1 6161", "head 1, end 1 2 >", .connect = true),
+    ROW("trailers in a tunnel", "HEADERS 4 1 " OK "|HEADERS 5 1 [x: y]",
+        "head 1, close 1 PROTOCOL_ERROR > RST_STREAM 1 PROTOCOL_ERROR", .connect = true),
+    ROW("a tunnel by 204", "HEADERS 4 1 89|DATA 1 1 6161", "head 1 status 204, end 1 2 >",
+        .connect = true),
+    ROW("trailers of a tunnel that was refused",
+        "HEADERS 4 1 [:status: 403]|DATA 0 1 6161|HEADERS 5 1 [x: y]",
+        "head 1 status 403, trailers 1 2 >", .connect = true),
     ROW("no SETTINGS first", "HEADERS 5 1 " OK, "close 1 PROTOCOL_ERROR > GOAWAY 0 PROTOCOL_ERROR",
         .bare = true),
     ROW("103, then a response", "HEADERS 4 1 [:status: 103]|HEADERS 5 1 " OK,
@@ -716,12 +728,12 @@ static void run(const struct row *row, enum h2_role role, bool cut)
     settings.enable_push = !row->no_push;
     t.conn = h2_conn_new(role, &settings, &events, &t, &pool, 1);
     if (role == H2_CLIENT) {
-        const struct http_head get = {.method = SLICE("GET"),
+        const struct http_head get = {.method = row->connect ? SLICE("CONNECT") : SLICE("GET"),
                                       .scheme = SLICE("https"),
                                       .authority = SLICE("a"),
                                       .path = SLICE("/")};
         int err;
-        assert_non_null(h2_conn_request(t.conn, &get, true, NULL, &err));
+        assert_non_null(h2_conn_request(t.conn, &get, !row->connect, NULL, &err));
     }
     draw(&t, out, sizeof out);
     if (role == H2_SERVER && !row->bare)

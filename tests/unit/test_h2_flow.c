@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Windows that change while content is under way.  RFC 9113 6.9.2, 6.9.3 */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <cmocka.h>
+
+#include "base/err.h"
+#include "http/h2_internal.h"
+
+static const uint8_t post[] = {0x83, 0x87, 0x84, 0x41, 0x01, 'a'};
+
+struct world {
+    struct pool pool;
+    struct h2_conn *conn;
+    struct h2_settings settings;
+    struct h2_stream *stream;
+    size_t came;
+    bool ended;
+    uint32_t code; /* of on_close */
+};
+
+static void on_head(void *user, struct h2_stream *s, const struct http_head *head, bool end)
+{
+    struct world *w = user;
+    w->stream = s;
+}
+
+static void on_body(void *user, struct h2_stream *s, struct slice octets, bool end)
+{
+    struct world *w = user;
+    w->came += octets.len;
+    w->ended |= end;
+}
+
+static void on_close(void *user, struct h2_stream *s, uint32_t code)
+{
+    struct world *w = user;
+    w->stream = NULL;
+    w->code = code;
+}
+
+static const struct h2_events events = {
+    .on_head = on_head, .on_body = on_body, .on_close = on_close};
+
+static int feed(struct world *w, enum h2_frame_type type, unsigned flags, uint32_t id,
+                const void *payload, uint32_t len)
+{
+    static uint8_t frame[H2_FRAME_HEAD_OCTETS + 16384];
+    assert_true(len <= 16384);
+    h2_frame_head_write(frame, len, type, flags, id);
+    if (payload)
+        memcpy(frame + H2_FRAME_HEAD_OCTETS, payload, len);
+    return h2_conn_feed(w->conn, frame, H2_FRAME_HEAD_OCTETS + len, 1);
+}
+
+static void world_open(struct world *w)
+{
+    pool_init(&w->pool);
+    w->conn = h2_conn_new(H2_SERVER, &w->settings, &events, w, &w->pool, 1);
+    assert_non_null(w->conn);
+    assert_int_equal(h2_conn_feed(w->conn, H2_PREFACE, H2_PREFACE_OCTETS, 1), 0);
+    assert_int_equal(feed(w, H2_FRAME_SETTINGS, 0, 0, NULL, 0), 0);
+}
+
+static void world_close(struct world *w)
+{
+    h2_conn_free(w->conn);
+    assert_int_equal(w->pool.live, 0);
+    pool_fini(&w->pool);
+}
+
+/* A client that has not read our SETTINGS may use 65,535 octets; when it has, its window is below
+ * zero.  DATA without octets needs none.  RFC 9113 6.9.1 */
+static void test_end_below_zero(void **state)
+{
+    struct world w = {.code = UINT32_MAX};
+    h2_settings_default(&w.settings, H2_SERVER);
+    w.settings.stream_window = 16384;
+    world_open(&w);
+    assert_int_equal(feed(&w, H2_FRAME_HEADERS, H2_FLAG_END_HEADERS, 1, post, sizeof post), 0);
+    for (unsigned i = 0; i < 3; i++)
+        assert_int_equal(feed(&w, H2_FRAME_DATA, 0, 1, NULL, 16384), 0);
+    assert_int_equal(feed(&w, H2_FRAME_DATA, 0, 1, NULL, 16383), 0);
+    assert_int_equal(feed(&w, H2_FRAME_SETTINGS, H2_FLAG_ACK, 0, NULL, 0), 0);
+    assert_int_equal(w.stream->recv_window, 16384 - 65535);
+    assert_int_equal(feed(&w, H2_FRAME_DATA, H2_FLAG_END_STREAM, 1, NULL, 0), 0);
+    assert_true(w.ended);
+    assert_int_equal(w.came, 65535);
+    assert_int_equal(w.code, UINT32_MAX);
+    world_close(&w);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_end_below_zero),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
