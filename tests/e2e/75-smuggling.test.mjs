@@ -80,12 +80,13 @@ function judgeWorker(t, verdict) {
   same(one.authority, fill(verdict.authority ?? '@H', t), 'authority');
   same(one.content, verdict.content, 'content');
   if (verdict.trailers) same(one.trailers, verdict.trailers, 'trailers');
-  for (const name of verdict.without ?? []) {
-    const [bare, , app] = name.split(' ');
-    if (!app || app === t.app) same(values(bare), [], bare);
+  for (const [list, wanted] of [[verdict.without ?? [], 0], [verdict.present ?? [], 1]]) {
+    for (const name of list) {
+      const [bare, , app] = name.split(' ');
+      if (!app || app === t.app) same(values(bare).length, wanted, `${bare}: ${values(bare)}`);
+    }
   }
-  for (const name of verdict.present ?? []) same(values(name).length, 1, name);
-  for (const [name, value] of verdict.having ?? []) assert.ok(values(name).includes(value), `${name}: ${values(name)}`);
+  for (const [name, value] of verdict.having ?? []) assert.ok(values(name).includes(fill(value, t)), `${name}: ${values(name)}`);
 }
 
 /** What an HTTP/1.1 client has of it. */
