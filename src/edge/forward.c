@@ -11,12 +11,13 @@
  * on the head (Node's is 16 KiB in all). */
 #define FORWARDING_URL_OCTETS 2048
 
-/* Whether the Connection field of this head names the field: RFC 9110 7.6.1.  Only HTTP/1.1 heads
- * have one. */
-static bool named_by_connection(const struct fields *f, const struct field *connection,
-                                struct slice name)
+/* What Connection lists in a head; an engine has seen to it that there are not too many. */
+static void read_options(const struct fields *f, struct connection_options *out)
 {
-    return connection && fields_list_has(f, TOKEN_CONNECTION, name);
+    out->count = 0;
+    for (uint32_t i = 0; i < f->count; i++)
+        if (f->at[i].token == TOKEN_CONNECTION)
+            connection_options_add(out, f->at[i].value);
 }
 
 /* ---- names that are not for others to use ---- */
@@ -72,14 +73,39 @@ static struct slice client_port(const struct exchange *x)
     return colon ? slice_of(colon + 1, (size_t)(text.p + text.len - colon - 1)) : SLICE("0");
 }
 
-/* The chain of addresses: ours alone, or behind that of a trusted proxy. */
+/* The chain of addresses: ours alone, or behind that of a trusted proxy, whose own may stand in a
+ * line behind what its client had sent.  return  p is NULL when memory is out */
 static struct slice forwarded_for(struct exchange *x, bool trusted)
 {
+    const struct fields *f = &x->request->fields;
     struct slice own = client_text(x, (x->site->route.flags & ROUTE_XFF_PORT) != 0);
-    struct slice before = fields_value(&x->request->fields, TOKEN_X_FORWARDED_FOR);
-    if (!trusted || !before.len)
+    size_t octets = own.len;
+    for (uint32_t i = 0; trusted && i < f->count; i++)
+        if (f->at[i].token == TOKEN_X_FORWARDED_FOR && f->at[i].value.len)
+            octets += f->at[i].value.len + 2;
+    if (octets == own.len)
         return own;
-    return arena_printf(x->arena, "%.*s, %.*s", SLICE_FMT(before), SLICE_FMT(own));
+    char *chain = arena_alloc(x->arena, octets), *to = chain;
+    if (!chain)
+        return (struct slice){NULL, 0};
+    for (uint32_t i = 0; i < f->count; i++)
+        if (f->at[i].token == TOKEN_X_FORWARDED_FOR && f->at[i].value.len)
+            to = slice_put(slice_put(to, f->at[i].value), SLICE(", "));
+    slice_put(to, own);
+    return slice_of(chain, octets);
+}
+
+/* The scheme of the request, or what a trusted proxy says of it, if that is one thing. */
+static struct slice forwarded_proto(const struct exchange *x, bool trusted)
+{
+    const struct fields *f = &x->request->fields;
+    struct slice said = {"", 0};
+    unsigned lines = 0;
+    for (uint32_t i = 0; trusted && i < f->count; i++)
+        if (f->at[i].token == TOKEN_X_FORWARDED_PROTO)
+            said = lines++ ? SLICE("") : f->at[i].value;
+    bool is_scheme = slice_eq(said, SLICE("https")) || slice_eq(said, SLICE("http"));
+    return is_scheme ? said : x->request->scheme;
 }
 
 /* The fields that tell a worker who asked and how (the names that the hosted service uses): those
@@ -88,13 +114,11 @@ static struct slice forwarded_for(struct exchange *x, bool trusted)
 static int add_lasting(struct exchange *x, struct fields *f, struct arena *a, bool trusted)
 {
     struct client *c = x->client;
-    struct slice proto = x->request->scheme, said = {"", 0};
-    if (trusted)
-        said = fields_value(&x->request->fields, TOKEN_X_FORWARDED_PROTO);
-    if (slice_eq(said, SLICE("https")) || slice_eq(said, SLICE("http")))
-        proto = said;
+    struct slice proto = forwarded_proto(x, trusted), chain = forwarded_for(x, trusted);
     struct slice host = slice_of(c->peer_host, c->peer_host_len);
-    int err = fields_add_token(f, a, TOKEN_X_FORWARDED_FOR, forwarded_for(x, trusted));
+    if (!chain.p)
+        return ERR_NOMEM;
+    int err = fields_add_token(f, a, TOKEN_X_FORWARDED_FOR, chain);
     err |= fields_add_token(f, a, TOKEN_X_FORWARDED_PROTO, proto);
     err |= fields_add_token(f, a, TOKEN_X_FORWARDED_HOST, x->request->authority);
     err |= fields_add_token(f, a, TOKEN_X_APPSERVICE_PROTO, proto);
@@ -214,8 +238,7 @@ int forward_request(struct exchange *x, bool h2)
 {
     const struct http_head *in = x->request;
     struct http_head *out = &x->forward;
-    /* HTTP/2 has none (RFC 9113 8.2.2). */
-    const struct field *connection = x->cs ? NULL : fields_find(&in->fields, TOKEN_CONNECTION);
+    struct connection_options for_one_hop;
     bool trusted = route_trusts(&x->shard->routes->route, &x->client->peer);
     const struct field *hops = NULL; /* the first, as in forward_is_last_hop */
     int err = 0;
@@ -226,21 +249,22 @@ int forward_request(struct exchange *x, bool h2)
                               .expect_continue = in->expect_continue,
                               .content_length = in->content_length};
     err = fields_reserve(&out->fields, x->arena, in->fields.count + FORWARDING_FIELDS);
+    read_options(&in->fields, &for_one_hop);
     for (uint32_t i = 0; i < in->fields.count && !err; i++) {
         const struct field *f = &in->fields.at[i];
         switch (f->token) {
         case TOKEN_HOST: /* comes from the authority */
+        case TOKEN_TE:   /* is for one hop: RFC 9110 10.1.4 */
         case TOKEN_X_REQUEST_ID:
             continue;
         case TOKEN_MAX_FORWARDS:
             if (!hops)
                 hops = f;
             continue;
-        case TOKEN_TE: /* RFC 9110 10.1.4: for one hop; "trailers" is true of us too */
-            if (!h2 || !fields_list_has(&in->fields, TOKEN_TE, SLICE("trailers")))
+        case TOKEN_EXPECT:
+            if (!x->cs && in->version_minor == 0) /* means nothing: RFC 9110 10.1.1 */
                 continue;
-            err = fields_add_token(&out->fields, x->arena, TOKEN_TE, SLICE("trailers"));
-            continue;
+            break;
         case TOKEN_NONE:
             if (is_lookalike(f->name, trusted))
                 continue;
@@ -249,11 +273,13 @@ int forward_request(struct exchange *x, bool h2)
             break;
         }
         if (token_flags(f->token) & (TOKEN_HOP | TOKEN_FORWARD) ||
-            named_by_connection(&in->fields, connection, f->name))
+            connection_options_have(&for_one_hop, f->name))
             continue;
         err = fields_add_flagged(&out->fields, x->arena, (enum token)f->token, f->name, f->value,
                                  f->flags);
     }
+    if (!err && h2 && fields_list_has(&in->fields, TOKEN_TE, SLICE("trailers"))) /* so do we */
+        err = fields_add_token(&out->fields, x->arena, TOKEN_TE, SLICE("trailers"));
     if (err)
         return err;
     if (!h2 && !trusted)
@@ -274,17 +300,18 @@ int forward_request(struct exchange *x, bool h2)
 
 int forward_response(struct exchange *x, const struct http_head *in, struct http_head *out)
 {
-    const struct field *connection = fields_find(&in->fields, TOKEN_CONNECTION);
+    struct connection_options for_one_hop;
     bool has_date = false;
     bool bare = in->status < 200 || in->status == 204; /* RFC 9110 8.6: these have no length */
     *out =
         (struct http_head){.status = in->status, .content_length = bare ? -1 : in->content_length};
     if (fields_reserve(&out->fields, x->arena, in->fields.count + 1) < 0)
         return ERR_NOMEM;
+    read_options(&in->fields, &for_one_hop);
     for (uint32_t i = 0; i < in->fields.count; i++) {
         const struct field *f = &in->fields.at[i];
         if (token_flags(f->token) & TOKEN_HOP || f->token == TOKEN_PORTICO_PUSH ||
-            named_by_connection(&in->fields, connection, f->name) ||
+            connection_options_have(&for_one_hop, f->name) ||
             (bare && f->token == TOKEN_CONTENT_LENGTH))
             continue;
         has_date |= f->token == TOKEN_DATE;
