@@ -34,6 +34,7 @@
 /* The old edge of an upgrade: WebSockets and long downloads have so long to end. */
 #define MONITOR_UPGRADE_DRAIN_MS 300000u
 #define MONITOR_CERT_CHECK_MS    (24u * 3600u * 1000u)
+#define NAMED_SAID_OCTETS        4096 /* why a commit is refused, with NUL; the rest is left out */
 
 struct monitor;
 struct app;
@@ -136,6 +137,9 @@ struct monitor {
     bool awaits_control;
     bool edge_is_stale;  /* a successor is due as soon as one of those that drain has ended */
     bool control_synced; /* this control has committed: it hears of instances */
+    bool is_refused;     /* its commit: the manifest does not name what it wants */
+    uint32_t in_vain;    /* controls in a row that were refused, or could not read the manifest */
+    char refused_for[NAMED_SAID_OCTETS]; /* what was said of it */
     uint32_t early_deaths;
     struct wanted wanted; /* since its last commit */
 
@@ -228,7 +232,8 @@ bool edges_are_gone(const struct monitor *m);
 void edges_fini(struct monitor *m);
 
 /* commit.c */
-/* return  0, or an error: control is broken, or is to try again from its begin; error_out says why
+/* return  0, or an error: control is broken, or is to try again from its begin; error_out says why,
+ *         and is_refused whether it is the manifest that names something else
  */
 int commit_apply(struct monitor *m, const struct ipc_commit *c, char *error_out, size_t cap);
 /* return  the descriptor, -1 for none, or ERR_SYS */
@@ -236,10 +241,11 @@ int commit_open_access_log(const struct monitor *m);
 
 /* named.c */
 /* Whether the manifest names what is new of the wanted state: commands with their directories and
- * environments, and certificates' files.
+ * environments, and certificates' files.  What it lacks, or is wrong with it, is told unless that
+ * was told of the commit before.
  * return  0; ERR_FORMAT: it does not; ERR_SYS or ERR_NOMEM: it cannot be asked; error_out says why
  */
-int named_check(const struct monitor *m, char *error_out, size_t cap);
+int named_check(struct monitor *m, char *error_out, size_t cap);
 
 /* cert.c */
 /* That very certificate is among those of the last commit. */
