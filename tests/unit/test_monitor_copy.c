@@ -68,9 +68,14 @@ static struct stat look(const char *name)
     return st;
 }
 
+static int copy_within(const char *from, struct copy_limits limits)
+{
+    return monitor_copy(at(from), at("to/site"), "64009", &limits);
+}
+
 static int copy(const char *from)
 {
-    return monitor_copy(at(from), at("to/site"), "64009");
+    return copy_within(from, copy_limits_default);
 }
 
 /* An app of OWNER's, and a secret of root's. */
@@ -169,6 +174,54 @@ static void large_files_are_whole(void **state)
     free(copied);
 }
 
+/* The owner of a directory has a file of any size for nothing. */
+static void holes_stay_holes(void **state)
+{
+    NEEDS_ROOT;
+    const off_t len = 1 << 30, where = 640 << 20;
+    char octets[4096], expected[sizeof octets];
+    int fd = open(at("app/sparse"), O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    memset(expected, 'x', sizeof expected);
+    assert_int_equal(pwrite(fd, expected, sizeof expected, where), sizeof expected);
+    assert_int_equal(ftruncate(fd, len), 0);
+    close(fd);
+    write_file("app/hole", "", OWNER, 0600);
+    assert_int_equal(truncate(at("app/hole"), len), 0);
+    assert_int_equal(copy("app"), 0);
+    assert_int_equal(look("to/site/hole").st_size, len);
+    assert_int_equal(look("to/site/sparse").st_size, len);
+    assert_true(look("to/site/hole").st_blocks + look("to/site/sparse").st_blocks < 2048);
+    fd = open(at("to/site/sparse"), O_RDONLY | O_CLOEXEC);
+    assert_int_equal(pread(fd, octets, sizeof octets, where), sizeof octets);
+    assert_memory_equal(octets, expected, sizeof octets);
+    assert_int_equal(pread(fd, octets, sizeof octets, where - 4096), sizeof octets);
+    memset(expected, 0, sizeof expected);
+    assert_memory_equal(octets, expected, sizeof octets);
+    close(fd);
+}
+
+/* One that fails leaves nothing behind that would keep the disk full. */
+static void a_copy_has_limits(void **state)
+{
+    NEEDS_ROOT;
+    write_file("app/more", "12345678", OWNER, 0600);
+    make("app/empty", OWNER);
+    static const struct {
+        struct copy_limits limits;
+        int code;
+    } cases[] = {
+        {{.octets = 9, .entries = 3}, 0}, /* main.js has one */
+        {{.octets = 8, .entries = 3}, 1},
+        {{.octets = 9, .entries = 2}, 1},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        if (copy_within("app", cases[i].limits) != cases[i].code)
+            fail_msg("case %zu", i);
+        assert_int_equal(look("to/site/more").st_size, 8);
+        assert_int_equal(look("to/site.new").st_mode, 0);
+    }
+}
+
 static void a_link_is_followed_to_what_its_owner_has(void **state)
 {
     NEEDS_ROOT;
@@ -251,8 +304,7 @@ static void nothing_is_copied_into_itself(void **state)
 {
     NEEDS_ROOT;
     assert_int_equal(copy("to"), 1);
-    assert_int_equal(look("to/site.new/site.new").st_mode & S_IFMT, S_IFDIR);
-    assert_int_equal(look("to/site.new/site.new/site.new").st_mode, 0);
+    assert_int_equal(look("to/site.new").st_mode, 0);
     assert_int_equal(look("to/site").st_mode, 0);
 }
 
@@ -312,6 +364,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(all_that_is_there_is_copied, set_up, tear_down),
         cmocka_unit_test_setup_teardown(large_files_are_whole, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(holes_stay_holes, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_copy_has_limits, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_link_is_followed_to_what_its_owner_has, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(a_file_is_opened_by_the_same_rule, set_up, tear_down),
