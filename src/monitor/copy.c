@@ -17,7 +17,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define MAX_DEPTH 200 /* directories in each other: three descriptors each */
+#define MAX_DEPTH  200      /* directories in each other: three descriptors each */
+#define MAX_LIFTED 10000000 /* directories, before one that grows while it is removed is left */
 
 const struct copy_limits copy_limits_default = {
     .octets = UINT64_C(16) << 30,
@@ -206,16 +207,51 @@ static bool copy_directory(struct copy *c, int from, int to)
 
 /* ---- what was there before ---- */
 
-/* Also what is not there at all. */
+/* But for a directory that is not empty.  Also what is not there at all. */
+static bool remove_one(int at, const char *name)
+{
+    return unlinkat(at, name, 0) == 0 || errno == ENOENT || unlinkat(at, name, AT_REMOVEDIR) == 0;
+}
+
+/* Of a directory in top: what is in it and can be, is removed, and all else goes up into top.
+ * return  false: not all */
+static bool lift(int top, const char *name, unsigned *lifted)
+{
+    char up[16];
+    int fd = openat(top, name, ENTER);
+    DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
+    bool ok = d != NULL;
+    for (const struct dirent *e; ok && (e = readdir(d));) {
+        if (is_self(e->d_name) || remove_one(fd, e->d_name))
+            continue;
+        snprintf(up, sizeof up, ".%u", ++*lifted);
+        ok = *lifted < MAX_LIFTED && renameat(fd, e->d_name, top, up) == 0;
+    }
+    if (d)
+        closedir(d);
+    else if (fd >= 0)
+        close(fd);
+    return ok;
+}
+
+/* Directories in each other cost their owner nothing: no descriptor is held for each. */
 static bool remove_entry(int at, const char *name)
 {
-    if (unlinkat(at, name, 0) == 0 || errno == ENOENT)
+    if (remove_one(at, name))
         return true;
     int fd = openat(at, name, ENTER);
     DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
+    unsigned lifted = 0;
     bool ok = d != NULL;
-    for (const struct dirent *e; ok && (e = readdir(d));)
-        ok = is_self(e->d_name) || remove_entry(dirfd(d), e->d_name);
+    for (bool found = true; ok && found; rewinddir(d)) {
+        found = false;
+        for (const struct dirent *e; ok && (e = readdir(d));) {
+            if (is_self(e->d_name) || remove_one(fd, e->d_name))
+                continue;
+            found = true;
+            ok = lift(fd, e->d_name, &lifted) && remove_one(fd, e->d_name);
+        }
+    }
     if (d)
         closedir(d);
     else if (fd >= 0)

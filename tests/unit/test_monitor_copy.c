@@ -19,6 +19,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -300,6 +301,31 @@ static void what_was_there_stays_when_a_copy_fails(void **state)
     assert_int_equal(look("to/site/main.js").st_uid, APP);
 }
 
+/* What an app's workers have made of their copy does not keep the next one from being made. */
+static void however_deep_it_is_the_one_before_goes(void **state)
+{
+    NEEDS_ROOT;
+    struct rlimit before;
+    assert_int_equal(copy("app"), 0);
+    int here = open(".", O_PATH | O_CLOEXEC);
+    assert_int_equal(chdir(at("to/site")), 0);
+    for (unsigned depth = 0; depth < 200; depth++) {
+        assert_int_equal(mkdir("deeper", 0700), 0);
+        assert_int_equal(mkdir("beside", 0700), 0);
+        assert_int_equal(chdir("deeper"), 0);
+    }
+    assert_int_equal(fchdir(here), 0);
+    close(here);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &(struct rlimit){64, before.rlim_max}), 0);
+    int code = copy("app");
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    assert_int_equal(code, 0);
+    assert_int_equal(look("to/site.old").st_mode, 0);
+    assert_int_equal(look("to/site/deeper").st_mode, 0);
+    assert_int_equal(look("to/site/main.js").st_uid, APP);
+}
+
 static void nothing_is_copied_into_itself(void **state)
 {
     NEEDS_ROOT;
@@ -370,6 +396,7 @@ int main(void)
                                         tear_down),
         cmocka_unit_test_setup_teardown(a_file_is_opened_by_the_same_rule, set_up, tear_down),
         cmocka_unit_test_setup_teardown(what_was_there_stays_when_a_copy_fails, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(however_deep_it_is_the_one_before_goes, set_up, tear_down),
         cmocka_unit_test_setup_teardown(nothing_is_copied_into_itself, set_up, tear_down),
         cmocka_unit_test_setup_teardown(nothing_is_read_through_links_that_come_and_go, set_up,
                                         tear_down),
