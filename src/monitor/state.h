@@ -33,8 +33,10 @@
 #define MONITOR_EARLY_DEATHS 3u    /* of control before its first commit */
 /* The old edge of an upgrade: WebSockets and long downloads have so long to end. */
 #define MONITOR_UPGRADE_DRAIN_MS 300000u
-#define MONITOR_CERT_CHECK_MS    (24u * 3600u * 1000u)
-#define NAMED_SAID_OCTETS        4096 /* why a commit is refused, with NUL; the rest is left out */
+/* From the end of that to SIGKILL: it may hang, or have been broken into. */
+#define MONITOR_DRAIN_GRACE_MS 1000u
+#define MONITOR_CERT_CHECK_MS  (24u * 3600u * 1000u)
+#define NAMED_SAID_OCTETS      4096 /* why a commit is refused, with NUL; the rest is left out */
 
 struct monitor;
 struct app;
@@ -93,7 +95,7 @@ struct role {
     struct monitor *monitor;
     struct child child;
     struct channel channel;
-    struct timer timer; /* respawn */
+    struct timer timer; /* respawn; of an edge that was told to end: its limit */
     uint64_t started_us;
     uint32_t deaths, quick_deaths;
     bool is_told; /* to end: that is no death */
@@ -225,6 +227,8 @@ void edges_send(struct monitor *m, enum ipc_type type, const void *body, const i
                 unsigned fd_count);
 /* Ask each that serves.  return  those that were asked, as bits by copy */
 uint32_t edges_ask(struct monitor *m, const struct ipc_edge_leave *b);
+/* It was told so: at most so long from now on, and a moment. */
+void edge_must_end(struct role *r, uint32_t limit_ms);
 void edge_send_access_log(struct monitor *m);
 void edges_drain(struct monitor *m, uint32_t limit_ms);
 void edges_kill(struct monitor *m);
