@@ -69,7 +69,7 @@ static int role(int argc, char **argv)
         return authority_main(argv[1], STDIN_FILENO);
     }
     if (strcmp(argv[0], "copy") == 0 && argc == 4)
-        return monitor_copy(argv[1], argv[2], argv[3]);
+        return monitor_copy(argv[1], argv[2], argv[3], &copy_limits_default);
     if (strcmp(argv[0], "named") == 0 && argc == 2)
         return control_named(argv[1], STDIN_FILENO);
     if (strcmp(argv[0], "check-resume") == 0 && argc == 1)

@@ -90,23 +90,23 @@ static void map_counters(struct control *c, int fd, bool may_init)
 {
     void *base;
     size_t len;
-    if (c->stats) /* one memory for as long as monitor lives */
+    if (c->stats.memory) /* one memory for as long as monitor lives */
         return;
     int err = ipc_map_shared(fd, &base, &len);
     if (err == 0) {
-        struct stats_header *h = base;
+        const struct stats_header *h = base;
         uint32_t loops = may_init ? c->manifest->loops * IPC_COUNTER_COPIES : 0;
         if (may_init && len >= sizeof *h && h->magic == 0 &&
             len >= stats_octets(loops, CONTROL_SITE_SLOTS))
             stats_init(base, loops, CONTROL_SITE_SLOTS);
         c->stats = stats_open(base, len);
-        if (c->stats && c->stats->site_slots != CONTROL_SITE_SLOTS)
-            c->stats = NULL;
+        if (c->stats.site_slots != CONTROL_SITE_SLOTS)
+            c->stats.memory = NULL;
         c->stats_octets = len;
-        if (!c->stats)
+        if (!c->stats.memory)
             munmap(base, len);
     }
-    if (!c->stats && may_init)
+    if (!c->stats.memory && may_init)
         log_event(LOG_ERROR, "control.counters", "error=\"%s\"", err_text(err ? err : ERR_FORMAT));
 }
 
@@ -154,7 +154,7 @@ static void on_hello(struct control *c, const struct ipc_message *m)
     int err = slots_init(&c->slots, CONTROL_SITE_SLOTS);
     if (c->is_resumed)
         map_counters(c, m->fds[0], false);
-    for (uint32_t i = 0; err == 0 && c->stats && i < CONTROL_SITE_SLOTS; i++)
+    for (uint32_t i = 0; err == 0 && c->stats.memory && i < CONTROL_SITE_SLOTS; i++)
         err = slots_recall(&c->slots, i, stats_name(c->stats, i));
     c->is_rooted = hello->is_rooted;
     c->manifest = load(c);
@@ -210,7 +210,7 @@ static void on_listening(struct control *c, struct ipc_message *m)
 static void on_committed(struct control *c, const struct ipc_message *m)
 {
     map_counters(c, m->fds[0], true);
-    for (uint32_t i = 0; c->stats && i < CONTROL_SITE_SLOTS; i++)
+    for (uint32_t i = 0; c->stats.memory && i < CONTROL_SITE_SLOTS; i++)
         if (c->slots.names[i][0])
             memcpy(stats_name(c->stats, i), c->slots.names[i], STATS_NAME_OCTETS);
     c->is_committed = true;
@@ -284,8 +284,8 @@ static void control_fini(struct control *c)
     admin_free(c->admin);
     apps_fini(c);
     slots_fini(&c->slots);
-    if (c->stats)
-        munmap(c->stats, c->stats_octets);
+    if (c->stats.memory)
+        munmap(c->stats.memory, c->stats_octets);
     loop_timer_clear(&c->hold);
     if (c->greet.on_due)
         loop_timer_clear(&c->greet);

@@ -115,19 +115,19 @@ static const struct group site_groups[] = {
      fate_name},
 };
 
-static uint64_t loop_sum(struct stats_header *h, size_t at)
+static uint64_t loop_sum(struct stats s, size_t at)
 {
     uint64_t sum = 0;
-    for (uint32_t i = 0; i < h->loops; i++)
-        sum += stats_get((const _Atomic uint64_t *)(const void *)((char *)stats_loop(h, i) + at));
+    for (uint32_t i = 0; i < s.loops; i++)
+        sum += stats_get((const _Atomic uint64_t *)(const void *)((char *)stats_loop(s, i) + at));
     return sum;
 }
 
-static uint64_t site_sum(struct stats_header *h, uint32_t slot, size_t at)
+static uint64_t site_sum(struct stats s, uint32_t slot, size_t at)
 {
     uint64_t sum = 0;
-    for (uint32_t i = 0; i < h->loops; i++) {
-        const char *site = (const char *)stats_site_used(h, i, slot);
+    for (uint32_t i = 0; i < s.loops; i++) {
+        const char *site = (const char *)stats_site_used(s, i, slot);
         if (site)
             sum += stats_get((const _Atomic uint64_t *)(const void *)(site + at));
     }
@@ -139,7 +139,7 @@ static uint64_t site_sum(struct stats_header *h, uint32_t slot, size_t at)
 static bool is_told(const struct control *c, const struct control_app *app)
 {
     bool is = c->app_count <= APPS_WHOLE;
-    for (uint32_t i = 0; i < c->stats->loops && !is; i++)
+    for (uint32_t i = 0; i < c->stats.loops && !is; i++)
         is = stats_site_used(c->stats, i, app->slot) != NULL;
     return is;
 }
@@ -316,7 +316,7 @@ int metrics_write(const struct control *c, struct buf *out)
         err = buf_printf(out, "portico_revision %" PRIu64 "\n", c->revision);
     if (err == 0)
         err = instances(c, out);
-    if (err == 0 && c->stats)
+    if (err == 0 && c->stats.memory)
         err = counters(c, out);
     return err;
 }

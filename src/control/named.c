@@ -109,6 +109,8 @@ int control_named(const char *manifest_path, int request)
             qsort(certificates, count, sizeof *certificates, by_files);
         code = check(m, certificates, count, &r);
     }
+    if (code && m) /* what is broken may be why */
+        faults_print(&m->faults, STDERR_FILENO);
     if (texts != MAP_FAILED)
         munmap(texts, (size_t)st.st_size);
     free(certificates);

@@ -152,13 +152,13 @@ static bool is_used(const struct push_ledger *l)
 
 /* The rows of all loops, those of one path as one, the most promised first; at most as many as a
  * loop has. */
-static json_t *resources(struct stats_header *h, uint32_t slot)
+static json_t *resources(struct stats s, uint32_t slot)
 {
     json_t *j = json_array();
-    struct push_resource_counts *all = calloc((size_t)h->loops * PUSH_LEDGER_ROWS, sizeof *all);
+    struct push_resource_counts *all = calloc((size_t)s.loops * PUSH_LEDGER_ROWS, sizeof *all);
     size_t n = 0, merged = 0;
-    for (uint32_t loop = 0; all && loop < h->loops; loop++) {
-        const struct stats_site *site = stats_site_used(h, loop, slot);
+    for (uint32_t loop = 0; all && loop < s.loops; loop++) {
+        const struct stats_site *site = stats_site_used(s, loop, slot);
         for (unsigned i = 0; site && is_used(&site->push) && i < PUSH_LEDGER_ROWS; i++)
             n += push_ledger_read(&site->push, i, &all[n]);
     }
@@ -185,7 +185,7 @@ static json_t *app_json(const struct control *c, const struct control_app *app, 
     struct push_ledger *sum = calloc(1, sizeof *sum);
     if (!sum)
         return NULL;
-    for (uint32_t i = 0; c->stats && i < c->stats->loops; i++)
+    for (uint32_t i = 0; c->stats.memory && i < c->stats.loops; i++)
         if (stats_site_used(c->stats, i, app->slot))
             push_ledger_sum(sum, &stats_site_used(c->stats, i, app->slot)->push);
     struct slice name = app->wanted->name;
@@ -209,7 +209,7 @@ static json_t *app_json(const struct control *c, const struct control_app *app, 
                             json_pack("{s:o,s:o}", "helped", pages(&sum->pages[PUSH_HELPED]),
                                       "heldBack", pages(&sum->pages[PUSH_HELD_BACK])));
         json_object_set_new(j, "resources",
-                            c->stats ? resources(c->stats, app->slot) : json_array());
+                            c->stats.memory ? resources(c->stats, app->slot) : json_array());
     }
     free(sum);
     return j;

@@ -13,7 +13,7 @@
 
 void slot_clear(struct control *c, uint32_t slot)
 {
-    for (uint32_t i = 0; c->stats && i < c->stats->loops; i++)
+    for (uint32_t i = 0; c->stats.memory && i < c->stats.loops; i++)
         stats_site_clear(c->stats, i, slot);
 }
 

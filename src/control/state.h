@@ -90,9 +90,9 @@ struct control {
     uint32_t app_count;
     struct map names; /* of apps */
     struct slots slots;
-    uint64_t seen;              /* sequence of monitor's last word about an instance */
-    uint64_t in_force;          /* revision of the routes that edge uses */
-    struct stats_header *stats; /* NULL: none yet */
+    uint64_t seen;      /* sequence of monitor's last word about an instance */
+    uint64_t in_force;  /* revision of the routes that edge uses */
+    struct stats stats; /* without memory: none yet */
     size_t stats_octets;
     uint64_t revision;
     struct loop_task publish;

@@ -37,7 +37,7 @@ struct edge {
     struct shard *shards;
     pthread_t *threads;
     uint32_t loops, started, drained;
-    struct stats_header *counters;
+    struct stats counters;
     struct tls_server *tls;
     struct access_log *log;
     struct addresses *addresses;
@@ -272,13 +272,13 @@ static int configure(const struct ipc_message *m)
     if (err < 0)
         return err;
     edge.counters = stats_open(base, len);
-    if (!edge.counters) {
+    if (!edge.counters.memory) {
         if (len < stats_octets(c->loops * IPC_COUNTER_COPIES, c->site_slots))
             return ERR_FORMAT;
         stats_init(base, c->loops * IPC_COUNTER_COPIES, c->site_slots);
         edge.counters = stats_open(base, len);
     }
-    if (!edge.counters || edge.counters->loops != c->loops * IPC_COUNTER_COPIES)
+    if (!edge.counters.memory || edge.counters.loops != c->loops * IPC_COUNTER_COPIES)
         return ERR_FORMAT;
     memcpy(edge.root, c->root, sizeof edge.root);
     edge.as_root = c->as_root;
@@ -508,6 +508,6 @@ int edge_main(int channel)
     free(edge.threads);
     free(edge.shards);
     tls_server_free(edge.tls);
-    munmap(edge.counters, stats_octets(edge.counters->loops, edge.counters->site_slots));
+    munmap(edge.counters.memory, stats_octets(edge.counters.loops, edge.counters.site_slots));
     return edge.exit_code;
 }

@@ -258,7 +258,7 @@ static void on_handshakes(struct loop_task *t)
 }
 
 int shard_init(struct shard *s, uint32_t index, uint32_t row, struct tls_server *tls,
-               struct stats_header *counters, struct access_log *log)
+               struct stats counters, struct access_log *log)
 {
     *s = (struct shard){.magic = SHARD_MAGIC,
                         .index = index,

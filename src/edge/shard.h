@@ -80,7 +80,7 @@ struct shard {
         unsigned next;
         size_t left; /* octets, from the beginning of chunks[next] on */
     } rx;
-    struct stats_header *counters;
+    struct stats counters;
     struct stats_loop *stats;
     struct access_log *log;
     struct addresses *addresses; /* of the process; NULL: connections are not counted */
@@ -139,7 +139,7 @@ enum shard_mail {
 
 /* return  0, ERR_NOMEM or ERR_SYS */
 int shard_init(struct shard *s, uint32_t index, uint32_t row, struct tls_server *tls,
-               struct stats_header *counters, struct access_log *log);
+               struct stats counters, struct access_log *log);
 /* Frees what is left; clients are closed, and nobody is told of that. */
 void shard_fini(struct shard *s);
 /* fd is given. */

@@ -121,7 +121,7 @@ struct site *site_new(struct shard *s, const struct routes *r, const struct rout
     site->route = *route;
     site->retry_milli = SITE_RETRY_MAX_MILLI;
     site->count = route->instance_count;
-    site->stats = stats_site(s->counters, s->row, route->slot % s->counters->site_slots);
+    site->stats = stats_site(s->counters, s->row, route->slot % s->counters.site_slots);
     site->name = copy(s->pool, route_text(&r->route, route->name));
     site->default_host = copy(s->pool, route_text(&r->route, route->default_host));
     site->upgrades = copy(s->pool, route_text(&r->route, route->upgrades));

@@ -183,8 +183,10 @@ static void tell_control(struct monitor *m, const struct ipc_commit *c, bool app
 int commit_apply(struct monitor *m, const struct ipc_commit *c, char *error_out, size_t cap)
 {
     int r = wanted_check_commit(&m->wanted, c, error_out, cap);
-    if (r == 0)
-        r = named_check(m, error_out, cap);
+    if (r < 0)
+        return r;
+    r = named_check(m, error_out, cap);
+    m->is_refused = r < 0;
     if (r < 0)
         return r;
     bool apply = true;
@@ -208,6 +210,7 @@ int commit_apply(struct monitor *m, const struct ipc_commit *c, char *error_out,
     wanted_fini(&m->wanted);
     tell_control(m, c, apply);
     m->control_synced = true;
+    m->in_vain = 0;
     workers_announce(m);
     if (m->reload_wanted)
         control_reload(m);

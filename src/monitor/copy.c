@@ -17,7 +17,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define MAX_DEPTH 200 /* directories in each other: three descriptors each */
+#define MAX_DEPTH  200      /* directories in each other: three descriptors each */
+#define MAX_LIFTED 10000000 /* directories, before one that grows while it is removed is left */
+
+const struct copy_limits copy_limits_default = {
+    .octets = UINT64_C(16) << 30,
+    .entries = 1000000,
+};
 
 #define ENTER (O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
 
@@ -38,25 +44,68 @@ static bool is_self(const char *name)
 struct copy {
     uid_t user;
     unsigned depth;
-    struct stat made; /* what the copy goes to */
+    struct stat made;         /* what the copy goes to */
+    struct copy_limits left;  /* of what may be copied */
+    struct copy_limits limit; /* of that, at the beginning */
 };
+
+/* return  false: told */
+static bool take(struct copy *c, uint64_t octets, uint32_t entries)
+{
+    if (octets > c->left.octets || entries > c->left.entries) {
+        fprintf(stderr,
+                "portico: the app's directory is too large to be copied: more than %llu octets or "
+                "%u entries\n",
+                (unsigned long long)c->limit.octets, c->limit.entries);
+        return false;
+    }
+    c->left.octets -= octets;
+    c->left.entries -= entries;
+    return true;
+}
 
 static bool is_same(const struct stat *a, const struct stat *b)
 {
     return a->st_ino == b->st_ino && a->st_dev == b->st_dev;
 }
 
-static bool copy_octets(int in, int out)
+static bool copy_range(int in, int out, off_t at, off_t end)
 {
-    for (;;) {
-        ssize_t n = copy_file_range(in, NULL, out, NULL, SSIZE_MAX, 0);
-        if (n < 0) /* between these file systems, or not of this kernel */
-            n = sendfile(out, in, NULL, 1 << 30);
-        if (n == 0)
+    off_t to = at;
+    while (at < end) {
+        ssize_t n = copy_file_range(in, &at, out, &to, (size_t)(end - at), 0);
+        if (n < 0) { /* between these file systems, or not of this kernel */
+            size_t most = end - at < 1 << 30 ? (size_t)(end - at) : 1 << 30;
+            n = lseek(out, to, SEEK_SET) < 0 ? -1 : sendfile(out, in, &at, most);
+            to = at;
+        }
+        if (n == 0) /* it is shorter now */
             return true;
         if (n < 0 && errno != EINTR)
             return false;
     }
+    return true;
+}
+
+/* As much as it was when it was opened, however it grows.  A hole stays one: its owner has it for
+ * nothing.  return  false: told */
+static bool copy_octets(struct copy *c, int in, int out, off_t size, const char *name)
+{
+    for (off_t hole = 0; hole < size;) {
+        off_t data = lseek(in, hole, SEEK_DATA);
+        if ((data < 0 && errno == ENXIO) || data >= size) /* the rest is one */
+            break;
+        if (data < 0) /* this file system cannot tell */
+            data = hole;
+        hole = lseek(in, data, SEEK_HOLE);
+        if (hole <= data || hole > size) /* nor this one, or it changes just now */
+            hole = size;
+        if (!take(c, (uint64_t)(hole - data), 0))
+            return false;
+        if (!copy_range(in, out, data, hole))
+            return tell("copy", name);
+    }
+    return ftruncate(out, size) == 0 || tell("copy", name);
 }
 
 /* The owner comes last: until then nobody else may open it. */
@@ -67,21 +116,22 @@ static bool finish(const struct copy *c, int fd, const struct stat *from)
            fchown(fd, c->user, c->user) == 0;
 }
 
-static bool copy_file(const struct copy *c, int from, int to, const char *name)
+static bool copy_file(struct copy *c, int from, int to, const char *name)
 {
     struct stat st;
     int in = openat(from, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
     int out = -1;
-    bool ok = in >= 0 && fstat(in, &st) == 0;
+    bool ok = (in >= 0 && fstat(in, &st) == 0) || tell("copy", name);
     if (ok && S_ISREG(st.st_mode)) {
         out = openat(to, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-        ok = out >= 0 && copy_octets(in, out) && finish(c, out, &st);
+        ok = (out >= 0 || tell("copy", name)) && copy_octets(c, in, out, st.st_size, name) &&
+             (finish(c, out, &st) || tell("copy", name));
     }
     if (out >= 0 && close(out) < 0)
-        ok = false;
+        ok = tell("copy", name);
     if (in >= 0)
         close(in);
-    return ok || tell("copy", name);
+    return ok;
 }
 
 static bool copy_link(const struct copy *c, int from, int to, const char *name,
@@ -104,6 +154,8 @@ static bool copy_directory(struct copy *c, int from, int to);
 static bool copy_entry(struct copy *c, int from, int to, const char *name)
 {
     struct stat st;
+    if (!take(c, 0, 1))
+        return false;
     if (fstatat(from, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
         return tell("copy", name);
     if (S_ISLNK(st.st_mode))
@@ -155,16 +207,51 @@ static bool copy_directory(struct copy *c, int from, int to)
 
 /* ---- what was there before ---- */
 
-/* Also what is not there at all. */
+/* But for a directory that is not empty.  Also what is not there at all. */
+static bool remove_one(int at, const char *name)
+{
+    return unlinkat(at, name, 0) == 0 || errno == ENOENT || unlinkat(at, name, AT_REMOVEDIR) == 0;
+}
+
+/* Of a directory in top: what is in it and can be, is removed, and all else goes up into top.
+ * return  false: not all */
+static bool lift(int top, const char *name, unsigned *lifted)
+{
+    char up[16];
+    int fd = openat(top, name, ENTER);
+    DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
+    bool ok = d != NULL;
+    for (const struct dirent *e; ok && (e = readdir(d));) {
+        if (is_self(e->d_name) || remove_one(fd, e->d_name))
+            continue;
+        snprintf(up, sizeof up, ".%u", ++*lifted);
+        ok = *lifted < MAX_LIFTED && renameat(fd, e->d_name, top, up) == 0;
+    }
+    if (d)
+        closedir(d);
+    else if (fd >= 0)
+        close(fd);
+    return ok;
+}
+
+/* Directories in each other cost their owner nothing: no descriptor is held for each. */
 static bool remove_entry(int at, const char *name)
 {
-    if (unlinkat(at, name, 0) == 0 || errno == ENOENT)
+    if (remove_one(at, name))
         return true;
     int fd = openat(at, name, ENTER);
     DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
+    unsigned lifted = 0;
     bool ok = d != NULL;
-    for (const struct dirent *e; ok && (e = readdir(d));)
-        ok = is_self(e->d_name) || remove_entry(dirfd(d), e->d_name);
+    for (bool found = true; ok && found; rewinddir(d)) {
+        found = false;
+        for (const struct dirent *e; ok && (e = readdir(d));) {
+            if (is_self(e->d_name) || remove_one(fd, e->d_name))
+                continue;
+            found = true;
+            ok = lift(fd, e->d_name, &lifted) && remove_one(fd, e->d_name);
+        }
+    }
     if (d)
         closedir(d);
     else if (fd >= 0)
@@ -179,10 +266,12 @@ static bool replace(int at, const char *made, const char *name, const char *befo
            renameat(at, made, at, name) == 0 && remove_entry(at, before);
 }
 
-int monitor_copy(const char *from, const char *to, const char *user)
+int monitor_copy(const char *from, const char *to, const char *user,
+                 const struct copy_limits *limits)
 {
+
     char parent[PATH_MAX], made[NAME_MAX + 8], before[NAME_MAX + 8];
-    struct copy c = {.user = (uid_t)strtoul(user, NULL, 10)};
+    struct copy c = {.user = (uid_t)strtoul(user, NULL, 10), .left = *limits, .limit = *limits};
     const char *name = strrchr(to, '/');
     if (!name || !FILES_FMT(parent, "%.*s", (int)(name - to), to) ||
         !FILES_FMT(made, "%s.new", ++name) || !FILES_FMT(before, "%s.old", name))
@@ -195,6 +284,8 @@ int monitor_copy(const char *from, const char *to, const char *user)
                 tell("make", to));
     ok = ok && copy_directory(&c, in, out) &&
          (replace(at, made, name, before) || tell("replace", to));
+    if (!ok && out >= 0)
+        remove_entry(at, made); /* what may have filled the disk */
     const int fds[] = {in, at, out};
     for (size_t i = 0; i < sizeof fds / sizeof fds[0]; i++)
         if (fds[i] >= 0)

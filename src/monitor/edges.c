@@ -60,11 +60,18 @@ bool edges_are_gone(const struct monitor *m)
     return true;
 }
 
+void edge_must_end(struct role *r, uint32_t limit_ms)
+{
+    uint64_t us = (limit_ms + MONITOR_DRAIN_GRACE_MS) * UINT64_C(1000);
+    r->is_told = true;
+    timer_arm(&r->monitor->poller, &r->timer, clock_mono_us() + us);
+}
+
 static void drain(struct role *r, uint32_t limit_ms, bool patient)
 {
     struct ipc_edge_drain b = {.limit_ms = limit_ms, .patient = patient};
     channel_send(&r->channel, IPC_EDGE_DRAIN, &b, NULL, 0);
-    r->is_told = true;
+    edge_must_end(r, limit_ms);
 }
 
 void edges_drain(struct monitor *m, uint32_t limit_ms)
@@ -246,7 +253,14 @@ static void on_exit_(struct child *child, int code, int signal)
 
 static void on_timer(struct timer *t)
 {
-    edge_start(LIST_ENTRY(t, struct role, timer)->monitor);
+    struct role *r = LIST_ENTRY(t, struct role, timer);
+    if (!r->child.pid) {
+        edge_start(r->monitor);
+        return;
+    }
+    log_event(LOG_WARN, "edge.kill", "pid=%d text=\"it was to end and did not\"",
+              (int)r->child.pid);
+    child_signal(&r->child, SIGKILL);
 }
 
 struct role *edge_new(struct monitor *m)

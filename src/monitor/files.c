@@ -183,10 +183,11 @@ static struct flock whole_file(void)
     return (struct flock){.l_type = F_WRLCK, .l_whence = SEEK_SET};
 }
 
+/* Who may open the file may lock it against us, an app's worker that outlives its monitor, say. */
 int files_hold_lock(int fd)
 {
     struct flock lock = whole_file();
-    return fcntl(fd, F_SETLK, &lock) < 0 ? ERR_SYS : 0;
+    return fchmod(fd, 0600) < 0 || fcntl(fd, F_SETLK, &lock) < 0 ? ERR_SYS : 0;
 }
 
 int files_lock(const char *data)
@@ -194,7 +195,7 @@ int files_lock(const char *data)
     char path[PATH_MAX];
     if (!FILES_FMT(path, "%s/lock", data))
         return ERR_SYS;
-    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (fd < 0) {
         fprintf(stderr, "portico: cannot open %s: %s\n", path, strerror(errno));
         return ERR_SYS;

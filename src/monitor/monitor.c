@@ -117,7 +117,7 @@ static void enter(struct monitor *m, enum stop_phase phase)
     switch (phase) {
     case STOP_EDGE:
         edges_drain(m, MONITOR_DRAIN_MS);
-        stop_after(m, MONITOR_DRAIN_MS + 1000);
+        stop_after(m, MONITOR_DRAIN_MS + MONITOR_DRAIN_GRACE_MS);
         break;
     case STOP_WORKERS:
         workers_stop(m, m->stop_now); /* each has a timer of its own until SIGKILL */

@@ -5,6 +5,8 @@
 #ifndef MONITOR_MONITOR_H
 #define MONITOR_MONITOR_H
 
+#include <stdint.h>
+
 struct monitor_options {
     const char *manifest; /* as the operator wrote it */
     const char *data;     /* the data directory; NULL: the default */
@@ -19,6 +21,12 @@ int monitor_main(const struct monitor_options *options);
 int monitor_ask_upgrade(const char *data);
 /* `portico role check-resume`: could this program take over what fd describes?  return exit code */
 int monitor_check_resume(int fd);
+/* An app's directory may be its own to fill, the machine's disk is not. */
+struct copy_limits {
+    uint64_t octets;  /* of files, holes not counted */
+    uint32_t entries; /* files, directories and links */
+};
+extern const struct copy_limits copy_limits_default;
 /* `portico role copy`, as root: the copy of an app's directory that its workers run in, in the
  * place of the one before.  Only what lies in the directory itself is copied, whatever links its
  * owner puts anywhere while it is under way; what is no file, directory or link is left out.
@@ -26,6 +34,7 @@ int monitor_check_resume(int fd);
  * to      in a directory that is root's
  * user    user and group that get it, as a number
  * return  the exit code: 0, or 1: told, and what was there before is still there */
-int monitor_copy(const char *from, const char *to, const char *user);
+int monitor_copy(const char *from, const char *to, const char *user,
+                 const struct copy_limits *limits);
 
 #endif

@@ -4,6 +4,7 @@
  * commit must stand in the manifest, which a process of its own reads, as it is at that moment. */
 #include "monitor/state.h"
 #include "base/err.h"
+#include "base/log.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -51,7 +52,7 @@ static int write_request(const struct monitor *m, char **text_out, size_t *len_o
     return fclose(f) == 0 ? 0 : ERR_NOMEM;
 }
 
-static int ask(const struct monitor *m, int request, char *error_out, size_t cap)
+static int ask(const struct monitor *m, int request, int said, char *error_out, size_t cap)
 {
     struct environment env;
     char *const argv[] = {(char *)(uintptr_t) "portico", (char *)(uintptr_t) "role",
@@ -61,7 +62,7 @@ static int ask(const struct monitor *m, int request, char *error_out, size_t cap
         .path = "/proc/self/exe",
         .argv = argv,
         .env = env.v,
-        .fds = {request, STDOUT_FILENO, STDERR_FILENO, -1, -1},
+        .fds = {request, said, said, -1, -1},
         .umask = 077,
         .no_new_privs = true,
     };
@@ -70,22 +71,45 @@ static int ask(const struct monitor *m, int request, char *error_out, size_t cap
     return r;
 }
 
-int named_check(const struct monitor *m, char *error_out, size_t cap)
+/* The next control reads the same manifest, and so on until somebody changes it.
+ * return  false: that was told already */
+static bool tell(struct monitor *m, int said)
+{
+    char text[NAMED_SAID_OCTETS];
+    ssize_t n = pread(said, text, sizeof text - 1, 0);
+    text[n < 0 ? 0 : n] = 0;
+    if (m->in_vain && strcmp(text, m->refused_for) == 0)
+        return false;
+    fputs(text, stderr);
+    memcpy(m->refused_for, text, sizeof text);
+    return true;
+}
+
+int named_check(struct monitor *m, char *error_out, size_t cap)
 {
     char *text = NULL;
     size_t len = 0;
+    bool is_new = true;
     snprintf(error_out, cap, "no memory is left");
     int r = write_request(m, &text, &len);
     if (r == 0 && len) {
         int request = ipc_sealed_memfd("portico-named", text, len);
-        r = request < 0 ? request : ask(m, request, error_out, cap);
+        int said = ipc_shared_memfd("portico-said", NAMED_SAID_OCTETS - 1);
+        r = request < 0 || said < 0 ? ERR_SYS : ask(m, request, said, error_out, cap);
+        if (r != 0 && said >= 0)
+            is_new = tell(m, said);
         if (request >= 0)
             close(request);
+        if (said >= 0)
+            close(said);
     }
     free(text);
     if (r > 0) {
         snprintf(error_out, cap, "it wants what the manifest does not name");
         r = ERR_FORMAT;
     }
+    if (r < 0 && is_new)
+        log_event(LOG_ERROR, "control.refused",
+                  "error=\"%s\" text=\"what was wanted before stays\"", error_out);
     return r;
 }

@@ -360,6 +360,8 @@ static void edge(struct walk *w, struct monitor *m, struct role *r)
     if (w->mode != READ || w->error)
         return;
     children_adopt(&m->children, &r->child, p.pid);
+    if (r->is_told)
+        edge_must_end(r, MONITOR_UPGRADE_DRAIN_MS);
     if (channel_adopt(&r->channel, p.fd) < 0)
         fail(w, ERR_SYS);
 }

@@ -85,17 +85,19 @@ int role_spawn(struct role *r, const char *const arguments[3], int extra_fd)
     return 0;
 }
 
+static void respawn_in(struct role *r, uint32_t delay_ms)
+{
+    if (delay_ms)
+        log_event(LOG_WARN, "role.backoff", "role=%s retry_in_ms=%u", r->name, delay_ms);
+    timer_arm(&r->monitor->poller, &r->timer, clock_mono_us() + delay_ms * UINT64_C(1000));
+}
+
 /* It died, or could not be started: when shall it come back? */
 void role_respawn_later(struct role *r)
 {
-    struct monitor *m = r->monitor;
-    uint64_t now_us = clock_mono_us();
-    bool quick = now_us - r->started_us < LIFE_SOON_MS * UINT64_C(1000);
+    bool quick = clock_mono_us() - r->started_us < LIFE_SOON_MS * UINT64_C(1000);
     r->quick_deaths = quick ? r->quick_deaths + 1 : 0;
-    uint32_t delay_ms = life_role_delay_ms(r->quick_deaths);
-    if (delay_ms)
-        log_event(LOG_WARN, "role.backoff", "role=%s retry_in_ms=%u", r->name, delay_ms);
-    timer_arm(&m->poller, &r->timer, now_us + delay_ms * UINT64_C(1000));
+    respawn_in(r, life_role_delay_ms(r->quick_deaths));
 }
 
 void role_log_exit(struct role *r, int code, int signal)
@@ -149,6 +151,14 @@ static void take_snapshot(struct monitor *m, const struct ipc_message *b)
     if (!m->authority.pid || !m->certificates_ready)
         edges_send(m, IPC_SNAPSHOT, &b->body.SNAPSHOT, &m->snapshot_fd, 1);
     edge_start(m);
+}
+
+/* That is no death: it may be the manifest's fault, and then the next control's lot, too. */
+static void refuse(struct role *r)
+{
+    r->is_told = true; /* named.c has told why */
+    channel_close(&r->channel);
+    child_signal(&r->child, SIGKILL);
 }
 
 static void on_control_message(struct channel *c, struct ipc_message *b, int error)
@@ -206,7 +216,9 @@ static void on_control_message(struct channel *c, struct ipc_message *b, int err
         UNREACHABLE();
     }
     role_close_fds(b);
-    if (result < 0)
+    if (result < 0 && m->is_refused)
+        refuse(r);
+    else if (result < 0)
         role_end(r, why);
 }
 
@@ -234,10 +246,15 @@ static void on_control_exit(struct child *child, int code, int signal)
         monitor_stop(m, 1);
         return;
     }
-    if (!synced && m->is_committed && code == 2) /* the manifest was broken meanwhile */
+    bool is_broken = !synced && m->is_committed && code == 2; /* the manifest, meanwhile */
+    if (is_broken)
         log_event(LOG_ERROR, "control.manifest",
                   "error=\"not valid any more; what was wanted before stays\"");
-    role_respawn_later(r);
+    m->in_vain = m->is_committed && (m->is_refused || is_broken) ? m->in_vain + 1 : 0;
+    if (m->in_vain)
+        respawn_in(r, life_delay_ms(&(struct life){.failures = m->in_vain}));
+    else
+        role_respawn_later(r);
 }
 
 void control_reload(struct monitor *m)
@@ -246,6 +263,10 @@ void control_reload(struct monitor *m)
     if (m->stop != STOP_NOT)
         return;
     m->reload_wanted = !m->control_synced;
+    if (m->reload_wanted && timer_is_armed(&m->control.timer)) {
+        timer_cancel(&m->control.timer); /* who asks for it has changed something */
+        control_start(m);
+    }
     if (m->reload_wanted)
         return;
     /* By path: an editor puts a new file in the place of the old one. */
@@ -275,6 +296,7 @@ void control_start(struct monitor *m)
     if (r->child.pid || m->stop != STOP_NOT)
         return;
     const char *const arguments[3] = {m->manifest, m->data, NULL};
+    m->is_refused = false;
     /* Opened here, because control's own user may not be able to walk to it. */
     int manifest = open(m->manifest, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     int result = role_spawn(r, arguments, manifest);

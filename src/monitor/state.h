@@ -33,7 +33,10 @@
 #define MONITOR_EARLY_DEATHS 3u    /* of control before its first commit */
 /* The old edge of an upgrade: WebSockets and long downloads have so long to end. */
 #define MONITOR_UPGRADE_DRAIN_MS 300000u
-#define MONITOR_CERT_CHECK_MS    (24u * 3600u * 1000u)
+/* From the end of that to SIGKILL: it may hang, or have been broken into. */
+#define MONITOR_DRAIN_GRACE_MS 1000u
+#define MONITOR_CERT_CHECK_MS  (24u * 3600u * 1000u)
+#define NAMED_SAID_OCTETS      4096 /* why a commit is refused, with NUL; the rest is left out */
 
 struct monitor;
 struct app;
@@ -92,7 +95,7 @@ struct role {
     struct monitor *monitor;
     struct child child;
     struct channel channel;
-    struct timer timer; /* respawn */
+    struct timer timer; /* respawn; of an edge that was told to end: its limit */
     uint64_t started_us;
     uint32_t deaths, quick_deaths;
     bool is_told; /* to end: that is no death */
@@ -136,6 +139,9 @@ struct monitor {
     bool awaits_control;
     bool edge_is_stale;  /* a successor is due as soon as one of those that drain has ended */
     bool control_synced; /* this control has committed: it hears of instances */
+    bool is_refused;     /* its commit: the manifest does not name what it wants */
+    uint32_t in_vain;    /* controls in a row that were refused, or could not read the manifest */
+    char refused_for[NAMED_SAID_OCTETS]; /* what was said of it */
     uint32_t early_deaths;
     struct wanted wanted; /* since its last commit */
 
@@ -221,6 +227,8 @@ void edges_send(struct monitor *m, enum ipc_type type, const void *body, const i
                 unsigned fd_count);
 /* Ask each that serves.  return  those that were asked, as bits by copy */
 uint32_t edges_ask(struct monitor *m, const struct ipc_edge_leave *b);
+/* It was told so: at most so long from now on, and a moment. */
+void edge_must_end(struct role *r, uint32_t limit_ms);
 void edge_send_access_log(struct monitor *m);
 void edges_drain(struct monitor *m, uint32_t limit_ms);
 void edges_kill(struct monitor *m);
@@ -228,7 +236,8 @@ bool edges_are_gone(const struct monitor *m);
 void edges_fini(struct monitor *m);
 
 /* commit.c */
-/* return  0, or an error: control is broken, or is to try again from its begin; error_out says why
+/* return  0, or an error: control is broken, or is to try again from its begin; error_out says why,
+ *         and is_refused whether it is the manifest that names something else
  */
 int commit_apply(struct monitor *m, const struct ipc_commit *c, char *error_out, size_t cap);
 /* return  the descriptor, -1 for none, or ERR_SYS */
@@ -236,10 +245,11 @@ int commit_open_access_log(const struct monitor *m);
 
 /* named.c */
 /* Whether the manifest names what is new of the wanted state: commands with their directories and
- * environments, and certificates' files.
+ * environments, and certificates' files.  What it lacks, or is wrong with it, is told unless that
+ * was told of the commit before.
  * return  0; ERR_FORMAT: it does not; ERR_SYS or ERR_NOMEM: it cannot be asked; error_out says why
  */
-int named_check(const struct monitor *m, char *error_out, size_t cap);
+int named_check(struct monitor *m, char *error_out, size_t cap);
 
 /* cert.c */
 /* That very certificate is among those of the last commit. */

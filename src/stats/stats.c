@@ -38,62 +38,66 @@ void stats_init(void *memory, uint32_t loops, uint32_t site_slots)
     };
 }
 
-struct stats_header *stats_open(void *memory, size_t len)
+struct stats stats_open(void *memory, size_t len)
 {
-    struct stats_header *h = memory;
-    if (len < HEADER_OCTETS || h->magic != STATS_MAGIC || h->loops == 0 ||
-        h->loops > STATS_MAX_LOOPS || h->loop_octets != sizeof(struct stats_loop) ||
-        h->site_octets != sizeof(struct stats_site))
-        return NULL;
-    return len >= stats_octets(h->loops, h->site_slots) ? h : NULL;
+    const struct stats none = {.memory = NULL};
+    if (len < HEADER_OCTETS)
+        return none;
+    struct stats_header h;
+    memcpy(&h, memory, sizeof h);
+    if (h.magic != STATS_MAGIC || h.loops == 0 || h.site_slots == 0 || h.loops > STATS_MAX_LOOPS ||
+        h.loop_octets != sizeof(struct stats_loop) || h.site_octets != sizeof(struct stats_site) ||
+        len < stats_octets(h.loops, h.site_slots))
+        return none;
+    return (struct stats){.memory = memory, .loops = h.loops, .site_slots = h.site_slots};
 }
 
-struct stats_loop *stats_loop(struct stats_header *h, uint32_t loop)
+struct stats_loop *stats_loop(struct stats s, uint32_t loop)
 {
-    ASSERT(loop < h->loops);
-    return (struct stats_loop *)(void *)((char *)h + HEADER_OCTETS) + loop;
+    ASSERT(loop < s.loops);
+    return (struct stats_loop *)(void *)(s.memory + HEADER_OCTETS) + loop;
 }
 
-static struct stats_site *site_at(struct stats_header *h, uint32_t loop, uint32_t slot)
+static struct stats_site *site_at(struct stats s, uint32_t loop, uint32_t slot)
 {
-    ASSERT(loop < h->loops && slot < h->site_slots);
-    char *sites = (char *)h + sites_at(h->loops);
-    return (struct stats_site *)(void *)sites + (size_t)loop * h->site_slots + slot;
+    ASSERT(loop < s.loops && slot < s.site_slots);
+    char *sites = s.memory + sites_at(s.loops);
+    return (struct stats_site *)(void *)sites + (size_t)loop * s.site_slots + slot;
 }
 
-static _Atomic uint8_t *mark_at(struct stats_header *h, uint32_t loop, uint32_t slot)
+static _Atomic uint8_t *mark_at(struct stats s, uint32_t loop, uint32_t slot)
 {
-    ASSERT(loop < h->loops && slot < h->site_slots);
-    char *marks = (char *)h + marks_at(h->loops, h->site_slots);
-    return (_Atomic uint8_t *)(void *)marks + (size_t)loop * h->site_slots + slot;
+    ASSERT(loop < s.loops && slot < s.site_slots);
+    char *marks = s.memory + marks_at(s.loops, s.site_slots);
+    return (_Atomic uint8_t *)(void *)marks + (size_t)loop * s.site_slots + slot;
 }
 
-struct stats_site *stats_site(struct stats_header *h, uint32_t loop, uint32_t slot)
+struct stats_site *stats_site(struct stats s, uint32_t loop, uint32_t slot)
 {
-    atomic_store_explicit(mark_at(h, loop, slot), 1, memory_order_release);
-    return site_at(h, loop, slot);
+    atomic_store_explicit(mark_at(s, loop, slot), 1, memory_order_release);
+    return site_at(s, loop, slot);
 }
 
-struct stats_site *stats_site_used(struct stats_header *h, uint32_t loop, uint32_t slot)
+struct stats_site *stats_site_used(struct stats s, uint32_t loop, uint32_t slot)
 {
-    return atomic_load_explicit(mark_at(h, loop, slot), memory_order_acquire)
-               ? site_at(h, loop, slot)
+    return atomic_load_explicit(mark_at(s, loop, slot), memory_order_acquire)
+               ? site_at(s, loop, slot)
                : NULL;
 }
 
-void stats_site_clear(struct stats_header *h, uint32_t loop, uint32_t slot)
+void stats_site_clear(struct stats s, uint32_t loop, uint32_t slot)
 {
-    if (stats_site_used(h, loop, slot))
-        memset(site_at(h, loop, slot), 0, sizeof(struct stats_site));
+    if (stats_site_used(s, loop, slot))
+        memset(site_at(s, loop, slot), 0, sizeof(struct stats_site));
 }
 
-void stats_forget(struct stats_header *h, uint32_t loop)
+void stats_forget(struct stats s, uint32_t loop)
 {
-    struct stats_loop *l = stats_loop(h, loop);
+    struct stats_loop *l = stats_loop(s, loop);
     atomic_store(&l->connections_open, 0);
     atomic_store(&l->worker_connections_open, 0);
-    for (uint32_t i = 0; i < h->site_slots; i++) {
-        struct stats_site *site = stats_site_used(h, loop, i);
+    for (uint32_t i = 0; i < s.site_slots; i++) {
+        struct stats_site *site = stats_site_used(s, loop, i);
         if (!site)
             continue;
         atomic_store(&site->requests_open, 0);
@@ -101,8 +105,8 @@ void stats_forget(struct stats_header *h, uint32_t loop)
     }
 }
 
-char *stats_name(struct stats_header *h, uint32_t slot)
+char *stats_name(struct stats s, uint32_t slot)
 {
-    ASSERT(slot < h->site_slots);
-    return (char *)h + names_at(h->loops, h->site_slots) + (size_t)slot * STATS_NAME_OCTETS;
+    ASSERT(slot < s.site_slots);
+    return s.memory + names_at(s.loops, s.site_slots) + (size_t)slot * STATS_NAME_OCTETS;
 }

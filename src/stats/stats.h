@@ -93,6 +93,13 @@ struct stats_header {
     uint32_t loop_octets, site_octets; /* sizeof, so that two builds that differ notice */
 };
 
+/* What the header said when it was checked: who shares the memory may have been broken into, and
+ * must not move where we look and write. */
+struct stats {
+    char *memory; /* NULL: there are none */
+    uint32_t loops, site_slots;
+};
+
 /* The only writer of *c calls these. */
 static inline void stats_add(_Atomic uint64_t *c, uint64_t n)
 {
@@ -112,17 +119,18 @@ static inline uint64_t stats_get(const _Atomic uint64_t *c)
 size_t stats_octets(uint32_t loops, uint32_t site_slots);
 /* Write the header into fresh, zeroed memory of stats_octets(). */
 void stats_init(void *memory, uint32_t loops, uint32_t site_slots);
-/* return  NULL when memory (len octets) is not such a region of this build */
-struct stats_header *stats_open(void *memory, size_t len);
-struct stats_loop *stats_loop(struct stats_header *h, uint32_t loop);
+/* memory  kept, len octets
+ * return  without memory when that is not such a region of this build */
+struct stats stats_open(void *memory, size_t len);
+struct stats_loop *stats_loop(struct stats s, uint32_t loop);
 /* Sets the gauges of a loop that has no writer to 0. */
-void stats_forget(struct stats_header *h, uint32_t loop);
+void stats_forget(struct stats s, uint32_t loop);
 /* The writer's.  slot < site_slots */
-struct stats_site *stats_site(struct stats_header *h, uint32_t loop, uint32_t slot);
+struct stats_site *stats_site(struct stats s, uint32_t loop, uint32_t slot);
 /* A reader's.  return  NULL: it has never counted */
-struct stats_site *stats_site_used(struct stats_header *h, uint32_t loop, uint32_t slot);
+struct stats_site *stats_site_used(struct stats s, uint32_t loop, uint32_t slot);
 /* Zero: the slot will be another app's. */
-void stats_site_clear(struct stats_header *h, uint32_t loop, uint32_t slot);
-char *stats_name(struct stats_header *h, uint32_t slot);
+void stats_site_clear(struct stats s, uint32_t loop, uint32_t slot);
+char *stats_name(struct stats s, uint32_t slot);
 
 #endif

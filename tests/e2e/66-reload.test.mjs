@@ -3,8 +3,10 @@
 import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import http from 'node:http';
+import path from 'node:path';
 import { PassThrough } from 'node:stream';
-import { PORTICO, Portico, check, isAlive, run, until, worker } from './lib.mjs';
+import test from 'node:test';
+import { PORTICO, Portico, check, isAlive, run, scratch, until, worker } from './lib.mjs';
 
 let p, manifest;
 const names = ['one', 'two', 'three'];
@@ -256,3 +258,41 @@ check('control that dies in the middle of a change ends it when it is back', asy
 }, 60);
 
 check('ends clean', () => p.stop());
+
+// As root, control has a user of its own: behind a link that it cannot follow, it takes names relative
+// to the link's directory that monitor takes relative to the file's.
+test('what the manifest does not name for monitor is refused: told once, tried more and more rarely, and the old serves on', { timeout: 120_000, skip: process.getuid() !== 0 && 'needs root' }, async () => {
+  p = await Portico.start({ apps: { one: worker('version', 'one.localhost', { env: { VERSION: '1' } }) } });
+  const good = fs.readFileSync(p.manifest, 'utf8'), closed = scratch(), real = path.join(closed, 'portico.yaml');
+  for (const directory of [p.home, closed]) fs.mkdirSync(path.join(directory, 'app'));
+  fs.chmodSync(closed, 0o700);
+  const change = (name) => {
+    const changed = JSON.parse(good);
+    changed.apps[name] = worker('version', `${name}.localhost`, { directory: 'app', env: { VERSION: '2' } });
+    fs.writeFileSync(real, JSON.stringify(changed));
+  };
+  const said = (pattern) => p.lines.slice(from).filter((line) => pattern.test(line));
+  const serves = async () => assert.equal(JSON.parse((await p.h1('one.localhost', '/')).body).version, '1');
+  const [pid] = (await p.states()).one.map((instance) => instance.pid);
+  const from = p.lines.length;
+  change('two');
+  fs.symlinkSync(real, `${p.manifest}.new`);
+  fs.renameSync(`${p.manifest}.new`, p.manifest);
+  p.kill('SIGHUP');
+  await until('it was tried again', () => said(/role\.backoff role=control/).length >= 3);
+  await serves();
+  assert.deepEqual(said(/role\.backoff role=control/).slice(0, 3).map((line) => Number(/retry_in_ms=(\d+)/.exec(line)[1])), [1000, 2000, 4000]);
+  assert.equal(said(/does not name the app two/).length, 1);
+  assert.equal(said(/control\.refused/).length, 1);
+  assert.equal(said(/ error .*role\.exit role=control/).length, 0);
+  change('three');
+  p.kill('SIGHUP'); // who has changed something does not wait
+  await until('the other reason is told', () => said(/does not name the app three/).length);
+  write(good);
+  p.kill('SIGHUP');
+  await p.ready();
+  assert.equal((await p.states()).one[0].pid, pid);
+  assert.equal(said(/control\.refused/).length, 2);
+  await serves();
+  await p.stop();
+});

@@ -281,7 +281,7 @@ static int setup_with_one_place(void **state)
 
 static int teardown(void **state)
 {
-    void *counters = shard.counters;
+    void *counters = shard.counters.memory;
     shard_fini(&shard);
     for (uint32_t i = 0; i < worker.conn_count; i++)
         close(worker.conns[i].fd);

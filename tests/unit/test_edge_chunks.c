@@ -190,7 +190,7 @@ static int setup(void **state)
 
 static int teardown(void **state)
 {
-    void *counters = shard.counters;
+    void *counters = shard.counters.memory;
     shard_fini(&shard);
     for (uint32_t i = 0; i < worker.count; i++)
         close(worker.fds[i]);

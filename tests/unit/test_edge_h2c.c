@@ -437,7 +437,7 @@ static int setup(void **state)
 
 static int teardown(void **state)
 {
-    void *counters = shard.counters;
+    void *counters = shard.counters.memory;
     shard_fini(&shard);
     for (uint32_t i = 0; i < worker.conn_count; i++) {
         h2_conn_free(worker.conns[i].h2);

@@ -117,7 +117,7 @@ static int setup(void **state)
         listen(listener, 16) < 0)
         return -1;
     stats_init(counters, SHARDS, 1);
-    struct stats_header *h = stats_open(counters, stats_octets(SHARDS, 1));
+    struct stats h = stats_open(counters, stats_octets(SHARDS, 1));
     for (uint32_t i = 0; i < SHARDS; i++) {
         if (shard_init(&shards[i], i, i, tls, h, NULL) < 0)
             return -1;

@@ -198,41 +198,59 @@ static void certificates_stay_that_are_kept(void **state)
     }
 }
 
-/* How often it was said, from where `said` is on, that a file cannot be read. */
-static unsigned complaints(FILE *said)
+/* What is said on standard error, by children too, goes to a file meanwhile. */
+static struct {
+    FILE *file;
+    off_t heard;
+    int before;
+} said;
+
+static void listen_in(void)
 {
-    char line[IPC_PATH_OCTETS * 2];
+    said.file = tmpfile();
+    said.heard = 0;
+    said.before = dup(STDERR_FILENO);
+    assert_non_null(said.file);
+    dup2(fileno(said.file), STDERR_FILENO);
+}
+
+/* How often that was said since the last time. */
+static unsigned count_said(const char *what)
+{
+    char text[16384];
     unsigned count = 0;
-    while (fgets(line, sizeof line, said))
-        count += strstr(line, "cannot read") != NULL;
-    clearerr(said);
+    fflush(stderr);
+    ssize_t n = pread(fileno(said.file), text, sizeof text - 1, said.heard);
+    text[n < 0 ? 0 : n] = 0;
+    said.heard += n < 0 ? 0 : n;
+    for (const char *at = text; (at = strstr(at, what)); at++)
+        count++;
     return count;
+}
+
+static void listen_out(void)
+{
+    dup2(said.before, STDERR_FILENO);
+    close(said.before);
+    fclose(said.file);
 }
 
 static void what_is_not_there_is_told_of_once(void **state)
 {
     char path[IPC_PATH_OCTETS];
-    FILE *said = tmpfile();
-    int before = dup(STDERR_FILENO);
     (void)state;
-    assert_non_null(said);
-    dup2(fileno(said), STDERR_FILENO);
+    listen_in();
     name_files("a");
     name(0, "a");
     assert_true(files_fmt(path, sizeof path, "%s/a", m.data));
     unlink(path);
     commit(0, 4096);
-    fflush(stderr);
-    rewind(said);
-    unsigned first = complaints(said);
+    unsigned first = count_said("cannot read");
     bool was_new = m.certificates[0].is_new;
     name(0, "a"); /* makes the file */
     commit(0, 4096);
-    fflush(stderr);
-    unsigned then = complaints(said);
-    dup2(before, STDERR_FILENO);
-    close(before);
-    fclose(said);
+    unsigned then = count_said("cannot read");
+    listen_out();
     unlink(path);
     assert_int_equal(first, 1);
     assert_true(was_new);
@@ -341,6 +359,19 @@ static void only_files_that_the_manifest_names_are_opened(void **state)
     }
 }
 
+static void what_is_wrong_with_the_manifest_is_told(void **state)
+{
+    (void)state;
+    write_manifest("  shop: {directory: /usr, command: '" COMMAND
+                   "', hosts: [shop.test], hots: x}\n");
+    listen_in();
+    wants("shop", "/usr", COMMAND, "COLOR=red", 0);
+    assert_refused();
+    unsigned count = count_said("portico.yaml:3:");
+    listen_out();
+    assert_int_equal(count, 1);
+}
+
 int main(int argc, char **argv)
 {
     if (argc == 4 && strcmp(argv[1], "role") == 0 && strcmp(argv[2], "named") == 0)
@@ -353,6 +384,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(only_what_the_manifest_names_is_run, set_up, tear_down),
         cmocka_unit_test_setup_teardown(only_files_that_the_manifest_names_are_opened, set_up,
                                         tear_down),
+        cmocka_unit_test_setup_teardown(what_is_wrong_with_the_manifest_is_told, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -19,6 +19,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -68,9 +69,14 @@ static struct stat look(const char *name)
     return st;
 }
 
+static int copy_within(const char *from, struct copy_limits limits)
+{
+    return monitor_copy(at(from), at("to/site"), "64009", &limits);
+}
+
 static int copy(const char *from)
 {
-    return monitor_copy(at(from), at("to/site"), "64009");
+    return copy_within(from, copy_limits_default);
 }
 
 /* An app of OWNER's, and a secret of root's. */
@@ -169,6 +175,54 @@ static void large_files_are_whole(void **state)
     free(copied);
 }
 
+/* The owner of a directory has a file of any size for nothing. */
+static void holes_stay_holes(void **state)
+{
+    NEEDS_ROOT;
+    const off_t len = 1 << 30, where = 640 << 20;
+    char octets[4096], expected[sizeof octets];
+    int fd = open(at("app/sparse"), O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    memset(expected, 'x', sizeof expected);
+    assert_int_equal(pwrite(fd, expected, sizeof expected, where), sizeof expected);
+    assert_int_equal(ftruncate(fd, len), 0);
+    close(fd);
+    write_file("app/hole", "", OWNER, 0600);
+    assert_int_equal(truncate(at("app/hole"), len), 0);
+    assert_int_equal(copy("app"), 0);
+    assert_int_equal(look("to/site/hole").st_size, len);
+    assert_int_equal(look("to/site/sparse").st_size, len);
+    assert_true(look("to/site/hole").st_blocks + look("to/site/sparse").st_blocks < 2048);
+    fd = open(at("to/site/sparse"), O_RDONLY | O_CLOEXEC);
+    assert_int_equal(pread(fd, octets, sizeof octets, where), sizeof octets);
+    assert_memory_equal(octets, expected, sizeof octets);
+    assert_int_equal(pread(fd, octets, sizeof octets, where - 4096), sizeof octets);
+    memset(expected, 0, sizeof expected);
+    assert_memory_equal(octets, expected, sizeof octets);
+    close(fd);
+}
+
+/* One that fails leaves nothing behind that would keep the disk full. */
+static void a_copy_has_limits(void **state)
+{
+    NEEDS_ROOT;
+    write_file("app/more", "12345678", OWNER, 0600);
+    make("app/empty", OWNER);
+    static const struct {
+        struct copy_limits limits;
+        int code;
+    } cases[] = {
+        {{.octets = 9, .entries = 3}, 0}, /* main.js has one */
+        {{.octets = 8, .entries = 3}, 1},
+        {{.octets = 9, .entries = 2}, 1},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        if (copy_within("app", cases[i].limits) != cases[i].code)
+            fail_msg("case %zu", i);
+        assert_int_equal(look("to/site/more").st_size, 8);
+        assert_int_equal(look("to/site.new").st_mode, 0);
+    }
+}
+
 static void a_link_is_followed_to_what_its_owner_has(void **state)
 {
     NEEDS_ROOT;
@@ -247,12 +301,36 @@ static void what_was_there_stays_when_a_copy_fails(void **state)
     assert_int_equal(look("to/site/main.js").st_uid, APP);
 }
 
+/* What an app's workers have made of their copy does not keep the next one from being made. */
+static void however_deep_it_is_the_one_before_goes(void **state)
+{
+    NEEDS_ROOT;
+    struct rlimit before;
+    assert_int_equal(copy("app"), 0);
+    int here = open(".", O_PATH | O_CLOEXEC);
+    assert_int_equal(chdir(at("to/site")), 0);
+    for (unsigned depth = 0; depth < 200; depth++) {
+        assert_int_equal(mkdir("deeper", 0700), 0);
+        assert_int_equal(mkdir("beside", 0700), 0);
+        assert_int_equal(chdir("deeper"), 0);
+    }
+    assert_int_equal(fchdir(here), 0);
+    close(here);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &(struct rlimit){64, before.rlim_max}), 0);
+    int code = copy("app");
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    assert_int_equal(code, 0);
+    assert_int_equal(look("to/site.old").st_mode, 0);
+    assert_int_equal(look("to/site/deeper").st_mode, 0);
+    assert_int_equal(look("to/site/main.js").st_uid, APP);
+}
+
 static void nothing_is_copied_into_itself(void **state)
 {
     NEEDS_ROOT;
     assert_int_equal(copy("to"), 1);
-    assert_int_equal(look("to/site.new/site.new").st_mode & S_IFMT, S_IFDIR);
-    assert_int_equal(look("to/site.new/site.new/site.new").st_mode, 0);
+    assert_int_equal(look("to/site.new").st_mode, 0);
     assert_int_equal(look("to/site").st_mode, 0);
 }
 
@@ -312,10 +390,13 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(all_that_is_there_is_copied, set_up, tear_down),
         cmocka_unit_test_setup_teardown(large_files_are_whole, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(holes_stay_holes, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_copy_has_limits, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_link_is_followed_to_what_its_owner_has, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(a_file_is_opened_by_the_same_rule, set_up, tear_down),
         cmocka_unit_test_setup_teardown(what_was_there_stays_when_a_copy_fails, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(however_deep_it_is_the_one_before_goes, set_up, tear_down),
         cmocka_unit_test_setup_teardown(nothing_is_copied_into_itself, set_up, tear_down),
         cmocka_unit_test_setup_teardown(nothing_is_read_through_links_that_come_and_go, set_up,
                                         tear_down),

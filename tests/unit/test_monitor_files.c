@@ -14,6 +14,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -90,11 +91,48 @@ static void test_nobody_has_what_was_never_locked(void **state)
     assert_int_equal(files_lock_holder(p->data), 0);
 }
 
+/* A worker that outlives its monitor would keep the next one from starting: who may read a file may
+ * lock it against who writes. */
+static void test_no_other_user_takes_it(void **state)
+{
+    struct place *p = *state;
+    char path[PATH_MAX];
+    if (geteuid() != 0)
+        skip();
+    assert_int_equal(chmod(p->data, 0755), 0);
+    snprintf(path, sizeof path, "%s/lock", p->data);
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644); /* of an older version */
+    assert_true(fd >= 0);
+    close(fd);
+    fd = files_lock(p->data);
+    assert_true(fd >= 0);
+    close(fd);
+    pid_t other = fork();
+    if (other == 0) {
+        struct flock shared = {.l_type = F_RDLCK, .l_whence = SEEK_SET};
+        close(p->to_child[1]);
+        bool ok = setresuid(64009, 64009, 64009) == 0;
+        fd = open(path, O_RDONLY | O_CLOEXEC);
+        if (!ok || write(p->to_parent[1], fcntl(fd, F_SETLK, &shared) == 0 ? "+" : "-", 1) != 1)
+            _exit(1);
+        stay(p);
+    }
+    char has = 0;
+    assert_int_equal(read(p->to_parent[0], &has, 1), 1);
+    fd = files_lock(p->data);
+    kill(other, SIGKILL);
+    assert_int_equal(waitpid(other, NULL, 0), other);
+    assert_int_equal(has, '-');
+    assert_true(fd >= 0);
+    close(fd);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_lock_ends_with_its_process, setup, teardown),
         cmocka_unit_test_setup_teardown(test_nobody_has_what_was_never_locked, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_no_other_user_takes_it, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -37,9 +37,9 @@ static void test_parts(void **state)
     assert_non_null(memory);
     memset(memory, 0, octets);
     stats_init(memory, LOOPS, SLOTS);
-    struct stats_header *h = stats_open(memory, octets);
-    assert_non_null(h);
-    assert_null(stats_open(memory, octets - 1));
+    struct stats h = stats_open(memory, octets);
+    assert_non_null(h.memory);
+    assert_null(stats_open(memory, octets - 1).memory);
     for (uint32_t i = 0; i < SLOTS; i++) /* all of all parts is written, and none is another's */
         memset(stats_name(h, i), 'n', STATS_NAME_OCTETS);
     for (uint32_t loop = 0; loop < LOOPS; loop++) {
@@ -58,7 +58,27 @@ static void test_parts(void **state)
     stats_forget(h, 1);
     assert_int_equal(stats_get(&stats_site(h, 1, 6)->requests_open), 0);
     assert_int_not_equal(stats_get(&stats_site(h, 2, 6)->requests_open), 0);
-    assert_non_null(stats_open(memory, octets));
+    assert_non_null(stats_open(memory, octets).memory);
+    free(memory);
+}
+
+/* Edge and control both write there, and one of them may have been broken into. */
+static void test_nobody_moves_where_another_looks(void **state)
+{
+    size_t octets = stats_octets(LOOPS, SLOTS);
+    char *memory = aligned_alloc(64, (octets + 63) / 64 * 64);
+    (void)state;
+    assert_non_null(memory);
+    memset(memory, 0, octets);
+    stats_init(memory, LOOPS, SLOTS);
+    struct stats h = stats_open(memory, octets);
+    const void *loop = stats_loop(h, 2), *site = stats_site(h, 2, 5), *name = stats_name(h, 5);
+    struct stats_header *shared = (void *)memory;
+    shared->loops = STATS_MAX_LOOPS;
+    shared->site_slots = UINT32_MAX;
+    assert_ptr_equal(stats_loop(h, 2), loop);
+    assert_ptr_equal(stats_site(h, 2, 5), site);
+    assert_ptr_equal(stats_name(h, 5), name);
     free(memory);
 }
 
@@ -70,7 +90,7 @@ static void test_unused_stays_a_hole(void **state)
     (void)state;
     assert_ptr_not_equal(memory, MAP_FAILED);
     stats_init(memory, LOOPS, slots);
-    struct stats_header *h = memory;
+    struct stats h = stats_open(memory, octets);
     for (uint32_t i = 0; i < slots; i++)
         stats_name(h, i)[0] = 'a';
     stats_add(&stats_site(h, 0, 9)->requests, 1);
@@ -89,6 +109,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_parts),
+        cmocka_unit_test(test_nobody_moves_where_another_looks),
         cmocka_unit_test(test_unused_stays_a_hole),
     };
     return cmocka_run_group_tests_name("stats", tests, NULL, NULL);

@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* An edge that was broken into, or hangs: what it says is believed of itself only, and it goes when
+ * its time is over. */
+#include "monitor/state.h"
+#include "base/clock.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+
+#include <cmocka.h>
+
+#include <signal.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define LOOK_US  UINT64_C(20000)
+#define PATIENCE 300 /* looks */
+
+static struct monitor m; /* large */
+static struct timer look;
+static unsigned looks;
+
+static void on_look(struct timer *t)
+{
+    looks++;
+    timer_arm(&m.poller, t, clock_mono_us() + LOOK_US);
+}
+
+/* With an edge that hears nothing and never ends. */
+static int set_up(void **state)
+{
+    int fds[2];
+    (void)state;
+    memset(&m, 0, sizeof m);
+    if (poller_init(&m.poller) < 0 || ipc_pair(fds) < 0)
+        return -1;
+    list_init(&m.edges);
+    list_init(&m.apps);
+    m.edge = edge_new(&m);
+    pid_t pid = m.edge ? fork() : -1;
+    if (pid == 0) {
+        setsid();
+        for (;;)
+            pause();
+    }
+    close(fds[1]);
+    if (pid < 0)
+        return -1;
+    setpgid(pid, pid);
+    children_adopt(&m.children, &m.edge->child, pid);
+    looks = 0;
+    timer_init(&look, on_look);
+    on_look(&look);
+    return channel_adopt(&m.edge->channel, fds[0]);
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    edges_kill(&m);
+    if (m.edge->child.pid)
+        waitpid(m.edge->child.pid, NULL, 0);
+    edges_fini(&m);
+    poller_fini(&m.poller);
+    return 0;
+}
+
+static void one_that_does_not_leave_is_ended(void **state)
+{
+    int status = 0;
+    pid_t pid = m.edge->child.pid;
+    (void)state;
+    edges_drain(&m, 1);
+    while (looks < PATIENCE && m.edge->child.pid) {
+        assert_int_equal(poller_turn(&m.poller), 0);
+        if (waitpid(pid, &status, WNOHANG) == pid)
+            m.edge->child.pid = 0;
+    }
+    assert_int_equal(m.edge->child.pid, 0);
+    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(one_that_does_not_leave_is_ended, set_up, tear_down),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
