@@ -72,14 +72,37 @@ static struct slice client_port(const struct exchange *x)
     return colon ? slice_of(colon + 1, (size_t)(text.p + text.len - colon - 1)) : SLICE("0");
 }
 
+/* All lines of a list field as one, and one element more, which may be empty: who adds to a list
+ * may append a line of his own, and then the first one is but what his client claims.  RFC 9110 5.2
+ * return  p is NULL when memory is out */
+static struct slice joined(const struct fields *f, struct arena *a, enum token token,
+                           struct slice last)
+{
+    size_t octets = last.len;
+    for (uint32_t i = 0; i < f->count; i++)
+        if (f->at[i].token == token && f->at[i].value.len)
+            octets += f->at[i].value.len + 2;
+    if (octets == last.len)
+        return last;
+    char *text = arena_alloc(a, octets), *to = text;
+    if (!text)
+        return (struct slice){NULL, 0};
+    for (uint32_t i = 0; i <= f->count; i++) {
+        struct slice line = i < f->count ? f->at[i].value : last;
+        if ((i < f->count && f->at[i].token != token) || !line.len)
+            continue;
+        if (to > text)
+            to = slice_put(to, SLICE(", "));
+        to = slice_put(to, line);
+    }
+    return slice_of(text, (size_t)(to - text));
+}
+
 /* The chain of addresses: ours alone, or behind that of a trusted proxy. */
 static struct slice forwarded_for(struct exchange *x, bool trusted)
 {
     struct slice own = client_text(x, (x->site->route.flags & ROUTE_XFF_PORT) != 0);
-    struct slice before = fields_value(&x->request->fields, TOKEN_X_FORWARDED_FOR);
-    if (!trusted || !before.len)
-        return own;
-    return arena_printf(x->arena, "%.*s, %.*s", SLICE_FMT(before), SLICE_FMT(own));
+    return trusted ? joined(&x->request->fields, x->arena, TOKEN_X_FORWARDED_FOR, own) : own;
 }
 
 /* The fields that tell a worker who asked and how (the names that the hosted service uses): those
@@ -88,13 +111,15 @@ static struct slice forwarded_for(struct exchange *x, bool trusted)
 static int add_lasting(struct exchange *x, struct fields *f, struct arena *a, bool trusted)
 {
     struct client *c = x->client;
-    struct slice proto = x->request->scheme, said = {"", 0};
+    struct slice proto = x->request->scheme, said = {"", 0}, chain = forwarded_for(x, trusted);
     if (trusted)
-        said = fields_value(&x->request->fields, TOKEN_X_FORWARDED_PROTO);
+        said = joined(&x->request->fields, x->arena, TOKEN_X_FORWARDED_PROTO, said);
+    if (!chain.p || !said.p)
+        return ERR_NOMEM;
     if (slice_eq(said, SLICE("https")) || slice_eq(said, SLICE("http")))
         proto = said;
     struct slice host = slice_of(c->peer_host, c->peer_host_len);
-    int err = fields_add_token(f, a, TOKEN_X_FORWARDED_FOR, forwarded_for(x, trusted));
+    int err = fields_add_token(f, a, TOKEN_X_FORWARDED_FOR, chain);
     err |= fields_add_token(f, a, TOKEN_X_FORWARDED_PROTO, proto);
     err |= fields_add_token(f, a, TOKEN_X_FORWARDED_HOST, x->request->authority);
     err |= fields_add_token(f, a, TOKEN_X_APPSERVICE_PROTO, proto);
