@@ -30,8 +30,8 @@ struct admin {
     struct control *control;
     struct admin_listener listeners[MAX_LISTENERS];
     uint32_t listener_count;
-    struct list conns;
-    uint32_t conn_count;
+    struct list conns;       /* the oldest first */
+    uint32_t conn_counts[2]; /* by is_local */
 };
 
 struct admin_conn {
@@ -70,7 +70,7 @@ static void conn_close(struct admin_conn *c)
     loop_timer_clear(&c->idle);
     loop_task_cancel(&c->work);
     list_remove(&c->node);
-    c->admin->conn_count--;
+    c->admin->conn_counts[c->is_local]--;
     loop_reap(c->admin->control->loop, &c->reap);
 }
 
@@ -355,6 +355,22 @@ static bool is_tenant(const struct control *c, int fd)
            diag_user(c->diag, &peer, &self, &uid) == 0 && uid - c->hello.uids_first < c->hello.uids;
 }
 
+/* Whoever reaches the TCP listener, an app's worker too, could hold all connections that there are:
+ * a new one takes the place of the oldest. */
+static void make_room(struct admin *a)
+{
+    if (a->conn_counts[false] < ADMIN_MAX_CONNECTIONS)
+        return;
+    LIST_FOR(node, &a->conns)
+    {
+        struct admin_conn *c = LIST_ENTRY(node, struct admin_conn, node);
+        if (c->is_local)
+            continue;
+        conn_close(c);
+        return;
+    }
+}
+
 static void conn_new(struct admin *a, int fd, bool is_local)
 {
     struct loop *l = a->control->loop;
@@ -362,8 +378,11 @@ static void conn_new(struct admin *a, int fd, bool is_local)
         close(fd);
         return;
     }
+    if (!is_local)
+        make_room(a);
     struct h1_limits limits;
-    struct admin_conn *c = a->conn_count < ADMIN_MAX_CONNECTIONS ? calloc(1, sizeof *c) : NULL;
+    bool has_room = a->conn_counts[is_local] < ADMIN_MAX_CONNECTIONS;
+    struct admin_conn *c = has_room ? calloc(1, sizeof *c) : NULL;
     if (!c) {
         close(fd);
         return;
@@ -385,7 +404,7 @@ static void conn_new(struct admin *a, int fd, bool is_local)
         return;
     }
     list_add_tail(&a->conns, &c->node);
-    a->conn_count++;
+    a->conn_counts[is_local]++;
     conn_arm(c, ADMIN_IDLE_MS);
 }
 

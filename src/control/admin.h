@@ -14,7 +14,7 @@
 
 #include <stdbool.h>
 
-#define ADMIN_MAX_CONNECTIONS 64
+#define ADMIN_MAX_CONNECTIONS 64 /* over TCP; as many at admin.sock */
 #define ADMIN_IDLE_MS         30000u
 #define ADMIN_MAX_BODY_OCTETS 4096u /* of a request */
 

@@ -21,6 +21,12 @@ static struct h2_bucket bucket(struct limit_rate r, uint32_t share)
                               .per_second = part_of(r.per_second, share)};
 }
 
+static uint32_t sections(const struct limits *l)
+{
+    uint64_t octets = (uint64_t)l->h2_streams * l->h2_sections;
+    return octets < UINT32_MAX / 2 ? (uint32_t)octets : UINT32_MAX / 2;
+}
+
 void engine_h2_settings(struct h2_settings *out, const struct limits *l, bool is_suspect)
 {
     uint32_t share = is_suspect ? ENGINE_SUSPECT_SHARE : 1;
@@ -29,6 +35,7 @@ void engine_h2_settings(struct h2_settings *out, const struct limits *l, bool is
     out->stream_window = l->h2_stream_window;
     out->conn_window = l->h2_conn_window;
     out->max_field_section_octets = l->field_section;
+    out->max_sections_octets = sections(l);
     out->max_queued_octets = l->h2_queued;
     out->budget = (struct h2_budget){
         .resets = bucket(l->h2_resets, share),

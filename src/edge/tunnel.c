@@ -239,6 +239,8 @@ static void let_heads_go(struct exchange *x)
     x->ws_key = SLICE("");
     arena_fini(x->arena);
     *x->arena = small;
+    if (x->cs)
+        h2_stream_emptied(x->cs);
     arena_fini(x->ws ? h2_stream_arena(x->ws) : h1_conn_arena(x->worker->http.h1));
 }
 

@@ -82,6 +82,8 @@ struct h2_settings {
     uint32_t decoder_table_octets;     /* SETTINGS_HEADER_TABLE_SIZE */
     uint32_t encoder_table_octets;     /* most that we use of what the peer allows */
     uint32_t max_field_section_octets; /* RFC 9113 10.5.1, counted as in 6.5.2 */
+    uint32_t max_sections_octets;      /* what field sections of the peer's requests may hold
+                                          together; beyond it a request is refused */
     uint32_t max_queued_octets;        /* control frames waiting to leave (a peer that never reads),
                                           a client's requests apart; beyond it the connection ends */
     bool enable_push;                  /* client role: sent as SETTINGS_ENABLE_PUSH */
@@ -90,7 +92,7 @@ struct h2_settings {
 };
 
 /* Defaults for the role: 100 streams, 128 KiB stream window, 1 MiB connection window, 16 KiB
- * frames, 4 KiB tables, 64 KiB field sections. */
+ * frames, 4 KiB tables, 64 KiB field sections, of requests 10 KiB on average. */
 void h2_settings_default(struct h2_settings *s, enum h2_role role);
 
 struct h2_events {
@@ -239,6 +241,8 @@ void *h2_conn_user(const struct h2_conn *c);
 /* Lives as long as the stream, and so do heads, unless the caller empties it (of a tunnel, say,
  * from within on_head at the earliest); the caller may allocate from it. */
 struct arena *h2_stream_arena(struct h2_stream *s);
+/* The caller has emptied it: its sections do not count any more. */
+void h2_stream_emptied(struct h2_stream *s);
 size_t h2_stream_queued(const struct h2_stream *s); /* body octets not yet drawn */
 bool h2_stream_is_promised(const struct h2_stream *s);
 /* It ended by the peer's RST_STREAM. */

@@ -67,6 +67,8 @@
       "Too many WINDOW_UPDATE for the DATA that was sent.")                                        \
     X(MEMORY, "memory", CONN, INTERNAL_ERROR, "5.4.1", "Memory is out.")                           \
     X(STREAMS, "streams", STREAM, REFUSED_STREAM, "5.1.2", "More streams at once than allowed.")   \
+    X(SECTIONS, "sections", STREAM, REFUSED_STREAM, "10.5.1",                                      \
+      "The field sections of all open requests together are larger than allowed.")                 \
     X(MESSAGE, "message", STREAM, PROTOCOL_ERROR, "8.1.1", "A field section is malformed.")        \
     X(MESSAGE_LENGTH, "message.length", STREAM, PROTOCOL_ERROR, "8.1.1",                           \
       "The content is not as long as content-length says.")                                        \

@@ -50,6 +50,13 @@ static int answer_431(struct h2_stream *s, bool end)
     return err;
 }
 
+/* A client pays an octet for what HPACK makes kilobytes of, and for as long as it does not take the
+ * answers all of it is held. */
+static bool sections_fit(const struct h2_conn *c)
+{
+    return c->sections_octets < c->settings.max_sections_octets;
+}
+
 static void set_request_priority(struct h2_conn *c, struct h2_stream *s, struct slice field)
 {
     for (size_t i = 0; i < H2_EARLY_PRIORITIES; i++)
@@ -73,7 +80,11 @@ static int open_request(struct h2_conn *c, struct slice block)
     }
     if (c->open_peer >= c->settings.max_concurrent_streams) {
         int err = discard_block(c, block);
-        return err < 0 ? err : h2_refuse(c, id);
+        return err < 0 ? err : h2_refuse(c, id, H2_BLAME_STREAMS);
+    }
+    if (!sections_fit(c)) {
+        int err = discard_block(c, block);
+        return err < 0 ? err : h2_refuse(c, id, H2_BLAME_SECTIONS);
     }
     struct h2_stream *s = h2_stream_new(c, id, false);
     if (!s)
@@ -89,6 +100,7 @@ static int open_request(struct h2_conn *c, struct slice block)
         return head_failed(c, s, err);
     if (c->block.self_dependent)
         return h2_stream_fail(s, H2_BLAME_STREAM_PRIORITY_SELF);
+    h2_stream_count_sections(s);
     set_request_priority(c, s, r.priority);
     s->head_seen = true;
     s->tunnel = slice_eq(r.head->method, SLICE("CONNECT"));
@@ -117,6 +129,10 @@ static int take_trailers(struct h2_conn *c, struct h2_stream *s, struct slice bl
         return h2_stream_fail(s, H2_BLAME_MESSAGE_LENGTH);
     if (c->block.self_dependent)
         return h2_stream_fail(s, H2_BLAME_STREAM_PRIORITY_SELF);
+    if (c->role == H2_SERVER)
+        h2_stream_count_sections(s);
+    if (!sections_fit(c))
+        return h2_stream_fail(s, H2_BLAME_FIELDS_LARGE);
     h2_stream_step_end(s, H2_EV_RECV_END);
     if (c->events->on_trailers)
         c->events->on_trailers(c->user, s, &r.head->fields);
@@ -180,7 +196,7 @@ static int promise_complete(struct h2_conn *c, struct slice block)
     c->last_peer_id = promised_id;
     if (!usable || c->reserved + c->open_peer >= c->settings.max_concurrent_streams) {
         int err = discard_block(c, block);
-        return err < 0 ? err : h2_refuse(c, promised_id);
+        return err < 0 ? err : h2_refuse(c, promised_id, H2_BLAME_STREAMS);
     }
     struct h2_stream *s = h2_stream_new(c, promised_id, false);
     if (!s)

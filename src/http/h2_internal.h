@@ -75,6 +75,7 @@ struct h2_stream {
     uint8_t state;   /* enum h2_state; written by h2_stream_set_state alone */
     uint8_t sending; /* enum h2_sending */
     struct priority priority;
+    uint32_t sections_octets;      /* what its field sections take of the arena, if it counts */
     uint8_t informational;         /* 1xx heads received */
     uint32_t informational_octets; /* what they take of the arena */
     bool local : 1;                /* we opened or promised it */
@@ -165,6 +166,7 @@ struct h2_conn {
     struct h2_block block;
     struct h2_budgets budgets;
     uint32_t window_earned, pings_earned;
+    uint32_t sections_octets; /* of all streams */
     struct hpack_decoder *decoder;
     struct hpack_encoder *encoder;
 
@@ -266,7 +268,9 @@ int h2_id_fail(struct h2_conn *c, uint32_t id, enum h2_blame blame);
 /* Count a refusal of one stream, and charge the peer for it.  return  as h2_stream_fail */
 int h2_charge_refusal(struct h2_conn *c, enum h2_blame blame);
 /* A stream that is not taken up: RST_STREAM(REFUSED_STREAM), frames that follow it are ignored. */
-int h2_refuse(struct h2_conn *c, uint32_t id);
+int h2_refuse(struct h2_conn *c, uint32_t id, enum h2_blame blame);
+/* All that lies in the arena counts as field sections. */
+void h2_stream_count_sections(struct h2_stream *s);
 /* Frames on the closed stream id are to be ignored (forgiving), or are errors. */
 void h2_id_remember(struct h2_conn *c, uint32_t id, bool forgiving);
 void h2_stream_free_gone(struct h2_conn *c);

@@ -238,6 +238,22 @@ bool h2_id_is_idle(const struct h2_conn *c, uint32_t id)
     return h2_id_is_local(c, id) ? id >= c->next_id : id > c->last_peer_id;
 }
 
+static void count_sections(struct h2_stream *s, uint32_t octets)
+{
+    s->conn->sections_octets += octets - s->sections_octets;
+    s->sections_octets = octets;
+}
+
+void h2_stream_count_sections(struct h2_stream *s)
+{
+    count_sections(s, (uint32_t)s->arena.octets);
+}
+
+void h2_stream_emptied(struct h2_stream *s)
+{
+    count_sections(s, 0);
+}
+
 /* Out of every list and table; the memory stays until nobody can be looking at it. */
 static void forget(struct h2_stream *s)
 {
@@ -251,6 +267,7 @@ static void forget(struct h2_stream *s)
     list_remove(&s->all);
     list_remove(&s->due);
     s->conn->queued -= s->body.octets;
+    count_sections(s, 0);
     chain_fini(&s->body);
     list_add_tail(&c->gone, &s->due);
 }
@@ -294,15 +311,15 @@ int h2_id_fail(struct h2_conn *c, uint32_t id, enum h2_blame blame)
     return h2_charge_refusal(c, blame);
 }
 
-int h2_refuse(struct h2_conn *c, uint32_t id)
+int h2_refuse(struct h2_conn *c, uint32_t id, enum h2_blame blame)
 {
     h2_id_remember(c, id, true);
     /* A worker that promises more than we take is generous rather than hostile. */
     if (c->role == H2_SERVER)
-        return h2_id_fail(c, id, H2_BLAME_STREAMS);
+        return h2_id_fail(c, id, blame);
     h2_send_reset(c, id, H2_REFUSED_STREAM);
     if (c->events->on_refuse)
-        c->events->on_refuse(c->user, H2_BLAME_STREAMS);
+        c->events->on_refuse(c->user, blame);
     return c->error;
 }
 

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // The verbs for a Portico that runs, and admin.sock behind them.
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import fs from 'node:fs';
+import net from 'node:net';
 import path from 'node:path';
 import { spawn } from 'node:child_process';
 import { PORTICO, Portico, ask, check, isAlive, run, scratch, until, worker } from './lib.mjs';
@@ -108,6 +110,19 @@ check('admin.sock: only its owner may open it, and only there something can be c
   }
   assert.equal((await local('/apps/one/scale', { method: 'POST', body: 'x'.repeat(5000) })).status, 413);
   assert.equal((await local('/apps/nobody/restart', { method: 'POST' })).status, 404);
+});
+
+check('who holds connections to the admin listener keeps nobody out', async () => {
+  const held = [];
+  for (let i = 0; i < 100; i++) {
+    const socket = net.connect(p.ports.admin, '127.0.0.1', () => socket.write('GET /metrics HT')); // and no more
+    held.push(socket.on('error', () => {}));
+    await once(socket, 'connect');
+  }
+  assert.equal((await p.admin('/healthz')).status, 200);
+  const { code, stderr } = await cli('status');
+  assert.equal(code, 0, stderr);
+  for (const socket of held) socket.destroy();
 });
 
 check('ends clean, and takes its socket away', async () => {

@@ -75,7 +75,8 @@ struct world {
     struct h2_conn *conn;
     struct h2_settings settings;
     unsigned heads, closed, refused;
-    bool reset_all; /* the server resets what comes */
+    enum h2_blame blame; /* of the last refusal */
+    bool reset_all;      /* the server resets what comes */
     struct h2_stream *last;
 };
 
@@ -97,6 +98,7 @@ static void on_refuse(void *user, enum h2_blame blame)
 {
     struct world *w = user;
     w->refused++;
+    w->blame = blame;
 }
 
 static const struct h2_events events = {
@@ -492,6 +494,51 @@ static void test_streams(void **state)
     world_close(&w);
 }
 
+/* HPACK makes kilobytes of an octet, and each stream may hold a section of it: all together may not
+ * hold so many (CVE-2026-49975). */
+static void test_sections(void **state)
+{
+    struct world w = {0};
+    h2_settings_default(&w.settings, H2_SERVER);
+    w.settings.max_sections_octets = 1;
+    w.settings.budget = budget_of(3, 0);
+    world_open(&w, H2_SERVER);
+    assert_int_equal(feed_get(&w, 1, false), 0);
+    struct h2_stream *first = w.last;
+    assert_int_equal(feed_get(&w, 3, true), 0);
+    assert_int_equal(w.heads, 1);
+    assert_int_equal(w.blame, H2_BLAME_SECTIONS);
+    h2_stream_reset(first, H2_CANCEL);
+    assert_int_equal(feed_get(&w, 5, false), 0);
+    assert_int_equal(w.heads, 2);
+    h2_stream_emptied(w.last); /* a tunnel, which needs its head no more */
+    assert_int_equal(feed_get(&w, 7, false), 0);
+    assert_int_equal(w.heads, 3);
+    assert_int_equal(feed_get(&w, 9, false), 0);
+    assert_int_equal(w.heads, 3);
+    assert_int_equal(feed_get(&w, 11, false), 0);
+    assert_int_equal(feed_get(&w, 13, false), ERR_H2_CONN); /* as any other refusal */
+    world_close(&w);
+}
+
+static void test_sections_of_trailers(void **state)
+{
+    struct world w = {0};
+    static const char trailers[] = "\0\1x\1y";
+    h2_settings_default(&w.settings, H2_SERVER);
+    w.settings.max_sections_octets = 1;
+    world_open(&w, H2_SERVER);
+    assert_int_equal(feed_get(&w, 1, false), 0);
+    assert_int_equal(feed(&w, H2_FRAME_HEADERS, H2_FLAG_END_HEADERS | H2_FLAG_END_STREAM, 1,
+                          trailers, sizeof trailers - 1),
+                     0);
+    assert_int_equal(w.closed, 1);
+    assert_int_equal(w.blame, H2_BLAME_FIELDS_LARGE);
+    assert_int_equal(feed_get(&w, 3, true), 0);
+    assert_int_equal(w.heads, 2);
+    world_close(&w);
+}
+
 static void test_promises(void **state)
 {
     struct world w = {0};
@@ -592,6 +639,8 @@ int main(void)
         cmocka_unit_test(test_block_frames),
         cmocka_unit_test(test_block_of_response),
         cmocka_unit_test(test_streams),
+        cmocka_unit_test(test_sections),
+        cmocka_unit_test(test_sections_of_trailers),
         cmocka_unit_test(test_promises),
         cmocka_unit_test(test_informational),
         cmocka_unit_test(test_informational_octets),

@@ -26,6 +26,7 @@ static void engines_have_the_same(void **state)
     assert_int_equal(ours.stream_window, h2.stream_window);
     assert_int_equal(ours.conn_window, h2.conn_window);
     assert_int_equal(ours.max_field_section_octets, h2.max_field_section_octets);
+    assert_int_equal(ours.max_sections_octets, h2.max_sections_octets);
     assert_int_equal(ours.max_queued_octets, h2.max_queued_octets);
     h1_limits_default(&h1);
     engine_h1_limits(&mine, &limits_default);
