@@ -350,7 +350,7 @@ static size_t read_some(struct h2_conn *c, const uint8_t *in, size_t len)
 /* Octets that the peer made us say.  A response's head is among them, a request's is not. */
 static size_t queued_answers(const struct h2_conn *c)
 {
-    return buf_len(&c->control) - (c->role == H2_CLIENT ? c->sections : 0);
+    return buf_len(&c->control) - (c->role == H2_CLIENT ? c->control_sections : 0);
 }
 
 int h2_conn_feed(struct h2_conn *c, const void *in, size_t len, uint64_t now_us)

@@ -166,12 +166,12 @@ struct h2_conn {
     struct h2_block block;
     struct h2_budgets budgets;
     uint32_t window_earned, pings_earned;
-    uint32_t sections_octets; /* of all streams */
+    uint32_t sections_octets;  /* of all requests that are open */
+    uint32_t control_sections; /* octets of control that are field sections, at most */
     struct hpack_decoder *decoder;
     struct hpack_encoder *encoder;
 
     struct buf control; /* frames that leave before any DATA */
-    uint32_t sections;  /* octets of it that are field sections, at most */
     struct h2_sched sched;
     int64_t send_window;
     int64_t recv_window;

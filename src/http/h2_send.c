@@ -71,7 +71,7 @@ int h2_send_section(struct h2_conn *c, uint32_t id, uint32_t promised_id,
                                 id);
     }
     if (err == 0) {
-        c->sections += (uint32_t)(buf_len(&c->control) - start);
+        c->control_sections += (uint32_t)(buf_len(&c->control) - start);
         return 0;
     }
     c->control.end = c->control.start + start; /* half a frame must not leave */
@@ -277,8 +277,8 @@ static size_t write_control(struct h2_conn *c, uint8_t *out, size_t cap)
     if (n) {
         memcpy(out, buf_at(&c->control), n);
         buf_consume(&c->control, n);
-        if (c->sections > buf_len(&c->control))
-            c->sections = (uint32_t)buf_len(&c->control);
+        if (c->control_sections > buf_len(&c->control))
+            c->control_sections = (uint32_t)buf_len(&c->control);
     }
     return n;
 }
