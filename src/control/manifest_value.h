@@ -49,6 +49,9 @@ bool value_octets(struct manifest *m, const struct tree_node *n, const struct ke
 bool value_rate(struct manifest *m, const struct tree_node *n, const struct key *k, void *to);
 bool value_text(struct manifest *m, const struct tree_node *n, const struct key *k, void *to);
 
+/* An empty one.  return  NULL when memory is out */
+struct manifest *manifest_new(const char *name);
+
 /* The elements of a list, where one text alone counts as a list of it and nothing as an empty one.
  * Use:  for (n = value_first(list); n; n = value_next(list, n)) */
 const struct tree_node *value_first(const struct tree_node *list);
