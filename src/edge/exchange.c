@@ -325,7 +325,9 @@ static void send_request_end(struct exchange *x)
     int err = x->held_trailers.count ? worker_send_trailers(x, &x->held_trailers)
                                      : worker_send_body(x, SLICE(""), true);
     if (err < 0 && err != ERR_CLOSED)
-        exchange_fail(x, err == ERR_NOMEM ? FAULT_MEMORY : FAULT_BAD_REQUEST);
+        exchange_fail(x, err == ERR_NOMEM              ? FAULT_MEMORY
+                         : err == ERR_FIELDS_TOO_LARGE ? FAULT_FIELDS_TOO_LARGE
+                                                       : FAULT_BAD_REQUEST);
 }
 
 void exchange_request_trailers(struct exchange *x, const struct fields *trailers)

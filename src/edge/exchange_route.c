@@ -144,6 +144,7 @@ static enum fault fault_of(const struct exchange *x, int err)
     case ERR_SYS:
         return FAULT_DESCRIPTORS;
     case ERR_FIELDS_TOO_LARGE:
+        return FAULT_FIELDS_TOO_LARGE;
     case ERR_USAGE:
         return FAULT_BAD_REQUEST;
     default:

@@ -187,7 +187,7 @@ uint32_t h2_conn_can_open(const struct h2_conn *c);
 
 /* Client role: send a request.  head and its octets are borrowed.
  * return  the stream, or NULL with *err_out = ERR_LIMIT (h2_conn_can_open is 0), ERR_CLOSED,
- *         ERR_NOMEM */
+ *         ERR_FIELDS_TOO_LARGE (for what the server says that it takes), ERR_NOMEM */
 struct h2_stream *h2_conn_request(struct h2_conn *c, const struct http_head *head, bool end,
                                   void *stream_user, int *err_out);
 /* Server role: send a response head, informational (status 1xx, not 101; end false) or final.  head
@@ -202,7 +202,7 @@ int h2_stream_respond(struct h2_stream *s, const struct http_head *head, bool en
  * return  0, ERR_CLOSED (also after the end was queued), ERR_USAGE (no head yet), ERR_NOMEM */
 int h2_stream_body(struct h2_stream *s, struct slice octets, struct chunk *chunk, bool end);
 /* Queue the trailer section (borrowed), sent after the queued content; ends the message.
- * return  as h2_stream_body */
+ * return  as h2_stream_body; client role: ERR_FIELDS_TOO_LARGE, as h2_conn_request */
 int h2_stream_trailers(struct h2_stream *s, const struct fields *trailers);
 /* Server role: promise a response to `head` (a request: method, scheme, authority, path, fields) on
  * `parent`.  RFC 9113 8.4.  PUSH_PROMISE is queued at once; answer with h2_stream_respond.

@@ -99,6 +99,7 @@ struct h2_conn *h2_conn_new(enum h2_role role, const struct h2_settings *setting
     c->peer = (struct h2_peer){.max_streams = UINT32_MAX,
                                .initial_window = H2_INITIAL_WINDOW,
                                .max_frame_octets = 16384,
+                               .max_section_octets = UINT32_MAX,
                                .push = role == H2_SERVER};
     c->reader.what = role == H2_SERVER ? H2_READ_PREFACE : H2_READ_HEAD;
     buf_init(&c->reader.payload, pool);
@@ -261,8 +262,10 @@ static int apply_setting(struct h2_conn *c, uint16_t id, uint32_t value, uint32_
             break;
         p->no_rfc7540_priorities = value;
         return 0;
-    default: /* MAX_HEADER_LIST_SIZE is advice; what we do not know means nothing (RFC 9113 6.5.2)
-              */
+    case H2_SETTING_MAX_HEADER_LIST_SIZE:
+        p->max_section_octets = value;
+        return 0;
+    default: /* what we do not know means nothing (RFC 9113 6.5.2) */
         return 0;
     }
     return h2_conn_fail(c, H2_BLAME_SETTINGS_VALUE);

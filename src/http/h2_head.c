@@ -3,6 +3,7 @@
  * message malformed.  RFC 9113 8.1.1 to 8.3, 8.5; RFC 8441 4 */
 #include "http/h2_internal.h"
 #include "base/err.h"
+#include "http/hpack_table.h"
 #include "http/rules.h"
 
 #define BIT(token) (1u << TOKEN_##token)
@@ -266,6 +267,26 @@ static int put_status(struct h2_conn *c, struct buf *out, unsigned status)
     const char digits[3] = {(char)('0' + status / 100), (char)('0' + status / 10 % 10),
                             (char)('0' + status % 10)};
     return put(c, out, TOKEN_STATUS, slice_of(digits, sizeof digits));
+}
+
+bool h2_section_fits(const struct h2_conn *c, const struct http_head *head,
+                     const struct fields *fields)
+{
+    uint64_t octets = 0;
+    if (c->role == H2_SERVER || c->peer.max_section_octets == UINT32_MAX)
+        return true;
+    if (head) {
+        const struct slice values[] = {head->method, head->scheme, head->authority, head->path,
+                                       head->protocol};
+        const enum token names[] = {TOKEN_METHOD, TOKEN_SCHEME, TOKEN_AUTHORITY, TOKEN_PATH,
+                                    TOKEN_PROTOCOL};
+        for (size_t i = 0; i < ARRAY_LEN(values); i++)
+            if (values[i].len)
+                octets += token_rows[names[i]].name.len + values[i].len + HPACK_ENTRY_OCTETS;
+    }
+    for (uint32_t i = 0; i < fields->count; i++)
+        octets += fields->at[i].name.len + fields->at[i].value.len + HPACK_ENTRY_OCTETS;
+    return octets <= c->peer.max_section_octets;
 }
 
 int h2_head_write(struct h2_conn *c, struct buf *out, const struct http_head *head,

@@ -122,6 +122,7 @@ struct h2_peer {
     uint32_t max_streams;
     uint32_t initial_window;
     uint32_t max_frame_octets;
+    uint32_t max_section_octets;
     bool push, connect, seen, no_rfc7540_priorities;
 };
 
@@ -326,6 +327,10 @@ struct h2_head_reader {
  * return  0, ERR_H2_STREAM (malformed, RFC 9113 8.1.1), ERR_FIELDS_TOO_LARGE, or ERR_HPACK or
  *         ERR_NOMEM: the connection is lost */
 int h2_head_read(struct h2_conn *c, struct h2_head_reader *r, struct slice block, bool end);
+/* Client role: whether a request's head, or with head NULL its trailer section, is no larger than
+ * the server says that it takes (RFC 9113 6.5.2).  Fields that will be left out count. */
+bool h2_section_fits(const struct h2_conn *c, const struct http_head *head,
+                     const struct fields *fields);
 /* Encode pseudo-header fields and fields; what RFC 9113 8.2.2 forbids is left out. */
 int h2_head_write(struct h2_conn *c, struct buf *out, const struct http_head *head,
                   const struct fields *fields);

@@ -128,6 +128,9 @@ struct h2_stream *h2_conn_request(struct h2_conn *c, const struct http_head *hea
         *err_out = c->error || c->going || c->peer_going ? ERR_CLOSED : ERR_LIMIT;
         return NULL;
     }
+    *err_out = ERR_FIELDS_TOO_LARGE;
+    if (!h2_section_fits(c, head, &head->fields))
+        return NULL;
     struct h2_stream *s = h2_stream_new(c, c->next_id, true);
     *err_out = ERR_NOMEM;
     if (!s)
@@ -215,6 +218,8 @@ int h2_stream_trailers(struct h2_stream *s, const struct fields *trailers)
         return ERR_CLOSED;
     if (!s->head_sent && !s->held)
         return ERR_USAGE;
+    if (!h2_section_fits(s->conn, NULL, trailers))
+        return ERR_FIELDS_TOO_LARGE;
     if (trailers->count == 0) {
         s->sending = H2_SEND_END;
         return h2_send_rest(s);

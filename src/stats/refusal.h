@@ -51,6 +51,8 @@
     X(UNKNOWN_HOST, 404, "unknown-host", "", "No app is served under this host name.")             \
     X(TOO_LARGE, 413, "content-too-large", "apps.*.limits.body",                                   \
       "The request's content is larger than the app allows.")                                      \
+    X(FIELDS_TOO_LARGE, 431, "fields-too-large", "",                                               \
+      "The request's fields are larger than the app's worker takes.")                              \
     X(MISDIRECTED, 421, "misdirected", "",                                                         \
       "This connection's TLS settings do not fit this host: open a new one.")                      \
     X(BAD_REQUEST, 400, "bad-request", "", "The request is malformed.")                            \

@@ -9,10 +9,11 @@ import http from 'node:http';
 import http2 from 'node:http2';
 import net from 'node:net';
 import tls from 'node:tls';
-import { Portico, check, residentKib, until } from './lib.mjs';
+import { Portico, check, close2, residentKib, until, whole } from './lib.mjs';
 import { Raw, attacks } from './attacks.mjs';
 import * as h2 from './workers/frames.mjs';
 
+const { END_HEADERS, END_STREAM } = h2;
 const GROWTH_KIB = 48 << 10; // with AddressSanitizer's share
 // A burst, what refills during the attack, and what was open when the connection ended.
 const REACHED_MOST = 500 + 300;
@@ -183,6 +184,38 @@ for (const host of ['one', 'two']) {
     await until('they are gone', async () => (await p.metric('portico_requests_open', { app: host })) === 0);
   });
 }
+
+// ---- what clients share: an h2c worker's connection ----
+
+/** Another client's request is half sent while `attack` runs, and is answered afterwards. */
+async function withHalfARequest(attack) {
+  const session = await p.h2('two.localhost', { kind: 'http' });
+  const before = reached.get('/wait') ?? 0;
+  const stream = session.request({ ':method': 'POST', ':path': '/wait', ':authority': 'two.localhost' }, { endStream: false });
+  const answered = whole(stream);
+  await until('it has arrived', () => (reached.get('/wait') ?? 0) > before);
+  await attack();
+  stream.end('x');
+  assert.equal(String((await answered).body), 'all of it');
+  await close2(session);
+}
+
+check('heads of an octet for each 4 KB end nobody else\'s requests', () => withHalfARequest(async () => {
+  const authority = p.authority('two.localhost', 'http');
+  const asked = h2.block(h2.request(authority, '/'));
+  const entry = Buffer.concat([Buffer.from([0x40]), h2.block({ x: 'b'.repeat(3900) }).subarray(1)]);
+  const ends = END_HEADERS | END_STREAM;
+  const all = Array.from({ length: 100 }, (_, i) => h2.frame(h2.TYPE.HEADERS, ends, 2 * i + 1, Buffer.concat([asked, i ? Buffer.alloc(15, 0xbe) : entry])));
+  const raws = await Promise.all(Array.from({ length: 4 }, () => Raw.open(p.ports.http)));
+  for (const raw of raws) await raw.send(...all);
+  for (const raw of raws) {
+    const heads = () => raw.frames.filter((f) => f.type === h2.TYPE.HEADERS).length;
+    await raw.until(() => heads() === 100 || raw.goaway);
+    assert.equal(heads(), 100);
+    raw.end();
+  }
+  assert.equal(await p.metric('portico_worker_http2_refusals_total', { reason: 'queue' }), 0);
+}));
 
 // ---- slow and silent clients ----
 

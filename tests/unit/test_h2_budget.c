@@ -475,6 +475,43 @@ static void test_block_of_response(void **state)
     world_close(&w);
 }
 
+/* To a server a field section that is larger than it said may be an error of the connection, and
+ * others have requests there.  RFC 9113 6.5.2 counts 32 octets a field: 42 for :method, 43 for
+ * :scheme, 43 for :authority, 38 for :path. */
+static void test_section_of_request(void **state)
+{
+    struct world w = {0};
+    char value[100] = {0};
+    struct field field = {SLICE("x"), slice_of(value, 1), TOKEN_NONE, 0};
+    struct http_head head = {.method = SLICE("GET"),
+                             .scheme = SLICE("http"),
+                             .authority = SLICE("a"),
+                             .path = SLICE("/"),
+                             .fields = {&field, 1, 1}};
+    int err;
+    h2_settings_default(&w.settings, H2_CLIENT);
+    world_open(&w, H2_CLIENT);
+    assert_int_equal(feed(&w, H2_FRAME_SETTINGS, 0, 0, "\0\6\0\0\0\xc8", 6), 0); /* 200 */
+    field.value.len = 1;
+    struct h2_stream *s = h2_conn_request(w.conn, &head, false, NULL, &err);
+    assert_non_null(s);
+    size_t queued = h2_conn_queued_control(w.conn);
+    field.value.len = 2;
+    assert_null(h2_conn_request(w.conn, &head, false, NULL, &err));
+    assert_int_equal(err, ERR_FIELDS_TOO_LARGE);
+    assert_int_equal(h2_conn_streams(w.conn), 1);
+    head.fields.count = 0;
+    assert_int_equal(h2_stream_body(s, SLICE("y"), NULL, false), 0);
+    struct field large[] = {field, field, field};
+    for (size_t i = 0; i < 3; i++)
+        large[i].value.len = i < 2 ? 34 : 35;
+    assert_int_equal(h2_stream_trailers(s, &(struct fields){large, 3, 3}), ERR_FIELDS_TOO_LARGE);
+    assert_int_equal(h2_conn_queued_control(w.conn), queued);
+    large[0].value.len = 32;
+    assert_int_equal(h2_stream_trailers(s, &(struct fields){large, 3, 3}), 0);
+    world_close(&w);
+}
+
 static void test_streams(void **state)
 {
     struct world w = {0};
@@ -638,6 +675,7 @@ int main(void)
         cmocka_unit_test(test_queue_of_requests),
         cmocka_unit_test(test_block_frames),
         cmocka_unit_test(test_block_of_response),
+        cmocka_unit_test(test_section_of_request),
         cmocka_unit_test(test_streams),
         cmocka_unit_test(test_sections),
         cmocka_unit_test(test_sections_of_trailers),
