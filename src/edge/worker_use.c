@@ -216,6 +216,8 @@ int worker_attach(struct exchange *x)
             x->tried |= 1ull << i;
             continue;
         }
+        if (err == ERR_LIMIT && !limited) /* it has not failed */
+            continue;
         if (err != ERR_LIMIT) {
             backend_failed(at[i]);
             err = ERR_NOTFOUND;
