@@ -99,8 +99,8 @@ static void add_site(struct route_builder *b, const char *name, const char *addr
                      const char *other, enum route_protocol protocol)
 {
     struct route_site site = {.flags = ROUTE_HTTP20 | ROUTE_MANAGED,
-                              .proxy_flag = protocol == ROUTE_H2C ? ROUTE_PROXY_ALL
-                                                                  : ROUTE_PROXY_H1,
+                              .proxy_flag =
+                                  protocol == ROUTE_H2C ? ROUTE_PROXY_ALL : ROUTE_PROXY_H1,
                               .request_timeout_ms = 60000,
                               .idle_timeout_ms = 60000,
                               .queue = 10,
@@ -243,6 +243,26 @@ static void test_nor_by_who_waits_for_room_elsewhere(void **state)
     assert_int_equal(count_waiting(), 0);
 }
 
+/* However often it is tried. */
+static void test_what_it_holds_does_not_grow(void **state)
+{
+    (void)state;
+    int a = ask("gone.test");
+    assert_int_equal(count_waiting(), 1);
+    const struct exchange *x = LIST_ENTRY(shard.waiting.next, struct exchange, worker_node);
+    size_t octets = x->arena->octets;
+    uint64_t before = loop_calls(shard.loop)->connects;
+    for (int i = 0; i < 20; i++) {
+        waiting_retry(&shard); /* as the timer does */
+        turn(3);
+        assert_int_equal(count_waiting(), 1);
+    }
+    assert_int_equal(loop_calls(shard.loop)->connects, before + 20);
+    assert_int_equal(x->arena->octets, octets);
+    close(a);
+    turn(3);
+}
+
 static void test_who_refuses_is_not_asked_again_at_once(void **state)
 {
     (void)state;
@@ -265,6 +285,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_where_nobody_listens_it_is_not_asked_again_at_once),
         cmocka_unit_test(test_nor_by_who_waits_for_room_elsewhere),
+        cmocka_unit_test(test_what_it_holds_does_not_grow),
         cmocka_unit_test(test_who_refuses_is_not_asked_again_at_once),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
