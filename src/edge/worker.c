@@ -369,9 +369,10 @@ static void h2_on_settings(void *user)
             continue;
         list_remove(&x->worker_node);
         int err = worker_join(x, w);
-        if (err == ERR_LIMIT) { /* more came than it takes: another connection */
+        if (err == ERR_LIMIT) { /* more came than it takes: another connection, of so many */
+            bool was_last = x->refusals++ >= WORKER_H2_MAX;
             worker_detach(x);
-            exchange_worker_failed(x, FAULT_OVERLOAD, true, false);
+            exchange_worker_failed(x, FAULT_OVERLOAD, true, was_last);
         } else if (err < 0) {
             exchange_fail(x, tunnel_refusal(x));
         }

@@ -37,8 +37,9 @@ static struct {
     int listener;
     int fds[CONNS_MAX];
     struct h2_conn *conns[CONNS_MAX];
-    uint32_t conn_count;
-    uint32_t refused;
+    uint32_t conn_count; /* that are open */
+    uint32_t accepted, refused;
+    bool takes_none; /* it says so, and closes */
 } worker;
 
 static int non_blocking(int fd)
@@ -61,6 +62,14 @@ static void on_head(void *user, struct h2_stream *s, const struct http_head *hea
 
 static const struct h2_events worker_events = {.on_head = on_head};
 
+static void close_conns(void)
+{
+    while (worker.conn_count) {
+        close(worker.fds[--worker.conn_count]);
+        h2_conn_free(worker.conns[worker.conn_count]);
+    }
+}
+
 static void play_worker(void)
 {
     char octets[65536];
@@ -70,10 +79,13 @@ static void play_worker(void)
            (fd = accept4(worker.listener, NULL, NULL, SOCK_NONBLOCK)) >= 0) {
         struct h2_settings set;
         h2_settings_default(&set, H2_SERVER);
+        if (worker.takes_none)
+            set.max_concurrent_streams = 0;
         worker.conns[worker.conn_count] =
             h2_conn_new(H2_SERVER, &set, &worker_events, NULL, &worker.pool, 1);
         assert_non_null(worker.conns[worker.conn_count]);
         worker.fds[worker.conn_count++] = fd;
+        worker.accepted++;
     }
     for (uint32_t i = 0; i < worker.conn_count; i++) {
         while ((n = read(worker.fds[i], octets, sizeof octets)) > 0)
@@ -81,6 +93,8 @@ static void play_worker(void)
         while ((n = (ssize_t)h2_conn_output(worker.conns[i], octets, sizeof octets, 1)) > 0)
             assert_int_equal(send(worker.fds[i], octets, (size_t)n, MSG_NOSIGNAL), n);
     }
+    if (worker.takes_none)
+        close_conns();
 }
 
 /* ---- edge ---- */
@@ -98,7 +112,7 @@ static void turn(int rounds)
 static void add_site(struct route_builder *b, const char *name, const char *address,
                      const char *other, enum route_protocol protocol)
 {
-    struct route_site site = {.flags = ROUTE_HTTP20 | ROUTE_MANAGED,
+    struct route_site site = {.flags = ROUTE_HTTP20 | ROUTE_WEBSOCKETS | ROUTE_MANAGED,
                               .proxy_flag =
                                   protocol == ROUTE_H2C ? ROUTE_PROXY_ALL : ROUTE_PROXY_H1,
                               .request_timeout_ms = 60000,
@@ -159,10 +173,7 @@ static int teardown(void **state)
 {
     (void)state;
     shard_fini(&shard);
-    for (uint32_t i = 0; i < worker.conn_count; i++) {
-        close(worker.fds[i]);
-        h2_conn_free(worker.conns[i]);
-    }
+    close_conns();
     assert_int_equal(worker.pool.live, 0);
     pool_fini(&worker.pool);
     close(worker.listener);
@@ -173,18 +184,24 @@ static int teardown(void **state)
     return rmdir(directory);
 }
 
-static int ask(const char *host)
+static int ask_with(const char *host, const char *fields)
 {
     int fds[2];
-    char request[128];
+    char request[256];
     struct addr peer = {.len = sizeof peer.u.in};
     peer.u.in.sin_family = AF_INET;
-    int len = snprintf(request, sizeof request, "GET / HTTP/1.1\r\nHost: %s\r\n\r\n", host);
+    int len =
+        snprintf(request, sizeof request, "GET / HTTP/1.1\r\nHost: %s\r\n%s\r\n", host, fields);
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
     assert_int_equal(write(fds[0], request, (size_t)len), len);
     client_accept(&shard, non_blocking(fds[1]), &peer, false);
     turn(20);
     return non_blocking(fds[0]);
+}
+
+static int ask(const char *host)
+{
+    return ask_with(host, "");
 }
 
 static size_t count_waiting(void)
@@ -280,6 +297,27 @@ static void test_who_refuses_is_not_asked_again_at_once(void **state)
     assert_int_equal(count_waiting(), 0);
 }
 
+/* A tunnel waits for SETTINGS, and these tell that there is no room on the connection: another one
+ * is made, as often as there may be connections. */
+static void test_who_takes_no_stream_is_not_asked_for_ever(void **state)
+{
+    (void)state;
+    close_conns();
+    turn(3);
+    worker.takes_none = true;
+    worker.accepted = 0;
+    int a = ask_with("refuses.test", "Connection: upgrade\r\nUpgrade: websocket\r\n"
+                                     "Sec-WebSocket-Version: 13\r\n"
+                                     "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n");
+    turn(200);
+    assert_in_range(worker.accepted, 1, WORKER_H2_MAX + 1);
+    assert_int_equal(count_waiting(), 1);
+    worker.takes_none = false;
+    close(a);
+    turn(3);
+    assert_int_equal(count_waiting(), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -287,6 +325,7 @@ int main(void)
         cmocka_unit_test(test_nor_by_who_waits_for_room_elsewhere),
         cmocka_unit_test(test_what_it_holds_does_not_grow),
         cmocka_unit_test(test_who_refuses_is_not_asked_again_at_once),
+        cmocka_unit_test(test_who_takes_no_stream_is_not_asked_for_ever),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
