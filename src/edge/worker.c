@@ -342,6 +342,8 @@ static void h2_on_close(void *user, struct h2_stream *s, uint32_t code)
         leaves_review(w->shard);
         return;
     }
+    if (x->switched) /* the engine has given its last octets, the socket may not have taken them */
+        w->left_us = shard_now_us(w->shard);
     bool untouched = h2_stream_unprocessed(s) || !w->connected;
     /* What says nothing against the instance: GOAWAY, the end of a connection that has served, and
      * a refused stream, as when its limit was not yet known; but not for ever. */
@@ -408,11 +410,22 @@ static const struct h2_events h2_events = {
 
 /* ---- the socket ---- */
 
-/* Over, or nothing but answers that nobody reads is left on it. */
+bool worker_has_rest(const struct worker *w)
+{
+    return w->http.h2 ? h2_conn_queued(w->http.h2) || stream_is_blocked(&w->stream) : w->leaving;
+}
+
+/* Over HTTP/2: the rest of a tunnel has been on its way not for too long. */
+static bool has_fresh_rest(const struct worker *w)
+{
+    return worker_has_rest(w) && shard_now_us(w->shard) - w->left_us <= WORKER_LEAVE_US;
+}
+
+/* Failed, or nothing but answers that nobody reads is left on it. */
 static bool is_finished(const struct worker *w)
 {
-    return h2_conn_is_over(w->http.h2) ||
-           (w->retired && h2_conn_streams(w->http.h2) == w->draining);
+    return h2_conn_blame(w->http.h2) != H2_BLAME_NONE ||
+           (w->retired && h2_conn_streams(w->http.h2) == w->draining && !has_fresh_rest(w));
 }
 
 static void read_some(struct worker *w);
@@ -630,11 +643,6 @@ struct worker *worker_new(struct backend *b, enum worker_class klass, int *err_o
     return w;
 }
 
-bool worker_has_rest(const struct worker *w)
-{
-    return w->http.h2 ? h2_conn_queued(w->http.h2) || stream_is_blocked(&w->stream) : w->leaving;
-}
-
 bool worker_sweep(struct backend *b, enum sweep how)
 {
     uint64_t now = shard_now_us(b->shard);
@@ -654,10 +662,10 @@ bool worker_sweep(struct backend *b, enum sweep how)
         LIST_FOR(node, &b->h2_conns[k])
         {
             struct worker *w = LIST_ENTRY(node, struct worker, node);
-            bool is_awaited = worker_has_rest(w) && now - w->left_us <= WORKER_LEAVE_US;
-            if (how == SWEEP_OLD || h2_conn_streams(w->http.h2) != w->draining)
+            if (how == SWEEP_OLD && !w->retired)
                 continue;
-            if (how == SWEEP_ALL || !is_awaited)
+            if (h2_conn_streams(w->http.h2) == w->draining &&
+                (how == SWEEP_ALL || !has_fresh_rest(w)))
                 worker_fail(w, FAULT_CLOSED);
         }
     }

@@ -155,7 +155,7 @@ void worker_consumed(struct exchange *x, size_t octets);
 bool worker_has_rest(const struct worker *w);
 
 enum sweep {
-    SWEEP_OLD,    /* idle ones, after WORKER_IDLE_US */
+    SWEEP_OLD,    /* idle ones, after WORKER_IDLE_US; h2: what takes no more streams and has none */
     SWEEP_UNUSED, /* all without an exchange, but a rest has WORKER_LEAVE_US */
     SWEEP_ALL     /* all without an exchange */
 };

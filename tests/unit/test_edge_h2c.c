@@ -43,6 +43,8 @@ static struct {
     uint32_t streams_max;     /* of a connection */
     struct h2_stream *tunnel; /* the last one */
     size_t came, held;        /* octets of tunnels; of them not consumed yet */
+    uint32_t window;          /* of each stream, and the connection's */
+    bool is_deaf;             /* it reads nothing */
     bool is_eager;            /* it takes what comes at once */
     bool has_ended;           /* the client's end came */
 } worker;
@@ -102,7 +104,8 @@ static void accept_all(void)
         struct h2_settings set;
         h2_settings_default(&set, H2_SERVER);
         set.enable_connect = true;
-        set.stream_window = WINDOW_OCTETS;
+        set.stream_window = worker.window;
+        set.conn_window = 2 * worker.window;
         set.max_concurrent_streams = worker.streams_max;
         struct h2_conn *h2 = h2_conn_new(H2_SERVER, &set, &events, NULL, &worker.pool, 1);
         assert_non_null(h2);
@@ -119,7 +122,7 @@ static void play_worker(void)
         int fd = worker.conns[i].fd;
         struct h2_conn *h2 = worker.conns[i].h2;
         ssize_t n;
-        while ((n = read(fd, octets, sizeof octets)) > 0)
+        while (!worker.is_deaf && (n = read(fd, octets, sizeof octets)) > 0)
             h2_conn_feed(h2, octets, (size_t)n, 1);
         while ((n = (ssize_t)h2_conn_output(h2, octets, sizeof octets, 1)) > 0)
             if (send(fd, octets, (size_t)n, MSG_NOSIGNAL) < 0)
@@ -239,19 +242,30 @@ static void take_the_rest(void)
     assert_true(worker.has_ended);
 }
 
-/* The routes have not named it for so long. */
-static void age(uint64_t us)
+static struct backend *backend(void)
 {
     size_t it = 0;
     struct backend *b = map_next(&shard.backends, &it);
     assert_non_null(b);
-    assert_int_equal(b->refs, 0);
-    b->unused_us = shard_now_us(&shard) - us;
+    return b;
+}
+
+/* The client has been gone for so long. */
+static void age_rest(uint64_t us)
+{
     for (int k = 0; k < WORKER_CLASSES; k++)
-        LIST_FOR(node, &b->h2_conns[k])
+        LIST_FOR(node, &backend()->h2_conns[k])
         {
-            LIST_ENTRY(node, struct worker, node)->left_us = b->unused_us;
+            LIST_ENTRY(node, struct worker, node)->left_us = shard_now_us(&shard) - us;
         }
+}
+
+/* Nor have the routes named it. */
+static void age(uint64_t us)
+{
+    assert_int_equal(backend()->refs, 0);
+    backend()->unused_us = shard_now_us(&shard) - us;
+    age_rest(us);
     backends_tick(&shard);
     turn();
 }
@@ -286,6 +300,61 @@ static void test_the_rest_outlives_its_routes(void **state)
     assert_true(is_forgotten());
 }
 
+/* Though the worker takes no new streams any more. */
+static void test_the_rest_arrives_at_who_goes(void **state)
+{
+    (void)state;
+    leave_a_rest();
+    h2_conn_shutdown(worker.conns[0].h2);
+    turn();
+    take_the_rest();
+    assert_int_equal(backend()->h2_count[WORKER_NO_PUSH], 0);
+}
+
+static void test_the_rest_at_who_goes_has_a_limit(void **state)
+{
+    (void)state;
+    leave_a_rest();
+    h2_conn_shutdown(worker.conns[0].h2);
+    turn();
+    age_rest(WORKER_LEAVE_US - 1000000);
+    backends_tick(&shard);
+    turn();
+    assert_int_equal(backend()->h2_count[WORKER_NO_PUSH], 1);
+    age_rest(WORKER_LEAVE_US + 1);
+    backends_tick(&shard);
+    turn();
+    assert_int_equal(backend()->h2_count[WORKER_NO_PUSH], 0);
+}
+
+/* All of it fits into the worker's window, but not into the socket. */
+static void test_what_the_socket_has_not_taken_arrives_at_who_goes(void **state)
+{
+    static char said[260000];
+    (void)state;
+    worker.window = sizeof said;
+    worker.is_eager = true;
+    int client = ask();
+    turn();
+    assert_int_equal(status(client), 101);
+    h2_conn_shutdown(worker.conns[0].h2);
+    turn();
+    worker.is_deaf = true;
+    for (size_t at = 0; at < sizeof said; turn()) {
+        ssize_t n = write(client, said + at, sizeof said - at);
+        at += n > 0 ? (size_t)n : 0;
+    }
+    shutdown(client, SHUT_WR);
+    turn();
+    close(client);
+    turn();
+    assert_int_equal(worker.came, 0);
+    worker.is_deaf = false;
+    turn();
+    assert_int_equal(worker.came, sizeof said);
+    assert_true(worker.has_ended);
+}
+
 static void test_the_rest_has_a_limit(void **state)
 {
     (void)state;
@@ -302,6 +371,7 @@ static int setup(void **state)
     struct tls_server *tls = tls_server_new();
     memset(&worker, 0, sizeof worker);
     worker.streams_max = 100;
+    worker.window = WINDOW_OCTETS;
     pool_init(&worker.pool);
     left = 0;
     memcpy(directory, place, sizeof place);
@@ -344,6 +414,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_each_finds_a_connection, setup, teardown),
         cmocka_unit_test_setup_teardown(test_the_rest_of_a_tunnel_arrives, setup, teardown),
         cmocka_unit_test_setup_teardown(test_the_rest_outlives_its_routes, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_the_rest_arrives_at_who_goes, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_what_the_socket_has_not_taken_arrives_at_who_goes,
+                                        setup, teardown),
+        cmocka_unit_test_setup_teardown(test_the_rest_at_who_goes_has_a_limit, setup, teardown),
         cmocka_unit_test_setup_teardown(test_the_rest_has_a_limit, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
