@@ -73,6 +73,7 @@ void worker_kill(struct worker *w)
     list_remove(&w->node);
     if (w->http.h2) {
         b->h2_count[w->klass]--;
+        b->h2_retired[w->klass] -= w->retired;
     } else {
         b->h1_count--;
         end_draining(w);
@@ -81,6 +82,17 @@ void worker_kill(struct worker *w)
     stats_sub(&w->shard->stats->worker_connections_open, 1);
     leaves_review(w->shard);
     loop_reap(w->shard->loop, &w->reap);
+}
+
+void worker_retire(struct worker *w)
+{
+    struct backend *b = w->backend;
+    if (!w->retired)
+        b->h2_retired[w->klass]++;
+    w->retired = true;
+    list_remove(&w->node);
+    list_add_tail(&b->h2_conns[w->klass], &w->node);
+    worker_wants_flush(w);
 }
 
 void backend_failed(struct backend *b)
@@ -115,7 +127,7 @@ static void worker_fail(struct worker *w, enum fault fault)
     if (fault == FAULT_CONNECT || (!w->reused && !w->http.h2 && w->x))
         backend_failed(w->backend);
     if (w->http.h2) {
-        w->retired = true;
+        worker_retire(w);
         h2_conn_abort(w->http.h2, H2_NO_ERROR); /* on_close of each stream */
         LIST_FOR(node, &w->waiting)             /* those that have none yet */
         {
@@ -386,8 +398,7 @@ static void h2_on_goaway(void *user, uint32_t last_stream_id, uint32_t code)
     struct worker *w = user;
     (void)last_stream_id;
     (void)code;
-    w->retired = true;
-    worker_wants_flush(w);
+    worker_retire(w);
 }
 
 static void h2_on_refuse(void *user, enum h2_blame blame)
@@ -584,6 +595,14 @@ static const struct stream_events stream_events = {
     .on_connected = on_connected,
 };
 
+static void enter_h2(struct worker *w)
+{
+    struct list *all = &w->backend->h2_conns[w->klass], *at = all->next;
+    while (at != all && !LIST_ENTRY(at, struct worker, node)->retired)
+        at = at->next;
+    list_add_tail(at, &w->node);
+}
+
 struct worker *worker_new(struct backend *b, enum worker_class klass, int *err_out)
 {
     struct shard *s = b->shard;
@@ -635,7 +654,7 @@ struct worker *worker_new(struct backend *b, enum worker_class klass, int *err_o
     loop_timer_set(s->loop, &w->timer, shard_now_us(s) + WORKER_CONNECT_US);
     if (b->h2) {
         b->h2_count[klass]++;
-        list_add_tail(&b->h2_conns[klass], &w->node);
+        enter_h2(w);
     } else {
         b->h1_count++;
         list_add_tail(&b->h1_busy, &w->node);

@@ -22,6 +22,7 @@
 #define WORKER_H1_IDLE_MAX 4096         /* idle HTTP/1.1 connections kept a backend and shard */
 #define WORKER_H1_MAX      4096         /* HTTP/1.1 connections a backend and shard */
 #define WORKER_H2_MAX      16           /* h2c connections a backend, class and shard */
+#define WORKER_H2_RETIRED  1024         /* beside those that take no more streams, and these */
 #define WORKER_H2_STREAMS  256          /* streams on one of them, if the worker allows as many */
 #define WORKER_H2_WINDOW   (64u << 10)  /* octets a stream: with STREAMS the cap of what waits */
 #define WORKER_H2_WIDE     (256u << 10) /* of a response that its client takes; see widen */
@@ -62,8 +63,8 @@ struct backend {
     struct ration ration; /* HTTP/1.1 connections closed because a client left */
     struct list h1_idle;  /* most recently used first, those that are being made last */
     struct list h1_busy;
-    struct list h2_conns[WORKER_CLASSES];
-    uint32_t h2_count[WORKER_CLASSES];
+    struct list h2_conns[WORKER_CLASSES]; /* the retired ones last */
+    uint32_t h2_count[WORKER_CLASSES], h2_retired[WORKER_CLASSES];
     uint64_t unused_us;    /* since when no site names it; 0: one does */
     uint32_t failures;     /* in a row */
     uint64_t bad_until_us; /* out of rotation, unless it is the last one */

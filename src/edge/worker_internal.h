@@ -19,6 +19,8 @@ void worker_let_finish(struct worker *w);
 /* An HTTP/1.1 connection without its exchange takes the rest of the response, within bounds, and is
  * then idle.  place: the request's at the instance, given back when it has ended; NULL: none */
 void worker_drain(struct worker *w, struct places *place);
+/* An HTTP/2 connection takes no new streams, and is closed when those that it has have ended. */
+void worker_retire(struct worker *w);
 /* x and its worker part; the backend no longer counts x in flight. */
 void worker_detach(struct exchange *x);
 /* Send the request of x on w.

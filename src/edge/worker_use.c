@@ -49,11 +49,16 @@ static struct worker *take_h2(struct backend *b, enum worker_class klass, int *e
     LIST_FOR(node, &b->h2_conns[klass])
     {
         struct worker *w = LIST_ENTRY(node, struct worker, node);
-        if (!w->retired && h2_conn_can_open(w->http.h2) > 0 &&
-            h2_conn_streams(w->http.h2) < WORKER_H2_STREAMS)
+        if (w->retired)
+            break;
+        if (h2_conn_is_used_up(w->http.h2))
+            worker_retire(w);
+        else if (h2_conn_can_open(w->http.h2) > 0 &&
+                 h2_conn_streams(w->http.h2) < WORKER_H2_STREAMS)
             return w;
     }
-    if (b->h2_count[klass] >= WORKER_H2_MAX) {
+    if (b->h2_count[klass] - b->h2_retired[klass] >= WORKER_H2_MAX ||
+        b->h2_retired[klass] >= WORKER_H2_RETIRED) {
         *err_out = ERR_LIMIT;
         return NULL;
     }
@@ -242,7 +247,7 @@ static bool drop_stream(struct worker *w, struct h2_stream *ws)
         return true;
     }
     if (++w->draining >= WORKER_DRAINING_MAX)
-        w->retired = true;
+        worker_retire(w);
     return false;
 }
 

@@ -12,7 +12,7 @@
 #include "edge/shard.h"
 #include "edge/worker.h"
 #include "edge_routes.h"
-#include "http/h2.h"
+#include "http/h2_internal.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -30,7 +30,7 @@ static char socket_path[64];
 static struct shard shard;
 static uint32_t left;
 
-#define CONNS_MAX 8
+#define CONNS_MAX 24
 
 static struct {
     struct pool pool;
@@ -175,6 +175,14 @@ static void leave(void)
     turn();
 }
 
+static struct backend *backend(void)
+{
+    size_t it = 0;
+    struct backend *b = map_next(&shard.backends, &it);
+    assert_non_null(b);
+    return b;
+}
+
 /* A client asks for a WebSocket.  return  its end */
 static int ask(void)
 {
@@ -213,6 +221,44 @@ static void test_each_finds_a_connection(void **state)
     assert_int_equal(worker.conn_count, 4);
 }
 
+/* Long tunnels keep connections that take no more streams: they are not those that there may be. */
+static void test_who_goes_does_not_stand_in_the_way(void **state)
+{
+    int clients[WORKER_H2_MAX + 2];
+    (void)state;
+    for (uint32_t i = 0; i < WORKER_H2_MAX + 2; i++) {
+        clients[i] = ask();
+        turn();
+        assert_int_equal(status(clients[i]), 101);
+        assert_int_equal(worker.conn_count, i + 1);
+        h2_conn_shutdown(worker.conns[i].h2);
+        turn();
+    }
+    for (size_t i = 0; i < WORKER_H2_MAX + 2; i++)
+        close(clients[i]);
+}
+
+/* Nor those whose streams have all been used: there are 2^30 on a connection. */
+static void test_nor_does_what_is_used_up(void **state)
+{
+    int clients[WORKER_H2_MAX + 2];
+    (void)state;
+    for (uint32_t i = 0; i < WORKER_H2_MAX + 2; i++) {
+        clients[i] = ask();
+        turn();
+        assert_int_equal(status(clients[i]), 101);
+        LIST_FOR(node, &backend()->h2_conns[WORKER_NO_PUSH])
+        {
+            LIST_ENTRY(node, struct worker, node)->http.h2->next_id = H2_ID_MAX + 2;
+        }
+    }
+    assert_int_equal(backend()->h2_count[WORKER_NO_PUSH], WORKER_H2_MAX + 2);
+    for (size_t i = 0; i < WORKER_H2_MAX + 2; i++)
+        close(clients[i]);
+    turn();
+    assert_int_equal(backend()->h2_count[WORKER_NO_PUSH], 1);
+}
+
 /* A client that says more than the worker takes, and is gone when both sides have ended. */
 static void leave_a_rest(void)
 {
@@ -240,14 +286,6 @@ static void take_the_rest(void)
     turn();
     assert_int_equal(worker.came, SAID_OCTETS);
     assert_true(worker.has_ended);
-}
-
-static struct backend *backend(void)
-{
-    size_t it = 0;
-    struct backend *b = map_next(&shard.backends, &it);
-    assert_non_null(b);
-    return b;
 }
 
 /* The client has been gone for so long. */
@@ -412,6 +450,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_each_finds_a_connection, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_who_goes_does_not_stand_in_the_way, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_nor_does_what_is_used_up, setup, teardown),
         cmocka_unit_test_setup_teardown(test_the_rest_of_a_tunnel_arrives, setup, teardown),
         cmocka_unit_test_setup_teardown(test_the_rest_outlives_its_routes, setup, teardown),
         cmocka_unit_test_setup_teardown(test_the_rest_arrives_at_who_goes, setup, teardown),
