@@ -246,7 +246,8 @@ static bool drop_stream(struct worker *w, struct h2_stream *ws)
         h2_stream_reset(ws, H2_CANCEL);
         return true;
     }
-    if (++w->draining >= WORKER_DRAINING_MAX)
+    if (++w->draining >= WORKER_DRAINING_MAX ||
+        w->draining >= h2_conn_peer_max_streams(w->http.h2)) /* they may never end */
         worker_retire(w);
     return false;
 }

@@ -30,7 +30,7 @@ static void *counters;
 static struct shard shard;
 static int nobody; /* a port of its own, at which it does not listen */
 
-#define CONNS_MAX 16
+#define CONNS_MAX 64
 
 static struct {
     struct pool pool;
@@ -40,6 +40,7 @@ static struct {
     uint32_t conn_count; /* that are open */
     uint32_t accepted, refused;
     bool takes_none; /* it says so, and closes */
+    bool hangs;      /* it takes two requests on a connection, and answers none */
 } worker;
 
 static int non_blocking(int fd)
@@ -56,6 +57,8 @@ static void on_head(void *user, struct h2_stream *s, const struct http_head *hea
     (void)user;
     (void)head;
     (void)end;
+    if (worker.hangs)
+        return;
     worker.refused++;
     h2_stream_reset(s, H2_REFUSED_STREAM);
 }
@@ -81,6 +84,8 @@ static void play_worker(void)
         h2_settings_default(&set, H2_SERVER);
         if (worker.takes_none)
             set.max_concurrent_streams = 0;
+        if (worker.hangs)
+            set.max_concurrent_streams = 2;
         worker.conns[worker.conn_count] =
             h2_conn_new(H2_SERVER, &set, &worker_events, NULL, &worker.pool, 1);
         assert_non_null(worker.conns[worker.conn_count]);
@@ -318,6 +323,37 @@ static void test_who_takes_no_stream_is_not_asked_for_ever(void **state)
     assert_int_equal(count_waiting(), 0);
 }
 
+/* No more streams are reset because clients leave. */
+static void use_up_rations(void)
+{
+    size_t it = 0;
+    struct backend *b;
+    while ((b = map_next(&shard.backends, &it)) != NULL)
+        for (int k = 0; k < WORKER_CLASSES; k++)
+            LIST_FOR(node, &b->h2_conns[k])
+            {
+                LIST_ENTRY(node, struct worker, node)->ration =
+                    (struct ration){.updated_us = UINT64_MAX};
+            }
+}
+
+/* What clients left behind is let end, but it never does: others are asked on other connections. */
+static void test_who_hangs_is_asked_on_another_connection(void **state)
+{
+    (void)state;
+    close_conns();
+    turn(3);
+    worker.hangs = true;
+    for (int i = 0; i < 3 * WORKER_H2_MAX; i++) {
+        int a = ask("refuses.test");
+        assert_int_equal(count_waiting(), 0);
+        use_up_rations();
+        close(a);
+        turn(3);
+    }
+    worker.hangs = false;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -326,6 +362,7 @@ int main(void)
         cmocka_unit_test(test_what_it_holds_does_not_grow),
         cmocka_unit_test(test_who_refuses_is_not_asked_again_at_once),
         cmocka_unit_test(test_who_takes_no_stream_is_not_asked_for_ever),
+        cmocka_unit_test(test_who_hangs_is_asked_on_another_connection),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
