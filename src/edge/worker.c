@@ -325,8 +325,11 @@ static void h2_on_trailers(void *user, struct h2_stream *s, const struct fields 
 static void h2_on_sent(void *user, struct h2_stream *s, size_t octets)
 {
     struct exchange *x = h2_stream_user(s);
+    struct worker *w = user;
     if (x)
         exchange_request_drained(x, octets);
+    else
+        w->left_octets -= octets;
 }
 
 static void h2_on_promise(void *user, struct h2_stream *parent, struct h2_stream *promised,
@@ -350,6 +353,7 @@ static void h2_on_close(void *user, struct h2_stream *s, uint32_t code)
     if (!x) {
         if (!p && w->draining)
             w->draining--;
+        w->left_octets -= h2_stream_queued(s);
         worker_wants_flush(w); /* it may have been the last one of a retired connection */
         leaves_review(w->shard);
         return;

@@ -26,6 +26,7 @@
 #define WORKER_H2_STREAMS  256          /* streams on one of them, if the worker allows as many */
 #define WORKER_H2_WINDOW   (64u << 10)  /* octets a stream: with STREAMS the cap of what waits */
 #define WORKER_H2_WIDE     (256u << 10) /* of a response that its client takes; see widen */
+#define WORKER_H2_REST     (1u << 20)   /* octets of a connection that clients have left behind */
 #define WORKER_DRAINING_MAX                                               \
     64 /* refused responses being thrown away before a connection retires \
         */
@@ -90,6 +91,7 @@ struct worker {
     uint32_t draining;      /* h2: streams whose response is thrown away; h1: 1, it is */
     uint32_t drained;       /* h1: octets of it */
     uint64_t left_us;       /* h2: when a client last left the rest of a tunnel */
+    size_t left_octets;     /* h2: for streams that clients have left, not yet drawn */
     struct places *place;   /* h1: that its request still has */
     enum worker_class klass;
     bool connected, reused, paused, retired, leaving, idle, dead;
@@ -141,7 +143,7 @@ void worker_cancel(struct exchange *x);
  * has taken is let end by itself: who leaves all that he asks is not to make us connect anew. */
 void worker_abandon(struct exchange *x);
 /* The client's side of a tunnel is over, both ways: what the worker has not taken yet still goes
- * there. */
+ * there, over HTTP/2 within WORKER_H2_REST. */
 void worker_leave(struct exchange *x);
 /* Refuse a promised stream within the ration of its connection. */
 void worker_refuse(struct worker *w, struct h2_stream *ws, struct site *site);

@@ -236,19 +236,30 @@ int worker_attach(struct exchange *x)
                   : err;
 }
 
-/* Resets ws if the ration allows, else its response is read and thrown away; a connection with too
- * many of those takes no new streams.  return  whether it was reset */
+static bool has_room_for_rest(const struct worker *w, const struct h2_stream *ws)
+{
+    return w->left_octets + h2_stream_queued(ws) <= WORKER_H2_REST;
+}
+
+/* ws ends by itself, or never: a connection with too many of those takes no new streams. */
+static void leave_stream(struct worker *w, struct h2_stream *ws)
+{
+    w->left_octets += h2_stream_queued(ws);
+    if (++w->draining >= WORKER_DRAINING_MAX || w->draining >= h2_conn_peer_max_streams(w->http.h2))
+        worker_retire(w);
+}
+
+/* Resets ws if the ration allows, else its response is read and thrown away.
+ * return  whether it was reset */
 static bool drop_stream(struct worker *w, struct h2_stream *ws)
 {
     h2_stream_set_user(ws, NULL);
     worker_wants_flush(w);
-    if (ration_take(&w->ration, shard_now_us(w->shard))) {
+    if (ration_take(&w->ration, shard_now_us(w->shard)) || !has_room_for_rest(w, ws)) {
         h2_stream_reset(ws, H2_CANCEL);
         return true;
     }
-    if (++w->draining >= WORKER_DRAINING_MAX ||
-        w->draining >= h2_conn_peer_max_streams(w->http.h2)) /* they may never end */
-        worker_retire(w);
+    leave_stream(w, ws);
     return false;
 }
 
@@ -312,7 +323,7 @@ void worker_leave(struct exchange *x)
 {
     struct worker *w = x->worker;
     struct h2_stream *ws = x->ws;
-    if (!w || !x->request_sent || (w->http.h2 && !ws)) {
+    if (!w || !x->request_sent || (w->http.h2 && !(ws && has_room_for_rest(w, ws)))) {
         worker_cancel(x);
         return;
     }
@@ -322,9 +333,9 @@ void worker_leave(struct exchange *x)
         worker_let_finish(w);
         return;
     }
-    h2_stream_set_user(ws, NULL); /* it ends by itself */
+    h2_stream_set_user(ws, NULL);
+    leave_stream(w, ws);
     w->left_us = shard_now_us(w->shard);
-    w->draining++;
     worker_wants_flush(w);
 }
 

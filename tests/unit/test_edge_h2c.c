@@ -260,7 +260,7 @@ static void test_nor_does_what_is_used_up(void **state)
 }
 
 /* A client that says more than the worker takes, and is gone when both sides have ended. */
-static void leave_a_rest(void)
+static void leave_one_more(void)
 {
     static char said[SAID_OCTETS];
     char got[16];
@@ -276,6 +276,11 @@ static void leave_a_rest(void)
     assert_int_equal(read(client, got, sizeof got), 0); /* the worker's end */
     assert_true(list_empty(&shard.clients));            /* both have ended: nothing to linger for */
     close(client);
+}
+
+static void leave_a_rest(void)
+{
+    leave_one_more();
     assert_int_equal(worker.came, WINDOW_OCTETS);
 }
 
@@ -325,6 +330,25 @@ static void test_the_rest_of_a_tunnel_arrives(void **state)
     assert_int_equal(left, 0);
     take_the_rest();
     assert_int_equal(left, 1);
+}
+
+static size_t waiting_octets(void)
+{
+    size_t octets = 0;
+    LIST_FOR(node, &backend()->h2_conns[WORKER_NO_PUSH])
+    {
+        octets += h2_conn_queued(LIST_ENTRY(node, struct worker, node)->http.h2);
+    }
+    return octets;
+}
+
+/* The first ones arrive; who leaves more and more of it is cut. */
+static void test_all_rests_together_have_a_limit(void **state)
+{
+    (void)state;
+    for (uint32_t i = 0; i < 3 * WORKER_H2_REST / SAID_OCTETS; i++)
+        leave_one_more();
+    assert_in_range(waiting_octets(), WORKER_H2_REST / 2, WORKER_H2_REST + SAID_OCTETS);
 }
 
 static void test_the_rest_outlives_its_routes(void **state)
@@ -453,6 +477,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_who_goes_does_not_stand_in_the_way, setup, teardown),
         cmocka_unit_test_setup_teardown(test_nor_does_what_is_used_up, setup, teardown),
         cmocka_unit_test_setup_teardown(test_the_rest_of_a_tunnel_arrives, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_all_rests_together_have_a_limit, setup, teardown),
         cmocka_unit_test_setup_teardown(test_the_rest_outlives_its_routes, setup, teardown),
         cmocka_unit_test_setup_teardown(test_the_rest_arrives_at_who_goes, setup, teardown),
         cmocka_unit_test_setup_teardown(test_what_the_socket_has_not_taken_arrives_at_who_goes,
