@@ -101,8 +101,9 @@ static int take_trailers(struct h2_conn *c, struct h2_stream *s, struct slice bl
     int err = h2_head_read(c, &r, block, true);
     if (err < 0)
         return head_failed(c, s, err);
-    /* RFC 9113 8.1: a section that does not end the message is no trailer section. */
-    if (!c->block.end_stream)
+    /* RFC 9113 8.1: a section that does not end the message is no trailer section; 8.5: a tunnel
+     * has none. */
+    if (!c->block.end_stream || s->tunnel)
         return h2_stream_fail(s, H2_BLAME_MESSAGE_ORDER);
     if (s->content_left > 0)
         return h2_stream_fail(s, H2_BLAME_MESSAGE_LENGTH);
@@ -138,6 +139,8 @@ static int take_response(struct h2_conn *c, struct h2_stream *s, struct slice bl
             r.head->content_length = -1; /* RFC 9110 9.3.6: to be ignored */
         else
             s->content_left = r.head->content_length;
+        if (r.head->status >= 300)
+            s->tunnel = false; /* CONNECT was refused: a message like others */
         if (end && s->content_left > 0)
             return h2_stream_fail(s, H2_BLAME_MESSAGE_LENGTH);
     }

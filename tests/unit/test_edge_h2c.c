@@ -205,6 +205,49 @@ static int status(int client)
     return read(client, got, sizeof got - 1) > 9 ? atoi(got + 9) : -1;
 }
 
+/* A client that speaks HTTP/2 asks for a WebSocket, and sends what cannot be sent there: a trailer
+ * section.  RFC 9113 8.5 */
+static void test_a_tunnel_has_no_trailers(void **state)
+{
+    struct field version = {SLICE("sec-websocket-version"), SLICE("13"),
+                            TOKEN_SEC_WEBSOCKET_VERSION, 0};
+    struct field trailer = {SLICE("x-checksum"), SLICE("1"), TOKEN_NONE, 0};
+    const struct fields trailers = {&trailer, 1, 1};
+    struct http_head head = {.method = SLICE("CONNECT"),
+                             .protocol = SLICE("websocket"),
+                             .scheme = SLICE("http"),
+                             .authority = SLICE("a.test"),
+                             .path = SLICE("/"),
+                             .content_length = -1,
+                             .fields = {&version, 1, 1}};
+    const struct h2_events nothing = {.on_head = NULL};
+    struct addr peer = {.len = sizeof peer.u.in};
+    struct h2_settings set;
+    char octets[4096];
+    ssize_t n;
+    int fds[2], err;
+    (void)state;
+    peer.u.in.sin_family = AF_INET;
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
+    h2_settings_default(&set, H2_CLIENT);
+    struct h2_conn *h2 = h2_conn_new(H2_CLIENT, &set, &nothing, NULL, &worker.pool, 1);
+    assert_non_null(h2);
+    struct h2_stream *s = h2_conn_request(h2, &head, false, NULL, &err);
+    assert_non_null(s);
+    assert_int_equal(h2_stream_trailers(s, &trailers), 0);
+    n = (ssize_t)h2_conn_output(h2, octets, sizeof octets, 1);
+    assert_int_equal(write(fds[0], octets, (size_t)n), n);
+    client_accept(&shard, non_blocking(fds[1]), &peer, false);
+    turn();
+    n = read(fds[0], octets, sizeof octets);
+    assert_true(n > 0 && h2_conn_feed(h2, octets, (size_t)n, 1) == 0);
+    assert_int_equal(h2_conn_streams(h2), 0);
+    assert_int_equal(shard.open_exchanges, 0);
+    h2_conn_free(h2);
+    close(fds[0]);
+    turn();
+}
+
 /* More come than the worker takes on a connection, before it has said how many that is. */
 static void test_each_finds_a_connection(void **state)
 {
@@ -474,6 +517,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_each_finds_a_connection, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_tunnel_has_no_trailers, setup, teardown),
         cmocka_unit_test_setup_teardown(test_who_goes_does_not_stand_in_the_way, setup, teardown),
         cmocka_unit_test_setup_teardown(test_nor_does_what_is_used_up, setup, teardown),
         cmocka_unit_test_setup_teardown(test_the_rest_of_a_tunnel_arrives, setup, teardown),
