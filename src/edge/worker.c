@@ -633,6 +633,7 @@ struct worker *worker_new(struct backend *b, enum worker_class klass, int *err_o
         set.enable_push = klass == WORKER_PUSH;
         set.stream_window = WORKER_H2_WINDOW;
         set.conn_window = 4u << 20;
+        set.max_queued_octets += WORKER_H2_SECTIONS + 2 * shard_limits(s)->field_section;
         /* A worker resets streams for reasons of its own; only its own app suffers from it. */
         set.budget.resets = (struct h2_bucket){.burst = 100000, .per_second = 100000};
         w->http.h2 = h2_conn_new(H2_CLIENT, &set, &h2_events, w, s->pool, shard_now_us(s));

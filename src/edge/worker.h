@@ -24,6 +24,7 @@
 #define WORKER_H2_MAX      16           /* h2c connections a backend, class and shard */
 #define WORKER_H2_RETIRED  1024         /* beside those that take no more streams, and these */
 #define WORKER_H2_STREAMS  256          /* streams on one of them, if the worker allows as many */
+#define WORKER_H2_SECTIONS (512u << 10) /* octets of heads and trailers that wait on it */
 #define WORKER_H2_WINDOW   (64u << 10)  /* octets a stream: with STREAMS the cap of what waits */
 #define WORKER_H2_WIDE     (256u << 10) /* of a response that its client takes; see widen */
 #define WORKER_H2_REST     (1u << 20)   /* octets of a connection that clients have left behind */

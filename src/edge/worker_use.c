@@ -44,6 +44,13 @@ static struct worker *take_h1(struct backend *b, struct exchange *x, int *err_ou
     return worker_new(b, WORKER_PUSH, err_out);
 }
 
+/* A field section waits among the engine's answers, of which the worker may not leave too many: not
+ * so many sections that it, and with it everybody's requests, would be taken for one that does. */
+static bool takes_section(const struct worker *w)
+{
+    return h2_conn_queued_control(w->http.h2) < WORKER_H2_SECTIONS;
+}
+
 static struct worker *take_h2(struct backend *b, enum worker_class klass, int *err_out)
 {
     LIST_FOR(node, &b->h2_conns[klass])
@@ -53,7 +60,7 @@ static struct worker *take_h2(struct backend *b, enum worker_class klass, int *e
             break;
         if (h2_conn_is_used_up(w->http.h2))
             worker_retire(w);
-        else if (h2_conn_can_open(w->http.h2) > 0 &&
+        else if (h2_conn_can_open(w->http.h2) > 0 && takes_section(w) &&
                  h2_conn_streams(w->http.h2) < WORKER_H2_STREAMS)
             return w;
     }
@@ -101,6 +108,8 @@ int worker_join(struct exchange *x, struct worker *w)
     }
     if (x->tunnel && h2 && !h2_conn_peer_connect_enabled(w->http.h2))
         return ERR_CLOSED;
+    if (h2 && !takes_section(w)) /* many have waited for its SETTINGS */
+        return ERR_LIMIT;
     /* A request that asks for the switch has no content; a tunnel's end comes after it. */
     bool end =
         x->tunnel ? !h2 : x->request_ended && x->held.octets == 0 && x->held_trailers.count == 0;
@@ -353,6 +362,8 @@ int worker_send_body(struct exchange *x, struct slice octets, bool end)
 int worker_send_trailers(struct exchange *x, const struct fields *trailers)
 {
     struct worker *w = x->worker;
+    if (w->http.h2 && !takes_section(w))
+        return ERR_NOMEM;
     worker_wants_flush(w);
     return w->http.h2 ? h2_stream_trailers(x->ws, trailers)
                       : h1_conn_send_trailers(w->http.h1, trailers);
