@@ -90,6 +90,7 @@ static void play_worker(void)
            (fd = accept4(worker.listener, NULL, NULL, SOCK_NONBLOCK)) >= 0) {
         struct h2_settings set;
         h2_settings_default(&set, H2_SERVER);
+        set.budget.pings = (struct h2_bucket){.burst = 10000, .per_second = 10000};
         worker.fds[worker.conn_count] = fd;
         worker.conns[worker.conn_count] =
             h2_conn_new(H2_SERVER, &set, &worker_events, NULL, &worker.pool, 1);
@@ -328,11 +329,43 @@ static void test_large_trailers_of_one_client(void **state)
     turn(NULL, 0);
 }
 
+/* Go's server says so for each 4096 octets of an upload that are read, for the stream and for the
+ * connection; gRPC's has a PING for each round trip, and those are short here; others end what they
+ * flush with DATA that is empty. */
+static void test_a_worker_that_says_much(void **state)
+{
+    static const uint8_t frames[] = "\0\0\4\x8\0\0\0\0\0\0\0\0\1"          /* WINDOW_UPDATE */
+                                    "\0\0\x8\6\0\0\0\0\0\1\2\3\4\5\6\7\x8" /* PING */
+                                    "\0\0\0\0\0\0\0\0\1";                  /* DATA */
+    const struct http_head ok = {.status = 200, .content_length = -1};
+    struct client_end one, *all[] = {&one};
+    (void)state;
+    client_open(&one);
+    ask(&one, "/slow", SLICE(""));
+    turn(all, 1);
+    assert_non_null(worker.slow);
+    assert_int_equal(h2_stream_respond(worker.slow, &ok, false), 0);
+    turn(all, 1);
+    for (unsigned i = 0; i < 5000; i++) {
+        assert_int_equal(send(worker.fds[0], frames, sizeof frames - 1, MSG_NOSIGNAL),
+                         sizeof frames - 1);
+        if (i % 100 == 0)
+            turn(all, 1);
+    }
+    assert_int_equal(h2_stream_body(worker.slow, SLICE("ok"), NULL, true), 0);
+    turn(all, 1);
+    assert_int_equal(one.answered, 1);
+    assert_int_equal(one.failed, 0);
+    client_close(&one);
+    turn(NULL, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_large_heads_of_one_client, setup, teardown),
         cmocka_unit_test_setup_teardown(test_large_trailers_of_one_client, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_worker_that_says_much, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
