@@ -51,23 +51,31 @@ static bool takes_section(const struct worker *w)
     return h2_conn_queued_control(w->http.h2) < WORKER_H2_SECTIONS;
 }
 
-static struct worker *take_h2(struct backend *b, enum worker_class klass, int *err_out)
+/* has_content: rather on one whose window is not used up, perhaps by an upload that is stuck */
+static struct worker *take_h2(struct backend *b, enum worker_class klass, bool has_content,
+                              int *err_out)
 {
+    struct worker *blocked = NULL;
     LIST_FOR(node, &b->h2_conns[klass])
     {
         struct worker *w = LIST_ENTRY(node, struct worker, node);
         if (w->retired)
             break;
-        if (h2_conn_is_used_up(w->http.h2))
+        if (h2_conn_is_used_up(w->http.h2)) {
             worker_retire(w);
-        else if (h2_conn_can_open(w->http.h2) > 0 && takes_section(w) &&
-                 h2_conn_streams(w->http.h2) < WORKER_H2_STREAMS)
+            continue;
+        }
+        if (h2_conn_can_open(w->http.h2) == 0 || !takes_section(w) ||
+            h2_conn_streams(w->http.h2) >= WORKER_H2_STREAMS)
+            continue;
+        if (!has_content || h2_conn_send_window(w->http.h2) > 0)
             return w;
+        blocked = w;
     }
     if (b->h2_count[klass] - b->h2_retired[klass] >= WORKER_H2_MAX ||
         b->h2_retired[klass] >= WORKER_H2_RETIRED) {
         *err_out = ERR_LIMIT;
-        return NULL;
+        return blocked;
     }
     return worker_new(b, klass, err_out);
 }
@@ -185,6 +193,7 @@ int worker_attach(struct exchange *x)
     bool full, short_ = false, busy = false;
     int err = ERR_NOTFOUND;
     bool limited = site->route.concurrency > 0;
+    bool has_content = !x->request_ended || x->held.octets > 0;
     if (x->place && (!limited || places_taken(x->place) > atomic_load(&x->place->limit)))
         worker_give_place(x); /* the limit has changed since it was handed over */
     uint64_t skip = survey(x, at, load, count, &bad, &full);
@@ -205,7 +214,8 @@ int worker_attach(struct exchange *x)
             }
             x->place = at[i]->places;
         }
-        struct worker *w = at[i]->h2 ? take_h2(at[i], klass, &err) : take_h1(at[i], x, &err);
+        struct worker *w =
+            at[i]->h2 ? take_h2(at[i], klass, has_content, &err) : take_h1(at[i], x, &err);
         if (w) {
             err = worker_join(x, w);
             if (err == 0)

@@ -12,6 +12,7 @@
 #include "edge/shard.h"
 #include "edge/worker.h"
 #include "edge_routes.h"
+#include "http/h2_internal.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -63,6 +64,14 @@ static void on_head(void *user, struct h2_stream *s, const struct http_head *hea
         answer(s);
 }
 
+static void on_body(void *user, struct h2_stream *s, struct slice octets, bool end)
+{
+    (void)user;
+    h2_stream_consumed(s, octets.len);
+    if (end)
+        answer(s);
+}
+
 static void on_trailers(void *user, struct h2_stream *s, const struct fields *trailers)
 {
     (void)user;
@@ -79,7 +88,7 @@ static void on_close(void *user, struct h2_stream *s, uint32_t code)
 }
 
 static const struct h2_events worker_events = {
-    .on_head = on_head, .on_trailers = on_trailers, .on_close = on_close};
+    .on_head = on_head, .on_body = on_body, .on_trailers = on_trailers, .on_close = on_close};
 
 static void play_worker(void)
 {
@@ -185,7 +194,7 @@ static struct h2_stream *ask_with(struct client_end *c, const char *path, struct
                              .scheme = SLICE("http"),
                              .authority = SLICE("a.test"),
                              .path = slice_str(path),
-                             .content_length = 0,
+                             .content_length = end ? 0 : -1,
                              .fields = {&field, cookie.len > 0, 1}};
     struct h2_stream *s = h2_conn_request(c->h2, &head, end, NULL, &err);
     assert_non_null(s);
@@ -360,12 +369,39 @@ static void test_a_worker_that_says_much(void **state)
     turn(NULL, 0);
 }
 
+/* Go's server gives the connection's credit back when a handler has read, so that an upload to one
+ * that does not read uses it up. */
+static void test_an_upload_that_is_stuck(void **state)
+{
+    struct client_end one, other, *both[] = {&one, &other};
+    (void)state;
+    worker.is_patient = true;
+    client_open(&one);
+    client_open(&other);
+    ask(&one, "/slow", SLICE(""));
+    turn(both, 2);
+    assert_int_equal(worker.conn_count, 1);
+    size_t it = 0;
+    struct backend *b = map_next(&shard.backends, &it);
+    LIST_ENTRY(b->h2_conns[WORKER_NO_PUSH].next, struct worker, node)->http.h2->send_window = 0;
+    struct h2_stream *s = ask_with(&other, "/", SLICE(""), false);
+    assert_int_equal(h2_stream_body(s, SLICE("content"), NULL, true), 0);
+    ask(&other, "/", SLICE("without"));
+    turn(both, 2);
+    assert_int_equal(other.answered, 2);
+    assert_int_equal(worker.conn_count, 2); /* one for who needs it */
+    client_close(&one);
+    client_close(&other);
+    turn(NULL, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_large_heads_of_one_client, setup, teardown),
         cmocka_unit_test_setup_teardown(test_large_trailers_of_one_client, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_worker_that_says_much, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_an_upload_that_is_stuck, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
