@@ -77,7 +77,8 @@ static struct worker *take_h2(struct backend *b, enum worker_class klass, bool h
         *err_out = ERR_LIMIT;
         return blocked;
     }
-    return worker_new(b, klass, err_out);
+    struct worker *w = worker_new(b, klass, err_out);
+    return w ? w : blocked;
 }
 
 static void count_in(struct exchange *x, struct worker *w)
@@ -128,6 +129,7 @@ int worker_join(struct exchange *x, struct worker *w)
         return err;
     if (w->http.h2) {
         x->ws = h2_conn_request(w->http.h2, &x->forward, end, x, &err);
+        worker_wants_flush(w); /* also of a connection that has failed by this */
         if (!x->ws)
             return err;
     } else {
@@ -136,13 +138,13 @@ int worker_join(struct exchange *x, struct worker *w)
             return err;
         w->x = x;
         w->octets_before = w->stream.octets_out;
+        worker_wants_flush(w);
     }
     if (end)
         x->request_sent = true;
     count_in(x, w);
     if (!w->connected)
         list_add_tail(&w->waiting, &x->worker_node);
-    worker_wants_flush(w);
     return 0;
 }
 

@@ -122,6 +122,7 @@ struct client_end {
     struct pool pool;
     struct h2_conn *h2;
     uint32_t answered, failed; /* 200; all else */
+    bool is_over;
 };
 
 static void on_response(void *user, struct h2_stream *s, const struct http_head *head, bool end)
@@ -173,7 +174,8 @@ static void play_client(struct client_end *c)
     ssize_t n;
     while ((n = read(c->fd, octets, sizeof octets)) > 0)
         h2_conn_feed(c->h2, octets, (size_t)n, 1);
-    while (h2_conn_has_output(c->h2)) {
+    c->is_over |= n == 0;
+    while (h2_conn_has_output(c->h2) && !c->is_over) {
         n = (ssize_t)h2_conn_output(c->h2, octets, sizeof octets, 1);
         for (ssize_t at = 0; at < n;) {
             ssize_t sent = send(c->fd, octets + at, (size_t)(n - at), MSG_NOSIGNAL);
@@ -395,6 +397,49 @@ static void test_an_upload_that_is_stuck(void **state)
     turn(NULL, 0);
 }
 
+/* Whatever of a request has no memory, who waits on the same connection is answered, or is told. */
+static void test_memory_is_out_for_one(void **state)
+{
+    bool failed = true;
+    for (uint64_t n = 1; failed; n++) {
+        struct client_end one, other, *both[] = {&one, &other};
+        struct pool *pool = loop_pool(shard.loop);
+        worker.is_patient = true;
+        client_open(&one);
+        client_open(&other);
+        ask(&one, "/slow", SLICE(""));
+        turn(both, 2);
+        assert_non_null(worker.slow);
+        pool->fail_at = pool->gets + n;
+        struct h2_stream *s = ask_with(&other, "/", SLICE("cookie"), false);
+        assert_int_equal(h2_stream_body(s, SLICE("content"), NULL, true), 0);
+        turn(both, 2);
+        failed = pool->gets >= pool->fail_at;
+        pool->fail_at = 0;
+        size_t it = 0;
+        struct backend *b = map_next(&shard.backends, &it);
+        LIST_FOR(node, &b->h2_conns[WORKER_NO_PUSH])
+        {
+            /* a connection that has failed is not waited for */
+            assert_int_equal(h2_conn_blame(LIST_ENTRY(node, struct worker, node)->http.h2),
+                             H2_BLAME_NONE);
+        }
+        if (worker.slow)
+            answer(worker.slow);
+        turn(both, 2);
+        if (one.answered + one.failed == 0)
+            fail_msg("allocation %llu failed, and who had asked before still waits",
+                     (unsigned long long)n);
+        if (other.answered + other.failed + other.is_over == 0)
+            fail_msg("allocation %llu failed, and who asked waits", (unsigned long long)n);
+        client_close(&one);
+        client_close(&other);
+        turn(NULL, 0);
+        assert_int_equal(teardown(state), 0);
+        assert_int_equal(setup(state), 0);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -402,6 +447,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_large_trailers_of_one_client, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_worker_that_says_much, setup, teardown),
         cmocka_unit_test_setup_teardown(test_an_upload_that_is_stuck, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_memory_is_out_for_one, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
