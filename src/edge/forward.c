@@ -242,12 +242,14 @@ int forward_request(struct exchange *x, bool h2)
     bool trusted = route_trusts(&x->shard->routes->route, &x->client->peer);
     const struct field *hops = NULL; /* the first, as in forward_is_last_hop */
     int err = 0;
+    /* When it is tried again, in the room that the fields had before: the arena gives none back. */
     *out = (struct http_head){.method = in->method,
                               .scheme = in->scheme,
                               .authority = in->authority,
                               .path = in->path,
                               .expect_continue = in->expect_continue,
-                              .content_length = in->content_length};
+                              .content_length = in->content_length,
+                              .fields = {out->fields.at, 0, out->fields.cap}};
     err = fields_reserve(&out->fields, x->arena, in->fields.count + FORWARDING_FIELDS);
     read_options(&in->fields, &for_one_hop);
     for (uint32_t i = 0; i < in->fields.count && !err; i++) {

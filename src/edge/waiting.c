@@ -4,20 +4,17 @@
 #include "edge/worker.h"
 #include "base/panic.h"
 
-static void on_retry_due(struct loop_timer *t)
-{
-    waiting_retry(CONTAINER_OF(t, struct shard, waiting_timer));
-}
-
-static void on_room(struct loop_task *t)
-{
-    waiting_retry(CONTAINER_OF(t, struct shard, waiting_room));
-}
-
-/* Whether x waits for a place at an instance, or for anything else. */
+/* What x waits for: a place at an instance; room that the end of any exchange here may give; or a
+ * worker that cannot be reached or does not want it, of which only time and new routes tell. */
 static bool awaits_place(const struct exchange *x)
 {
     return x->wait_why == FAULT_OVERLOAD && x->site->route.concurrency;
+}
+
+static bool awaits_room(const struct exchange *x)
+{
+    return x->wait_why == FAULT_DESCRIPTORS ||
+           (x->wait_why == FAULT_OVERLOAD && !x->site->route.concurrency);
 }
 
 /* The instances that have not failed it. */
@@ -76,9 +73,9 @@ bool waiting_enter(struct exchange *x, enum fault why)
     loop_timer_set(s->loop, &x->timer, x->wait_until_us);
     if (!s->waiting_timer.due_us)
         loop_timer_set(s->loop, &s->waiting_timer, now + WAITING_RETRY_US);
-    if (!awaits_place(x))
+    if (awaits_room(x))
         s->waiting_any++;
-    else if (await_places(x))
+    else if (awaits_place(x) && await_places(x))
         loop_flush(s->loop, &s->waiting_room);
     return true;
 }
@@ -89,7 +86,7 @@ static void step_out(struct exchange *x)
     x->waiting = false;
     list_remove(&x->worker_node);
     stats_sub(&x->site->stats->requests_waiting, 1);
-    if (!awaits_place(x))
+    if (awaits_room(x))
         x->shard->waiting_any--;
 }
 
@@ -106,7 +103,8 @@ void waiting_leave(struct exchange *x)
     x->queue = NULL;
 }
 
-void waiting_retry(struct shard *s)
+/* for_room: the others stay, and an instance that has failed x is not asked again. */
+static void retry(struct shard *s, bool for_room)
 {
     struct list now;
     if (list_empty(&s->waiting))
@@ -120,12 +118,33 @@ void waiting_retry(struct shard *s)
     while (!list_empty(&now)) {
         struct exchange *x = LIST_ENTRY(now.next, struct exchange, worker_node);
         CHECK_MAGIC(x, EXCHANGE_MAGIC);
+        if (for_room && !awaits_room(x) && !awaits_place(x)) {
+            list_remove(&x->worker_node);
+            list_add_tail(&s->waiting, &x->worker_node);
+            continue;
+        }
         step_out(x);
-        x->tried = 0;
+        if (!for_room)
+            x->tried = 0;
         exchange_attach_again(x);
     }
+}
+
+void waiting_retry(struct shard *s)
+{
+    retry(s, false);
     if (!list_empty(&s->waiting))
         loop_timer_set(s->loop, &s->waiting_timer, shard_now_us(s) + WAITING_RETRY_US);
+}
+
+static void on_retry_due(struct loop_timer *t)
+{
+    waiting_retry(CONTAINER_OF(t, struct shard, waiting_timer));
+}
+
+static void on_room(struct loop_task *t)
+{
+    retry(CONTAINER_OF(t, struct shard, waiting_room), true);
 }
 
 /* ---- places that are handed over ---- */

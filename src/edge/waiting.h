@@ -17,7 +17,7 @@
 bool waiting_enter(struct exchange *x, enum fault why);
 /* x waits no longer, however it goes on. */
 void waiting_leave(struct exchange *x);
-/* Try those who wait, in order: after a new snapshot, when something else has ended, at times. */
+/* Try those who wait, in order: after a new snapshot, at times. */
 void waiting_retry(struct shard *s);
 /* One place of p is given back: to who waits for it and has the turn, here or in another shard, or
  * it is free. */

@@ -82,6 +82,7 @@ void worker_kill(struct worker *w)
     list_remove(&w->node);
     if (w->http.h2) {
         b->h2_count[w->klass]--;
+        b->h2_retired[w->klass] -= w->retired;
     } else {
         b->h1_count--;
         end_draining(w);
@@ -90,6 +91,17 @@ void worker_kill(struct worker *w)
     stats_sub(&w->shard->stats->worker_connections_open, 1);
     leaves_review(w->shard);
     loop_reap(w->shard->loop, &w->reap);
+}
+
+void worker_retire(struct worker *w)
+{
+    struct backend *b = w->backend;
+    if (!w->retired)
+        b->h2_retired[w->klass]++;
+    w->retired = true;
+    list_remove(&w->node);
+    list_add_tail(&b->h2_conns[w->klass], &w->node);
+    worker_wants_flush(w);
 }
 
 void backend_failed(struct backend *b)
@@ -124,7 +136,7 @@ static void worker_fail(struct worker *w, enum fault fault)
     if (fault == FAULT_CONNECT || (!w->reused && !w->http.h2 && w->x))
         backend_failed(w->backend);
     if (w->http.h2) {
-        w->retired = true;
+        worker_retire(w);
         h2_conn_abort(w->http.h2, H2_NO_ERROR); /* on_close of each stream */
         LIST_FOR(node, &w->waiting)             /* those that have none yet */
         {
@@ -324,8 +336,11 @@ static void h2_on_trailers(void *user, struct h2_stream *s, const struct fields 
 static void h2_on_sent(void *user, struct h2_stream *s, size_t octets)
 {
     struct exchange *x = h2_stream_user(s);
+    struct worker *w = user;
     if (x)
         exchange_request_drained(x, octets);
+    else
+        w->left_octets -= octets;
 }
 
 static void h2_on_promise(void *user, struct h2_stream *parent, struct h2_stream *promised,
@@ -350,10 +365,13 @@ static void h2_on_close(void *user, struct h2_stream *s, uint32_t code)
         if (!p && w->draining)
             w->draining--;
         worker_forget_dropped(w, s);
+        w->left_octets -= h2_stream_queued(s);
         worker_wants_flush(w); /* it may have been the last one of a retired connection */
         leaves_review(w->shard);
         return;
     }
+    if (x->switched) /* the engine has given its last octets, the socket may not have taken them */
+        w->left_us = shard_now_us(w->shard);
     bool untouched = h2_stream_unprocessed(s) || !w->connected;
     /* What says nothing against the instance: GOAWAY, the end of a connection that has served, and
      * a refused stream, as when its limit was not yet known; but not for ever. */
@@ -381,9 +399,10 @@ static void h2_on_settings(void *user)
             continue;
         list_remove(&x->worker_node);
         int err = worker_join(x, w);
-        if (err == ERR_LIMIT) { /* more came than it takes: another connection */
+        if (err == ERR_LIMIT) { /* more came than it takes: another connection, of so many */
+            bool was_last = x->refusals++ >= WORKER_H2_MAX;
             worker_detach(x);
-            exchange_worker_failed(x, FAULT_OVERLOAD, true, false);
+            exchange_worker_failed(x, FAULT_OVERLOAD, true, was_last);
         } else if (err < 0) {
             exchange_fail(x, tunnel_refusal(x));
         }
@@ -395,8 +414,7 @@ static void h2_on_goaway(void *user, uint32_t last_stream_id, uint32_t code)
     struct worker *w = user;
     (void)last_stream_id;
     (void)code;
-    w->retired = true;
-    worker_wants_flush(w);
+    worker_retire(w);
 }
 
 static void h2_on_refuse(void *user, enum h2_blame blame)
@@ -419,11 +437,22 @@ static const struct h2_events h2_events = {
 
 /* ---- the socket ---- */
 
-/* Over, or nothing but answers that nobody reads is left on it. */
+bool worker_has_rest(const struct worker *w)
+{
+    return w->http.h2 ? h2_conn_queued(w->http.h2) || stream_is_blocked(&w->stream) : w->leaving;
+}
+
+/* Over HTTP/2: the rest of a tunnel has been on its way not for too long. */
+static bool has_fresh_rest(const struct worker *w)
+{
+    return worker_has_rest(w) && shard_now_us(w->shard) - w->left_us <= WORKER_LEAVE_US;
+}
+
+/* Failed, or nothing but answers that nobody reads is left on it. */
 static bool is_finished(const struct worker *w)
 {
-    return h2_conn_is_over(w->http.h2) ||
-           (w->retired && h2_conn_streams(w->http.h2) == w->draining);
+    return h2_conn_blame(w->http.h2) != H2_BLAME_NONE ||
+           (w->retired && h2_conn_streams(w->http.h2) == w->draining && !has_fresh_rest(w));
 }
 
 static void read_some(struct worker *w);
@@ -583,6 +612,14 @@ static const struct stream_events stream_events = {
     .on_connected = on_connected,
 };
 
+static void enter_h2(struct worker *w)
+{
+    struct list *all = &w->backend->h2_conns[w->klass], *at = all->next;
+    while (at != all && !LIST_ENTRY(at, struct worker, node)->retired)
+        at = at->next;
+    list_add_tail(at, &w->node);
+}
+
 struct worker *worker_new(struct backend *b, enum worker_class klass, int *err_out)
 {
     struct shard *s = b->shard;
@@ -609,8 +646,11 @@ struct worker *worker_new(struct backend *b, enum worker_class klass, int *err_o
         set.enable_push = klass == WORKER_PUSH;
         set.stream_window = WORKER_H2_WINDOW;
         set.conn_window = 4u << 20;
-        /* A worker resets streams for reasons of its own; only its own app suffers from it. */
-        set.budget.resets = (struct h2_bucket){.burst = 100000, .per_second = 100000};
+        /* These a worker sends for reasons of its own, and often: Go's two WINDOW_UPDATE for each
+         * 4 KiB that are read of an upload, gRPC's a PING for each of its short round trips.  Only
+         * its own app suffers from them. */
+        const struct h2_bucket often = {.burst = 100000, .per_second = 100000};
+        set.budget.resets = set.budget.pings = set.budget.empty = set.budget.window = often;
         w->http.h2 = h2_conn_new(H2_CLIENT, &set, &h2_events, w, s->pool, shard_now_us(s));
     } else {
         struct h1_limits limits;
@@ -634,17 +674,12 @@ struct worker *worker_new(struct backend *b, enum worker_class klass, int *err_o
     loop_timer_set(s->loop, &w->timer, shard_now_us(s) + WORKER_CONNECT_US);
     if (b->h2) {
         b->h2_count[klass]++;
-        list_add_tail(&b->h2_conns[klass], &w->node);
+        enter_h2(w);
     } else {
         b->h1_count++;
         list_add_tail(&b->h1_busy, &w->node);
     }
     return w;
-}
-
-bool worker_has_rest(const struct worker *w)
-{
-    return w->http.h2 ? h2_conn_queued(w->http.h2) || stream_is_blocked(&w->stream) : w->leaving;
 }
 
 bool worker_sweep(struct backend *b, enum sweep how)
@@ -666,10 +701,10 @@ bool worker_sweep(struct backend *b, enum sweep how)
         LIST_FOR(node, &b->h2_conns[k])
         {
             struct worker *w = LIST_ENTRY(node, struct worker, node);
-            bool is_awaited = worker_has_rest(w) && now - w->left_us <= WORKER_LEAVE_US;
-            if (how == SWEEP_OLD || h2_conn_streams(w->http.h2) != w->draining)
+            if (how == SWEEP_OLD && !w->retired)
                 continue;
-            if (how == SWEEP_ALL || !is_awaited)
+            if (h2_conn_streams(w->http.h2) == w->draining &&
+                (how == SWEEP_ALL || !has_fresh_rest(w)))
                 worker_fail(w, FAULT_CLOSED);
         }
     }

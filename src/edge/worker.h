@@ -22,10 +22,12 @@
 #define WORKER_H1_IDLE_MAX 4096         /* idle HTTP/1.1 connections kept a backend and shard */
 #define WORKER_H1_MAX      4096         /* HTTP/1.1 connections a backend and shard */
 #define WORKER_H2_MAX      16           /* h2c connections a backend, class and shard */
+#define WORKER_H2_RETIRED  1024         /* beside those that take no more streams, and these */
 #define WORKER_H2_STREAMS  256          /* streams on one of them, if the worker allows as many */
-#define WORKER_H2_QUEUED   (1u << 20)   /* octets of heads that it has not taken: no more then */
+#define WORKER_H2_SECTIONS (512u << 10) /* octets of heads and trailers that wait on it */
 #define WORKER_H2_WINDOW   (64u << 10)  /* octets a stream: with STREAMS the cap of what waits */
 #define WORKER_H2_WIDE     (256u << 10) /* of a response that its client takes; see widen */
+#define WORKER_H2_REST     (1u << 20)   /* octets of a connection that clients have left behind */
 #define WORKER_DRAINING_MAX                                               \
     64 /* refused responses being thrown away before a connection retires \
         */
@@ -64,8 +66,8 @@ struct backend {
     struct ration ration; /* HTTP/1.1 connections closed because a client left */
     struct list h1_idle;  /* most recently used first, those that are being made last */
     struct list h1_busy;
-    struct list h2_conns[WORKER_CLASSES];
-    uint32_t h2_count[WORKER_CLASSES];
+    struct list h2_conns[WORKER_CLASSES]; /* the retired ones last */
+    uint32_t h2_count[WORKER_CLASSES], h2_retired[WORKER_CLASSES];
     uint64_t unused_us;    /* since when no site names it; 0: one does */
     uint32_t failures;     /* in a row */
     uint64_t bad_until_us; /* out of rotation, unless it is the last one */
@@ -93,6 +95,7 @@ struct worker {
     uint32_t dropped_count;     /* h2: of those, reset as soon as the ration allows it */
     struct h2_stream **dropped; /* NULL before the first */
     uint64_t left_us;           /* h2: when a client last left the rest of a tunnel */
+    size_t left_octets;         /* h2: for streams that clients have left, not yet drawn */
     struct places *place;       /* h1: that its request still has */
     enum worker_class klass;
     bool connected, reused, paused, retired, leaving, idle, dead;
@@ -144,7 +147,7 @@ void worker_cancel(struct exchange *x);
  * has taken is let end by itself: who leaves all that he asks is not to make us connect anew. */
 void worker_abandon(struct exchange *x);
 /* The client's side of a tunnel is over, both ways: what the worker has not taken yet still goes
- * there. */
+ * there, over HTTP/2 within WORKER_H2_REST. */
 void worker_leave(struct exchange *x);
 /* Refuse a promised stream within the ration of its connection. */
 void worker_refuse(struct worker *w, struct h2_stream *ws, struct site *site);
@@ -159,7 +162,7 @@ void worker_consumed(struct exchange *x, size_t octets);
 bool worker_has_rest(const struct worker *w);
 
 enum sweep {
-    SWEEP_OLD,    /* idle ones, after WORKER_IDLE_US */
+    SWEEP_OLD,    /* idle ones, after WORKER_IDLE_US; h2: what takes no more streams and has none */
     SWEEP_UNUSED, /* all without an exchange, but a rest has WORKER_LEAVE_US */
     SWEEP_ALL     /* all without an exchange */
 };

@@ -25,6 +25,8 @@ void worker_drain(struct worker *w, struct places *place);
 void worker_wait_to_reset(struct worker *w);
 void worker_reset_dropped(struct worker *w);
 void worker_forget_dropped(struct worker *w, const struct h2_stream *ws);
+/* An HTTP/2 connection takes no new streams, and is closed when those that it has have ended. */
+void worker_retire(struct worker *w);
 /* x and its worker part; the backend no longer counts x in flight. */
 void worker_detach(struct exchange *x);
 /* Send the request of x on w.

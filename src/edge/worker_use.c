@@ -44,21 +44,41 @@ static struct worker *take_h1(struct backend *b, struct exchange *x, int *err_ou
     return worker_new(b, WORKER_PUSH, err_out);
 }
 
-static struct worker *take_h2(struct backend *b, enum worker_class klass, int *err_out)
+/* A field section waits among the engine's answers, of which the worker may not leave too many: not
+ * so many sections that it, and with it everybody's requests, would be taken for one that does. */
+static bool takes_section(const struct worker *w)
 {
+    return h2_conn_queued_control(w->http.h2) < WORKER_H2_SECTIONS;
+}
+
+/* has_content: rather on one whose window is not used up, perhaps by an upload that is stuck */
+static struct worker *take_h2(struct backend *b, enum worker_class klass, bool has_content,
+                              int *err_out)
+{
+    struct worker *blocked = NULL;
     LIST_FOR(node, &b->h2_conns[klass])
     {
         struct worker *w = LIST_ENTRY(node, struct worker, node);
-        if (!w->retired && h2_conn_can_open(w->http.h2) > 0 &&
-            h2_conn_streams(w->http.h2) < WORKER_H2_STREAMS &&
-            h2_conn_queued_control(w->http.h2) < WORKER_H2_QUEUED)
+        if (w->retired)
+            break;
+        if (h2_conn_is_used_up(w->http.h2)) {
+            worker_retire(w);
+            continue;
+        }
+        if (h2_conn_can_open(w->http.h2) == 0 || !takes_section(w) ||
+            h2_conn_streams(w->http.h2) >= WORKER_H2_STREAMS)
+            continue;
+        if (!has_content || h2_conn_send_window(w->http.h2) > 0)
             return w;
+        blocked = w;
     }
-    if (b->h2_count[klass] >= WORKER_H2_MAX) {
+    if (b->h2_count[klass] - b->h2_retired[klass] >= WORKER_H2_MAX ||
+        b->h2_retired[klass] >= WORKER_H2_RETIRED) {
         *err_out = ERR_LIMIT;
-        return NULL;
+        return blocked;
     }
-    return worker_new(b, klass, err_out);
+    struct worker *w = worker_new(b, klass, err_out);
+    return w ? w : blocked;
 }
 
 static void count_in(struct exchange *x, struct worker *w)
@@ -97,6 +117,8 @@ int worker_join(struct exchange *x, struct worker *w)
     }
     if (x->tunnel && h2 && !h2_conn_peer_connect_enabled(w->http.h2))
         return ERR_CLOSED;
+    if (h2 && !takes_section(w)) /* many have waited for its SETTINGS */
+        return ERR_LIMIT;
     /* A request that asks for the switch has no content; a tunnel's end comes after it. */
     bool end =
         x->tunnel ? !h2 : x->request_ended && x->held.octets == 0 && x->held_trailers.count == 0;
@@ -107,6 +129,7 @@ int worker_join(struct exchange *x, struct worker *w)
         return err;
     if (w->http.h2) {
         x->ws = h2_conn_request(w->http.h2, &x->forward, end, x, &err);
+        worker_wants_flush(w); /* also of a connection that has failed by this */
         if (!x->ws)
             return err;
     } else {
@@ -115,13 +138,13 @@ int worker_join(struct exchange *x, struct worker *w)
             return err;
         w->x = x;
         w->octets_before = w->stream.octets_out;
+        worker_wants_flush(w);
     }
     if (end)
         x->request_sent = true;
     count_in(x, w);
     if (!w->connected)
         list_add_tail(&w->waiting, &x->worker_node);
-    worker_wants_flush(w);
     return 0;
 }
 
@@ -172,6 +195,7 @@ int worker_attach(struct exchange *x)
     bool full, short_ = false, busy = false;
     int err = ERR_NOTFOUND;
     bool limited = site->route.concurrency > 0;
+    bool has_content = !x->request_ended || x->held.octets > 0;
     if (x->place && (!limited || places_taken(x->place) > atomic_load(&x->place->limit)))
         worker_give_place(x); /* the limit has changed since it was handed over */
     uint64_t skip = survey(x, at, load, count, &bad, &full);
@@ -192,7 +216,8 @@ int worker_attach(struct exchange *x)
             }
             x->place = at[i]->places;
         }
-        struct worker *w = at[i]->h2 ? take_h2(at[i], klass, &err) : take_h1(at[i], x, &err);
+        struct worker *w =
+            at[i]->h2 ? take_h2(at[i], klass, has_content, &err) : take_h1(at[i], x, &err);
         if (w) {
             err = worker_join(x, w);
             if (err == 0)
@@ -217,6 +242,8 @@ int worker_attach(struct exchange *x)
             x->tried |= 1ull << i;
             continue;
         }
+        if (err == ERR_LIMIT && !limited) /* it has not failed */
+            continue;
         if (err != ERR_LIMIT) {
             backend_failed(at[i]);
             err = ERR_NOTFOUND;
@@ -230,6 +257,19 @@ int worker_attach(struct exchange *x)
                   : err;
 }
 
+static bool has_room_for_rest(const struct worker *w, const struct h2_stream *ws)
+{
+    return w->left_octets + h2_stream_queued(ws) <= WORKER_H2_REST;
+}
+
+/* ws ends by itself, or never: a connection with too many of those takes no new streams. */
+static void leave_stream(struct worker *w, struct h2_stream *ws)
+{
+    w->left_octets += h2_stream_queued(ws);
+    if (++w->draining >= WORKER_DRAINING_MAX || w->draining >= h2_conn_peer_max_streams(w->http.h2))
+        worker_retire(w);
+}
+
 void worker_wait_to_reset(struct worker *w)
 {
     if (w->connected && w->dropped_count && !w->timer.due_us)
@@ -239,8 +279,10 @@ void worker_wait_to_reset(struct worker *w)
 void worker_reset_dropped(struct worker *w)
 {
     while (w->dropped_count && ration_take(&w->ration, shard_now_us(w->shard))) {
-        h2_stream_reset(w->dropped[--w->dropped_count], H2_CANCEL);
+        struct h2_stream *ws = w->dropped[--w->dropped_count];
+        w->left_octets -= h2_stream_queued(ws);
         w->draining--;
+        h2_stream_reset(ws, H2_CANCEL);
     }
     worker_wait_to_reset(w);
     worker_wants_flush(w);
@@ -254,13 +296,12 @@ void worker_forget_dropped(struct worker *w, const struct h2_stream *ws)
 }
 
 /* Resets ws if the ration allows, else as much of its response as a window takes is read and thrown
- * away, and it is reset later if that was not all; a connection with too many of those takes no new
- * streams.  return  whether it was reset */
+ * away, and it is reset later if that was not all.  return  whether it was reset */
 static bool drop_stream(struct worker *w, struct h2_stream *ws)
 {
     h2_stream_set_user(ws, NULL);
     worker_wants_flush(w);
-    if (ration_take(&w->ration, shard_now_us(w->shard))) {
+    if (ration_take(&w->ration, shard_now_us(w->shard)) || !has_room_for_rest(w, ws)) {
         h2_stream_reset(ws, H2_CANCEL);
         return true;
     }
@@ -269,8 +310,7 @@ static bool drop_stream(struct worker *w, struct h2_stream *ws)
     if (w->dropped && w->dropped_count < WORKER_DRAINING_MAX)
         w->dropped[w->dropped_count++] = ws;
     worker_wait_to_reset(w);
-    if (++w->draining >= WORKER_DRAINING_MAX)
-        w->retired = true;
+    leave_stream(w, ws);
     return false;
 }
 
@@ -334,7 +374,7 @@ void worker_leave(struct exchange *x)
 {
     struct worker *w = x->worker;
     struct h2_stream *ws = x->ws;
-    if (!w || !x->request_sent || (w->http.h2 && !ws)) {
+    if (!w || !x->request_sent || (w->http.h2 && !(ws && has_room_for_rest(w, ws)))) {
         worker_cancel(x);
         return;
     }
@@ -344,9 +384,9 @@ void worker_leave(struct exchange *x)
         worker_let_finish(w);
         return;
     }
-    h2_stream_set_user(ws, NULL); /* it ends by itself */
+    h2_stream_set_user(ws, NULL);
+    leave_stream(w, ws);
     w->left_us = shard_now_us(w->shard);
-    w->draining++;
     worker_wants_flush(w);
 }
 
@@ -364,6 +404,8 @@ int worker_send_body(struct exchange *x, struct slice octets, bool end)
 int worker_send_trailers(struct exchange *x, const struct fields *trailers)
 {
     struct worker *w = x->worker;
+    if (w->http.h2 && !takes_section(w))
+        return ERR_NOMEM;
     worker_wants_flush(w);
     return w->http.h2 ? h2_stream_trailers(x->ws, trailers)
                       : h1_conn_send_trailers(w->http.h1, trailers);

@@ -184,6 +184,8 @@ uint32_t h2_conn_peer_max_streams(const struct h2_conn *c);
 int64_t h2_conn_send_window(const struct h2_conn *c);
 /* Client role: how many more streams may be opened now; 0 after GOAWAY or shutdown. */
 uint32_t h2_conn_can_open(const struct h2_conn *c);
+/* Client role: and none later, for all ids have been used (RFC 9113 5.1.1). */
+bool h2_conn_is_used_up(const struct h2_conn *c);
 
 /* Client role: send a request.  head and its octets are borrowed.
  * return  the stream, or NULL with *err_out = ERR_LIMIT (h2_conn_can_open is 0), ERR_CLOSED,

@@ -433,6 +433,11 @@ uint32_t h2_conn_peer_max_streams(const struct h2_conn *c)
     return c->peer.max_streams;
 }
 
+bool h2_conn_is_used_up(const struct h2_conn *c)
+{
+    return c->next_id > H2_ID_MAX;
+}
+
 uint32_t h2_conn_can_open(const struct h2_conn *c)
 {
     if (c->role == H2_SERVER || c->error || c->going || c->peer_going || c->next_id > H2_ID_MAX)

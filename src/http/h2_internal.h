@@ -163,6 +163,7 @@ struct h2_conn {
     uint64_t now_us;
     struct h2_settings settings;
     struct h2_peer peer;
+    int error; /* ERR_*: the connection is over */
     struct h2_reader reader;
     struct h2_block block;
     struct h2_budgets budgets;
@@ -183,19 +184,20 @@ struct h2_conn {
     struct h2_stream **table; /* by id, open addressing; NULL while no stream is there */
     uint32_t table_cap, table_count;
     uint32_t open_local, open_peer, reserved;
-    struct list ended;               /* complete in both directions, on_close due */
-    struct list early;               /* server: response complete, request not */
-    struct list held;                /* promised streams whose response waits for a free stream */
-    struct list gone;                /* memory to free */
+    uint32_t refusals; /* promises made and not yet refused: those refusals are free */
+    struct list ended; /* complete in both directions, on_close due */
+    struct list early; /* server: response complete, request not */
+    struct list held;  /* promised streams whose response waits for a free stream */
+    struct list gone;  /* memory to free */
     uint32_t closed[H2_CLOSED_KEPT]; /* ring: id << 1 | forgiving */
     struct h2_early_priority early_priority[H2_EARLY_PRIORITIES];
-    uint32_t refusals;      /* promises made and not yet refused: those refusals are free */
     uint32_t resets_earned; /* streams that ended well, less those reset since */
 
     uint32_t next_id;      /* of streams that we open or promise */
     uint32_t last_peer_id; /* highest that the peer opened or promised */
     uint32_t goaway_last;  /* highest of the peer's that we still take */
     uint32_t peer_goaway_last;
+    uint32_t code; /* of our GOAWAY, with error */
     size_t queued; /* body octets of all streams, not yet drawn */
     uint8_t role;  /* enum h2_role */
     uint8_t going; /* enum h2_going: our GOAWAY */
@@ -206,8 +208,6 @@ struct h2_conn {
     bool settings_acked : 1;
     bool first_frame_seen : 1;
     bool peer_going : 1;
-    int error;     /* ERR_*: the connection is over */
-    uint32_t code; /* the GOAWAY's */
 };
 
 /* h2_conn.c.  End the connection: GOAWAY is queued, the streams are closed by the next settle.

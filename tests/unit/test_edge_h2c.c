@@ -32,7 +32,7 @@ static char socket_path[64];
 static struct shard shard;
 static uint32_t left;
 
-#define CONNS_MAX 8
+#define CONNS_MAX 24
 
 static struct {
     struct pool pool;
@@ -45,8 +45,9 @@ static struct {
     uint32_t streams_max;     /* of a connection */
     struct h2_stream *tunnel; /* the last one */
     size_t came, held;        /* octets of tunnels; of them not consumed yet */
-    bool is_eager;            /* it takes what comes at once */
+    uint32_t window;          /* of each stream, and the connection's */
     bool is_deaf;             /* it reads nothing */
+    bool is_eager;            /* it takes what comes at once */
     bool has_ended;           /* the client's end came */
 } worker;
 
@@ -110,7 +111,8 @@ static void accept_all(void)
         struct h2_settings set;
         h2_settings_default(&set, H2_SERVER);
         set.enable_connect = true;
-        set.stream_window = WINDOW_OCTETS;
+        set.stream_window = worker.window;
+        set.conn_window = 2 * worker.window;
         set.max_concurrent_streams = worker.streams_max;
         struct h2_conn *h2 = h2_conn_new(H2_SERVER, &set, &events, NULL, &worker.pool, 1);
         assert_non_null(h2);
@@ -187,6 +189,14 @@ static void leave(void)
     turn();
 }
 
+static struct backend *backend(void)
+{
+    size_t it = 0;
+    struct backend *b = map_next(&shard.backends, &it);
+    assert_non_null(b);
+    return b;
+}
+
 /* return  the client's end */
 static int send_request(const char *request)
 {
@@ -214,6 +224,49 @@ static int status(int client)
     return read(client, got, sizeof got - 1) > 9 ? atoi(got + 9) : -1;
 }
 
+/* A client that speaks HTTP/2 asks for a WebSocket, and sends what cannot be sent there: a trailer
+ * section.  RFC 9113 8.5 */
+static void test_a_tunnel_has_no_trailers(void **state)
+{
+    struct field version = {SLICE("sec-websocket-version"), SLICE("13"),
+                            TOKEN_SEC_WEBSOCKET_VERSION, 0};
+    struct field trailer = {SLICE("x-checksum"), SLICE("1"), TOKEN_NONE, 0};
+    const struct fields trailers = {&trailer, 1, 1};
+    struct http_head head = {.method = SLICE("CONNECT"),
+                             .protocol = SLICE("websocket"),
+                             .scheme = SLICE("http"),
+                             .authority = SLICE("a.test"),
+                             .path = SLICE("/"),
+                             .content_length = -1,
+                             .fields = {&version, 1, 1}};
+    const struct h2_events nothing = {.on_head = NULL};
+    struct addr peer = {.len = sizeof peer.u.in};
+    struct h2_settings set;
+    char octets[4096];
+    ssize_t n;
+    int fds[2], err;
+    (void)state;
+    peer.u.in.sin_family = AF_INET;
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
+    h2_settings_default(&set, H2_CLIENT);
+    struct h2_conn *h2 = h2_conn_new(H2_CLIENT, &set, &nothing, NULL, &worker.pool, 1);
+    assert_non_null(h2);
+    struct h2_stream *s = h2_conn_request(h2, &head, false, NULL, &err);
+    assert_non_null(s);
+    assert_int_equal(h2_stream_trailers(s, &trailers), 0);
+    n = (ssize_t)h2_conn_output(h2, octets, sizeof octets, 1);
+    assert_int_equal(write(fds[0], octets, (size_t)n), n);
+    client_accept(&shard, non_blocking(fds[1]), &peer, false);
+    turn();
+    n = read(fds[0], octets, sizeof octets);
+    assert_true(n > 0 && h2_conn_feed(h2, octets, (size_t)n, 1) == 0);
+    assert_int_equal(h2_conn_streams(h2), 0);
+    assert_int_equal(shard.open_exchanges, 0);
+    h2_conn_free(h2);
+    close(fds[0]);
+    turn();
+}
+
 /* More come than the worker takes on a connection, before it has said how many that is. */
 static void test_each_finds_a_connection(void **state)
 {
@@ -230,8 +283,46 @@ static void test_each_finds_a_connection(void **state)
     assert_int_equal(worker.conn_count, 4);
 }
 
+/* Long tunnels keep connections that take no more streams: they are not those that there may be. */
+static void test_who_goes_does_not_stand_in_the_way(void **state)
+{
+    int clients[WORKER_H2_MAX + 2];
+    (void)state;
+    for (uint32_t i = 0; i < WORKER_H2_MAX + 2; i++) {
+        clients[i] = ask();
+        turn();
+        assert_int_equal(status(clients[i]), 101);
+        assert_int_equal(worker.conn_count, i + 1);
+        h2_conn_shutdown(worker.conns[i].h2);
+        turn();
+    }
+    for (size_t i = 0; i < WORKER_H2_MAX + 2; i++)
+        close(clients[i]);
+}
+
+/* Nor those whose streams have all been used: there are 2^30 on a connection. */
+static void test_nor_does_what_is_used_up(void **state)
+{
+    int clients[WORKER_H2_MAX + 2];
+    (void)state;
+    for (uint32_t i = 0; i < WORKER_H2_MAX + 2; i++) {
+        clients[i] = ask();
+        turn();
+        assert_int_equal(status(clients[i]), 101);
+        LIST_FOR(node, &backend()->h2_conns[WORKER_NO_PUSH])
+        {
+            LIST_ENTRY(node, struct worker, node)->http.h2->next_id = H2_ID_MAX + 2;
+        }
+    }
+    assert_int_equal(backend()->h2_count[WORKER_NO_PUSH], WORKER_H2_MAX + 2);
+    for (size_t i = 0; i < WORKER_H2_MAX + 2; i++)
+        close(clients[i]);
+    turn();
+    assert_int_equal(backend()->h2_count[WORKER_NO_PUSH], 1);
+}
+
 /* A client that says more than the worker takes, and is gone when both sides have ended. */
-static void leave_a_rest(void)
+static void leave_one_more(void)
 {
     static char said[SAID_OCTETS];
     char got[16];
@@ -247,6 +338,11 @@ static void leave_a_rest(void)
     assert_int_equal(read(client, got, sizeof got), 0); /* the worker's end */
     assert_true(list_empty(&shard.clients));            /* both have ended: nothing to linger for */
     close(client);
+}
+
+static void leave_a_rest(void)
+{
+    leave_one_more();
     assert_int_equal(worker.came, WINDOW_OCTETS);
 }
 
@@ -259,19 +355,22 @@ static void take_the_rest(void)
     assert_true(worker.has_ended);
 }
 
-/* The routes have not named it for so long. */
+/* The client has been gone for so long. */
+static void age_rest(uint64_t us)
+{
+    for (int k = 0; k < WORKER_CLASSES; k++)
+        LIST_FOR(node, &backend()->h2_conns[k])
+        {
+            LIST_ENTRY(node, struct worker, node)->left_us = shard_now_us(&shard) - us;
+        }
+}
+
+/* Nor have the routes named it. */
 static void age(uint64_t us)
 {
-    size_t it = 0;
-    struct backend *b = map_next(&shard.backends, &it);
-    assert_non_null(b);
-    assert_int_equal(b->refs, 0);
-    b->unused_us = shard_now_us(&shard) - us;
-    for (int k = 0; k < WORKER_CLASSES; k++)
-        LIST_FOR(node, &b->h2_conns[k])
-        {
-            LIST_ENTRY(node, struct worker, node)->left_us = b->unused_us;
-        }
+    assert_int_equal(backend()->refs, 0);
+    backend()->unused_us = shard_now_us(&shard) - us;
+    age_rest(us);
     backends_tick(&shard);
     turn();
 }
@@ -295,6 +394,25 @@ static void test_the_rest_of_a_tunnel_arrives(void **state)
     assert_int_equal(left, 1);
 }
 
+static size_t waiting_octets(void)
+{
+    size_t octets = 0;
+    LIST_FOR(node, &backend()->h2_conns[WORKER_NO_PUSH])
+    {
+        octets += h2_conn_queued(LIST_ENTRY(node, struct worker, node)->http.h2);
+    }
+    return octets;
+}
+
+/* The first ones arrive; who leaves more and more of it is cut. */
+static void test_all_rests_together_have_a_limit(void **state)
+{
+    (void)state;
+    for (uint32_t i = 0; i < 3 * WORKER_H2_REST / SAID_OCTETS; i++)
+        leave_one_more();
+    assert_in_range(waiting_octets(), WORKER_H2_REST / 2, WORKER_H2_REST + SAID_OCTETS);
+}
+
 static void test_the_rest_outlives_its_routes(void **state)
 {
     (void)state;
@@ -304,6 +422,61 @@ static void test_the_rest_outlives_its_routes(void **state)
     take_the_rest();
     age(BACKEND_LINGER_US + 1);
     assert_true(is_forgotten());
+}
+
+/* Though the worker takes no new streams any more. */
+static void test_the_rest_arrives_at_who_goes(void **state)
+{
+    (void)state;
+    leave_a_rest();
+    h2_conn_shutdown(worker.conns[0].h2);
+    turn();
+    take_the_rest();
+    assert_int_equal(backend()->h2_count[WORKER_NO_PUSH], 0);
+}
+
+static void test_the_rest_at_who_goes_has_a_limit(void **state)
+{
+    (void)state;
+    leave_a_rest();
+    h2_conn_shutdown(worker.conns[0].h2);
+    turn();
+    age_rest(WORKER_LEAVE_US - 1000000);
+    backends_tick(&shard);
+    turn();
+    assert_int_equal(backend()->h2_count[WORKER_NO_PUSH], 1);
+    age_rest(WORKER_LEAVE_US + 1);
+    backends_tick(&shard);
+    turn();
+    assert_int_equal(backend()->h2_count[WORKER_NO_PUSH], 0);
+}
+
+/* All of it fits into the worker's window, but not into the socket. */
+static void test_what_the_socket_has_not_taken_arrives_at_who_goes(void **state)
+{
+    static char said[260000];
+    (void)state;
+    worker.window = sizeof said;
+    worker.is_eager = true;
+    int client = ask();
+    turn();
+    assert_int_equal(status(client), 101);
+    h2_conn_shutdown(worker.conns[0].h2);
+    turn();
+    worker.is_deaf = true;
+    for (size_t at = 0; at < sizeof said; turn()) {
+        ssize_t n = write(client, said + at, sizeof said - at);
+        at += n > 0 ? (size_t)n : 0;
+    }
+    shutdown(client, SHUT_WR);
+    turn();
+    close(client);
+    turn();
+    assert_int_equal(worker.came, 0);
+    worker.is_deaf = false;
+    turn();
+    assert_int_equal(worker.came, sizeof said);
+    assert_true(worker.has_ended);
 }
 
 static void test_the_rest_has_a_limit(void **state)
@@ -381,7 +554,7 @@ static void test_heads_that_wait(void **state)
     {
         struct worker *w = LIST_ENTRY(node, struct worker, node);
         assert_in_range(h2_conn_queued_control(w->http.h2), 0,
-                        WORKER_H2_QUEUED + sizeof request + 1000);
+                        WORKER_H2_SECTIONS + sizeof request + 1000);
     }
 }
 
@@ -415,6 +588,7 @@ static int setup(void **state)
     struct tls_server *tls = tls_server_new();
     memset(&worker, 0, sizeof worker);
     worker.streams_max = 100;
+    worker.window = WINDOW_OCTETS;
     pool_init(&worker.pool);
     left = 0;
     memcpy(directory, place, sizeof place);
@@ -458,8 +632,16 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_a_left_response_ends, setup, teardown),
         cmocka_unit_test_setup_teardown(test_heads_that_wait, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_connection_is_used_up, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_tunnel_has_no_trailers, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_who_goes_does_not_stand_in_the_way, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_nor_does_what_is_used_up, setup, teardown),
         cmocka_unit_test_setup_teardown(test_the_rest_of_a_tunnel_arrives, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_all_rests_together_have_a_limit, setup, teardown),
         cmocka_unit_test_setup_teardown(test_the_rest_outlives_its_routes, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_the_rest_arrives_at_who_goes, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_what_the_socket_has_not_taken_arrives_at_who_goes,
+                                        setup, teardown),
+        cmocka_unit_test_setup_teardown(test_the_rest_at_who_goes_has_a_limit, setup, teardown),
         cmocka_unit_test_setup_teardown(test_the_rest_has_a_limit, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,453 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Clients that share a connection to a worker that speaks HTTP/2: what one of them does is not the
+ * other's to bear.  A shard, clients over socket pairs, and a worker with our own HTTP/2 server,
+ * all in this thread. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "edge/client.h"
+#include "edge/shard.h"
+#include "edge/worker.h"
+#include "edge_routes.h"
+#include "http/h2_internal.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+static const char place[] = "/tmp/portico-neighbours-XXXXXX";
+static char directory[sizeof place];
+static char socket_path[64];
+static struct tls_server *tls;
+static void *counters;
+static struct shard shard;
+
+#define CONNS_MAX 16
+
+static struct {
+    struct pool pool;
+    int listener;
+    int fds[CONNS_MAX];
+    struct h2_conn *conns[CONNS_MAX];
+    uint32_t conn_count;
+    struct h2_stream *slow; /* that it was asked for /slow by, and has not answered */
+    bool is_patient;        /* it answers when a request has ended */
+} worker;
+
+static int non_blocking(int fd)
+{
+    assert_true(fd >= 0);
+    fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
+    return fd;
+}
+
+/* ---- the worker ---- */
+
+static void answer(struct h2_stream *s)
+{
+    const struct http_head ok = {.status = 200, .content_length = 0};
+    assert_int_equal(h2_stream_respond(s, &ok, true), 0);
+}
+
+static void on_head(void *user, struct h2_stream *s, const struct http_head *head, bool end)
+{
+    (void)user;
+    if (slice_eq(head->path, SLICE("/slow")))
+        worker.slow = s;
+    else if (end || !worker.is_patient)
+        answer(s);
+}
+
+static void on_body(void *user, struct h2_stream *s, struct slice octets, bool end)
+{
+    (void)user;
+    h2_stream_consumed(s, octets.len);
+    if (end)
+        answer(s);
+}
+
+static void on_trailers(void *user, struct h2_stream *s, const struct fields *trailers)
+{
+    (void)user;
+    (void)trailers;
+    answer(s);
+}
+
+static void on_close(void *user, struct h2_stream *s, uint32_t code)
+{
+    (void)user;
+    (void)code;
+    if (s == worker.slow)
+        worker.slow = NULL;
+}
+
+static const struct h2_events worker_events = {
+    .on_head = on_head, .on_body = on_body, .on_trailers = on_trailers, .on_close = on_close};
+
+static void play_worker(void)
+{
+    char octets[65536];
+    ssize_t n;
+    int fd;
+    while (worker.conn_count < CONNS_MAX &&
+           (fd = accept4(worker.listener, NULL, NULL, SOCK_NONBLOCK)) >= 0) {
+        struct h2_settings set;
+        h2_settings_default(&set, H2_SERVER);
+        set.budget.pings = (struct h2_bucket){.burst = 10000, .per_second = 10000};
+        worker.fds[worker.conn_count] = fd;
+        worker.conns[worker.conn_count] =
+            h2_conn_new(H2_SERVER, &set, &worker_events, NULL, &worker.pool, 1);
+        assert_non_null(worker.conns[worker.conn_count++]);
+    }
+    for (uint32_t i = 0; i < worker.conn_count; i++) {
+        struct h2_conn *h2 = worker.conns[i];
+        while ((n = read(worker.fds[i], octets, sizeof octets)) > 0)
+            assert_int_equal(h2_conn_feed(h2, octets, (size_t)n, 1), 0);
+        while ((n = (ssize_t)h2_conn_output(h2, octets, sizeof octets, 1)) > 0)
+            if (send(worker.fds[i], octets, (size_t)n, MSG_NOSIGNAL) < 0)
+                break; /* it was hung up on */
+    }
+}
+
+/* ---- a client ---- */
+
+struct client_end {
+    int fd;
+    struct pool pool;
+    struct h2_conn *h2;
+    uint32_t answered, failed; /* 200; all else */
+    bool is_over;
+};
+
+static void on_response(void *user, struct h2_stream *s, const struct http_head *head, bool end)
+{
+    struct client_end *c = user;
+    (void)s;
+    (void)end;
+    c->answered += head->status == 200;
+    c->failed += head->status != 200;
+}
+
+static void on_end(void *user, struct h2_stream *s, uint32_t code)
+{
+    struct client_end *c = user;
+    (void)s;
+    c->failed += code != H2_NO_ERROR;
+}
+
+static const struct h2_events client_events = {.on_head = on_response, .on_close = on_end};
+
+static void client_open(struct client_end *c)
+{
+    int fds[2];
+    struct addr peer = {.len = sizeof peer.u.in};
+    struct h2_settings set;
+    peer.u.in.sin_family = AF_INET;
+    memset(c, 0, sizeof *c);
+    pool_init(&c->pool);
+    h2_settings_default(&set, H2_CLIENT);
+    c->h2 = h2_conn_new(H2_CLIENT, &set, &client_events, c, &c->pool, 1);
+    assert_non_null(c->h2);
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
+    c->fd = non_blocking(fds[0]);
+    client_accept(&shard, non_blocking(fds[1]), &peer, false);
+}
+
+static void client_close(struct client_end *c)
+{
+    close(c->fd);
+    h2_conn_free(c->h2);
+    assert_int_equal(c->pool.live, 0);
+    pool_fini(&c->pool);
+}
+
+/* As much as the socket takes. */
+static void play_client(struct client_end *c)
+{
+    static char octets[65536];
+    ssize_t n;
+    while ((n = read(c->fd, octets, sizeof octets)) > 0)
+        h2_conn_feed(c->h2, octets, (size_t)n, 1);
+    c->is_over |= n == 0;
+    while (h2_conn_has_output(c->h2) && !c->is_over) {
+        n = (ssize_t)h2_conn_output(c->h2, octets, sizeof octets, 1);
+        for (ssize_t at = 0; at < n;) {
+            ssize_t sent = send(c->fd, octets + at, (size_t)(n - at), MSG_NOSIGNAL);
+            if (sent > 0)
+                at += sent;
+            else
+                loop_turn(shard.loop, 0); /* edge takes it, and the worker does not run meanwhile */
+        }
+    }
+}
+
+static struct h2_stream *ask_with(struct client_end *c, const char *path, struct slice cookie,
+                                  bool end)
+{
+    int err;
+    struct field field = {SLICE("cookie"), cookie, TOKEN_COOKIE, 0};
+    struct http_head head = {.method = SLICE("POST"),
+                             .scheme = SLICE("http"),
+                             .authority = SLICE("a.test"),
+                             .path = slice_str(path),
+                             .content_length = end ? 0 : -1,
+                             .fields = {&field, cookie.len > 0, 1}};
+    struct h2_stream *s = h2_conn_request(c->h2, &head, end, NULL, &err);
+    assert_non_null(s);
+    return s;
+}
+
+static void ask(struct client_end *c, const char *path, struct slice cookie)
+{
+    ask_with(c, path, cookie, true);
+}
+
+static void turn(struct client_end *const *clients, size_t count)
+{
+    for (int rounds = 0; rounds < 64; rounds++) {
+        for (size_t i = 0; i < count; i++)
+            play_client(clients[i]);
+        loop_turn(shard.loop, 0);
+        play_worker();
+    }
+}
+
+static int setup(void **state)
+{
+    struct sockaddr_un at = {.sun_family = AF_UNIX};
+    struct route_site site = {.flags = ROUTE_HTTP20 | ROUTE_DEFAULT,
+                              .proxy_flag = ROUTE_PROXY_ALL,
+                              .request_timeout_ms = 60000,
+                              .idle_timeout_ms = 60000,
+                              .queue = 10,
+                              .body_limit_octets = 1u << 30};
+    char address[80];
+    (void)state;
+    memcpy(directory, place, sizeof place);
+    if (!mkdtemp(directory))
+        return -1;
+    snprintf(socket_path, sizeof socket_path, "%s/w", directory);
+    snprintf(address, sizeof address, "unix:%s", socket_path);
+    memcpy(at.sun_path, socket_path, sizeof socket_path);
+    memset(&worker, 0, sizeof worker);
+    pool_init(&worker.pool);
+    worker.listener = non_blocking(socket(AF_UNIX, SOCK_STREAM, 0));
+    tls = tls_server_new();
+    counters = calloc(1, stats_octets(1, 1));
+    if (!tls || !counters || bind(worker.listener, (struct sockaddr *)&at, sizeof at) < 0 ||
+        listen(worker.listener, 8) < 0)
+        return -1;
+    stats_init(counters, 1, 1);
+    if (shard_init(&shard, 0, 0, tls, stats_open(counters, stats_octets(1, 1)), NULL) < 0)
+        return -1;
+    struct route_builder *b = route_builder_new(1);
+    if (route_builder_site(b, SLICE("a"), &site) < 0 ||
+        route_builder_host(b, SLICE("a.test")) < 0 ||
+        route_builder_instance(b, SLICE("a/0"), slice_str(address), SLICE(""), ROUTE_READY,
+                               ROUTE_H2C) < 0)
+        return -1;
+    assert_int_equal(mailbox_post(shard.mailbox, SHARD_ROUTES, edge_routes_build(b, 1)), 0);
+    for (int i = 0; i < 3; i++)
+        loop_turn(shard.loop, 0);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    shard_fini(&shard);
+    for (uint32_t i = 0; i < worker.conn_count; i++) {
+        h2_conn_free(worker.conns[i]);
+        close(worker.fds[i]);
+    }
+    assert_int_equal(worker.pool.live, 0);
+    pool_fini(&worker.pool);
+    close(worker.listener);
+    free(counters);
+    tls_server_free(tls);
+    unlink(socket_path);
+    return rmdir(directory);
+}
+
+/* More of them than a socket takes wait for the worker when its answers to the first ones come. */
+static void test_large_heads_of_one_client(void **state)
+{
+    static char cookie[40000];
+    struct client_end one, other, *both[] = {&one, &other};
+    (void)state;
+    client_open(&one);
+    client_open(&other);
+    ask(&one, "/slow", SLICE(""));
+    turn(both, 2);
+    assert_non_null(worker.slow);
+    for (unsigned i = 0; i < 90; i++) {
+        memset(cookie, 'a' + (int)(i % 26), sizeof cookie);
+        cookie[i] = '*';
+        ask(&other, "/", slice_of(cookie, sizeof cookie));
+    }
+    turn(both, 2);
+    assert_int_equal(one.failed, 0);
+    assert_non_null(worker.slow);
+    assert_int_equal(other.failed, 0);
+    assert_int_equal(other.answered, 90);
+    answer(worker.slow);
+    turn(both, 2);
+    assert_int_equal(one.answered, 1);
+    client_close(&one);
+    client_close(&other);
+    turn(NULL, 0);
+}
+
+/* Of as many requests, all at once. */
+static void test_large_trailers_of_one_client(void **state)
+{
+    static char text[40000];
+    struct client_end one, other, *both[] = {&one, &other};
+    struct h2_stream *streams[90];
+    struct field field = {SLICE("x-checksum"), {text, sizeof text}, TOKEN_NONE, 0};
+    const struct fields trailers = {&field, 1, 1};
+    (void)state;
+    client_open(&one);
+    client_open(&other);
+    ask(&one, "/slow", SLICE(""));
+    turn(both, 2);
+    assert_non_null(worker.slow);
+    worker.is_patient = true;
+    for (unsigned i = 0; i < 90; i++)
+        streams[i] = ask_with(&other, "/", SLICE(""), false);
+    turn(both, 2);
+    for (unsigned i = 0; i < 90; i++) {
+        memset(text, 'a' + (int)(i % 26), sizeof text);
+        text[i] = '*';
+        assert_int_equal(h2_stream_trailers(streams[i], &trailers), 0);
+    }
+    turn(both, 2);
+    assert_int_equal(one.failed, 0);
+    assert_non_null(worker.slow);
+    assert_true(other.answered > 0);
+    assert_int_equal(other.answered + other.failed, 90);
+    answer(worker.slow);
+    turn(both, 2);
+    assert_int_equal(one.answered, 1);
+    client_close(&one);
+    client_close(&other);
+    turn(NULL, 0);
+}
+
+/* Go's server says so for each 4096 octets of an upload that are read, for the stream and for the
+ * connection; gRPC's has a PING for each round trip, and those are short here; others end what they
+ * flush with DATA that is empty. */
+static void test_a_worker_that_says_much(void **state)
+{
+    static const uint8_t frames[] = "\0\0\4\x8\0\0\0\0\0\0\0\0\1"          /* WINDOW_UPDATE */
+                                    "\0\0\x8\6\0\0\0\0\0\1\2\3\4\5\6\7\x8" /* PING */
+                                    "\0\0\0\0\0\0\0\0\1";                  /* DATA */
+    const struct http_head ok = {.status = 200, .content_length = -1};
+    struct client_end one, *all[] = {&one};
+    (void)state;
+    client_open(&one);
+    ask(&one, "/slow", SLICE(""));
+    turn(all, 1);
+    assert_non_null(worker.slow);
+    assert_int_equal(h2_stream_respond(worker.slow, &ok, false), 0);
+    turn(all, 1);
+    for (unsigned i = 0; i < 5000; i++) {
+        assert_int_equal(send(worker.fds[0], frames, sizeof frames - 1, MSG_NOSIGNAL),
+                         sizeof frames - 1);
+        if (i % 100 == 0)
+            turn(all, 1);
+    }
+    assert_int_equal(h2_stream_body(worker.slow, SLICE("ok"), NULL, true), 0);
+    turn(all, 1);
+    assert_int_equal(one.answered, 1);
+    assert_int_equal(one.failed, 0);
+    client_close(&one);
+    turn(NULL, 0);
+}
+
+/* Go's server gives the connection's credit back when a handler has read, so that an upload to one
+ * that does not read uses it up. */
+static void test_an_upload_that_is_stuck(void **state)
+{
+    struct client_end one, other, *both[] = {&one, &other};
+    (void)state;
+    worker.is_patient = true;
+    client_open(&one);
+    client_open(&other);
+    ask(&one, "/slow", SLICE(""));
+    turn(both, 2);
+    assert_int_equal(worker.conn_count, 1);
+    size_t it = 0;
+    struct backend *b = map_next(&shard.backends, &it);
+    LIST_ENTRY(b->h2_conns[WORKER_NO_PUSH].next, struct worker, node)->http.h2->send_window = 0;
+    struct h2_stream *s = ask_with(&other, "/", SLICE(""), false);
+    assert_int_equal(h2_stream_body(s, SLICE("content"), NULL, true), 0);
+    ask(&other, "/", SLICE("without"));
+    turn(both, 2);
+    assert_int_equal(other.answered, 2);
+    assert_int_equal(worker.conn_count, 2); /* one for who needs it */
+    client_close(&one);
+    client_close(&other);
+    turn(NULL, 0);
+}
+
+/* Whatever of a request has no memory, who waits on the same connection is answered, or is told. */
+static void test_memory_is_out_for_one(void **state)
+{
+    bool failed = true;
+    for (uint64_t n = 1; failed; n++) {
+        struct client_end one, other, *both[] = {&one, &other};
+        struct pool *pool = loop_pool(shard.loop);
+        worker.is_patient = true;
+        client_open(&one);
+        client_open(&other);
+        ask(&one, "/slow", SLICE(""));
+        turn(both, 2);
+        assert_non_null(worker.slow);
+        pool->fail_at = pool->gets + n;
+        struct h2_stream *s = ask_with(&other, "/", SLICE("cookie"), false);
+        assert_int_equal(h2_stream_body(s, SLICE("content"), NULL, true), 0);
+        turn(both, 2);
+        failed = pool->gets >= pool->fail_at;
+        pool->fail_at = 0;
+        size_t it = 0;
+        struct backend *b = map_next(&shard.backends, &it);
+        LIST_FOR(node, &b->h2_conns[WORKER_NO_PUSH])
+        {
+            /* a connection that has failed is not waited for */
+            assert_int_equal(h2_conn_blame(LIST_ENTRY(node, struct worker, node)->http.h2),
+                             H2_BLAME_NONE);
+        }
+        if (worker.slow)
+            answer(worker.slow);
+        turn(both, 2);
+        if (one.answered + one.failed == 0)
+            fail_msg("allocation %llu failed, and who had asked before still waits",
+                     (unsigned long long)n);
+        if (other.answered + other.failed + other.is_over == 0)
+            fail_msg("allocation %llu failed, and who asked waits", (unsigned long long)n);
+        client_close(&one);
+        client_close(&other);
+        turn(NULL, 0);
+        assert_int_equal(teardown(state), 0);
+        assert_int_equal(setup(state), 0);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_large_heads_of_one_client, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_large_trailers_of_one_client, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_worker_that_says_much, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_an_upload_that_is_stuck, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_memory_is_out_for_one, setup, teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

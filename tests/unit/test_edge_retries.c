@@ -1,0 +1,368 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Requests whose workers cannot be had, or do not want them: a shard, clients over socket pairs, a
+ * TCP port at which nobody listens, and a worker that speaks HTTP/2 and refuses all streams, all in
+ * this thread.  Who waits for them costs little until its time is up: no processor time, no memory.
+ * The timer by which those who wait look again at times is taken away. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "edge/client.h"
+#include "edge/shard.h"
+#include "edge/waiting.h"
+#include "edge/worker.h"
+#include "edge_routes.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+static const char place[] = "/tmp/portico-retries-XXXXXX";
+static char directory[sizeof place];
+static char socket_path[64];
+static struct tls_server *tls;
+static void *counters;
+static struct shard shard;
+static int nobody; /* a port of its own, at which it does not listen */
+
+#define CONNS_MAX 64
+
+static struct {
+    struct pool pool;
+    int listener;
+    int fds[CONNS_MAX];
+    struct h2_conn *conns[CONNS_MAX];
+    uint32_t conn_count; /* that are open */
+    uint32_t accepted, refused;
+    bool takes_none; /* it says so, and closes */
+    bool hangs;      /* it takes two requests on a connection, and answers none */
+} worker;
+
+static int non_blocking(int fd)
+{
+    assert_true(fd >= 0);
+    fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
+    return fd;
+}
+
+/* ---- the worker that refuses ---- */
+
+static void on_head(void *user, struct h2_stream *s, const struct http_head *head, bool end)
+{
+    (void)user;
+    (void)head;
+    (void)end;
+    if (worker.hangs)
+        return;
+    worker.refused++;
+    h2_stream_reset(s, H2_REFUSED_STREAM);
+}
+
+static const struct h2_events worker_events = {.on_head = on_head};
+
+static void close_conns(void)
+{
+    while (worker.conn_count) {
+        close(worker.fds[--worker.conn_count]);
+        h2_conn_free(worker.conns[worker.conn_count]);
+    }
+}
+
+static void play_worker(void)
+{
+    char octets[65536];
+    ssize_t n;
+    int fd;
+    while (worker.conn_count < CONNS_MAX &&
+           (fd = accept4(worker.listener, NULL, NULL, SOCK_NONBLOCK)) >= 0) {
+        struct h2_settings set;
+        h2_settings_default(&set, H2_SERVER);
+        if (worker.takes_none)
+            set.max_concurrent_streams = 0;
+        if (worker.hangs)
+            set.max_concurrent_streams = 2;
+        worker.conns[worker.conn_count] =
+            h2_conn_new(H2_SERVER, &set, &worker_events, NULL, &worker.pool, 1);
+        assert_non_null(worker.conns[worker.conn_count]);
+        worker.fds[worker.conn_count++] = fd;
+        worker.accepted++;
+    }
+    for (uint32_t i = 0; i < worker.conn_count; i++) {
+        while ((n = read(worker.fds[i], octets, sizeof octets)) > 0)
+            assert_int_equal(h2_conn_feed(worker.conns[i], octets, (size_t)n, 1), 0);
+        while ((n = (ssize_t)h2_conn_output(worker.conns[i], octets, sizeof octets, 1)) > 0)
+            assert_int_equal(send(worker.fds[i], octets, (size_t)n, MSG_NOSIGNAL), n);
+    }
+    if (worker.takes_none)
+        close_conns();
+}
+
+/* ---- edge ---- */
+
+static void turn(int rounds)
+{
+    while (rounds--) {
+        loop_timer_clear(&shard.waiting_timer);
+        loop_turn(shard.loop, 0);
+        play_worker();
+    }
+}
+
+/* other: a second instance's, or NULL */
+static void add_site(struct route_builder *b, const char *name, const char *address,
+                     const char *other, enum route_protocol protocol)
+{
+    struct route_site site = {.flags = ROUTE_HTTP20 | ROUTE_WEBSOCKETS | ROUTE_MANAGED,
+                              .proxy_flag =
+                                  protocol == ROUTE_H2C ? ROUTE_PROXY_ALL : ROUTE_PROXY_H1,
+                              .request_timeout_ms = 60000,
+                              .idle_timeout_ms = 60000,
+                              .queue = 10,
+                              .body_limit_octets = 1u << 30};
+    char text[32];
+    snprintf(text, sizeof text, "%s.test", name);
+    assert_int_equal(route_builder_site(b, slice_str(name), &site), 0);
+    assert_int_equal(route_builder_host(b, slice_str(text)), 0);
+    snprintf(text, sizeof text, "%s/0", name);
+    assert_int_equal(route_builder_instance(b, slice_str(text), slice_str(address), SLICE(""),
+                                            ROUTE_READY, protocol),
+                     0);
+    snprintf(text, sizeof text, "%s/1", name);
+    if (other)
+        assert_int_equal(route_builder_instance(b, slice_str(text), slice_str(other), SLICE(""),
+                                                ROUTE_READY, protocol),
+                         0);
+}
+
+static int setup(void **state)
+{
+    struct sockaddr_un at = {.sun_family = AF_UNIX};
+    struct sockaddr_in port = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof port;
+    char address[80], nowhere[32];
+    (void)state;
+    memcpy(directory, place, sizeof place);
+    if (!mkdtemp(directory))
+        return -1;
+    snprintf(socket_path, sizeof socket_path, "%s/w", directory);
+    memcpy(at.sun_path, socket_path, sizeof socket_path);
+    pool_init(&worker.pool);
+    worker.listener = non_blocking(socket(AF_UNIX, SOCK_STREAM, 0));
+    nobody = socket(AF_INET, SOCK_STREAM, 0);
+    tls = tls_server_new();
+    counters = calloc(1, stats_octets(1, 1));
+    if (!tls || !counters || bind(worker.listener, (struct sockaddr *)&at, sizeof at) < 0 ||
+        listen(worker.listener, CONNS_MAX) < 0 || bind(nobody, (struct sockaddr *)&port, len) < 0 ||
+        getsockname(nobody, (struct sockaddr *)&port, &len) < 0)
+        return -1;
+    stats_init(counters, 1, 1);
+    if (shard_init(&shard, 0, 0, tls, stats_open(counters, stats_octets(1, 1)), NULL) < 0)
+        return -1;
+    struct route_builder *b = route_builder_new(1);
+    snprintf(nowhere, sizeof nowhere, "127.0.0.1:%u", ntohs(port.sin_port));
+    snprintf(address, sizeof address, "unix:%s", socket_path);
+    add_site(b, "gone", nowhere, NULL, ROUTE_H1);
+    add_site(b, "half", nowhere, address, ROUTE_H1);
+    add_site(b, "refuses", address, NULL, ROUTE_H2C);
+    assert_int_equal(mailbox_post(shard.mailbox, SHARD_ROUTES, edge_routes_build(b, 1)), 0);
+    turn(3);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    shard_fini(&shard);
+    close_conns();
+    assert_int_equal(worker.pool.live, 0);
+    pool_fini(&worker.pool);
+    close(worker.listener);
+    close(nobody);
+    free(counters);
+    tls_server_free(tls);
+    unlink(socket_path);
+    return rmdir(directory);
+}
+
+static int ask_with(const char *host, const char *fields)
+{
+    int fds[2];
+    char request[256];
+    struct addr peer = {.len = sizeof peer.u.in};
+    peer.u.in.sin_family = AF_INET;
+    int len =
+        snprintf(request, sizeof request, "GET / HTTP/1.1\r\nHost: %s\r\n%s\r\n", host, fields);
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
+    assert_int_equal(write(fds[0], request, (size_t)len), len);
+    client_accept(&shard, non_blocking(fds[1]), &peer, false);
+    turn(20);
+    return non_blocking(fds[0]);
+}
+
+static int ask(const char *host)
+{
+    return ask_with(host, "");
+}
+
+static size_t count_waiting(void)
+{
+    size_t n = 0;
+    LIST_FOR(node, &shard.waiting)
+    {
+        n++;
+    }
+    return n;
+}
+
+/* Nobody is to look for room in the next turn. */
+static bool is_at_rest(void)
+{
+    return list_empty(&shard.waiting_room.node) && list_empty(&shard.waiting_handed.node);
+}
+
+static void test_where_nobody_listens_it_is_not_asked_again_at_once(void **state)
+{
+    (void)state;
+    int a = ask("gone.test"), b = ask("gone.test");
+    assert_int_equal(count_waiting(), 2);
+    uint64_t before = loop_calls(shard.loop)->connects;
+    turn(100);
+    assert_int_equal(loop_calls(shard.loop)->connects, before);
+    assert_int_equal(count_waiting(), 2);
+    assert_true(is_at_rest());
+    close(a);
+    close(b);
+    turn(3);
+    assert_int_equal(count_waiting(), 0);
+}
+
+/* The other instance has as many connections as there may be: there may be room soon. */
+static void test_nor_by_who_waits_for_room_elsewhere(void **state)
+{
+    struct backend *b = NULL;
+    size_t it = 0;
+    (void)state;
+    int a = ask("half.test");
+    while (!b || !slice_starts(b->key, SLICE("half/1")))
+        assert_non_null(b = map_next(&shard.backends, &it));
+    close(a);
+    turn(3);
+    b->h1_count += WORKER_H1_MAX;
+    int c = ask("half.test"), d = ask("half.test");
+    assert_int_equal(count_waiting(), 2);
+    uint64_t before = loop_calls(shard.loop)->connects;
+    turn(100);
+    assert_int_equal(loop_calls(shard.loop)->connects, before);
+    b->h1_count -= WORKER_H1_MAX;
+    close(c);
+    close(d);
+    turn(3);
+    assert_int_equal(count_waiting(), 0);
+}
+
+/* However often it is tried. */
+static void test_what_it_holds_does_not_grow(void **state)
+{
+    (void)state;
+    int a = ask("gone.test");
+    assert_int_equal(count_waiting(), 1);
+    const struct exchange *x = LIST_ENTRY(shard.waiting.next, struct exchange, worker_node);
+    size_t octets = x->arena->octets;
+    uint64_t before = loop_calls(shard.loop)->connects;
+    for (int i = 0; i < 20; i++) {
+        waiting_retry(&shard); /* as the timer does */
+        turn(3);
+        assert_int_equal(count_waiting(), 1);
+    }
+    assert_int_equal(loop_calls(shard.loop)->connects, before + 20);
+    assert_int_equal(x->arena->octets, octets);
+    close(a);
+    turn(3);
+}
+
+static void test_who_refuses_is_not_asked_again_at_once(void **state)
+{
+    (void)state;
+    int a = ask("refuses.test"), b = ask("refuses.test");
+    turn(20);
+    assert_int_equal(count_waiting(), 2);
+    uint32_t before = worker.refused;
+    turn(100);
+    assert_int_equal(worker.refused, before);
+    assert_int_equal(count_waiting(), 2);
+    assert_true(is_at_rest());
+    close(a);
+    close(b);
+    turn(3);
+    assert_int_equal(count_waiting(), 0);
+}
+
+/* A tunnel waits for SETTINGS, and these tell that there is no room on the connection: another one
+ * is made, as often as there may be connections. */
+static void test_who_takes_no_stream_is_not_asked_for_ever(void **state)
+{
+    (void)state;
+    close_conns();
+    turn(3);
+    worker.takes_none = true;
+    worker.accepted = 0;
+    int a = ask_with("refuses.test", "Connection: upgrade\r\nUpgrade: websocket\r\n"
+                                     "Sec-WebSocket-Version: 13\r\n"
+                                     "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n");
+    turn(200);
+    assert_in_range(worker.accepted, 1, WORKER_H2_MAX + 1);
+    assert_int_equal(count_waiting(), 1);
+    worker.takes_none = false;
+    close(a);
+    turn(3);
+    assert_int_equal(count_waiting(), 0);
+}
+
+/* No more streams are reset because clients leave. */
+static void use_up_rations(void)
+{
+    size_t it = 0;
+    struct backend *b;
+    while ((b = map_next(&shard.backends, &it)) != NULL)
+        for (int k = 0; k < WORKER_CLASSES; k++)
+            LIST_FOR(node, &b->h2_conns[k])
+            {
+                LIST_ENTRY(node, struct worker, node)->ration =
+                    (struct ration){.updated_us = UINT64_MAX};
+            }
+}
+
+/* What clients left behind is let end, but it never does: others are asked on other connections. */
+static void test_who_hangs_is_asked_on_another_connection(void **state)
+{
+    (void)state;
+    close_conns();
+    turn(3);
+    worker.hangs = true;
+    for (int i = 0; i < 3 * WORKER_H2_MAX; i++) {
+        int a = ask("refuses.test");
+        assert_int_equal(count_waiting(), 0);
+        use_up_rations();
+        close(a);
+        turn(3);
+    }
+    worker.hangs = false;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_where_nobody_listens_it_is_not_asked_again_at_once),
+        cmocka_unit_test(test_nor_by_who_waits_for_room_elsewhere),
+        cmocka_unit_test(test_what_it_holds_does_not_grow),
+        cmocka_unit_test(test_who_refuses_is_not_asked_again_at_once),
+        cmocka_unit_test(test_who_takes_no_stream_is_not_asked_for_ever),
+        cmocka_unit_test(test_who_hangs_is_asked_on_another_connection),
+    };
+    return cmocka_run_group_tests(tests, setup, teardown);
+}
