@@ -275,69 +275,88 @@ static int teardown(void **state)
     return rmdir(directory);
 }
 
+/* Over several connections, for one has a limit of its own. */
+#define OTHERS   5
+#define REQUESTS 18 /* of each */
+
+struct crowd {
+    struct client_end one, others[OTHERS], *all[1 + OTHERS];
+};
+
+/* One has asked, and its answer takes long. */
+static void crowd_open(struct crowd *c)
+{
+    c->all[0] = &c->one;
+    client_open(&c->one);
+    for (unsigned i = 0; i < OTHERS; i++) {
+        c->all[1 + i] = &c->others[i];
+        client_open(&c->others[i]);
+    }
+    ask(&c->one, "/slow", SLICE(""));
+    turn(c->all, ARRAY_LEN(c->all));
+    assert_non_null(worker.slow);
+}
+
+/* return  how many requests of the others were answered well */
+static unsigned crowd_close(struct crowd *c)
+{
+    unsigned answered = 0;
+    assert_int_equal(c->one.failed, 0);
+    assert_non_null(worker.slow);
+    for (unsigned i = 0; i < OTHERS; i++) {
+        assert_int_equal(c->others[i].answered + c->others[i].failed, REQUESTS);
+        answered += c->others[i].answered;
+    }
+    answer(worker.slow);
+    turn(c->all, ARRAY_LEN(c->all));
+    assert_int_equal(c->one.answered, 1);
+    for (unsigned i = 0; i < ARRAY_LEN(c->all); i++)
+        client_close(c->all[i]);
+    turn(NULL, 0);
+    return answered;
+}
+
+static void fill(char *text, size_t len, unsigned number)
+{
+    memset(text, 'a' + (int)(number % 26), len);
+    text[number] = '*';
+}
+
 /* More of them than a socket takes wait for the worker when its answers to the first ones come. */
 static void test_large_heads_of_one_client(void **state)
 {
     static char cookie[40000];
-    struct client_end one, other, *both[] = {&one, &other};
+    struct crowd crowd;
     (void)state;
-    client_open(&one);
-    client_open(&other);
-    ask(&one, "/slow", SLICE(""));
-    turn(both, 2);
-    assert_non_null(worker.slow);
-    for (unsigned i = 0; i < 90; i++) {
-        memset(cookie, 'a' + (int)(i % 26), sizeof cookie);
-        cookie[i] = '*';
-        ask(&other, "/", slice_of(cookie, sizeof cookie));
+    crowd_open(&crowd);
+    for (unsigned i = 0; i < OTHERS * REQUESTS; i++) {
+        fill(cookie, sizeof cookie, i);
+        ask(&crowd.others[i / REQUESTS], "/", slice_of(cookie, sizeof cookie));
     }
-    turn(both, 2);
-    assert_int_equal(one.failed, 0);
-    assert_non_null(worker.slow);
-    assert_int_equal(other.failed, 0);
-    assert_int_equal(other.answered, 90);
-    answer(worker.slow);
-    turn(both, 2);
-    assert_int_equal(one.answered, 1);
-    client_close(&one);
-    client_close(&other);
-    turn(NULL, 0);
+    turn(crowd.all, ARRAY_LEN(crowd.all));
+    assert_int_equal(crowd_close(&crowd), OTHERS * REQUESTS);
 }
 
 /* Of as many requests, all at once. */
 static void test_large_trailers_of_one_client(void **state)
 {
     static char text[40000];
-    struct client_end one, other, *both[] = {&one, &other};
-    struct h2_stream *streams[90];
+    struct crowd crowd;
+    struct h2_stream *streams[OTHERS * REQUESTS];
     struct field field = {SLICE("x-checksum"), {text, sizeof text}, TOKEN_NONE, 0};
     const struct fields trailers = {&field, 1, 1};
     (void)state;
-    client_open(&one);
-    client_open(&other);
-    ask(&one, "/slow", SLICE(""));
-    turn(both, 2);
-    assert_non_null(worker.slow);
+    crowd_open(&crowd);
     worker.is_patient = true;
-    for (unsigned i = 0; i < 90; i++)
-        streams[i] = ask_with(&other, "/", SLICE(""), false);
-    turn(both, 2);
-    for (unsigned i = 0; i < 90; i++) {
-        memset(text, 'a' + (int)(i % 26), sizeof text);
-        text[i] = '*';
+    for (unsigned i = 0; i < OTHERS * REQUESTS; i++)
+        streams[i] = ask_with(&crowd.others[i / REQUESTS], "/", SLICE(""), false);
+    turn(crowd.all, ARRAY_LEN(crowd.all));
+    for (unsigned i = 0; i < OTHERS * REQUESTS; i++) {
+        fill(text, sizeof text, i);
         assert_int_equal(h2_stream_trailers(streams[i], &trailers), 0);
     }
-    turn(both, 2);
-    assert_int_equal(one.failed, 0);
-    assert_non_null(worker.slow);
-    assert_true(other.answered > 0);
-    assert_int_equal(other.answered + other.failed, 90);
-    answer(worker.slow);
-    turn(both, 2);
-    assert_int_equal(one.answered, 1);
-    client_close(&one);
-    client_close(&other);
-    turn(NULL, 0);
+    turn(crowd.all, ARRAY_LEN(crowd.all));
+    assert_true(crowd_close(&crowd) > 0);
 }
 
 /* Go's server says so for each 4096 octets of an upload that are read, for the stream and for the
