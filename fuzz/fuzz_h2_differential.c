@@ -20,7 +20,7 @@
  *   - the authority is none by RFC 3986, has user information (RFC 9110 4.2.4), or Host is there
  *     twice or says something else than :authority (RFC 9113 8.3.1);
  *   - :path is no path ("#", not beginning with "/"), or :method no token;
- *   - CONNECT without :authority (RFC 9113 8.5, RFC 8441 4);
+ *   - CONNECT without :authority (RFC 9113 8.5, RFC 8441 4), or with a trailer section (8.5);
  *   - its trailer section's HEADERS makes the stream depend on itself, an error by RFC 7540 5.3.1
  *     that the judge looks for in the first HEADERS alone.  RFC 9113 5.3.2 leaves the choice.
  *  Everything else aborts. */
@@ -112,7 +112,9 @@ static int judge_on_frame(nghttp2_session *session, const nghttp2_frame *frame, 
     if (frame->hd.type != NGHTTP2_HEADERS && frame->hd.type != NGHTTP2_DATA)
         return 0;
     struct h2_message *m = h2_message(&b->judge, (uint32_t)frame->hd.stream_id);
-    if (m->has_head && frame->hd.type == NGHTTP2_HEADERS && frame->hd.flags & NGHTTP2_FLAG_PRIORITY)
+    m->has_trailers |= m->has_head && frame->hd.type == NGHTTP2_HEADERS;
+    if (m->has_trailers && frame->hd.flags & NGHTTP2_FLAG_PRIORITY &&
+        frame->hd.type == NGHTTP2_HEADERS)
         m->has_self_dependent_trailers |= frame->headers.pri_spec.stream_id == frame->hd.stream_id;
     m->has_head = true;
     if (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) {
@@ -149,7 +151,7 @@ static bool judge_alone_may(const struct h2_both *b, const struct h2_message *m)
     bool connect = slice_eq(m->method, SLICE("CONNECT"));
     if (b->ours.is_over || judge_authority_is_bad(m) || !rules_is_token(m->method))
         return true;
-    if ((connect && m->authority.len == 0) || m->has_self_dependent_trailers)
+    if ((connect && (m->authority.len == 0 || m->has_trailers)) || m->has_self_dependent_trailers)
         return true;
     if (connect && m->protocol.len == 0)
         return false;

@@ -19,6 +19,7 @@ struct h2_message {
      * several, or stands in a response that must not have one; or that or Host, as they stand among
      * the trailers. */
     bool has_length_list, has_late_field, has_bare_length;
+    bool has_trailers;                /* HEADERS after its head */
     bool has_self_dependent_trailers; /* the judge does not look there */
     bool has_early_data;              /* before the head, empty, so the judge takes it */
     unsigned hosts, crumbs, informational;
