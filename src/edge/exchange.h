@@ -76,6 +76,7 @@ struct exchange {
     bool opaque;           /* to another one than WebSocket */
     bool switched;         /* and got it: octets pass as they are */
     bool waiting;          /* in the shard's waiting room */
+    bool awaits_room;      /* there: the end of any exchange here may help */
     uint8_t wait_why;      /* enum fault: what it fails with when time is up */
     bool wide;             /* its worker may send more ahead; counted in client->wide */
     bool ended;

@@ -165,6 +165,15 @@ static bool may_wait(const struct exchange *x, enum fault fault, int err)
            !(flags & ROUTE_FAILING);
 }
 
+/* Whether the end of any exchange here may help: it leaves a connection, or room for one.  Where
+ * there are places, they are handed over; and of a worker that cannot be reached, or does not want
+ * it, only time and new routes tell. */
+static bool awaits_room(const struct exchange *x, enum fault fault, int err)
+{
+    return fault == FAULT_DESCRIPTORS ||
+           ((fault == FAULT_OVERLOAD || err == ERR_AGAIN) && !x->site->route.concurrency);
+}
+
 static void attach(struct exchange *x)
 {
     int err = worker_attach(x);
@@ -176,7 +185,7 @@ static void attach(struct exchange *x)
         return;
     }
     enum fault fault = fault_of(x, err);
-    if (may_wait(x, fault, err) && waiting_enter(x, fault))
+    if (may_wait(x, fault, err) && waiting_enter(x, fault, awaits_room(x, fault, err)))
         return;
     waiting_leave(x);
     exchange_fail(x, fault);

@@ -4,17 +4,10 @@
 #include "edge/worker.h"
 #include "base/panic.h"
 
-/* What x waits for: a place at an instance; room that the end of any exchange here may give; or a
- * worker that cannot be reached or does not want it, of which only time and new routes tell. */
+/* Whether x waits for a place at an instance, or for anything else. */
 static bool awaits_place(const struct exchange *x)
 {
     return x->wait_why == FAULT_OVERLOAD && x->site->route.concurrency;
-}
-
-static bool awaits_room(const struct exchange *x)
-{
-    return x->wait_why == FAULT_DESCRIPTORS ||
-           (x->wait_why == FAULT_OVERLOAD && !x->site->route.concurrency);
 }
 
 /* The instances that have not failed it. */
@@ -56,7 +49,7 @@ static void step_in(struct exchange *x)
     x->waiting = true;
 }
 
-bool waiting_enter(struct exchange *x, enum fault why)
+bool waiting_enter(struct exchange *x, enum fault why, bool for_room)
 {
     struct shard *s = x->shard;
     uint64_t now = shard_now_us(s);
@@ -68,12 +61,13 @@ bool waiting_enter(struct exchange *x, enum fault why)
         return false;
     x->queue = x->site->queue;
     x->wait_why = (uint8_t)why;
+    x->awaits_room = for_room;
     step_in(x);
     stats_add(&x->site->stats->requests_waiting, 1);
     loop_timer_set(s->loop, &x->timer, x->wait_until_us);
     if (!s->waiting_timer.due_us)
         loop_timer_set(s->loop, &s->waiting_timer, now + WAITING_RETRY_US);
-    if (awaits_room(x))
+    if (x->awaits_room)
         s->waiting_any++;
     else if (awaits_place(x) && await_places(x))
         loop_flush(s->loop, &s->waiting_room);
@@ -86,7 +80,7 @@ static void step_out(struct exchange *x)
     x->waiting = false;
     list_remove(&x->worker_node);
     stats_sub(&x->site->stats->requests_waiting, 1);
-    if (awaits_room(x))
+    if (x->awaits_room)
         x->shard->waiting_any--;
 }
 
@@ -118,7 +112,7 @@ static void retry(struct shard *s, bool for_room)
     while (!list_empty(&now)) {
         struct exchange *x = LIST_ENTRY(now.next, struct exchange, worker_node);
         CHECK_MAGIC(x, EXCHANGE_MAGIC);
-        if (for_room && !awaits_room(x) && !awaits_place(x)) {
+        if (for_room && !x->awaits_room && !awaits_place(x)) {
             list_remove(&x->worker_node);
             list_add_tail(&s->waiting, &x->worker_node);
             continue;

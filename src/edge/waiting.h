@@ -12,9 +12,10 @@
 #define WAITING_START_US 5000000u /* for an instance that is being started */
 #define WAITING_RETRY_US 100000u  /* at least so often each is tried again */
 
-/* x waits; why is what it fails with when time is up.
+/* x waits; why is what it fails with when time is up.  for_room: the end of any exchange here may
+ * help it.
  * return  false: the room is full, or x has waited long enough */
-bool waiting_enter(struct exchange *x, enum fault why);
+bool waiting_enter(struct exchange *x, enum fault why, bool for_room);
 /* x waits no longer, however it goes on. */
 void waiting_leave(struct exchange *x);
 /* Try those who wait, in order: after a new snapshot, at times. */

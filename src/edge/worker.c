@@ -623,6 +623,9 @@ static void enter_h2(struct worker *w)
 struct worker *worker_new(struct backend *b, enum worker_class klass, int *err_out)
 {
     struct shard *s = b->shard;
+    *err_out = ERR_AGAIN;
+    if (b->full_us == shard_now_us(s)) /* in this turn nobody asks again */
+        return NULL;
     struct worker *w = pool_zget(s->pool, sizeof *w);
     *err_out = ERR_NOMEM;
     if (!w)
@@ -660,7 +663,9 @@ struct worker *worker_new(struct backend *b, enum worker_class klass, int *err_o
     if (w->http.h1 || w->http.h2)
         *err_out = stream_connect(&w->stream, s->loop, &b->address, &stream_events);
     if (*err_out < 0) {
-        if (*err_out != ERR_NOMEM && *err_out != ERR_AGAIN)
+        if (*err_out == ERR_AGAIN)
+            b->full_us = shard_now_us(s);
+        else if (*err_out != ERR_NOMEM)
             stats_add(&s->stats->worker_connect_failures, 1);
         if (w->http.h1)
             h1_conn_free(w->http.h1);

@@ -71,6 +71,7 @@ struct backend {
     uint64_t unused_us;    /* since when no site names it; 0: one does */
     uint32_t failures;     /* in a row */
     uint64_t bad_until_us; /* out of rotation, unless it is the last one */
+    uint64_t full_us;      /* when it last took no connection, its backlog being full */
 };
 
 struct worker {

@@ -235,19 +235,16 @@ int worker_attach(struct exchange *x)
             short_ = true;
             continue;
         }
-        /* It is there, and takes its time to accept.  Until the next retry its places are not for
-         * x: those who wait would hand them around among themselves for ever. */
-        if (err == ERR_AGAIN) {
-            busy = true;
-            x->tried |= 1ull << i;
+        busy |= err == ERR_AGAIN; /* it is there, and takes its time to accept */
+        if (err == ERR_LIMIT || err == ERR_AGAIN) {
+            /* It has not failed.  But until the next retry its places are not for x: those who
+             * wait would hand them around among themselves for ever. */
+            if (limited)
+                x->tried |= 1ull << i;
             continue;
         }
-        if (err == ERR_LIMIT && !limited) /* it has not failed */
-            continue;
-        if (err != ERR_LIMIT) {
-            backend_failed(at[i]);
-            err = ERR_NOTFOUND;
-        }
+        backend_failed(at[i]);
+        err = ERR_NOTFOUND;
         x->tried |= 1ull << i;
     }
     worker_give_place(x);

@@ -29,6 +29,8 @@ static struct tls_server *tls;
 static void *counters;
 static struct shard shard;
 static int nobody; /* a port of its own, at which it does not listen */
+static int full;   /* a listener that accepts once */
+static char full_path[64];
 
 #define CONNS_MAX 64
 
@@ -122,7 +124,7 @@ static void add_site(struct route_builder *b, const char *name, const char *addr
                                   protocol == ROUTE_H2C ? ROUTE_PROXY_ALL : ROUTE_PROXY_H1,
                               .request_timeout_ms = 60000,
                               .idle_timeout_ms = 60000,
-                              .queue = 10,
+                              .queue = 100,
                               .body_limit_octets = 1u << 30};
     char text[32];
     snprintf(text, sizeof text, "%s.test", name);
@@ -144,7 +146,7 @@ static int setup(void **state)
     struct sockaddr_un at = {.sun_family = AF_UNIX};
     struct sockaddr_in port = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t len = sizeof port;
-    char address[80], nowhere[32];
+    char address[80], full_address[80], nowhere[32];
     (void)state;
     memcpy(directory, place, sizeof place);
     if (!mkdtemp(directory))
@@ -164,10 +166,17 @@ static int setup(void **state)
     if (shard_init(&shard, 0, 0, tls, stats_open(counters, stats_octets(1, 1)), NULL) < 0)
         return -1;
     struct route_builder *b = route_builder_new(1);
+    snprintf(full_path, sizeof full_path, "%s/f", directory);
+    memcpy(at.sun_path, full_path, sizeof full_path);
+    full = non_blocking(socket(AF_UNIX, SOCK_STREAM, 0));
+    if (bind(full, (struct sockaddr *)&at, sizeof at) < 0 || listen(full, 0) < 0)
+        return -1;
     snprintf(nowhere, sizeof nowhere, "127.0.0.1:%u", ntohs(port.sin_port));
     snprintf(address, sizeof address, "unix:%s", socket_path);
     add_site(b, "gone", nowhere, NULL, ROUTE_H1);
     add_site(b, "half", nowhere, address, ROUTE_H1);
+    snprintf(full_address, sizeof full_address, "unix:%s", full_path);
+    add_site(b, "full", full_address, NULL, ROUTE_H1);
     add_site(b, "refuses", address, NULL, ROUTE_H2C);
     assert_int_equal(mailbox_post(shard.mailbox, SHARD_ROUTES, edge_routes_build(b, 1)), 0);
     turn(3);
@@ -183,6 +192,8 @@ static int teardown(void **state)
     pool_fini(&worker.pool);
     close(worker.listener);
     close(nobody);
+    close(full);
+    unlink(full_path);
     free(counters);
     tls_server_free(tls);
     unlink(socket_path);
@@ -263,6 +274,39 @@ static void test_nor_by_who_waits_for_room_elsewhere(void **state)
     close(d);
     turn(3);
     assert_int_equal(count_waiting(), 0);
+}
+
+/* A worker that accepts no more has a connection free: who waits has it at once, and nobody who
+ * waits makes the kernel say again in the same turn that there is no other. */
+static void test_who_accepts_no_more_serves_who_waits(void **state)
+{
+    static const char ok[] = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+    int waiting[20];
+    char got[2048];
+    (void)state;
+    int a = ask("full.test"), worker_end = accept4(full, NULL, NULL, SOCK_NONBLOCK);
+    assert_true(worker_end >= 0 && read(worker_end, got, sizeof got) > 0);
+    struct sockaddr_un at = {.sun_family = AF_UNIX};
+    memcpy(at.sun_path, full_path, sizeof full_path);
+    int fill = non_blocking(socket(AF_UNIX, SOCK_STREAM, 0));
+    assert_int_equal(connect(fill, (struct sockaddr *)&at, sizeof at), 0);
+    for (size_t i = 0; i < 20; i++)
+        waiting[i] = ask("full.test");
+    assert_int_equal(count_waiting(), 20);
+    for (size_t served = 1; served <= 20; served++) {
+        uint64_t before = loop_calls(shard.loop)->connects;
+        assert_int_equal(send(worker_end, ok, sizeof ok - 1, MSG_NOSIGNAL), sizeof ok - 1);
+        turn(20);
+        assert_int_equal(count_waiting(), 20 - served);
+        assert_true(loop_calls(shard.loop)->connects <= before + 1);
+        assert_true(read(worker_end, got, sizeof got) > 0);
+    }
+    for (size_t i = 0; i < 20; i++)
+        close(waiting[i]);
+    close(a);
+    close(worker_end);
+    close(fill);
+    turn(3);
 }
 
 /* However often it is tried. */
@@ -359,6 +403,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_where_nobody_listens_it_is_not_asked_again_at_once),
         cmocka_unit_test(test_nor_by_who_waits_for_room_elsewhere),
+        cmocka_unit_test(test_who_accepts_no_more_serves_who_waits),
         cmocka_unit_test(test_what_it_holds_does_not_grow),
         cmocka_unit_test(test_who_refuses_is_not_asked_again_at_once),
         cmocka_unit_test(test_who_takes_no_stream_is_not_asked_for_ever),
