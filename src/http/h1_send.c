@@ -409,9 +409,11 @@ static int send_response(struct h1_conn *c, const struct http_head *head, bool e
     }
     if (!end)
         plan.out = plan.coded ? OUT_CHUNKED : plan.length || none ? OUT_FIXED : OUT_UNTIL_CLOSE;
-    /* Whoever has the whole response before we have the whole request need not send the rest. */
+    /* Whoever has the whole response before we have the whole request need not send the rest.  And
+     * behind a CONNECT may come what somebody else meant for its tunnel: no request of the client's
+     * (RFC 9931). */
     plan.close = close || c->shutdown || !c->keep || plan.out == OUT_UNTIL_CLOSE ||
-                 (end && c->in != IN_HELD);
+                 (end && c->in != IN_HELD) || c->is_connect;
     plan.keep = !plan.close && c->minor_0;
     int err = write_head(c, &plain, &plan);
     if (err)

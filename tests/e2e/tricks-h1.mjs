@@ -371,7 +371,10 @@ export const TRICKS = {
     ['asterisk', field('X: @T').replace('GET @T', 'OPTIONS *'), PASSES({ target: '*' })],
     ['asterisk of GET', line('GET * HTTP/1.1'), 400],
     ['asterisk in absolute form', field('X: @T').replace('GET @T', 'OPTIONS http://@H'), PASSES({ target: '*' })],
-    ['CONNECT', line('CONNECT @H HTTP/1.1\r\nX: @T'), OWN(501)],
+    // What follows may be meant for the tunnel: RFC 9931 wants the end of the connection.
+    ['CONNECT', line('CONNECT @H HTTP/1.1\r\nX: @T'), OWN(501, LAST)],
+    ['CONNECT that keeps the connection', line('CONNECT @H HTTP/1.1\r\nConnection: keep-alive\r\nX: @T'), OWN(501, LAST)],
+    ['CONNECT to another host', line('CONNECT other.example:443 HTTP/1.1\r\nX: @T'), OWN([404, 421], LAST)],
     ['CONNECT with content', `CONNECT @H HTTP/1.1\r\nHost: @H\r\nContent-Length: 5\r\n\r\n12345`, 400],
     ['CONNECT without a port', line('CONNECT @N HTTP/1.1'), 400],
     ['CONNECT to a path', line('CONNECT @T HTTP/1.1'), 400],
