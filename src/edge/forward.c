@@ -11,12 +11,13 @@
  * on the head (Node's is 16 KiB in all). */
 #define FORWARDING_URL_OCTETS 2048
 
-/* Whether the Connection field of this head names the field: RFC 9110 7.6.1.  Only HTTP/1.1 heads
- * have one. */
-static bool named_by_connection(const struct fields *f, const struct field *connection,
-                                struct slice name)
+/* What Connection lists in a head; an engine has seen to it that there are not too many. */
+static void read_options(const struct fields *f, struct connection_options *out)
 {
-    return connection && fields_list_has(f, TOKEN_CONNECTION, name);
+    out->count = 0;
+    for (uint32_t i = 0; i < f->count; i++)
+        if (f->at[i].token == TOKEN_CONNECTION)
+            connection_options_add(out, f->at[i].value);
 }
 
 /* ---- names that are not for others to use ---- */
@@ -214,8 +215,7 @@ int forward_request(struct exchange *x, bool h2)
 {
     const struct http_head *in = x->request;
     struct http_head *out = &x->forward;
-    /* HTTP/2 has none (RFC 9113 8.2.2). */
-    const struct field *connection = x->cs ? NULL : fields_find(&in->fields, TOKEN_CONNECTION);
+    struct connection_options for_one_hop;
     bool trusted = route_trusts(&x->shard->routes->route, &x->client->peer);
     const struct field *hops = NULL; /* the first, as in forward_is_last_hop */
     int err = 0;
@@ -226,20 +226,17 @@ int forward_request(struct exchange *x, bool h2)
                               .expect_continue = in->expect_continue,
                               .content_length = in->content_length};
     err = fields_reserve(&out->fields, x->arena, in->fields.count + FORWARDING_FIELDS);
+    read_options(&in->fields, &for_one_hop);
     for (uint32_t i = 0; i < in->fields.count && !err; i++) {
         const struct field *f = &in->fields.at[i];
         switch (f->token) {
         case TOKEN_HOST: /* comes from the authority */
+        case TOKEN_TE:   /* is for one hop: RFC 9110 10.1.4 */
         case TOKEN_X_REQUEST_ID:
             continue;
         case TOKEN_MAX_FORWARDS:
             if (!hops)
                 hops = f;
-            continue;
-        case TOKEN_TE: /* RFC 9110 10.1.4: for one hop; "trailers" is true of us too */
-            if (!h2 || !fields_list_has(&in->fields, TOKEN_TE, SLICE("trailers")))
-                continue;
-            err = fields_add_token(&out->fields, x->arena, TOKEN_TE, SLICE("trailers"));
             continue;
         case TOKEN_NONE:
             if (is_lookalike(f->name, trusted))
@@ -249,11 +246,13 @@ int forward_request(struct exchange *x, bool h2)
             break;
         }
         if (token_flags(f->token) & (TOKEN_HOP | TOKEN_FORWARD) ||
-            named_by_connection(&in->fields, connection, f->name))
+            connection_options_have(&for_one_hop, f->name))
             continue;
         err = fields_add_flagged(&out->fields, x->arena, (enum token)f->token, f->name, f->value,
                                  f->flags);
     }
+    if (!err && h2 && fields_list_has(&in->fields, TOKEN_TE, SLICE("trailers"))) /* so do we */
+        err = fields_add_token(&out->fields, x->arena, TOKEN_TE, SLICE("trailers"));
     if (err)
         return err;
     if (!h2 && !trusted)
@@ -274,17 +273,18 @@ int forward_request(struct exchange *x, bool h2)
 
 int forward_response(struct exchange *x, const struct http_head *in, struct http_head *out)
 {
-    const struct field *connection = fields_find(&in->fields, TOKEN_CONNECTION);
+    struct connection_options for_one_hop;
     bool has_date = false;
     bool bare = in->status < 200 || in->status == 204; /* RFC 9110 8.6: these have no length */
     *out =
         (struct http_head){.status = in->status, .content_length = bare ? -1 : in->content_length};
     if (fields_reserve(&out->fields, x->arena, in->fields.count + 1) < 0)
         return ERR_NOMEM;
+    read_options(&in->fields, &for_one_hop);
     for (uint32_t i = 0; i < in->fields.count; i++) {
         const struct field *f = &in->fields.at[i];
         if (token_flags(f->token) & TOKEN_HOP || f->token == TOKEN_PORTICO_PUSH ||
-            named_by_connection(&in->fields, connection, f->name) ||
+            connection_options_have(&for_one_hop, f->name) ||
             (bare && f->token == TOKEN_CONTENT_LENGTH))
             continue;
         has_date |= f->token == TOKEN_DATE;

@@ -60,8 +60,6 @@ const char *h1_find_control(const char *p, const char *end);
 /* Extensions of all chunks of a message together: they mean nothing to us, and a peer that sends
  * little else only burns our time (RFC 9112 7.1.1). */
 #define H1_CHUNK_EXTENSION_OCTETS 16384
-/* Options in Connection: each is compared with each field's name when a head is passed on. */
-#define H1_CONNECTION_OPTIONS 16
 /* Empty lines before a request (RFC 9112 2.2). */
 #define H1_EMPTY_LINES 4
 

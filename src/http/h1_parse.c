@@ -289,7 +289,7 @@ static int note_connection(struct http_head *head, const struct names *names,
         for (uint32_t i = 0; i < head->fields.count; i++)
             if (head->fields.at[i].token == TOKEN_CONNECTION)
                 note_options(&options, head->fields.at[i].value);
-    if (options.count > H1_CONNECTION_OPTIONS)
+    if (options.count > CONNECTION_OPTIONS)
         return ERR_BAD_MESSAGE;
     framing->keep = !options.close && (head->version_minor == 1 || options.keep_alive);
     /* Upgrade may be ignored at will: it is, unless it names one protocol that could be passed on,

@@ -93,8 +93,7 @@ struct filter {
     size_t octets;    /* of all fields, left out or not */
     uint32_t cookies; /* Cookie fields */
     bool te;          /* "TE: trailers" */
-    uint32_t named_count;
-    struct slice named[H1_CONNECTION_OPTIONS]; /* Connection's options */
+    struct connection_options named;
 };
 
 /* return  0, or ERR_USAGE: Connection has too many options */
@@ -104,34 +103,20 @@ static int filter_init(struct filter *filter, enum h1_role role, const struct ht
     uint32_t cookies = 0;
     filter->role = role;
     filter->fields = &head->fields;
-    filter->named_count = 0;
+    filter->named.count = 0;
     filter->te = false;
     for (uint32_t i = 0; i < head->fields.count; i++) {
         const struct field *f = &head->fields.at[i];
-        struct slice rest = f->value, option;
         octets += f->name.len + f->value.len + 4;
         cookies += f->token == TOKEN_COOKIE;
         if (f->token == TOKEN_TE && role == H1_CLIENT)
             filter->te |= fields_list_has(&head->fields, TOKEN_TE, SLICE("trailers"));
-        if (f->token != TOKEN_CONNECTION)
-            continue;
-        while (tokens_next(&rest, &option)) {
-            if (filter->named_count == H1_CONNECTION_OPTIONS)
-                return ERR_USAGE;
-            filter->named[filter->named_count++] = option;
-        }
+        if (f->token == TOKEN_CONNECTION && !connection_options_add(&filter->named, f->value))
+            return ERR_USAGE;
     }
     filter->octets = octets;
     filter->cookies = cookies;
     return 0;
-}
-
-static bool is_named(const struct filter *filter, struct slice name)
-{
-    for (uint32_t i = 0; i < filter->named_count; i++)
-        if (slice_ieq(filter->named[i], name))
-            return true;
-    return false;
 }
 
 /* RFC 9110 7.6.1.  Fields that name the client to the worker, and what decides where a message
@@ -141,8 +126,8 @@ static inline bool is_left_out(const struct filter *filter, const struct field *
     if (flags & (TOKEN_HOP | TOKEN_FRAMING) ||
         (f->token == TOKEN_HOST && filter->role == H1_CLIENT))
         return true;
-    return filter->named_count && f->token != TOKEN_HOST && !(flags & TOKEN_FORWARD) &&
-           is_named(filter, f->name);
+    return filter->named.count && f->token != TOKEN_HOST && !(flags & TOKEN_FORWARD) &&
+           connection_options_have(&filter->named, f->name);
 }
 
 /* Cookie fields that HTTP/2 may split become one again.  RFC 9113 8.2.3

@@ -113,6 +113,25 @@ bool tokens_next(struct slice *rest, struct slice *token_out)
     return next_in_list(rest, token_octets, token_out);
 }
 
+bool connection_options_add(struct connection_options *o, struct slice line)
+{
+    struct slice option;
+    while (tokens_next(&line, &option)) {
+        if (o->count == CONNECTION_OPTIONS)
+            return false;
+        o->at[o->count++] = option;
+    }
+    return true;
+}
+
+bool connection_options_have(const struct connection_options *o, struct slice name)
+{
+    for (uint32_t i = 0; i < o->count; i++)
+        if (slice_ieq(o->at[i], name))
+            return true;
+    return false;
+}
+
 bool fields_list_has(const struct fields *f, enum token token, struct slice element)
 {
     for (uint32_t i = 0; i < f->count; i++) {

@@ -91,6 +91,18 @@ bool list_next(struct slice *rest, struct slice *element_out);
 /* The same of a list of tokens, in which a quote is just an octet that no token has. */
 bool tokens_next(struct slice *rest, struct slice *token_out);
 
+/* The options that Connection lists, in all its lines: fields of these names are for one hop.  Each
+ * is compared with each field's name when a head is passed on, so an engine refuses more.  RFC 9110
+ * 7.6.1 */
+#define CONNECTION_OPTIONS 16
+struct connection_options {
+    uint32_t count;
+    struct slice at[CONNECTION_OPTIONS];
+};
+/* Adds those of one line; they are borrowed from it.  return  false: there are too many */
+bool connection_options_add(struct connection_options *o, struct slice line);
+bool connection_options_have(const struct connection_options *o, struct slice name);
+
 /* GET, HEAD, OPTIONS, TRACE.  RFC 9110 9.2.1 */
 bool method_is_safe(struct slice method);
 /* Safe ones, PUT and DELETE.  RFC 9110 9.2.2 */

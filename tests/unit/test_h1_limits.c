@@ -116,7 +116,7 @@ static void limits_hold_at_the_cap_and_one_above(void **state)
 
         /* Connection's options */
         to = add(in, "GET / HTTP/1.1\r\nHost: a\r\nConnection: ");
-        for (size_t i = 0; i < H1_CONNECTION_OPTIONS + over; i++)
+        for (size_t i = 0; i < CONNECTION_OPTIONS + over; i++)
             to = add(to, "x,");
         to = add(to, "\r\n\r\n");
         expect_both(H1_SERVER, in, to, over ? ERR_BAD_MESSAGE : 0);

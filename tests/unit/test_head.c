@@ -108,6 +108,23 @@ static void lists(void **state)
     }
 }
 
+static void options_of_connection(void **state)
+{
+    struct connection_options o = {.count = 0};
+    assert_true(connection_options_add(&o, SLICE(",, \"x, X-One ,y\",")));
+    assert_true(connection_options_add(&o, SLICE("Close")));
+    assert_int_equal(o.count, 4);
+    assert_true(connection_options_have(&o, SLICE("x-one")));
+    assert_true(connection_options_have(&o, SLICE("close")));
+    assert_false(connection_options_have(&o, SLICE("x")));
+    assert_false(connection_options_have(&o, SLICE("")));
+    while (o.count < CONNECTION_OPTIONS)
+        assert_true(connection_options_add(&o, SLICE("a")));
+    assert_true(connection_options_add(&o, SLICE(" , ")));
+    assert_false(connection_options_add(&o, SLICE("b")));
+    assert_false(connection_options_have(&o, SLICE("b")));
+}
+
 static void methods_and_statuses(void **state)
 {
     static const struct {
@@ -139,8 +156,9 @@ static void methods_and_statuses(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(fields_up_to_the_cap), TEST(fields_without_memory), TEST(fields_by_token), TEST(lists),
-        TEST(methods_and_statuses),
+        TEST(fields_up_to_the_cap),  TEST(fields_without_memory),
+        TEST(fields_by_token),       TEST(lists),
+        TEST(options_of_connection), TEST(methods_and_statuses),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
