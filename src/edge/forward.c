@@ -73,14 +73,39 @@ static struct slice client_port(const struct exchange *x)
     return colon ? slice_of(colon + 1, (size_t)(text.p + text.len - colon - 1)) : SLICE("0");
 }
 
-/* The chain of addresses: ours alone, or behind that of a trusted proxy. */
+/* The chain of addresses: ours alone, or behind that of a trusted proxy, whose own may stand in a
+ * line behind what its client had sent.  return  p is NULL when memory is out */
 static struct slice forwarded_for(struct exchange *x, bool trusted)
 {
+    const struct fields *f = &x->request->fields;
     struct slice own = client_text(x, (x->site->route.flags & ROUTE_XFF_PORT) != 0);
-    struct slice before = fields_value(&x->request->fields, TOKEN_X_FORWARDED_FOR);
-    if (!trusted || !before.len)
+    size_t octets = own.len;
+    for (uint32_t i = 0; trusted && i < f->count; i++)
+        if (f->at[i].token == TOKEN_X_FORWARDED_FOR && f->at[i].value.len)
+            octets += f->at[i].value.len + 2;
+    if (octets == own.len)
         return own;
-    return arena_printf(x->arena, "%.*s, %.*s", SLICE_FMT(before), SLICE_FMT(own));
+    char *chain = arena_alloc(x->arena, octets), *to = chain;
+    if (!chain)
+        return (struct slice){NULL, 0};
+    for (uint32_t i = 0; i < f->count; i++)
+        if (f->at[i].token == TOKEN_X_FORWARDED_FOR && f->at[i].value.len)
+            to = slice_put(slice_put(to, f->at[i].value), SLICE(", "));
+    slice_put(to, own);
+    return slice_of(chain, octets);
+}
+
+/* The scheme of the request, or what a trusted proxy says of it, if that is one thing. */
+static struct slice forwarded_proto(const struct exchange *x, bool trusted)
+{
+    const struct fields *f = &x->request->fields;
+    struct slice said = {"", 0};
+    unsigned lines = 0;
+    for (uint32_t i = 0; trusted && i < f->count; i++)
+        if (f->at[i].token == TOKEN_X_FORWARDED_PROTO)
+            said = lines++ ? SLICE("") : f->at[i].value;
+    bool is_scheme = slice_eq(said, SLICE("https")) || slice_eq(said, SLICE("http"));
+    return is_scheme ? said : x->request->scheme;
 }
 
 /* The fields that tell a worker who asked and how (the names that the hosted service uses): those
@@ -89,13 +114,11 @@ static struct slice forwarded_for(struct exchange *x, bool trusted)
 static int add_lasting(struct exchange *x, struct fields *f, struct arena *a, bool trusted)
 {
     struct client *c = x->client;
-    struct slice proto = x->request->scheme, said = {"", 0};
-    if (trusted)
-        said = fields_value(&x->request->fields, TOKEN_X_FORWARDED_PROTO);
-    if (slice_eq(said, SLICE("https")) || slice_eq(said, SLICE("http")))
-        proto = said;
+    struct slice proto = forwarded_proto(x, trusted), chain = forwarded_for(x, trusted);
     struct slice host = slice_of(c->peer_host, c->peer_host_len);
-    int err = fields_add_token(f, a, TOKEN_X_FORWARDED_FOR, forwarded_for(x, trusted));
+    if (!chain.p)
+        return ERR_NOMEM;
+    int err = fields_add_token(f, a, TOKEN_X_FORWARDED_FOR, chain);
     err |= fields_add_token(f, a, TOKEN_X_FORWARDED_PROTO, proto);
     err |= fields_add_token(f, a, TOKEN_X_FORWARDED_HOST, x->request->authority);
     err |= fields_add_token(f, a, TOKEN_X_APPSERVICE_PROTO, proto);

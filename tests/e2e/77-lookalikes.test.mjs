@@ -94,5 +94,13 @@ check('a trusted proxy may speak for others, in the right spelling', async () =>
     assert.equal(environ.HTTP_X_FORWARDED_PROTO, 'https', way);
     assert.equal(environ.HTTP_X_FORWARDED_PREFIX, '/app', way);
   }
+});
+
+check('of what a trusted proxy adds to its client\'s lines nothing is lost, and nothing that it contradicts is believed', async () => {
+  const headers = { 'x-forwarded-for': ['192.0.2.6', '', '192.0.2.7, 192.0.2.8'], 'x-forwarded-proto': ['https', 'http'] };
+  for (const [way, environ] of await seen(headers)) {
+    assert.equal(environ.HTTP_X_FORWARDED_FOR, '192.0.2.6, 192.0.2.7, 192.0.2.8, 127.0.0.1', way);
+    assert.equal(environ.HTTP_X_FORWARDED_PROTO, way === 'plain' ? 'http' : TLS, way);
+  }
   await p.stop();
 });
