@@ -261,6 +261,10 @@ int forward_request(struct exchange *x, bool h2)
             if (!hops)
                 hops = f;
             continue;
+        case TOKEN_EXPECT:
+            if (!x->cs && in->version_minor == 0) /* means nothing: RFC 9110 10.1.1 */
+                continue;
+            break;
         case TOKEN_NONE:
             if (is_lookalike(f->name, trusted))
                 continue;
