@@ -106,7 +106,7 @@ function judgeClient1(t, verdict, text, method) {
     assert.ok([verdict.own].flat().includes(first?.status), `${first?.status}`);
   }
   if (verdict.behind) same(others.map(({ status }) => status), [verdict.behind], 'behind it');
-  else if (verdict.last) same(others, [], 'answers behind it');
+  else if (verdict.last || (verdict.early && !others.length)) same(others, [], 'answers behind it');
   else same(others.map(({ status, body }) => [status, body]), [[200, `GET ${t.innocent}`]], 'the innocent behind it');
 }
 
@@ -184,6 +184,35 @@ for (const [version, groups, attempt] of [['HTTP/1.1', H1, try1], ['HTTP/2', H2,
       assert.equal(failed.length, 0, `${failed.length} of ${runs.length} failed:\n${failed.join('\n')}`);
     }, 60);
   }
+}
+
+for (const kind of ['http', 'https']) {
+  check(`${kind}: each request of a connection is for whom it names, whatever those before it named`, async () => {
+    const [one, two] = ['h1', 'h2'].map((app) => names(app, kind));
+    const ask = (line, host, more = '') => `${line} HTTP/1.1\r\nHost: ${host}\r\n${more}\r\n`;
+    const asked = [
+      [one, ask(`GET ${one.target}`, one.authority)],
+      [two, ask(`GET ${two.target}`, two.authority)],
+      [null, ask(`GET ${one.target}`, 'other.example')],
+      [two, ask(`GET http://${two.authority}${two.target}`, one.authority)],
+      [one, ask(`GET ${one.target}`, one.authority, `X-Forwarded-Host: ${two.authority}\r\n`)],
+      [one, ask(`GET http://${one.authority}${one.target}`, 'other.example')],
+      [two, ask(`GET ${two.target}`, two.authority, 'Connection: close, Host\r\n')],
+    ];
+    const { messages, fault } = judgeAnswers(await exchange1(one, asked.map(([, octets]) => octets).join('')));
+    same(fault, null, 'the judge');
+    const served = (t) => asked.filter(([whose], i) => whose === t && messages[i].status === 200).length;
+    asked.forEach(([t], i) => {
+      if (!t) return assert.ok([404, 421].includes(messages[i].status), `${i}: ${messages[i].status}`);
+      if (kind === 'http' || t === one) same([messages[i].status, messages[i].body], [200, `GET ${t.target}`], i);
+      else assert.ok([200, 421].includes(messages[i].status), `${i}: ${messages[i].status}`);
+    });
+    for (const t of [one, two]) {
+      const got = apps[t.app].book.whole(t.mark), other = apps[t === one ? 'h2' : 'h1'].book;
+      same(got.map(({ target, authority }) => [target, authority]), Array.from({ length: served(t) }, () => [t.target, t.authority]), t.app);
+      assert.ok(!other.heard(t.mark), `${t.app}'s at the other app`);
+    }
+  });
 }
 
 check('a redirect leads to the host that was asked, whatever the target', async () => {
