@@ -6,8 +6,6 @@
 
 int fields_reserve(struct fields *f, struct arena *a, uint32_t n)
 {
-    if (n > FIELDS_MAX)
-        n = FIELDS_MAX;
     if (n <= f->cap)
         return 0;
     struct field *at = arena_alloc(a, n * sizeof *at);
@@ -24,7 +22,8 @@ int fields_grow(struct fields *f, struct arena *a)
 {
     if (f->count >= FIELDS_MAX)
         return ERR_FIELDS_TOO_LARGE;
-    return fields_reserve(f, a, f->cap ? f->cap * 2 : FIELDS_FIRST);
+    uint32_t n = f->cap ? f->cap * 2 : FIELDS_FIRST;
+    return fields_reserve(f, a, n < FIELDS_MAX ? n : FIELDS_MAX);
 }
 
 int fields_copy(struct arena *a, const struct fields *from, struct fields *to)

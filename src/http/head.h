@@ -47,8 +47,8 @@ struct http_head {
     struct slice lines;     /* to be sent over HTTP/1.1: what h1_lines wrote, beside fields */
 };
 
-/* Room for n fields in all (FIELDS_MAX at most), so that adding them takes no more memory.
- * return 0 or ERR_NOMEM */
+/* Room for n fields in all, so that adding them takes no more memory, and is no error where what
+ * was received is passed on with more than FIELDS_MAX.  return  0 or ERR_NOMEM */
 int fields_reserve(struct fields *f, struct arena *a, uint32_t n);
 /* Room for one more.  return  0, ERR_NOMEM, or ERR_FIELDS_TOO_LARGE above FIELDS_MAX */
 int fields_grow(struct fields *f, struct arena *a);

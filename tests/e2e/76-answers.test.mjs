@@ -207,6 +207,8 @@ const H1 = {
     ['a request line', field('GET / HTTP/1.1'), BAD],
     ['what is for one hop', field('Connection: X-One, keep-alive\r\nKeep-Alive: timeout=5\r\nX-One: poison\r\nProxy-Connection: x\r\nUpgrade: h2c'), OK],
     ['too many', field('X: y\r\n'.repeat(400) + 'X: y'), BAD],
+    ['as many as there may be', field('X: y\r\n'.repeat(254) + 'X-Last: z'), OK],
+    ['one more', field('X: y\r\n'.repeat(255) + 'X-Last: z'), BAD],
     ['too long', field(`X: ${'y'.repeat(70000)}`), BAD],
     ['too many options in Connection', field(`Connection: ${Array.from({ length: 40 }, (_, i) => `x${i}`).join(', ')}`), BAD],
     ['commas in Connection', field(`X-One: poison\r\nConnection: ${','.repeat(60000)}X-One${'\r\na:'.repeat(200)}`), OK],
@@ -338,6 +340,8 @@ const H2 = {
     ['a status line in a name', whole([['http/1.1 200 ok', 'z']]), BAD],
     ['host and expect', whole([['host', 'a'], ['expect', '100-continue']]), OK],
     ['a cookie in crumbs', whole([['cookie', 'a=b'], ['cookie', 'c=d']]), OK],
+    ['as many as there may be', whole(Array.from({ length: 256 }, () => ['x', 'y'])), OK],
+    ['one more', whole(Array.from({ length: 257 }, () => ['x', 'y'])), BAD],
   ],
   trailers: [
     ['of its own', trailers([['x-sum', '1']]), OK],

@@ -275,6 +275,8 @@ export const TRICKS = {
     ['a request in a value', field('X: GET /x HTTP/1.1'), PASSES()],
     ['a long value', field(`X: ${'y'.repeat(70000)}`), 431],
     ['too many fields', `${GET}${'X: y\r\n'.repeat(400)}\r\n`, 431],
+    ['as many fields as there may be', `${GET}${'X: y\r\n'.repeat(254)}X-Last: z\r\n\r\n`, PASSES({ having: [['x-last', 'z']], present: ['x-forwarded-for', 'x-request-id', 'max-forwards'] })],
+    ['one field more', `${GET}${'X: y\r\n'.repeat(256)}\r\n`, 431],
   ],
   'request line': [
     ['two spaces behind the method', line('GET  @T HTTP/1.1'), 400],

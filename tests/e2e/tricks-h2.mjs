@@ -186,6 +186,8 @@ export const TRICKS = {
     ['a cookie with CRLF', say({}, [['cookie', 'a=b'], ['cookie', 'c\r\nx: d']]), RESET],
     ['crumbs that are empty', say({}, [['cookie', ''], ['cookie', 'c=d'], ['cookie', '']]), PASSES({ present: ['cookie'] })],
     ['a value of commas', field('x', ','.repeat(1000)), PASSES()],
+    ['as many as there may be', say({}, [...Array.from({ length: 255 }, () => ['x', 'y']), ['x-last', 'z']]), PASSES({ having: [['x-last', 'z']], present: ['x-forwarded-for', 'x-request-id', 'max-forwards'] })],
+    ['one more', say({}, Array.from({ length: 257 }, () => ['x', 'y'])), OWN(431)],
     ['what Portico says of a request', say({}, ['x-forwarded-for', 'x_forwarded_for', 'client-ip', 'x-request-id', 'x-arr-clientcert', 'x-ms-client-principal', 'x-original-url', 'forwarded', 'proxy'].map((name) => [name, 'lie'])),
       PASSES({ present: ['x-forwarded-for', 'client-ip', 'x-request-id', 'x-original-url'], without: ['x_forwarded_for', 'x-arr-clientcert', 'x-ms-client-principal', 'forwarded', 'proxy'], having: [['x-forwarded-for', '127.0.0.1'], ['x-original-url', '@T']] })],
     ['expect', post([['expect', '100-continue'], ['content-length', '5']], '12345'), PASSES(FIVE)],

@@ -48,6 +48,12 @@ static void fields_up_to_the_cap(void **state)
         assert_true(slice_eq(found->value, slice_str(names[i] + 1)));
     }
     assert_null(fields_find_name(&f, SLICE("f")));
+
+    /* Whoever passes them on may add some. */
+    assert_int_equal(fields_reserve(&f, &arena, FIELDS_MAX + 1), 0);
+    assert_int_equal(fields_add_token(&f, &arena, TOKEN_VIA, SLICE("a")), 0);
+    assert_int_equal(fields_add_token(&f, &arena, TOKEN_VIA, SLICE("b")), ERR_FIELDS_TOO_LARGE);
+    assert_int_equal(f.count, FIELDS_MAX + 1);
 }
 
 static void fields_without_memory(void **state)
