@@ -554,21 +554,29 @@ check('an answer that nobody asked for, on a connection at rest: it ends, and no
   }
 });
 
-check('an answer before the content has come: the rest of it is nobody\'s request', async () => {
-  const rest = `${'x'.repeat(90)}`;
-  const c = net.connect(p.ports.http, '127.0.0.1');
-  let got = '';
-  c.setEncoding('latin1').on('data', (part) => (got += part)).on('error', () => {});
-  const closed = new Promise((resolve) => c.once('close', resolve));
-  c.write('POST /early HTTP/1.1\r\nHost: h1.localhost\r\nContent-Length: 100\r\n\r\n0123456789');
-  await until('the early answer is there', () => got.endsWith('ok'));
-  await innocent('h1');
-  c.write(rest + request('h1', '/behind'));
-  await closed;
-  const { messages, fault } = judgeAnswers(got);
-  same([fault, messages.map(({ status, body }) => [status, body])], [null, [[200, 'ok']]], 'one answer');
-  await innocent('h1');
-});
+const CONTINUE = 'Expect: 100-continue\r\n';
+for (const [what, head, begun, rest] of [
+  ['content that has begun', 'Content-Length: 100\r\n', '0123456789', 'x'.repeat(90)],
+  ['chunks that have begun', 'Transfer-Encoding: chunked\r\n', 'a\r\n0123456789\r\n', '0\r\n\r\n'],
+  ['content that waits for 100', `${CONTINUE}Content-Length: 100\r\n`, '', 'x'.repeat(100)],
+  ['content that waits for 100 and does not come', `${CONTINUE}Content-Length: 100\r\n`, '', ''],
+  ['chunks that wait for 100 and do not come', `${CONTINUE}Transfer-Encoding: chunked\r\n`, '', ''],
+]) {
+  check(`an answer before the content, ${what}: what comes behind it is nobody's request`, async () => {
+    const c = net.connect(p.ports.http, '127.0.0.1');
+    let got = '';
+    c.setEncoding('latin1').on('data', (part) => (got += part)).on('error', () => {});
+    const closed = new Promise((resolve) => c.once('close', resolve));
+    c.write(`POST /early HTTP/1.1\r\nHost: h1.localhost\r\n${head}\r\n${begun}`);
+    await until('the early answer is there', () => got.endsWith('ok'));
+    await innocent('h1');
+    c.write(rest + request('h1', '/behind'));
+    await closed;
+    const { messages, fault } = judgeAnswers(got);
+    same([fault, messages.map(({ status, body }) => [status, body])], [null, [[200, 'ok']]], 'one answer');
+    await innocent('h1');
+  });
+}
 
 check('the worker got nothing odd, and it ends clean', async () => {
   for (const server of servers) server.close();
