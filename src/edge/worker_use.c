@@ -85,6 +85,15 @@ static void wait_for_settings(struct exchange *x, struct worker *w)
     list_add_tail(&w->waiting, &x->worker_node);
 }
 
+/* Whether an HTTP/1.1 worker may well leave the content unread, and take it for its next request:
+ * the method gives it no meaning (RFC 9110 9.3), or the worker is to say first whether it wants it
+ * (10.1.1).  Nobody else's request is to stand behind such content. */
+static bool may_stay_unread(const struct http_head *request)
+{
+    return method_is_safe(request->method) || slice_eq(request->method, SLICE("DELETE")) ||
+           request->expect_continue;
+}
+
 /* Sends the request head on w.
  * return  0, or ERR_CLOSED: a tunnel that this worker cannot take, or what the engine says */
 int worker_join(struct exchange *x, struct worker *w)
@@ -109,7 +118,7 @@ int worker_join(struct exchange *x, struct worker *w)
         if (!x->ws)
             return err;
     } else {
-        err = h1_conn_send_head(w->http.h1, &x->forward, end, false);
+        err = h1_conn_send_head(w->http.h1, &x->forward, end, !end && may_stay_unread(x->request));
         if (err < 0)
             return err;
         w->x = x;
