@@ -419,7 +419,8 @@ function h1Worker() {
   return new Promise((resolve) => server.listen(0, '127.0.0.1', () => resolve(server)));
 }
 
-/** Reads no content: what came as such is its next request, which it answers when somebody asks. */
+/** Reads no content: what came as such is its next request, which it answers when somebody asks.  What
+ *  it answers to HEAD has content, which comes as late. */
 function deafWorker() {
   const server = net.createServer((socket) => {
     let owed = 0;
@@ -428,9 +429,9 @@ function deafWorker() {
     socket.setEncoding('latin1').on('data', (part) => {
       socket.write(POISON.repeat(owed));
       const [first, ...others] = part.split('\r\n\r\n').slice(0, -1);
-      owed = others.length;
-      const text = answerTo(...first.split(' '));
-      socket.write(`${head(`Content-Length: ${text.length}`)}${text}`);
+      const [method, target] = first.split(' '), text = answerTo(method, target);
+      owed = others.length + (method === 'HEAD');
+      socket.write(`${head(`Content-Length: ${text.length}`)}${method === 'HEAD' ? '' : text}`);
     });
   });
   return new Promise((resolve) => server.listen(0, '127.0.0.1', () => resolve(server)));
@@ -595,12 +596,13 @@ for (const [what, head, begun, rest] of [
   });
 }
 
-check('content that a worker may well leave unread is not its next request', async () => {
+check('content that a worker may well leave unread is not its next request, nor that of HEAD the next answer', async () => {
   const hidden = 'GET /hidden HTTP/1.1\r\nHost: other.example\r\n\r\n';
   const sized = [`Content-Length: ${hidden.length}\r\n`, hidden];
   const chunks = ['Transfer-Encoding: chunked\r\n', `${hidden.length.toString(16)}\r\n${hidden}\r\n0\r\n\r\n`];
   for (const [method, ask, content] of [
     ...['GET', 'HEAD', 'OPTIONS', 'TRACE', 'DELETE'].flatMap((method) => [[method, ...sized], [method, ...chunks]]),
+    ['HEAD', '', ''],
     ['POST', CONTINUE + sized[0], sized[1]], ['PUT', CONTINUE + chunks[0], chunks[1]],
   ]) {
     const { messages: [answer] } = judgeAnswers(await exchange1(request('deaf', '/x', { method, ask, close: true }) + content), { methods: [method] });
