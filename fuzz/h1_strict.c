@@ -425,6 +425,8 @@ static bool is_last(const struct strict_message *m)
 {
     if (lists(&m->fields, "connection", "close"))
         return true;
+    if (slice_eq(m->method, SLICE("CONNECT"))) /* granted or not: RFC 9110 9.3.6, RFC 9931 */
+        return true;
     return m->minor == 0 && !lists(&m->fields, "connection", "keep-alive");
 }
 

@@ -106,6 +106,18 @@ static void wait_for_settings(struct exchange *x, struct worker *w)
     list_add_tail(&w->waiting, &x->worker_node);
 }
 
+/* Whether an HTTP/1.1 worker may well lose count at this request, so that nobody else's is to stand
+ * behind it.  Content it may leave unread and take for its next request, where the method gives it
+ * no meaning (RFC 9110 9.3), or the worker is to say first whether it wants it (10.1.1).  What it
+ * answers to HEAD may have content, which comes when the next answer is due. */
+static bool may_lose_count(const struct http_head *request, bool has_content)
+{
+    if (!has_content)
+        return slice_eq(request->method, SLICE("HEAD"));
+    return method_is_safe(request->method) || slice_eq(request->method, SLICE("DELETE")) ||
+           request->expect_continue;
+}
+
 /* Sends the request head on w.
  * return  0, or ERR_CLOSED: a tunnel that this worker cannot take, or what the engine says */
 int worker_join(struct exchange *x, struct worker *w)
@@ -133,7 +145,7 @@ int worker_join(struct exchange *x, struct worker *w)
         if (!x->ws)
             return err;
     } else {
-        err = h1_conn_send_head(w->http.h1, &x->forward, end, false);
+        err = h1_conn_send_head(w->http.h1, &x->forward, end, may_lose_count(x->request, !end));
         if (err < 0)
             return err;
         w->x = x;

@@ -419,6 +419,24 @@ function h1Worker() {
   return new Promise((resolve) => server.listen(0, '127.0.0.1', () => resolve(server)));
 }
 
+/** Reads no content: what came as such is its next request, which it answers when somebody asks.  What
+ *  it answers to HEAD has content, which comes as late. */
+function deafWorker() {
+  const server = net.createServer((socket) => {
+    let owed = 0;
+    sockets.add(socket);
+    socket.on('error', () => {}).on('close', () => sockets.delete(socket));
+    socket.setEncoding('latin1').on('data', (part) => {
+      socket.write(POISON.repeat(owed));
+      const [first, ...others] = part.split('\r\n\r\n').slice(0, -1);
+      const [method, target] = first.split(' '), text = answerTo(method, target);
+      owed = others.length + (method === 'HEAD');
+      socket.write(`${head(`Content-Length: ${text.length}`)}${method === 'HEAD' ? '' : text}`);
+    });
+  });
+  return new Promise((resolve) => server.listen(0, '127.0.0.1', () => resolve(server)));
+}
+
 function h2Worker() {
   return h2.h2cServer((send, f, socket) => {
     socket.hpack ??= new Hpack();
@@ -514,12 +532,12 @@ async function attempt(app, by, [, octets, wanted, how = {}]) {
 }
 
 check('starts', async () => {
-  servers.push(await h1Worker(), await h2Worker());
+  servers.push(await h1Worker(), await h2Worker(), await deafWorker());
   const upstream = (app, server, more) => ({ upstreams: [`tcp://127.0.0.1:${server.address().port}`], hosts: [`${app}.localhost`], ...more });
   p = await Portico.start({
-    apps: { h1: upstream('h1', servers[0]), h2: upstream('h2', servers[1], { http20ProxyFlag: 1 }) }, loops: 1,
+    apps: { h1: upstream('h1', servers[0]), h2: upstream('h2', servers[1], { http20ProxyFlag: 1 }), deaf: upstream('deaf', servers[2]) }, loops: 1,
   }, { ready: false });
-  for (const app of ['h1', 'h2']) await until(`${app} is ready`, () => innocent(app).then(() => true));
+  for (const app of ['h1', 'h2', 'deaf']) await until(`${app} is ready`, () => innocent(app).then(() => true));
 });
 
 for (const [app, groups] of [['h1', H1], ['h2', H2]]) {
@@ -577,6 +595,21 @@ for (const [what, head, begun, rest] of [
     await innocent('h1');
   });
 }
+
+check('content that a worker may well leave unread is not its next request, nor that of HEAD the next answer', async () => {
+  const hidden = 'GET /hidden HTTP/1.1\r\nHost: other.example\r\n\r\n';
+  const sized = [`Content-Length: ${hidden.length}\r\n`, hidden];
+  const chunks = ['Transfer-Encoding: chunked\r\n', `${hidden.length.toString(16)}\r\n${hidden}\r\n0\r\n\r\n`];
+  for (const [method, ask, content] of [
+    ...['GET', 'HEAD', 'OPTIONS', 'TRACE', 'DELETE'].flatMap((method) => [[method, ...sized], [method, ...chunks]]),
+    ['HEAD', '', ''],
+    ['POST', CONTINUE + sized[0], sized[1]], ['PUT', CONTINUE + chunks[0], chunks[1]],
+  ]) {
+    const { messages: [answer] } = judgeAnswers(await exchange1(request('deaf', '/x', { method, ask, close: true }) + content), { methods: [method] });
+    same(answer.status, 200, method);
+    await innocent('deaf');
+  }
+});
 
 check('the worker got nothing odd, and it ends clean', async () => {
   for (const server of servers) server.close();
