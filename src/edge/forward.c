@@ -12,11 +12,11 @@
 #define FORWARDING_URL_OCTETS 2048
 
 /* Whether the Connection field of this head names the field: RFC 9110 7.6.1.  Only HTTP/1.1 heads
- * have one. */
+ * have one.  Tokens, as the engine reads it: behind a stray quote they are named still. */
 static bool named_by_connection(const struct fields *f, const struct field *connection,
                                 struct slice name)
 {
-    return connection && fields_list_has(f, TOKEN_CONNECTION, name);
+    return connection && fields_tokens_have(f, TOKEN_CONNECTION, name);
 }
 
 /* ---- names that are not for others to use ---- */

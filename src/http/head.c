@@ -113,17 +113,28 @@ bool tokens_next(struct slice *rest, struct slice *token_out)
     return next_in_list(rest, token_octets, token_out);
 }
 
-bool fields_list_has(const struct fields *f, enum token token, struct slice element)
+static bool have(const struct fields *f, enum token token, struct slice element,
+                 bool next(struct slice *rest, struct slice *element_out))
 {
     for (uint32_t i = 0; i < f->count; i++) {
         struct slice rest = f->at[i].value, found;
         if (f->at[i].token != token)
             continue;
-        while (list_next(&rest, &found))
+        while (next(&rest, &found))
             if (slice_ieq(found, element))
                 return true;
     }
     return false;
+}
+
+bool fields_list_has(const struct fields *f, enum token token, struct slice element)
+{
+    return have(f, token, element, list_next);
+}
+
+bool fields_tokens_have(const struct fields *f, enum token token, struct slice element)
+{
+    return have(f, token, element, tokens_next);
 }
 
 bool method_is_safe(struct slice m)

@@ -85,6 +85,8 @@ struct slice fields_value(const struct fields *f, enum token token);
 /* Whether a comma-separated list field (all its lines) has this element, ASCII case folded.
  * RFC 9110 5.6.1 */
 bool fields_list_has(const struct fields *f, enum token token, struct slice element);
+/* The same of a list of tokens: see tokens_next. */
+bool fields_tokens_have(const struct fields *f, enum token token, struct slice element);
 /* Cuts the next element from a comma-separated list; quoted strings are kept whole.
  * return  false at the end */
 bool list_next(struct slice *rest, struct slice *element_out);

@@ -346,6 +346,7 @@ export const TRICKS = {
     ['Connection lists what Portico adds', field('Connection: X-Forwarded-For, X-Forwarded-Proto, X-Request-ID, Client-IP'), PASSES({ present: ['x-forwarded-for', 'x-forwarded-proto', 'x-request-id', 'client-ip'] })],
     ['Connection lists itself', field('Connection: Connection'), PASSES({ without: ['connection'] })],
     ['Connection in two lines', field('Connection: X-One\r\nConnection: X-Two\r\nX-One: 1\r\nX-Two: 2'), PASSES({ without: ['x-one', 'x-two'] })],
+    ['Connection with an open quote', field('Connection: "x, X-One\r\nX-One: 1'), PASSES({ without: ['x-one'] })],
     ['Connection with holes', field('Connection: ,, X-One ,,\r\nX-One: 1'), PASSES({ without: ['x-one'] })],
     ['Connection without end', field(`Connection: ${Array.from({ length: 40 }, (_, i) => `x${i}`).join(', ')}`), 400],
     ['Connection: close among others', field('Connection: keep-alive, CLOSE'), PASSES({ last: true })],
