@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/log.h"
 #include "base/clock.h"
+#include "base/terminal.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -25,7 +26,8 @@ void log_event(enum log_level level, const char *event, const char *fmt, ...)
     if (level > max_level)
         return;
     clock_iso(clock_wall_us(), stamp);
-    int n = snprintf(line, sizeof line, "%.23sZ %-5s %s %s ", stamp, names[level], role_name, event);
+    int n =
+        snprintf(line, sizeof line, "%.23sZ %-5s %s %s ", stamp, names[level], role_name, event);
     va_list ap;
     va_start(ap, fmt);
     int m = vsnprintf(line + n, sizeof line - (size_t)n - 1, fmt, ap);
@@ -33,9 +35,7 @@ void log_event(enum log_level level, const char *event, const char *fmt, ...)
     n += m < 0 ? 0 : m;
     if ((size_t)n > sizeof line - 2)
         n = (int)sizeof line - 2;
-    for (int i = 0; i < n; i++) /* one event stays one line, whatever the fields hold */
-        if ((unsigned char)line[i] < 0x20 || line[i] == 0x7f)
-            line[i] = '?';
+    terminal_mask(line, (size_t)n, ""); /* one event stays one line, whatever the fields hold */
     line[n++] = '\n';
     if (write(STDERR_FILENO, line, (size_t)n) < 0)
         n = 0; /* nowhere left to tell */
