@@ -339,7 +339,7 @@ static int redirect(struct static_answer *x, struct question *q)
 
 static int list(struct static_answer *x, struct question *q)
 {
-    int err = static_listing_write(x->fd, q->path.raw, &x->page);
+    int err = static_listing_write(&q->site->tree, q->path.relative, x->fd, q->path.raw, &x->page);
     drop_file(x);
     if (err == ERR_SYS)
         return static_answer_fail(x, q->arena, 503, q->wall_us);
