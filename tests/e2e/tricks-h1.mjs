@@ -20,6 +20,7 @@ const GET = 'GET @T HTTP/1.1\r\nHost: @H\r\n';
 const POST = 'POST @T HTTP/1.1\r\nHost: @H\r\n';
 const CHUNKED = `${POST}Transfer-Encoding: chunked\r\n\r\n`;
 const FIVE = { content: '12345' };
+const REQUEST = 'GET /x HTTP/1.1\r\nHost: x\r\n\r\n';
 const length = (value) => `${POST}Content-Length:${value}\r\n\r\n12345`;
 const coding = (line) => `${POST}${line}\r\n\r\n5\r\n12345\r\n0\r\n\r\n`;
 const field = (line) => `${GET}${line}\r\n\r\n`;
@@ -227,6 +228,7 @@ export const TRICKS = {
     ['a request in the place of a field', field('GET /x HTTP/1.1'), 400],
     ['a request in a value', field('X: GET /x HTTP/1.1'), PASSES()],
     ['a long value', field(`X: ${'y'.repeat(70000)}`), 431],
+    ['a name of 300 octets', field(`${'x'.repeat(300)}: y`), PASSES({ having: [['x'.repeat(300), 'y']] })],
     ['too many fields', `${GET}${'X: y\r\n'.repeat(400)}\r\n`, 431],
   ],
   'request line': [
@@ -338,6 +340,9 @@ export const TRICKS = {
     ['an empty port', host('Host: @N:\r\n'), PASSES({ authority: '@N:' })],
     ['another port', host('Host: @N:1\r\n'), PASSES({ authority: '@N:1' })],
     ['an unknown one', host('Host: other.example\r\n'), OWN([404, 421])],
+    ['an unknown one, content that is a request', `POST @T HTTP/1.1\r\nHost: other.example\r\nContent-Length: ${REQUEST.length}\r\n\r\n${REQUEST}`, OWN([404, 421])],
+    ['an unknown one, chunked', `POST @T HTTP/1.1\r\nHost: other.example\r\nTransfer-Encoding: chunked\r\n\r\n${REQUEST.length.toString(16)}\r\n${REQUEST}\r\n0\r\n\r\n`, OWN([404, 421])],
+    ['two dots behind it', host('Host: @N..\r\n'), OWN([404, 421])],
     ['an address', host('Host: [::1]:80\r\n'), OWN([404, 421])],
   ],
   'for one hop': [
@@ -367,6 +372,7 @@ export const TRICKS = {
     ['Max-Forwards of TRACE', field('Max-Forwards: 1').replace('GET', 'TRACE'), PASSES({ having: [['max-forwards', '0']] })],
     ['Max-Forwards of OPTIONS: the first counts', field('Max-Forwards: \r\nMax-Forwards: 0').replace('GET', 'OPTIONS'), PASSES({ having: [['max-forwards', '10']] })],
     ['Max-Forwards of OPTIONS, at its end', field('Max-Forwards: 0').replace('GET', 'OPTIONS'), OWN(200)],
+    ['Max-Forwards of OPTIONS, at its end, with content', `OPTIONS @T HTTP/1.1\r\nHost: @H\r\nMax-Forwards: 0\r\nContent-Length: ${REQUEST.length}\r\n\r\n${REQUEST}`, OWN(200)],
     ['Max-Forwards of TRACE, at its end', field('Max-Forwards: 00').replace('GET', 'TRACE'), OWN(200)],
     ['Max-Forwards that is no number', field('Max-Forwards: -1').replace('GET', 'OPTIONS'), PASSES({ having: [['max-forwards', '10']] })],
     ['Max-Forwards twice, the other way', field('Max-Forwards: 9\r\nMax-Forwards: 0').replace('GET', 'OPTIONS'), PASSES({ having: [['max-forwards', '8']] })],
@@ -379,6 +385,9 @@ export const TRICKS = {
     ['twice', `${POST}Expect: 100-continue\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n12345`, PASSES(FIVE)],
     ['something else', field('Expect: x'), PASSES()],
     ['a space before', field('Expect:  100-continue'), PASSES()],
+    ['a word before', `${POST}Expect: y 100-continue\r\nContent-Length: 5\r\n\r\n12345`, PASSES(FIVE)],
+    ['in a list', `${POST}Expect: x, 100-continue\r\nContent-Length: 5\r\n\r\n12345`, PASSES(FIVE)],
+    ['in the second line', `${POST}Expect: x\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n12345`, PASSES(FIVE)],
     ['folded', field('Expect:\r\n 100-continue'), 400],
     ['in HTTP/1.0', 'POST @T HTTP/1.0\r\nHost: @H\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n12345', PASSES({ ...FIVE, last: true })],
   ],
