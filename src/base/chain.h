@@ -11,7 +11,8 @@
 #include "base/slice.h"
 
 /* Pieces shorter than this are copied rather than referenced: what waits holds no more than four
- * times as much of receive buffers (64 KiB each), however few octets of each are for who is slow. */
+ * times as much of receive buffers (64 KiB each), however few octets of each are for who is slow.
+ */
 #define CHAIN_COPY_BELOW 16384
 
 struct chunk {

@@ -14,26 +14,26 @@ enum err_class {
 };
 
 /*  name, class, HTTP status, HTTP/2 error code, exit code, text */
-#define ERR_TABLE(X)                                                                               \
-    X(AGAIN, RETRY, 503, 0x0, 75, "would block")                                                   \
-    X(SYS, ENV, 500, 0x2, 71, "a system call failed")                                              \
-    X(NOMEM, ENV, 503, 0xb, 71, "out of memory")                                                   \
-    X(LIMIT, OURS, 503, 0xb, 71, "a limit of ours is reached")                                     \
-    X(CLOSED, ENV, 502, 0x8, 69, "the connection is closed")                                       \
-    X(TIMEOUT, ENV, 504, 0x8, 69, "time is up")                                                    \
-    X(USAGE, OURS, 500, 0x2, 2, "not a valid request or setting")                                  \
-    X(NOTFOUND, OURS, 404, 0x2, 66, "there is no such thing")                                      \
-    X(FORMAT, ENV, 500, 0x2, 65, "malformed octets")                                               \
-    X(TLS, CONN, 400, 0x1, 69, "TLS failed")                                                       \
-    X(BAD_MESSAGE, CONN, 400, 0x1, 65, "malformed message")                                        \
-    X(BAD_VERSION, CONN, 505, 0x1, 65, "HTTP version not supported")                               \
-    X(BAD_CODING, CONN, 501, 0x1, 65, "transfer coding not known here")                           \
-    X(URI_TOO_LONG, CONN, 414, 0x1, 65, "request target too long")                                 \
-    X(FIELDS_TOO_LARGE, CONN, 431, 0xb, 65, "field section too large")                             \
-    X(CONTENT_TOO_LARGE, STREAM, 413, 0x8, 65, "content too large")                                \
-    X(TRUNCATED, CONN, 502, 0x2, 65, "the message ended before its content did")                   \
-    X(HPACK, CONN, 400, 0x9, 65, "field section cannot be decompressed")                           \
-    X(H2_STREAM, STREAM, 400, 0x1, 65, "HTTP/2 stream error")                                      \
+#define ERR_TABLE(X)                                                             \
+    X(AGAIN, RETRY, 503, 0x0, 75, "would block")                                 \
+    X(SYS, ENV, 500, 0x2, 71, "a system call failed")                            \
+    X(NOMEM, ENV, 503, 0xb, 71, "out of memory")                                 \
+    X(LIMIT, OURS, 503, 0xb, 71, "a limit of ours is reached")                   \
+    X(CLOSED, ENV, 502, 0x8, 69, "the connection is closed")                     \
+    X(TIMEOUT, ENV, 504, 0x8, 69, "time is up")                                  \
+    X(USAGE, OURS, 500, 0x2, 2, "not a valid request or setting")                \
+    X(NOTFOUND, OURS, 404, 0x2, 66, "there is no such thing")                    \
+    X(FORMAT, ENV, 500, 0x2, 65, "malformed octets")                             \
+    X(TLS, CONN, 400, 0x1, 69, "TLS failed")                                     \
+    X(BAD_MESSAGE, CONN, 400, 0x1, 65, "malformed message")                      \
+    X(BAD_VERSION, CONN, 505, 0x1, 65, "HTTP version not supported")             \
+    X(BAD_CODING, CONN, 501, 0x1, 65, "transfer coding not known here")          \
+    X(URI_TOO_LONG, CONN, 414, 0x1, 65, "request target too long")               \
+    X(FIELDS_TOO_LARGE, CONN, 431, 0xb, 65, "field section too large")           \
+    X(CONTENT_TOO_LARGE, STREAM, 413, 0x8, 65, "content too large")              \
+    X(TRUNCATED, CONN, 502, 0x2, 65, "the message ended before its content did") \
+    X(HPACK, CONN, 400, 0x9, 65, "field section cannot be decompressed")         \
+    X(H2_STREAM, STREAM, 400, 0x1, 65, "HTTP/2 stream error")                    \
     X(H2_CONN, CONN, 400, 0x1, 65, "HTTP/2 connection error")
 
 enum err {

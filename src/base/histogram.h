@@ -7,7 +7,8 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
-#define HISTOGRAM_BUCKETS 22 /* bucket i holds durations below 64 us << i; the last one the rest */
+#define HISTOGRAM_BUCKETS 22 /* bucket i holds durations below 64 us << i; the last one the rest \
+                              */
 
 struct histogram {
     _Atomic uint64_t count[HISTOGRAM_BUCKETS + 1];
@@ -28,8 +29,7 @@ static inline void histogram_add(struct histogram *h, uint64_t us)
     _Atomic uint64_t *c = &h->count[histogram_bucket(us)];
     atomic_store_explicit(c, atomic_load_explicit(c, memory_order_relaxed) + 1,
                           memory_order_relaxed);
-    atomic_store_explicit(&h->sum_us,
-                          atomic_load_explicit(&h->sum_us, memory_order_relaxed) + us,
+    atomic_store_explicit(&h->sum_us, atomic_load_explicit(&h->sum_us, memory_order_relaxed) + us,
                           memory_order_relaxed);
 }
 

@@ -45,8 +45,8 @@ static inline void list_add_head(struct list *head, struct list *n)
 #define LIST_ENTRY(node, type, member) ((type *)(void *)((char *)(node)-offsetof(type, member)))
 
 /* The body may remove and free the current node, no other one. */
-#define LIST_FOR(node, head)                                                                       \
-    for (struct list *node = (head)->next, *node##_next = node->next; node != (head);              \
+#define LIST_FOR(node, head)                                                          \
+    for (struct list *node = (head)->next, *node##_next = node->next; node != (head); \
          node = node##_next, node##_next = node->next)
 
 #endif

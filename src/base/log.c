@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/log.h"
 #include "base/clock.h"
+#include "base/terminal.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -15,17 +16,6 @@ void log_setup(const char *role, enum log_level level)
 {
     role_name = role;
     max_level = level;
-}
-
-void log_tame(char *line, size_t len)
-{
-    for (size_t i = 0; i < len; i++) {
-        unsigned char c = (unsigned char)line[i];
-        if ((c < 0x20 && c != '\t') || c == 0x7f)
-            line[i] = '?';
-        else if ((c & 0xe0) == 0x80 && i && line[i - 1] == '\xc2')
-            line[i - 1] = line[i] = '?';
-    }
 }
 
 void log_event(enum log_level level, const char *event, const char *fmt, ...)
@@ -45,7 +35,7 @@ void log_event(enum log_level level, const char *event, const char *fmt, ...)
     n += m < 0 ? 0 : m;
     if ((size_t)n > sizeof line - 2)
         n = (int)sizeof line - 2;
-    log_tame(line, (size_t)n); /* one event stays one line, whatever the fields hold */
+    terminal_mask(line, (size_t)n, ""); /* one event stays one line, whatever the fields hold */
     line[n++] = '\n';
     if (write(STDERR_FILENO, line, (size_t)n) < 0)
         n = 0; /* nowhere left to tell */

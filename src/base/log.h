@@ -18,8 +18,4 @@ void log_setup(const char *role, enum log_level level);
 void log_event(enum log_level level, const char *event, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* Makes '?' of what a terminal would take for orders: control characters but for tabs, also those
- * of C1 (U+0080 to U+009F), which are two octets of UTF-8. */
-void log_tame(char *line, size_t len);
-
 #endif

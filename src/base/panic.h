@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Assertions that stay in release builds.  They state what cannot be, never what a peer may send. */
+/* Assertions that stay in release builds.  They state what cannot be, never what a peer may send.
+ */
 #ifndef BASE_PANIC_H
 #define BASE_PANIC_H
 
@@ -15,8 +16,8 @@ _Noreturn void panic(const char *file, int line, const char *fmt, ...)
 #define UNREACHABLE() PANIC("unreachable")
 
 /* The first member of a long-lived object is `uint32_t magic`; a cast from void * checks it. */
-#define CHECK_MAGIC(p, m)                                                                          \
-    ((p)->magic == (m) ? (void)0                                                                   \
+#define CHECK_MAGIC(p, m)        \
+    ((p)->magic == (m) ? (void)0 \
                        : PANIC("%s: magic %08x is not %08x", #p, (p)->magic, (uint32_t)(m)))
 
 #define CONTAINER_OF(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A recycler of memory blocks for one thread: sizes are rounded up to a class, freed blocks are kept
- * for the next taker.
+/* A recycler of memory blocks for one thread: sizes are rounded up to a class, freed blocks are
+ * kept for the next taker.
  *
  * Promises: a steady load allocates nothing from libc.  Disadvantages: not thread-safe; a block up
  * to twice as large as asked; what a peak took is kept up to POOL_KEEP_OCTETS a class. */

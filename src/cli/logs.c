@@ -3,6 +3,7 @@
  * name before each line. */
 #include "cli/ask.h"
 #include "cli/operate.h"
+#include "base/terminal.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -22,7 +23,6 @@ struct file {
     ino_t ino;
     off_t at;
     bool is_inside; /* a line has begun */
-    unsigned char before;
 };
 
 struct logs {
@@ -45,18 +45,15 @@ static bool is_log(const char *name, const char *app)
     return strspn(dot + 1, "0123456789") == n - 4 - (size_t)(dot + 1 - name);
 }
 
-static void show(struct file *f, const char *octets, size_t len)
+static void show(struct file *f, char *octets, size_t len)
 {
+    if (isatty(STDOUT_FILENO))
+        terminal_mask(octets, len, "\t\n");
     for (size_t i = 0; i < len; i++) {
         if (!f->is_inside)
             printf("[%.*s] ", (int)(strlen(f->name) - 4), f->name);
         f->is_inside = octets[i] != '\n';
-        unsigned char c = (unsigned char)octets[i];
-        /* A terminal's own sequences are not a worker's to send, nor those of C1 in UTF-8. */
-        bool is_order = (c < 0x20 && c != '\n' && c != '\t') || c == 0x7f ||
-                        ((c & 0xe0) == 0x80 && f->before == 0xc2);
-        putchar(isatty(STDOUT_FILENO) && is_order ? '?' : c);
-        f->before = c;
+        putchar((unsigned char)octets[i]);
     }
 }
 
@@ -79,9 +76,9 @@ static void look(struct logs *l, struct file *f, off_t last)
         f->at = st.st_size - last;
     for (ssize_t n; (n = pread(fd, octets, sizeof octets, f->at)) > 0;) {
         f->at += n;
-        const char *from = octets;
+        char *from = octets;
         if (cut) {
-            const char *line = memchr(octets, '\n', (size_t)n);
+            char *line = memchr(octets, '\n', (size_t)n);
             from = line ? line + 1 : octets;
             cut = false;
         }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli/table.h"
+#include "base/terminal.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,8 +10,12 @@ void table_add(struct table *t, const char *const *cells)
 {
     if (t->rows == TABLE_ROWS)
         return;
-    for (size_t i = 0; i < t->columns; i++)
-        t->cells[t->rows][i] = strdup(cells[i]);
+    for (size_t i = 0; i < t->columns; i++) {
+        char *cell = strdup(cells[i]);
+        if (cell) /* a path, say, that a worker has promised */
+            terminal_mask(cell, strlen(cell), "");
+        t->cells[t->rows][i] = cell;
+    }
     t->rows++;
 }
 

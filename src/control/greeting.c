@@ -3,6 +3,7 @@
 #include "control/state.h"
 #include "base/buf.h"
 #include "base/panic.h"
+#include "base/terminal.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -113,12 +114,11 @@ static void add_lines(struct buf *b, const char *text)
         size_t n = 0;
         for (; *text && *text != '\n'; text++)
             if (n < sizeof line - 1 && *text != '\r')
-                line[n++] = (unsigned char)*text < 0x20 && *text != '\t' ? '?'
-                            : *text == 0x7f                              ? '?'
-                                                                         : *text;
+                line[n++] = *text;
         if (*text)
             text++;
         line[n] = '\0';
+        terminal_mask(line, n, "\t");
         buf_printf(b, "      | %s\n", line);
     }
 }

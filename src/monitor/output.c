@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "monitor/output.h"
-#include "base/log.h"
+#include "base/terminal.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -115,7 +115,7 @@ static void end_line(struct output *o)
 {
     char out[sizeof o->tag + OUTPUT_LINE_OCTETS + 32];
     /* A worker must not steer the operator's terminal, nor fake another tag. */
-    log_tame(o->line, o->line_len);
+    terminal_mask(o->line, o->line_len, "\t");
     to_tail(o, o->line, o->line_len);
     size_t n = 0;
     if (o->dropped) {

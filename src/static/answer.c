@@ -164,7 +164,6 @@ static int many_ranges(struct static_answer *x, const struct question *q,
     struct arena *a = q->arena;
     if (getrandom(random, sizeof random, 0) != (ssize_t)sizeof random)
         return ERR_SYS;
-    x->head.status = 206;
     for (unsigned i = 0; i <= count; i++) {
         struct static_part *p = &x->parts[i];
         if (i == count)
@@ -186,6 +185,11 @@ static int many_ranges(struct static_answer *x, const struct question *q,
             return ERR_NOMEM;
         total += p->text.len + p->octets;
     }
+    if (total >= (uint64_t)x->state.st_size) { /* RFC 9110 14.2: Range may be ignored */
+        int err = add(x, a, TOKEN_CONTENT_TYPE, q->type->type);
+        return err ? err : whole(x, a);
+    }
+    x->head.status = 206;
     x->part_count = count + 1;
     x->has_content = true;
     int err = add(x, a, TOKEN_CONTENT_TYPE,
@@ -339,7 +343,7 @@ static int redirect(struct static_answer *x, struct question *q)
 
 static int list(struct static_answer *x, struct question *q)
 {
-    int err = static_listing_write(x->fd, q->path.raw, &x->page);
+    int err = static_listing_write(&q->site->tree, q->path.relative, x->fd, q->path.raw, &x->page);
     drop_file(x);
     if (err == ERR_SYS)
         return static_answer_fail(x, q->arena, 503, q->wall_us);

@@ -5,6 +5,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -107,16 +108,36 @@ static void free_entries(struct entry *at, size_t count)
     free(at);
 }
 
+/* Of a symbolic link only what it would serve is told: not even a size of what lies outside.
+ * return  false: nothing that is shown */
+static bool look(struct static_tree *t, const char *relative, int directory_fd, const char *name,
+                 struct stat *st)
+{
+    char path[PATH_MAX];
+    int fd;
+    if (fstatat(directory_fd, name, st, AT_SYMLINK_NOFOLLOW) < 0)
+        return false;
+    if (!S_ISLNK(st->st_mode))
+        return S_ISREG(st->st_mode) || S_ISDIR(st->st_mode);
+    if (snprintf(path, sizeof path, "%s/%s", relative, name) >= (int)sizeof path)
+        return false;
+    enum static_found found = static_tree_get(t, path, &fd, st);
+    if (found != STATIC_FILE && found != STATIC_DIRECTORY)
+        return false;
+    close(fd);
+    return true;
+}
+
 /* return  0, or ERR_NOMEM; *total_out counts those that found no room too */
-static int read_entries(DIR *dir, struct entry **out, size_t *count_out, size_t *total_out)
+static int read_entries(struct static_tree *t, const char *relative, DIR *dir, struct entry **out,
+                        size_t *count_out, size_t *total_out)
 {
     struct entry *at = NULL;
     size_t count = 0, cap = 0, total = 0;
     struct dirent *d;
     while ((d = readdir(dir))) {
         struct stat st;
-        if (d->d_name[0] == '.' || fstatat(dirfd(dir), d->d_name, &st, 0) < 0 ||
-            (!S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode)))
+        if (d->d_name[0] == '.' || !look(t, relative, dirfd(dir), d->d_name, &st))
             continue;
         if (++total > STATIC_LISTING_MAX)
             continue;
@@ -191,7 +212,8 @@ static int write_page(struct buf *b, struct slice path, const struct entry *at, 
     return err;
 }
 
-int static_listing_write(int directory_fd, struct slice path, struct buf *out)
+int static_listing_write(struct static_tree *t, const char *relative, int directory_fd,
+                         struct slice path, struct buf *out)
 {
     struct entry *at = NULL;
     size_t count = 0, total = 0;
@@ -202,7 +224,7 @@ int static_listing_write(int directory_fd, struct slice path, struct buf *out)
             close(fd);
         return ERR_SYS;
     }
-    int err = read_entries(dir, &at, &count, &total);
+    int err = read_entries(t, relative, dir, &at, &count, &total);
     closedir(dir);
     if (err < 0)
         return err;

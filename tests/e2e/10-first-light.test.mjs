@@ -332,6 +332,35 @@ check('a connection for one app does not serve another', async () => {
   await close2(session);
 });
 
+check('nor under another spelling of its name, whoever asked first', async () => {
+  const ask = (text) => new Promise((resolve, reject) => {
+    const socket = tls.connect({ port: p.ports.https, host: '127.0.0.1', servername: 'one.localhost', ca: p.ca, ALPNProtocols: ['http/1.1'] });
+    let got = '';
+    socket.on('secureConnect', () => socket.write(text)).on('error', reject).setEncoding('latin1').on('data', (part) => (got += part));
+    socket.on('close', () => resolve(got.match(/HTTP\/1\.1 \d+/g)));
+  });
+  const get = (target, host, more = '') => `GET ${target} HTTP/1.1\r\nHost: ${host}\r\n${more}\r\n`, last = 'Connection: close\r\n';
+  for (const host of ['old.localhost', 'OLD.Localhost', 'old.localhost.', p.authority('old.localhost'), p.authority('Old.localhost.')]) {
+    assert.deepEqual(await ask(get('/whoami', host, last)), ['HTTP/1.1 421'], host);
+    assert.deepEqual(await ask(get(`https://${host}/whoami`, 'one.localhost', last)), ['HTTP/1.1 421'], host);
+    assert.deepEqual(await ask(get('/whoami', 'one.localhost') + get('/whoami', host, last)), ['HTTP/1.1 200', 'HTTP/1.1 421'], host);
+  }
+});
+
+check('a client that takes no protocol that we speak is told so, and none is spoken that was not agreed on', async () => {
+  const ask = (protocols, text) => new Promise((resolve) => {
+    const socket = tls.connect({ port: p.ports.https, host: '127.0.0.1', servername: 'one.localhost', ca: p.ca, ALPNProtocols: protocols });
+    let got = '';
+    socket.on('secureConnect', () => socket.write(text)).on('error', (error) => (got += error.code)).on('data', (part) => (got += part.toString('latin1')));
+    socket.on('close', () => resolve(got));
+  });
+  assert.match(await ask(['ftp', 'smtp'], ''), /NO_APPLICATION_PROTOCOL/);
+  const preface = 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n';
+  assert.match(await ask(['http/1.1'], preface), /^HTTP\/1\.1 505 /);
+  assert.match(await ask(undefined, preface), /^HTTP\/1\.1 505 /);
+  assert.doesNotMatch(await ask(['h2'], 'GET /whoami HTTP/1.1\r\nHost: one.localhost\r\n\r\n'), /HTTP\/1\.1/);
+});
+
 check('workers get the environment that they are promised', async () => {
   const { body } = await p.h1('one.localhost', '/env');
   const env = JSON.parse(body);

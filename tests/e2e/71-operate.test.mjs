@@ -9,12 +9,14 @@ import { spawn } from 'node:child_process';
 import { PORTICO, Portico, ask, check, isAlive, run, scratch, until, worker } from './lib.mjs';
 
 let p;
+// What a terminal takes for sequences (the second one is U+009B), and a letter.
+const ODD = `sh -c "printf 'odd \\033[1m \\302\\2331m \\303\\251\\n'; exec node h1.mjs"`;
 const cli = (...args) => run(PORTICO, [...args, '--data', p.data]);
 const pids = async () => (await p.states()).one.filter(({ inRoutes }) => inRoutes).map(({ pid }) => pid).sort();
 const local = (where, options = {}) => ask({ host: 'localhost', port: 80, path: where, socketPath: path.join(p.data, 'admin.sock'), ...options });
 
 check('starts', async () => {
-  p = await Portico.start({ accessLog: 'off', apps: { one: worker('version', 'one.localhost', { instances: 2, env: { VERSION: '1' } }), two: worker('h1', 'two.localhost') } });
+  p = await Portico.start({ accessLog: 'off', apps: { one: worker('version', 'one.localhost', { instances: 2, env: { VERSION: '1' } }), two: worker('h1', 'two.localhost'), odd: worker('h1', 'odd.localhost', { command: ODD }) } });
 }, 60);
 
 check('status is a table, one app in detail, or JSON', async () => {
@@ -25,7 +27,7 @@ check('status is a table, one app in detail, or JSON', async () => {
   const one = await cli('status', 'one');
   assert.match(one.stdout, /^0 +READY +yes +\d+ +http\/1\.1 +0 +-$/m);
   assert.equal(JSON.parse((await cli('status', 'one', '-o', 'json')).stdout).name, 'one');
-  assert.equal(JSON.parse((await cli('status', '-o', 'json')).stdout).apps.length, 2);
+  assert.equal(JSON.parse((await cli('status', '-o', 'json')).stdout).apps.length, 3);
 });
 
 check('what is wrong has an exit status and a reason', async () => {
@@ -81,6 +83,13 @@ check('scale counts until the next reload', async () => {
   await until('there are two again', async () => (await p.states()).one.length === 2);
   assert.deepEqual(await pids(), before);
 }, 60);
+
+check('a worker does not steer the operator\'s terminal', async () => {
+  await p.line(/^\[odd\/0\] odd \?\[1m \?\?1m é$/);
+  const { stdout } = await run('script', ['-qec', `${PORTICO} logs odd --data ${p.data}`, '/dev/null']);
+  assert.match(stdout, /^\[odd\.0\] odd \?\[1m \?\?1m é\r$/m);
+  assert.match((await cli('logs', 'odd')).stdout, /^\[odd\.0\] odd \x1b\[1m \u009b1m é$/m); // no terminal: as it is
+});
 
 check('logs of one app, of all, and as they come', async () => {
   const one = await cli('logs', 'one');

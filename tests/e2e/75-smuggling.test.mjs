@@ -139,6 +139,8 @@ async function exchange2(t, frames) {
   return answers;
 }
 
+const h2Connect = (t) => [[':method', 'CONNECT'], [':protocol', 'websocket'], [':scheme', t.scheme], [':path', t.target], [':authority', t.authority],
+  ['sec-websocket-version', '13']];
 const statusOf = (answer) => Number(answer?.fields?.find(([name]) => name === ':status')[1]);
 
 async function try2(app, kind, [, frames, verdict]) {
@@ -214,6 +216,20 @@ for (const kind of ['http', 'https']) {
     }
   });
 }
+
+check('what is sent ahead of a WebSocket reaches no worker that does not switch', async () => {
+  for (const kind of ['http', 'https']) {
+    const t = names('h1', kind), smuggled = names('h1', kind);
+    const { 1: answer, 3: other } = await exchange2(t, [
+      h2.head(1, [...h2Connect(t), ['content-length', '5'], ['expect', '100-continue']]),
+      h2.data(1, `GET ${smuggled.target} HTTP/1.1\r\nHost: ${smuggled.authority}\r\n\r\n`),
+    ]);
+    same([statusOf(answer), statusOf(other)], [502, 200], 'status'); // it was answered 200 rather than 101
+    await elsewhere(t);
+    same(apps.h1.book.whole(t.mark).map(({ method, content }) => [method, content]), [['GET', '']], 'requests at the worker');
+    assert.ok(!apps.h1.book.heard(smuggled.mark), 'a worker heard of it');
+  }
+});
 
 check('a redirect leads to the host that was asked, whatever the target', async () => {
   const host = `only.localhost:${p.ports.http}`, to = `https://only.localhost:${p.ports.https}`;

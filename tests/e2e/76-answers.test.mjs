@@ -611,6 +611,25 @@ check('content that a worker may well leave unread is not its next request, nor 
   }
 });
 
+check('a final answer in place of 100: the content that comes late is nobody\'s request', async () => {
+  const content = 'GET /smuggled HTTP/1.1\r\nHost: h1.localhost\r\n\r\n';
+  for (const expect of ['100-continue', '100-Continue', 'x, 100-continue', 'x 100-continue']) {
+    const c = net.connect(p.ports.http, '127.0.0.1');
+    let got = '';
+    c.setEncoding('latin1').on('data', (part) => (got += part)).on('error', () => {});
+    const closed = new Promise((resolve) => c.once('close', resolve));
+    c.write(`POST /early HTTP/1.1\r\nHost: h1.localhost\r\nExpect: ${expect}\r\nContent-Length: ${content.length}\r\n\r\n`);
+    await until('the early answer is there', () => got.endsWith('ok'));
+    const asked = last.h1;
+    await innocent('h1');
+    assert.notEqual(last.h1, asked, 'its connection is not used again');
+    c.write(content + request('h1', '/behind'));
+    await closed;
+    const { messages, fault } = judgeAnswers(got);
+    same([fault, messages.map(({ status }) => status)], [null, [200]], expect);
+  }
+});
+
 check('the worker got nothing odd, and it ends clean', async () => {
   for (const server of servers) server.close();
   for (const socket of sockets) socket.destroy();

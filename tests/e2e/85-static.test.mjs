@@ -65,6 +65,8 @@ check('starts', async () => {
   fs.writeFileSync(path.join(home, 'outside.txt'), 'secret');
   fs.symlinkSync('../outside.txt', path.join(place, 'out.txt'));
   fs.symlinkSync('/etc', path.join(place, 'etc'));
+  fs.mkdirSync(path.join(place, 'links'));
+  for (const [name, to] of [['within.txt', '../text.txt'], ['out.txt', '../../outside.txt'], ['nowhere.txt', 'none']]) fs.symlinkSync(to, path.join(place, 'links', name));
   bigHash = makeBig('big.bin');
   // A sanitizer keeps what was freed: little, so that growth can be seen.
   const env = { ASAN_OPTIONS: `${process.env.ASAN_OPTIONS ?? ''}:quarantine_size_mb=4` };
@@ -353,6 +355,8 @@ check('by itself: one socket speaks both versions, in octets of any number', asy
   const listed = await ask({ host: '127.0.0.1', port: s.port, path: '/.well-known/' });
   assert.match(String(listed.body), /<a href="ours">ours<\/a>/);
   assert.equal(listed.headers['cache-control'], 'no-cache');
+  const links = await ask({ host: '127.0.0.1', port: s.port, path: '/links/' });
+  assert.deepEqual(String(links.body).match(/<a href="[^".]+\.txt">/g), ['<a href="within.txt">'], 'what is not served is not told of');
   s.kill('SIGTERM');
   assert.deepEqual((({ code }) => code)(await s.ended), 0);
   assert.ok(!fs.existsSync(s.socket), 'its socket is gone');

@@ -244,6 +244,7 @@ export const TRICKS = {
     ['2^64 + 5', post([['content-length', '18446744073709551621']], '12345'), RESET],
     ['content_length', post([['content_length', '50']], '12345'), PASSES({ ...FIVE, without: ['content_length'] })],
     ['content that is a request', post([], 'GET /x HTTP/1.1\r\nHost: x\r\n\r\n'), PASSES({ content: 'GET /x HTTP/1.1\r\nHost: x\r\n\r\n' })],
+    ['content of GET', (t) => [head(1, changed(t, {})), data(1, '12345', true)], PASSES(FIVE)],
     ['content that is a last chunk', post([], '0\r\n\r\nGET /x HTTP/1.1\r\nHost: x\r\n\r\n'), PASSES({ content: '0\r\n\r\nGET /x HTTP/1.1\r\nHost: x\r\n\r\n' })],
     ['of GET, a request', hidden('GET'), PASSES({ content: HIDDEN })],
     ['of HEAD, a request', hidden('HEAD'), PASSES({ content: HIDDEN, method: 'HEAD' })],

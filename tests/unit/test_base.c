@@ -21,6 +21,7 @@
 #include "base/log.h"
 #include "base/map.h"
 #include "base/panic.h"
+#include "base/terminal.h"
 
 static struct pool pool;
 
@@ -620,11 +621,38 @@ static void log_lines(void **state)
     assert_string_equal(logged(LOG_DEBUG, "a.b", "x"), "");
     /* one event stays one line: nobody forges another */
     assert_string_equal(logged(LOG_WARN, "a", "x\n\r\x1b[0m\x7f\ty"),
-                        "warn  edge a text=x???[0m?\ty\n");
+                        "warn  edge a text=x???[0m??y\n");
+    /* U+009B is to a terminal what ESC [ is */
+    assert_string_equal(logged(LOG_WARN, "a",
+                               "\xc2\x9b"
+                               "1m\xc2\xa0\xc3\x9b"),
+                        "warn  edge a text=??1m\xc2\xa0\xc3\x9b\n");
     memset(text, 'x', sizeof text - 1);
     const char *line = logged(LOG_WARN, "a", text);
     assert_in_range(strlen(line), 1900, 2048);
     assert_ptr_equal(strchr(line, '\n'), line + strlen(line) - 1);
+}
+
+static void terminal_controls(void **state)
+{
+    static const struct {
+        const char *text, *kept, *masked;
+    } rows[] = {
+        {"plain", "", "plain"},
+        {"\x1b]0;x\x07\x7f\t\n", "", "?]0;x????"},
+        {"\ta\n\r", "\t\n", "\ta\n?"},
+        {"\xc2\x80\xc2\x9f", "", "????"},
+        {"\xc2\xa0\xc3\x80\xe2\x82\xac\xf0\x9f\x8c\x8d", "",
+         "\xc2\xa0\xc3\x80\xe2\x82\xac\xf0\x9f\x8c\x8d"},
+        {"cut \xc2", "", "cut ?"},    /* the rest may come with the next octets */
+        {"\x9b\xff", "", "\x9b\xff"}, /* no UTF-8: shown as such */
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        char text[32];
+        strcpy(text, rows[i].text);
+        terminal_mask(text, strlen(text), rows[i].kept);
+        assert_string_equal(text, rows[i].masked);
+    }
 }
 
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
@@ -653,6 +681,7 @@ int main(void)
         TEST(lists),
         TEST(histogram_buckets),
         TEST(log_lines),
+        TEST(terminal_controls),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

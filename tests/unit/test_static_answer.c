@@ -321,6 +321,17 @@ static void sends_many_ranges(void **state)
     snprintf(part, sizeof part, "\r\n--%.*s--\r\n", SLICE_FMT(boundary));
     assert_string_equal(at, part);
     tear_down(&w);
+    /* Parts and what stands around them would be more than the whole. */
+    set_up(&w, "GET", "/long.txt");
+    add(&w, TOKEN_RANGE,
+        "bytes=0-0,100-100,200-200,300-300,400-400,500-500,600-600,700-700,800-800");
+    assert_int_equal(make(&w), 0);
+    assert_int_equal(w.answer.head.status, 200);
+    assert_int_equal(w.answer.head.content_length, 1000);
+    assert_int_equal(content(&w, got, sizeof got), 1000);
+    assert_string_equal(got, text);
+    assert_true(is(value(&w, TOKEN_CONTENT_TYPE), "text/plain; charset=utf-8"));
+    tear_down(&w);
 }
 
 static void checks_conditions(void **state)
