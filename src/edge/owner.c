@@ -27,6 +27,8 @@ bool owner_fits(const struct backend *b, int fd)
 {
     struct shard *s = b->shard;
     uid_t uid = ROUTE_ANYBODY;
+    if (b->is_foul)
+        return false;
     if (b->owner == ROUTE_ANYBODY || (s->diag < 0 && b->address.u.sa.sa_family != AF_UNIX))
         return true;
     if (!user_of(b, fd, &uid)) /* its listener has gone meanwhile */

@@ -7,6 +7,7 @@
 #include "edge/tunnel.h"
 #include "edge/waiting.h"
 #include "base/err.h"
+#include "base/log.h"
 #include "base/panic.h"
 
 static struct worker *worker_of_stream(struct stream *s)
@@ -67,6 +68,13 @@ void worker_kill(struct worker *w)
     count_octets(w);
     if (stream_is_open(&w->stream))
         stream_close(&w->stream);
+    if (w->stream.has_got_files && !b->is_foul) {
+        b->is_foul = true;
+        log_event(LOG_ERROR, "worker.descriptors",
+                  "backend=\"%.*s\" text=\"it sent descriptors beside its octets; it gets no "
+                  "request any more\"",
+                  SLICE_FMT(b->key));
+    }
     loop_task_cancel(&w->flush);
     loop_task_cancel(&w->read);
     loop_timer_clear(&w->timer);

@@ -54,6 +54,7 @@ struct backend {
     struct slice key;
     struct addr address;
     uint32_t owner; /* ROUTE_ANYBODY, or the one user whose listener it may be */
+    bool is_foul;   /* it sent descriptors, which no worker does: it is left alone */
     bool h2;
     uint32_t refs;         /* sites */
     uint32_t in_flight;    /* exchanges */

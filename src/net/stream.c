@@ -11,10 +11,55 @@
 /* One recv. */
 #define STREAM_MIN_RECV_OCTETS 4096
 #define STREAM_MAX_RECV_OCTETS (64u << 10)
+/* Of one message, SCM_MAX_FD. */
+#define STREAM_MOST_FILES 253
+#ifndef SO_PASSRIGHTS
+#define SO_PASSRIGHTS 83 /* Linux 6.16 */
+#endif
 /* One slice of plaintext. */
 #define STREAM_SLICE_OCTETS STREAM_BURST_MOST
 _Static_assert(TLS_WIRE_BOUND(STREAM_SLICE_OCTETS) <= LOOP_SCRATCH_OCTETS,
                "a slice and what its records add fit into a scratch");
+
+/* Whoever closes a socket last waits for its peer, if its owner has set SO_LINGER so, and that is
+ * us when it was sent beside octets: as soon as they are read, or never will be.  A worker could
+ * hold its loop for days.  return  false: the peer may send any, this kernel cannot tell it not to
+ */
+static bool refuse_files(int fd)
+{
+    static const int off = 0;
+    return setsockopt(fd, SOL_SOCKET, SO_PASSRIGHTS, &off, sizeof off) == 0;
+}
+
+/* As recvmsg(), but that what comes beside octets is taken, and an error; it stays open. */
+static ssize_t receive_warily(struct stream *s, const struct iovec *to, unsigned count)
+{
+    union {
+        struct cmsghdr align;
+        char octets[CMSG_SPACE(STREAM_MOST_FILES * sizeof(int))];
+    } files;
+    struct msghdr into = {.msg_iov = (struct iovec *)(uintptr_t)to,
+                          .msg_iovlen = count,
+                          .msg_control = files.octets,
+                          .msg_controllen = sizeof files.octets};
+    ssize_t n = recvmsg(s->source.fd, &into, MSG_CMSG_CLOEXEC);
+    if (n < 0 || into.msg_controllen == 0)
+        return n;
+    s->has_got_files = true;
+    errno = EPROTO;
+    return -1;
+}
+
+/* Nothing may be left in it when it is closed. */
+static void close_warily(struct stream *s)
+{
+    char octets[4096];
+    shutdown(s->source.fd, SHUT_RDWR);
+    while (!s->has_got_files && receive_warily(s, &(struct iovec){octets, sizeof octets}, 1) > 0)
+        ;
+    if (!s->has_got_files)
+        close(s->source.fd);
+}
 
 static bool is_readable(const struct stream *s)
 {
@@ -189,6 +234,9 @@ int stream_connect(struct stream *s, struct loop *l, const struct addr *to,
     int fd = socket(to->u.sa.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return ERR_SYS;
+    s->is_local = to->u.sa.sa_family == AF_UNIX;
+    loop_calls(l)->other += s->is_local;
+    s->may_get_files = s->is_local && !refuse_files(fd);
     loop_calls(l)->connects++;
     int err =
         connect(fd, &to->u.sa, to->len) == 0 || errno == EINPROGRESS ? 0 : connect_error(errno);
@@ -196,7 +244,6 @@ int stream_connect(struct stream *s, struct loop *l, const struct addr *to,
     /* When it succeeded at once, registering gives an event for a writable socket in the next turn,
      * so both cases go on in the same way. */
     s->connecting = s->watches_room = true;
-    s->is_local = to->u.sa.sa_family == AF_UNIX;
     if (err == 0)
         err = loop_add(l, &s->source);
     if (err) {
@@ -210,10 +257,15 @@ void stream_close(struct stream *s)
 {
     if (!stream_is_open(s))
         return;
-    loop_forget(s->loop, &s->source);
+    if (s->may_get_files) { /* it may stay open */
+        loop_remove(s->loop, &s->source);
+        close_warily(s);
+    } else {
+        loop_forget(s->loop, &s->source);
+        close(s->source.fd);
+    }
     loop_task_cancel(&s->later);
     loop_calls(s->loop)->other++;
-    close(s->source.fd);
     s->source.fd = -1;
     if (s->tls)
         tls_conn_free(s->tls);
@@ -225,12 +277,14 @@ void stream_close(struct stream *s)
     s->can_read = s->in_kernel = s->blocked = false;
 }
 
-static ssize_t receive(int fd, const struct iovec *to, unsigned count)
+static ssize_t receive(struct stream *s, const struct iovec *to, unsigned count)
 {
+    if (s->may_get_files)
+        return receive_warily(s, to, count);
     if (count == 1)
-        return recv(fd, to->iov_base, to->iov_len, 0);
+        return recv(s->source.fd, to->iov_base, to->iov_len, 0);
     struct msghdr into = {.msg_iov = (struct iovec *)(uintptr_t)to, .msg_iovlen = count};
-    return recvmsg(fd, &into, 0);
+    return recvmsg(s->source.fd, &into, 0);
 }
 
 /* One call.  A short one has drained the kernel; after a FIN no further edge comes, so then it is
@@ -241,7 +295,7 @@ static ssize_t recv_once(struct stream *s, const struct iovec *to, unsigned coun
     for (unsigned i = 0; i < count; i++)
         cap += to[i].iov_len;
     loop_calls(s->loop)->reads++;
-    ssize_t n = receive(s->source.fd, to, count);
+    ssize_t n = receive(s, to, count);
     if (n > 0) {
         s->octets_in += (uint64_t)n;
         s->ready_octets = (s->filled ? s->ready_octets : 0) + (uint64_t)n;

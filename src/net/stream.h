@@ -38,6 +38,8 @@ struct stream {
     bool saw_hup, connecting, failed, shut;
     bool watches_room;              /* the loop tells when the socket takes octets again */
     bool is_local;                  /* a unix socket: it tells that all the time */
+    bool may_get_files;             /* of its peer: descriptors beside octets */
+    bool has_got_files;             /* then it fails, and is never closed */
     bool ended;                     /* the peer's clean end was read */
     bool lost;                      /* the peer is gone in both directions, read or not */
     uint32_t burst_octets;          /* see stream_burst */

@@ -27,7 +27,9 @@ test('starts', rootOnly, async () => {
         push: 'always', // no care of the policy's may stand before the rule
       }),
       pusher: worker('h2c', 'pusher.localhost', { push: 'always' }),
+      holder: { ...worker('', 'holder.localhost'), command: 'python3 lingering.py' },
     },
+    loops: 1,
   });
   [alice, bob, mallory] = [await say('alice', 'who'), await say('bob', 'who'), await say('mallory', 'who')];
   assert.equal(new Set([alice.uid, bob.uid, mallory.uid, 0]).size, 4);
@@ -134,6 +136,19 @@ test('the operator\'s listener and socket', rootOnly, async () => {
   const asked = await new Promise((resolve) => http.get({ socketPath: socket, path: '/apps' }, resolve));
   assert.equal(asked.statusCode, 200);
   asked.resume();
+});
+
+test('a worker does not hold edge by a descriptor that it sends beside its octets', rootOnly, async () => {
+  const from = p.lines.length;
+  const response = await new Promise((resolve, reject) => {
+    http.get({ port: p.ports.http, host: '127.0.0.1', agent: false, headers: { host: 'holder.localhost' } }, resolve).on('error', reject);
+  });
+  response.on('error', () => {}); // it may be cut
+  response.pause();
+  await p.line(/^\[holder\/0\] (a socket is on its way|edge takes none)/, { from });
+  response.resume();
+  await new Promise((resolve) => response.on('close', resolve));
+  assert.equal((await say('alice', 'who')).app, 'alice');
 });
 
 test('promises for another\'s host go nowhere', rootOnly, async () => {

@@ -9,6 +9,7 @@
 #include "net/stream.h"
 #include "tls_fixture.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
@@ -257,6 +258,87 @@ static void test_several_runs(void **state)
     close(peer);
 }
 
+/* return  0, or -1: errno tells */
+static int send_file(int to)
+{
+    union {
+        struct cmsghdr align;
+        char octets[CMSG_SPACE(sizeof(int))];
+    } file = {.align = {.cmsg_len = CMSG_LEN(sizeof to),
+                        .cmsg_level = SOL_SOCKET,
+                        .cmsg_type = SCM_RIGHTS}};
+    struct iovec octet = {.iov_base = (char[]){'x'}, .iov_len = 1};
+    const struct msghdr m = {.msg_iov = &octet,
+                             .msg_iovlen = 1,
+                             .msg_control = file.octets,
+                             .msg_controllen = sizeof file.octets};
+    memcpy(CMSG_DATA(&file.align), &to, sizeof to);
+    return sendmsg(to, &m, MSG_NOSIGNAL) == 1 ? 0 : -1;
+}
+
+/* The kernel says so to who tries, or we find out. */
+static void test_a_peer_sends_no_descriptors(void **state)
+{
+    struct owner o;
+    struct addr a;
+    char place[] = "/tmp/portico-stream-XXXXXX", name[64];
+    (void)state;
+    assert_non_null(mkdtemp(place));
+    snprintf(name, sizeof name, "unix:%s/s", place);
+    assert_int_equal(addr_parse(slice_str(name), &a), 0);
+    int listener = socket(AF_UNIX, SOCK_STREAM, 0);
+    assert_int_equal(bind(listener, &a.u.sa, a.len), 0);
+    assert_int_equal(listen(listener, 1), 0);
+    owner_init(&o);
+    assert_int_equal(stream_connect(&o.stream, loop, &a, &events), 0);
+    int peer = accept(listener, NULL, NULL);
+    bool is_refused = send_file(peer) < 0 && errno == EPERM;
+    turns(2);
+    assert_true(is_refused || o.end == ERR_CLOSED);
+    int fd = o.stream.source.fd;
+    owner_fini(&o);
+    if (!is_refused)
+        close(fd);
+    close(peer);
+    close(listener);
+    unlink(name + 5);
+    rmdir(place);
+}
+
+/* Where the kernel cannot: to close what it came through would be to close it, too. */
+static void test_descriptors_that_came_stay_open(void **state)
+{
+    struct owner o;
+    int fd, peer;
+    (void)state;
+    for (unsigned is_read = 0; is_read < 2; is_read++) {
+        owner_init(&o);
+        connect_pair(false, &fd, &peer);
+        assert_int_equal(stream_open(&o.stream, loop, fd, NULL, &events), 0);
+        o.stream.may_get_files = true;
+        assert_int_equal(write(peer, "some", 4), 4);
+        turns(1);
+        assert_true(got(&o, "some"));
+        assert_int_equal(write(peer, "more", 4), 4);
+        assert_int_equal(send_file(peer), 0);
+        turns(is_read ? 2 : 0);
+        assert_int_equal(o.end, is_read ? ERR_CLOSED : 1);
+        owner_fini(&o);
+        assert_true(o.stream.has_got_files);
+        assert_int_not_equal(fcntl(fd, F_GETFD), -1);
+        close(fd);
+        close(peer);
+    }
+    owner_init(&o);
+    connect_pair(false, &fd, &peer);
+    assert_int_equal(stream_open(&o.stream, loop, fd, NULL, &events), 0);
+    o.stream.may_get_files = true;
+    assert_int_equal(write(peer, "unread", 6), 6);
+    owner_fini(&o);
+    assert_int_equal(fcntl(fd, F_GETFD), -1);
+    close(peer);
+}
+
 static void test_reset(void **state)
 {
     struct owner o;
@@ -477,8 +559,9 @@ static void test_connect(void **state)
         assert_memory_equal(in, "early", 5);
         assert_int_equal(loop_calls(loop)->connects, 1);
         assert_int_equal(loop_calls(loop)->writes, 1);
-        /* socket, epoll_ctl; no getsockopt.  A unix socket is told to be silent about room. */
-        assert_int_equal(loop_calls(loop)->other, i == 2 ? 3 : 2);
+        /* socket, epoll_ctl; no getsockopt.  A unix socket is told to take no descriptors, and to
+         * be silent about room. */
+        assert_int_equal(loop_calls(loop)->other, i == 2 ? 4 : 2);
         assert_int_equal(write(peer, "answer", 6), 6);
         close(peer);
         turns(2);
@@ -819,6 +902,8 @@ int main(void)
         WITH_LOOP(test_plain),
         WITH_LOOP(test_small_reads),
         WITH_LOOP(test_several_runs),
+        WITH_LOOP(test_a_peer_sends_no_descriptors),
+        WITH_LOOP(test_descriptors_that_came_stay_open),
         WITH_LOOP(test_reset),
         WITH_LOOP(test_close_inside),
         WITH_LOOP(test_blocked_writer),
