@@ -8,11 +8,18 @@
 #ifndef BASE_LOG_H
 #define BASE_LOG_H
 
+#include <stddef.h>
+
 enum log_level { LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG };
 
-/* Lines go to standard error.  role is borrowed for ever ("edge"); level is the most verbose kept. */
+/* Lines go to standard error.  role is borrowed for ever ("edge"); level is the most verbose kept.
+ */
 void log_setup(const char *role, enum log_level level);
 void log_event(enum log_level level, const char *event, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
+
+/* Makes '?' of what a terminal would take for orders: control characters but for tabs, also those
+ * of C1 (U+0080 to U+009F), which are two octets of UTF-8. */
+void log_tame(char *line, size_t len);
 
 #endif

@@ -22,6 +22,7 @@ struct file {
     ino_t ino;
     off_t at;
     bool is_inside; /* a line has begun */
+    unsigned char before;
 };
 
 struct logs {
@@ -51,8 +52,11 @@ static void show(struct file *f, const char *octets, size_t len)
             printf("[%.*s] ", (int)(strlen(f->name) - 4), f->name);
         f->is_inside = octets[i] != '\n';
         unsigned char c = (unsigned char)octets[i];
-        /* A terminal's own sequences are not a worker's to send. */
-        putchar(isatty(STDOUT_FILENO) && c < 0x20 && c != '\n' && c != '\t' ? '?' : c);
+        /* A terminal's own sequences are not a worker's to send, nor those of C1 in UTF-8. */
+        bool is_order = (c < 0x20 && c != '\n' && c != '\t') || c == 0x7f ||
+                        ((c & 0xe0) == 0x80 && f->before == 0xc2);
+        putchar(isatty(STDOUT_FILENO) && is_order ? '?' : c);
+        f->before = c;
     }
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "monitor/output.h"
+#include "base/log.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -114,9 +115,7 @@ static void end_line(struct output *o)
 {
     char out[sizeof o->tag + OUTPUT_LINE_OCTETS + 32];
     /* A worker must not steer the operator's terminal, nor fake another tag. */
-    for (size_t i = 0; i < o->line_len; i++)
-        if (((unsigned char)o->line[i] < 0x20 && o->line[i] != '\t') || o->line[i] == 0x7f)
-            o->line[i] = '?';
+    log_tame(o->line, o->line_len);
     to_tail(o, o->line, o->line_len);
     size_t n = 0;
     if (o->dropped) {
