@@ -68,7 +68,6 @@ struct shard {
     struct loop_task handshake;
     struct list waiting;  /* exchanges without an instance, see waiting.h */
     struct list handed;   /* those of them that have got a place */
-    uint64_t turn;        /* of the last that was handed a place */
     uint32_t waiting_any; /* those that any end of an exchange here may help */
     struct loop_timer waiting_timer;
     struct loop_task waiting_room, waiting_handed;

@@ -41,15 +41,24 @@ static bool await_places(struct exchange *x)
 }
 
 /* Who asks for much at once has one request after the other in turn, and between two of them
- * everybody else has one: start-time fair queueing, a request being the unit. */
+ * everybody else has one: start-time fair queueing, a request being the unit.  Each app counts for
+ * itself: what goes on at another is nobody's turn here. */
+static uint64_t next_turn(const struct exchange *x)
+{
+    struct client *c = x->client;
+    uint64_t now = atomic_load_explicit(&x->queue->turn, memory_order_relaxed);
+    if (c->turn_at != x->queue || c->turn < now)
+        c->turn = now;
+    c->turn_at = x->queue;
+    return ++c->turn;
+}
+
 static void step_in(struct exchange *x)
 {
     struct shard *s = x->shard;
     struct list *before = &s->waiting;
-    if (!x->turn) {
-        uint64_t last = x->client->turn > s->turn ? x->client->turn : s->turn;
-        x->turn = x->client->turn = last + 1;
-    }
+    if (!x->turn)
+        x->turn = next_turn(x);
     if (!list_empty(before) &&
         LIST_ENTRY(before->prev, struct exchange, worker_node)->turn > x->turn)
         do
@@ -97,7 +106,8 @@ void waiting_leave(struct exchange *x)
 {
     if (x->waiting) {
         step_out(x);
-        x->client->turn--; /* it has not had its own */
+        if (x->client->turn_at == x->queue)
+            x->client->turn--; /* it has not had its own */
     }
     if (!x->backend)
         worker_give_place(x); /* it was handed to x */
@@ -149,8 +159,8 @@ static bool hand(struct shard *s, struct places *p)
         if (!can_use(x, p))
             continue;
         x->place = p;
-        if (x->turn > s->turn)
-            s->turn = x->turn;
+        if (x->turn > atomic_load_explicit(&x->queue->turn, memory_order_relaxed))
+            atomic_store_explicit(&x->queue->turn, x->turn, memory_order_relaxed);
         list_remove(node);
         list_add_tail(&s->handed, node);
         loop_flush(s->loop, &s->waiting_handed);

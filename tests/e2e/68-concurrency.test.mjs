@@ -239,3 +239,37 @@ check('a turn that was given up does not count', async () => {
   for (const session of [first, second]) await close2(session);
   await p.stop();
 }, 60);
+
+check('what goes on at one app costs nobody a turn at another', async () => {
+  const limits = { concurrency: 1, queue: 100 };
+  p = await Portico.start({
+    loops: 1, accessLog: 'off', apps: { turns: worker('busy', 'turns.test', { limits }), other: worker('busy', 'other.test', { limits }) },
+  });
+  const order = [];
+  const post = (session, app, name, served) => {
+    const stream = session.request({ ':method': 'POST', ':path': '/', ':authority': p.authority(`${app}.test`, 'http') });
+    stream.on('response', () => served({ name, stream })).on('error', () => {}).resume().write('.');
+  };
+  const [greedy, both, late] = await Promise.all([1, 2, 3].map(() => p.h2('turns.test', { kind: 'http' })));
+  for (let i = 1; i <= 5; i++) post(greedy, 'turns', `greedy ${i}`, (one) => order.push(one));
+  await waits('turns', 4);
+  let elsewhere = 0;
+  for (let i = 0; i < 30; i++) {
+    post(both, 'other', '', ({ stream }) => {
+      elsewhere++;
+      stream.end();
+    });
+  }
+  await until('all are served there', () => elsewhere === 30);
+  for (const [name, session] of Object.entries({ late, both })) {
+    post(session, 'turns', name, (one) => order.push(one));
+    await waits('turns', name === 'late' ? 5 : 6);
+  }
+  for (let ended = 0; ended < 7; ended++) {
+    await until('one is served', () => order.length > ended);
+    order[ended].stream.end();
+  }
+  assert.deepEqual(order.map(({ name }) => name), ['greedy 1', 'greedy 2', 'late', 'both', 'greedy 3', 'greedy 4', 'greedy 5']);
+  for (const session of [greedy, both, late]) await close2(session);
+  await p.stop();
+}, 60);
