@@ -178,11 +178,25 @@ static unsigned port_limit(void)
     return low > PORT_LOW + 1000 && low <= 65535 ? low : 32768;
 }
 
+static struct addr loopback(uint16_t port)
+{
+    struct addr a = {.len = sizeof a.u.in};
+    a.u.in.sin_family = AF_INET;
+    a.u.in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    a.u.in.sin_port = htons(port);
+    return a;
+}
+
+bool listen_is_taken(uint16_t port)
+{
+    const struct addr a = loopback(port);
+    return !nobody_listens(&a) && errno == EADDRINUSE;
+}
+
 uint16_t listen_free_port(bool (*is_taken)(void *arg, uint16_t port), void *arg)
 {
     static unsigned at; /* ports of a worker that just ended are not taken again soon */
     unsigned limit = port_limit(), span = limit - PORT_LOW;
-    struct addr a = {.len = sizeof a.u.in};
     if (at == 0) { /* somewhere else for every monitor on this machine */
         struct hash_key key;
         hash_key_random(&key);
@@ -192,9 +206,7 @@ uint16_t listen_free_port(bool (*is_taken)(void *arg, uint16_t port), void *arg)
         uint16_t port = (uint16_t)(PORT_LOW + at++ % span);
         if (is_taken(arg, port))
             continue;
-        a.u.in.sin_family = AF_INET;
-        a.u.in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-        a.u.in.sin_port = htons(port);
+        const struct addr a = loopback(port);
         int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
         if (fd < 0)
             return 0;

@@ -33,5 +33,7 @@ void listener_close(struct listener *l);
  * is_taken  tells of ports promised to others
  * return  0 when there is none */
 uint16_t listen_free_port(bool (*is_taken)(void *arg, uint16_t port), void *arg);
+/* Whether somebody listens at this port of 127.0.0.1. */
+bool listen_is_taken(uint16_t port);
 
 #endif

@@ -31,6 +31,26 @@ uint16_t port_take(struct monitor *m)
     return port;
 }
 
+static void renew(struct instance *i, uint16_t *port)
+{
+    uint16_t before = *port;
+    if (before && !listen_is_taken(before))
+        return;
+    *port = port_take(i->app->monitor);
+    port_promise(i->app->monitor, before, false);
+    if (before)
+        log_event(LOG_WARN, "worker.port",
+                  "app=%s instance=%u port=%u before=%u text=\"another process listens there\"",
+                  i->app->wanted.name, i->index, *port, before);
+}
+
+void ports_renew(struct instance *i)
+{
+    renew(i, &i->port);
+    if (i->app->wanted.h2_only_port)
+        renew(i, &i->port_h2);
+}
+
 static struct fence_gate gate_of(const struct instance *i)
 {
     const struct monitor *m = i->app->monitor;

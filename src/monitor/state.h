@@ -288,6 +288,9 @@ void workers_each(struct monitor *m, void (*fn)(struct instance *i));
 /* return  0 when none is free */
 uint16_t port_take(struct monitor *m);
 void port_promise(struct monitor *m, uint16_t port, bool taken);
+/* Before its worker starts: other ones for an instance whose own were taken while it was away, by
+ * another app's worker, say. */
+void ports_renew(struct instance *i);
 /* Makes the fence, or goes on with what was handed over; tells when there is none. */
 void ports_fence(struct monitor *m);
 /* From before its worker starts until that has ended, only root, edge, control and the app itself

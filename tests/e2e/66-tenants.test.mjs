@@ -124,6 +124,17 @@ test('a port: while its owner listens, and when its owner has died', rootOnly, a
   assert.equal((await say('bob', 'who')).app, 'bob');
 });
 
+test('who takes the port of an app that is away does not keep it from coming back', rootOnly, async () => {
+  const [port] = bob.ports;
+  fs.writeFileSync(path.join(bob.home, 'away'), '');
+  process.kill((await say('bob', 'who')).pid, 'SIGKILL');
+  await until('the port is free', async () => (await say('mallory', 'take', { port })) === 'done');
+  fs.unlinkSync(path.join(bob.home, 'away'));
+  await p.ready(['bob']);
+  await until('it has another one', async () => (await say('bob', 'who')).ports[0] !== port);
+  assert.equal(await say('mallory', 'release'), 'done');
+});
+
 test('the operator\'s listener and socket', rootOnly, async () => {
   const port = p.ports.admin, socket = path.join(p.data, 'admin.sock');
   for (const where of ['/apps', '/metrics', '/healthz']) {
