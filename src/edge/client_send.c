@@ -38,10 +38,12 @@ int client_send_trailers(struct exchange *x, const struct fields *trailers)
                  : h1_conn_send_trailers(c->http.h1, trailers);
 }
 
-static void reset_on_close(struct client *c)
+/* RST, and what was not sent is dropped.  SO_LINGER would do, too, but is nothing for edge to have:
+ * see src/jail/calls.c. */
+static void reset(struct client *c)
 {
-    struct linger hard = {.l_onoff = 1, .l_linger = 0};
-    setsockopt(c->stream.source.fd, SOL_SOCKET, SO_LINGER, &hard, sizeof hard);
+    const struct sockaddr nobody = {.sa_family = AF_UNSPEC};
+    connect(c->stream.source.fd, &nobody, sizeof nobody);
 }
 
 void client_cut(struct exchange *x, enum h2_code code)
@@ -53,7 +55,7 @@ void client_cut(struct exchange *x, enum h2_code code)
          * content may end with the connection, a FIN would say that it is complete; and so it would
          * in a tunnel that is given up. */
         if (x->request->version_minor == 0 || x->fault == FAULT_TUNNEL_IDLE) {
-            reset_on_close(c);
+            reset(c);
             client_kill(c);
             return;
         }

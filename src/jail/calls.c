@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <sched.h>
 #include <seccomp.h>
 #include <signal.h>
@@ -16,6 +17,10 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+#ifndef SO_PASSRIGHTS
+#define SO_PASSRIGHTS 83 /* Linux 6.16 */
+#endif
 
 #define EDGE    (1u << JAIL_EDGE)
 #define CONTROL (1u << JAIL_CONTROL)
@@ -75,7 +80,6 @@ static const struct call calls[] = {
     {SCMP_SYS(sendto), BOTH},
     {SCMP_SYS(sendmsg), BOTH},
     {SCMP_SYS(getsockopt), BOTH},
-    {SCMP_SYS(setsockopt), BOTH},
     {SCMP_SYS(getsockname), BOTH},
     {SCMP_SYS(getpeername), BOTH},
     /* the manifest's files are looked at; whose listener it is stands in /proc; routes are made */
@@ -116,6 +120,9 @@ static const struct conditional conditionals[] = {
     /* memory is never executable that was not so at the start */
     {SCMP_SYS(mmap), BOTH, 1, {MASKED(2, PROT_EXEC, 0)}},
     {SCMP_SYS(mprotect), BOTH, 1, {MASKED(2, PROT_EXEC, 0)}},
+    /* SO_LINGER would hold who is sent the socket and closes it last: monitor */
+    {SCMP_SYS(setsockopt), BOTH, 1, {IS(1, IPPROTO_TCP)}},
+    {SCMP_SYS(setsockopt), BOTH, 2, {IS(1, SOL_SOCKET), IS(2, SO_PASSRIGHTS)}},
     /* F_SETOWN would send signals, which kill() and tgkill() may not */
     {SCMP_SYS(fcntl), BOTH, 1, {IS(1, F_GETFL)}},
     {SCMP_SYS(fcntl), BOTH, 1, {IS(1, F_SETFL)}},

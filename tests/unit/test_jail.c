@@ -16,6 +16,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -70,6 +72,21 @@ static void do_datagram(void)
 static void do_netlink(void)
 {
     close(socket(AF_NETLINK, SOCK_RAW, 0));
+}
+/* Who is sent that one and closes it last, monitor say, waits. */
+static void do_linger(void)
+{
+    const struct linger long_ = {.l_onoff = 1, .l_linger = 3600};
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    setsockopt(fd, SOL_SOCKET, SO_LINGER, &long_, sizeof long_);
+    close(fd);
+}
+static void do_tune(void)
+{
+    const int on = 1;
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    close(fd);
 }
 static void do_bind(void)
 {
@@ -165,6 +182,8 @@ static const struct attempt {
     {"a packet socket", do_packet, BOTH, false},
     {"a datagram socket", do_datagram, BOTH, false},
     {"a netlink socket", do_netlink, BOTH, false},
+    {"a socket that lingers", do_linger, BOTH, false},
+    {"a socket that is tuned", do_tune, 0, false},
     {"bind", do_bind, BOTH, false},
     {"ptrace", do_ptrace, BOTH, true},
     {"kill", do_kill, BOTH, true},
