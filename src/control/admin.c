@@ -19,6 +19,14 @@
 #define MAX_LISTENERS 16u
 #define RETRY_MS      200u /* accept again when descriptors were out */
 
+/* Who asks: each kind has connections of its own, so that none keeps another out. */
+enum kind { OPERATOR, TENANT, ANYBODY, KINDS };
+static const uint32_t most[KINDS] = {
+    [OPERATOR] = ADMIN_MAX_CONNECTIONS,
+    [TENANT] = ADMIN_MAX_TENANTS,
+    [ANYBODY] = ADMIN_MAX_CONNECTIONS,
+};
+
 struct admin_listener {
     bool is_local; /* admin.sock */
     struct loop_source source;
@@ -30,8 +38,8 @@ struct admin {
     struct control *control;
     struct admin_listener listeners[MAX_LISTENERS];
     uint32_t listener_count;
-    struct list conns;       /* the oldest first */
-    uint32_t conn_counts[2]; /* by is_local */
+    struct list conns; /* the oldest first */
+    uint32_t conn_count[KINDS];
 };
 
 struct admin_conn {
@@ -41,8 +49,7 @@ struct admin_conn {
     struct h1_conn *h1;
     struct loop_timer idle;
     struct loop_task work, reap;
-    bool is_local;
-    bool is_tenant; /* an app of ours asks */
+    enum kind kind;
     bool is_held;   /* its content comes first: head is the request's, in the engine's arena */
     bool is_reload; /* the answer comes when the manifest was read */
     bool is_head;   /* of a HEAD */
@@ -70,7 +77,7 @@ static void conn_close(struct admin_conn *c)
     loop_timer_clear(&c->idle);
     loop_task_cancel(&c->work);
     list_remove(&c->node);
-    c->admin->conn_counts[c->is_local]--;
+    c->admin->conn_count[c->kind]--;
     loop_reap(c->admin->control->loop, &c->reap);
 }
 
@@ -111,14 +118,14 @@ static int find_answer(struct admin_conn *c, const struct http_head *head, struc
     if (query)
         path.len = (size_t)(query - path.p);
     *verdict_out = ADMIN_ANSWERED;
-    if (c->is_tenant)
+    if (c->kind == TENANT)
         return admin_error(a, 403, "This is not for apps.");
-    if (!c->is_local && head->authority.len && !admin_host_is_local(head->authority))
+    if (c->kind != OPERATOR && head->authority.len && !admin_host_is_local(head->authority))
         return admin_error(a, 403,
                            "Only an IP address or localhost is accepted as the host of this "
                            "listener.");
-    return admin_act(c->admin->control, head->method, path, buf_slice(&c->body), c->is_local, a,
-                     verdict_out);
+    return admin_act(c->admin->control, head->method, path, buf_slice(&c->body),
+                     c->kind == OPERATOR, a, verdict_out);
 }
 
 static int send_answer(struct admin_conn *c, const struct admin_answer *a, bool is_head)
@@ -181,7 +188,7 @@ static void on_head(void *user, const struct http_head *head, bool end)
 {
     struct admin_conn *c = user;
     buf_fini(&c->body);
-    c->is_held = c->is_local && !end;
+    c->is_held = c->kind == OPERATOR && !end;
     c->head = *head; /* the arena's until the exchange ends */
     if (!c->is_held)
         answer(c, head, end); /* nothing there wants content: answer and end */
@@ -355,19 +362,17 @@ static bool is_tenant(const struct control *c, int fd)
            diag_user(c->diag, &peer, &self, &uid) == 0 && uid - c->hello.uids_first < c->hello.uids;
 }
 
-/* Whoever reaches the TCP listener, an app's worker too, could hold all connections that there are:
- * a new one takes the place of the oldest. */
-static void make_room(struct admin *a)
+/* Whoever reaches the listener could hold all connections that there are: a new one takes the place
+ * of the oldest. */
+static void make_room(struct admin *a, enum kind kind)
 {
-    if (a->conn_counts[false] < ADMIN_MAX_CONNECTIONS)
-        return;
     LIST_FOR(node, &a->conns)
     {
         struct admin_conn *c = LIST_ENTRY(node, struct admin_conn, node);
-        if (c->is_local)
-            continue;
-        conn_close(c);
-        return;
+        if (a->conn_count[kind] < most[kind])
+            return;
+        if (c->kind == kind)
+            conn_close(c);
     }
 }
 
@@ -378,19 +383,18 @@ static void conn_new(struct admin *a, int fd, bool is_local)
         close(fd);
         return;
     }
-    if (!is_local)
-        make_room(a);
     struct h1_limits limits;
-    bool has_room = a->conn_counts[is_local] < ADMIN_MAX_CONNECTIONS;
-    struct admin_conn *c = has_room ? calloc(1, sizeof *c) : NULL;
+    enum kind kind = is_local ? OPERATOR : is_tenant(a->control, fd) ? TENANT : ANYBODY;
+    if (kind != OPERATOR)
+        make_room(a, kind);
+    struct admin_conn *c = a->conn_count[kind] < most[kind] ? calloc(1, sizeof *c) : NULL;
     if (!c) {
         close(fd);
         return;
     }
     h1_limits_default(&limits);
     c->admin = a;
-    c->is_local = is_local;
-    c->is_tenant = !is_local && is_tenant(a->control, fd);
+    c->kind = kind;
     buf_init(&c->body, loop_pool(l));
     c->h1 = h1_conn_new(H1_SERVER, &limits, &h1_table, c, loop_pool(l));
     loop_timer_init(&c->idle, on_idle);
@@ -404,7 +408,7 @@ static void conn_new(struct admin *a, int fd, bool is_local)
         return;
     }
     list_add_tail(&a->conns, &c->node);
-    a->conn_counts[is_local]++;
+    a->conn_count[kind]++;
     conn_arm(c, ADMIN_IDLE_MS);
 }
 

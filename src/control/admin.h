@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The operator's HTTP/1.1 listeners: /healthz, /metrics, /apps to read, everywhere; what changes
- * something, and what tells of what clients ask for, only at admin.sock, where the kernel says who asks:
- * root, or who started Portico.
+ * something, and what tells of what clients ask for, only at admin.sock, where the kernel says who
+ * asks: root, or who started Portico.
  *
  * The TCP listener never hands out anything to a
  * page of another origin: a Host that is neither an address nor localhost is refused, since a name
@@ -14,7 +14,8 @@
 
 #include <stdbool.h>
 
-#define ADMIN_MAX_CONNECTIONS 64 /* over TCP; as many at admin.sock */
+#define ADMIN_MAX_CONNECTIONS 64 /* at admin.sock, and as many at the listener */
+#define ADMIN_MAX_TENANTS     8  /* of apps, which only hear that it is not for them */
 #define ADMIN_IDLE_MS         30000u
 #define ADMIN_MAX_BODY_OCTETS 4096u /* of a request */
 

@@ -195,6 +195,11 @@ static void on_message(struct channel *c, struct ipc_message *b, int error)
         workers_left(r->monitor, b->body.EDGE_LEFT.ticket, r->copy);
         break;
     case IPC_EDGE_DRAINED:
+        if (r->is_drained) {
+            role_out_of_place(r, b);
+            return;
+        }
+        r->is_drained = true;
         log_event(LOG_INFO, "edge.drained", "pid=%d cut=%u", (int)r->child.pid,
                   b->body.EDGE_DRAINED.open);
         break;

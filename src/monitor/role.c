@@ -78,7 +78,7 @@ int role_spawn(struct role *r, const char *const arguments[3], int extra_fd)
         return result;
     }
     r->started_us = clock_mono_us();
-    r->is_told = false;
+    r->is_told = r->is_drained = false;
     strays_note(m->data, r->child.pid, r->uid);
     log_event(LOG_INFO, "role.start", "role=%s pid=%d uid=%u", r->name, (int)r->child.pid,
               (unsigned)r->uid);

@@ -103,6 +103,7 @@ struct role {
     /* edge */
     struct list node; /* in monitor's edges */
     bool is_up;       /* it serves */
+    bool is_drained;  /* it has said so */
     uint64_t seen;    /* what the routes that it has in force, or was started with, know of */
     uint32_t copy;    /* of the counters */
 };

@@ -235,6 +235,7 @@ int stream_connect(struct stream *s, struct loop *l, const struct addr *to,
     if (fd < 0)
         return ERR_SYS;
     s->is_local = to->u.sa.sa_family == AF_UNIX;
+    loop_calls(l)->other += s->is_local;
     s->may_get_files = s->is_local && !refuse_files(fd);
     loop_calls(l)->connects++;
     int err =

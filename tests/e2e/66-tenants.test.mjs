@@ -149,6 +149,16 @@ test('the operator\'s listener and socket', rootOnly, async () => {
   asked.resume();
 });
 
+test('a crowd of an app\'s connections keeps nobody else out there', rootOnly, async () => {
+  const port = p.ports.admin, socketPath = path.join(p.data, 'admin.sock');
+  assert.equal(await say('mallory', 'crowd', { port, count: 100 }), 'done');
+  const asked = await new Promise((resolve, reject) => http.get({ socketPath, path: '/apps' }, resolve).on('error', reject));
+  assert.equal(asked.statusCode, 200);
+  asked.resume();
+  assert.equal((await p.admin('/healthz')).status, 200);
+  assert.equal(await say('mallory', 'disperse'), 'done');
+});
+
 test('a worker does not hold edge by a descriptor that it sends beside its octets', rootOnly, async () => {
   const from = p.lines.length;
   const response = await new Promise((resolve, reject) => {

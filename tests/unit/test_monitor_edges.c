@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include <fcntl.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -20,6 +21,7 @@
 static struct monitor m; /* large */
 static struct timer look;
 static unsigned looks;
+static int its_end; /* of the channel */
 
 static void on_look(struct timer *t)
 {
@@ -33,7 +35,7 @@ static int set_up(void **state)
     int fds[2];
     (void)state;
     memset(&m, 0, sizeof m);
-    if (poller_init(&m.poller) < 0 || ipc_pair(fds) < 0)
+    if (poller_init(&m.poller) < 0 || ipc_pair(fds) < 0 || fcntl(fds[0], F_SETFL, O_NONBLOCK) < 0)
         return -1;
     list_init(&m.edges);
     list_init(&m.apps);
@@ -44,7 +46,7 @@ static int set_up(void **state)
         for (;;)
             pause();
     }
-    close(fds[1]);
+    its_end = fds[1];
     if (pid < 0)
         return -1;
     setpgid(pid, pid);
@@ -62,6 +64,7 @@ static int tear_down(void **state)
     if (m.edge->child.pid)
         waitpid(m.edge->child.pid, NULL, 0);
     edges_fini(&m);
+    close(its_end);
     poller_fini(&m.poller);
     return 0;
 }
@@ -81,10 +84,23 @@ static void one_that_does_not_leave_is_ended(void **state)
     assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
 }
 
+/* Each is a line in the log. */
+static void one_says_once_that_it_is_drained(void **state)
+{
+    const struct ipc_edge_drained b = {.open = 0};
+    (void)state;
+    edges_drain(&m, 60000);
+    for (unsigned i = 0; i < 2; i++)
+        assert_int_equal(ipc_send(its_end, IPC_EDGE_DRAINED, &b, NULL, 0), 0);
+    channel_drain(&m.edge->channel);
+    assert_int_equal(m.edge->channel.watch.fd, -1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(one_that_does_not_leave_is_ended, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(one_says_once_that_it_is_drained, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -559,8 +559,9 @@ static void test_connect(void **state)
         assert_memory_equal(in, "early", 5);
         assert_int_equal(loop_calls(loop)->connects, 1);
         assert_int_equal(loop_calls(loop)->writes, 1);
-        /* socket, epoll_ctl; no getsockopt.  A unix socket is told to be silent about room. */
-        assert_int_equal(loop_calls(loop)->other, i == 2 ? 3 : 2);
+        /* socket, epoll_ctl; no getsockopt.  A unix socket is told to take no descriptors, and to
+         * be silent about room. */
+        assert_int_equal(loop_calls(loop)->other, i == 2 ? 4 : 2);
         assert_int_equal(write(peer, "answer", 6), 6);
         close(peer);
         turns(2);

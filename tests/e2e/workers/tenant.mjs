@@ -11,7 +11,7 @@ import path from 'node:path';
 const { HOME, HTTP20_ONLY_PORT, PORT, PORTICO_SOCKET, WEBSITE_SITE_NAME: app, SECRET, TCP } = process.env;
 if (fs.existsSync(path.join(HOME, 'away'))) process.exit(1);
 
-let checks = 0;
+let checks = 0, crowded = false;
 const taken = new Set();
 const outcome = (run) => {
   try {
@@ -35,6 +35,20 @@ const attempts = {
     const socket = net.connect(q.has('port') ? { port: Number(q.get('port')), host: q.get('host') ?? '127.0.0.1' } : { path: q.get('path') });
     socket.on('connect', () => socket.destroy() && resolve('done'));
     socket.on('error', (error) => resolve(error.code));
+  }),
+  /** Connections that say nothing; those that are ended come again. */
+  crowd: (q) => new Promise((resolve) => {
+    let left = Number(q.get('count'));
+    const one = () => {
+      const socket = net.connect(Number(q.get('port')), '127.0.0.1');
+      socket.on('connect', () => (left -= 1) === 0 && resolve('done')).on('error', () => {});
+      socket.on('close', () => crowded && setTimeout(one, 50));
+    };
+    crowded = true;
+    for (let i = 0; i < Number(q.get('count')); i++) one();
+  }),
+  disperse: () => outcome(() => {
+    crowded = false;
   }),
   /** Serves under a name that may be another's. */
   take: (q) => new Promise((resolve) => {
