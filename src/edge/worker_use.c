@@ -44,21 +44,35 @@ static struct worker *take_h1(struct backend *b, struct exchange *x, int *err_ou
     return worker_new(b, WORKER_PUSH, err_out);
 }
 
-static struct worker *take_h2(struct backend *b, enum worker_class klass, int *err_out)
+/* return  a connection that takes one more request, or NULL */
+static struct worker *find_h2(const struct backend *b, enum worker_class klass, bool has_window)
 {
     LIST_FOR(node, &b->h2_conns[klass])
     {
         struct worker *w = LIST_ENTRY(node, struct worker, node);
         if (!w->retired && h2_conn_can_open(w->http.h2) > 0 &&
             h2_conn_streams(w->http.h2) < WORKER_H2_STREAMS &&
-            h2_conn_queued_control(w->http.h2) < WORKER_H2_QUEUED)
+            h2_conn_queued_control(w->http.h2) < WORKER_H2_QUEUED &&
+            (!has_window || h2_conn_send_window(w->http.h2) > 0))
             return w;
     }
-    if (b->h2_count[klass] >= WORKER_H2_MAX) {
+    return NULL;
+}
+
+/* Where one request's content that is not read has used up the window, another's had better not
+ * go. */
+static struct worker *take_h2(struct backend *b, enum worker_class klass, const struct exchange *x,
+                              int *err_out)
+{
+    struct worker *w = find_h2(b, klass, !x->request_ended);
+    if (w)
+        return w;
+    if (b->h2_count[klass] < WORKER_H2_MAX)
+        return worker_new(b, klass, err_out);
+    w = find_h2(b, klass, false);
+    if (!w)
         *err_out = ERR_LIMIT;
-        return NULL;
-    }
-    return worker_new(b, klass, err_out);
+    return w;
 }
 
 static void count_in(struct exchange *x, struct worker *w)
@@ -192,7 +206,7 @@ int worker_attach(struct exchange *x)
             }
             x->place = at[i]->places;
         }
-        struct worker *w = at[i]->h2 ? take_h2(at[i], klass, &err) : take_h1(at[i], x, &err);
+        struct worker *w = at[i]->h2 ? take_h2(at[i], klass, x, &err) : take_h1(at[i], x, &err);
         if (w) {
             err = worker_join(x, w);
             if (err == 0)
