@@ -9,6 +9,7 @@
 struct hpack_decoder {
     struct hpack_table table;
     uint32_t max_octets; /* the most that the peer may set the table to */
+    uint32_t blocks;     /* begun; fewer than 2^32 come in a connection's life */
     bool must_shrink;    /* RFC 9113 4.3.1: the next block starts with an update */
 };
 
@@ -122,6 +123,24 @@ static int keep(struct arena *arena, struct slice *s)
     return 0;
 }
 
+/* Name and value of an entry, as they live in the arena: copied, for a later field of this very
+ * block may evict it, but not for each octet that refers to it (RFC 7541 7.3).
+ * return  0 or ERR_NOMEM */
+static int copy_entry(struct block *b, struct hpack_entry *e, struct slice *name_out,
+                      struct slice *value_out)
+{
+    if (e->block != b->d->blocks) {
+        struct slice octets = slice_of(e->octets, hpack_entry_stored(e));
+        if (keep(b->arena, &octets) < 0)
+            return ERR_NOMEM;
+        e->copy = octets.p;
+        e->block = b->d->blocks;
+    }
+    *name_out = e->token ? token_rows[e->token].name : slice_of(e->copy, e->name_len);
+    *value_out = slice_of(e->copy + (e->token ? 0 : e->name_len), e->value_len);
+    return 0;
+}
+
 static struct arena *arena_now(struct block *b)
 {
     return b->result < 0 ? &b->scratch : b->arena;
@@ -178,19 +197,20 @@ static int indexed_field(struct block *b)
         return ERR_HPACK;
     if (!account(b, e->name_len, e->value_len))
         return 0;
-    /* Copied: a later field of this very block may evict the entry. */
-    struct slice name = hpack_entry_name(e), value = hpack_entry_value(e);
-    if ((!e->token && keep(b->arena, &name) < 0) || keep(b->arena, &value) < 0)
+    struct slice name, value;
+    if (copy_entry(b, e, &name, &value) < 0)
         return ERR_NOMEM;
     hand_out(b, (enum token)e->token, name, value, e->hit ? FIELD_VETTED : 0, e);
     return 0;
 }
 
-/* The name of a literal: by index, or spelt out.  *kept_out tells whether it may stay as it is. */
+/* The name of a literal: by index, or spelt out.  *kept_out tells whether it may stay as it is;
+ * *entry_out is the entry that it lies in, or NULL. */
 static int literal_name(struct block *b, uint32_t index, enum token *token_out,
-                        struct slice *name_out, bool *kept_out)
+                        struct slice *name_out, bool *kept_out, struct hpack_entry **entry_out)
 {
     *kept_out = true;
+    *entry_out = NULL;
     if (index == 0) {
         const uint8_t *before = b->at;
         struct arena *arena = arena_now(b);
@@ -209,12 +229,13 @@ static int literal_name(struct block *b, uint32_t index, enum token *token_out,
         *name_out = token_rows[*token_out].name;
         return 0;
     }
-    const struct hpack_entry *e = dynamic_entry(b, index);
+    struct hpack_entry *e = dynamic_entry(b, index);
     if (!e)
         return ERR_HPACK;
     *token_out = (enum token)e->token;
     *name_out = hpack_entry_name(e);
     *kept_out = e->token;
+    *entry_out = e;
     return 0;
 }
 
@@ -224,11 +245,12 @@ static int literal_field(struct block *b, unsigned prefix_bits, bool add, unsign
     uint32_t index;
     enum token token;
     struct slice name, value;
+    struct hpack_entry *named;
     bool name_kept;
     int err = get_integer(b, prefix_bits, &index);
     if (err < 0)
         return err;
-    err = literal_name(b, index, &token, &name, &name_kept);
+    err = literal_name(b, index, &token, &name, &name_kept, &named);
     if (err < 0)
         return err;
     bool huffman = b->at < b->end && *b->at & 0x80;
@@ -236,8 +258,13 @@ static int literal_field(struct block *b, unsigned prefix_bits, bool add, unsign
     if (err < 0)
         return err;
     bool wanted = account(b, name.len, value.len);
-    if (wanted &&
-        ((!name_kept && keep(b->arena, &name) < 0) || (!huffman && keep(b->arena, &value) < 0)))
+    if (wanted && !name_kept) {
+        struct slice unused;
+        err = named ? copy_entry(b, named, &name, &unused) : keep(b->arena, &name);
+        if (err < 0)
+            return err;
+    }
+    if (wanted && !huffman && keep(b->arena, &value) < 0)
         return ERR_NOMEM;
     struct hpack_entry *e = NULL;
     if (add) {
@@ -279,6 +306,7 @@ int hpack_decode(struct hpack_decoder *d, const void *in, size_t len, struct are
                       .on_field = on_field,
                       .user = user};
     arena_init(&b.scratch, d->table.pool);
+    d->blocks++;
     int err = size_updates(&b);
     while (err == 0 && b.at < b.end) {
         uint8_t first = *b.at;

@@ -80,7 +80,7 @@ const struct hpack_static_row hpack_static[HPACK_STATIC_COUNT + 1] = {
 
 static size_t block_octets(const struct hpack_entry *e)
 {
-    return sizeof *e + (e->token ? 0 : (size_t)e->name_len) + e->value_len;
+    return sizeof *e + hpack_entry_stored(e);
 }
 
 static uint32_t counted(const struct hpack_entry *e)

@@ -25,11 +25,19 @@ extern const struct hpack_static_row hpack_static[HPACK_STATIC_COUNT + 1];
 struct hpack_entry {
     uint16_t name_len, value_len; /* HPACK_LARGEST_OCTETS keeps them below 65505 */
     uint16_t token;
-    uint8_t hit;    /* encoder: an index was sent for it; decoder: on_field has taken it */
-    uint8_t churn;  /* encoder: so many entries of this name before it were never hit */
-    uint32_t hash;  /* encoder: of name and value; so are the next two */
-    uint32_t older; /* an earlier entry in the same bucket */
-    uint32_t older_name;
+    uint8_t hit;   /* encoder: an index was sent for it; decoder: on_field has taken it */
+    uint8_t churn; /* encoder: so many entries of this name before it were never hit */
+    union {
+        struct {
+            uint32_t hash;  /* of name and value */
+            uint32_t older; /* an earlier entry in the same bucket */
+            uint32_t older_name;
+        }; /* encoder */
+        struct {
+            uint32_t block;   /* the last one that referred to it; 0: none */
+            const char *copy; /* of octets, in that block's arena */
+        };                    /* decoder */
+    };
     char octets[]; /* the name, unless it has a token; then the value */
 };
 
@@ -47,6 +55,12 @@ struct hpack_table {
 static inline struct hpack_entry *hpack_table_at(const struct hpack_table *t, uint32_t number)
 {
     return t->ring[number & (t->ring_cap - 1)];
+}
+
+/* Of octets. */
+static inline size_t hpack_entry_stored(const struct hpack_entry *e)
+{
+    return (e->token ? 0 : (size_t)e->name_len) + e->value_len;
 }
 
 static inline struct slice hpack_entry_name(const struct hpack_entry *e)

@@ -14,6 +14,7 @@ import { Raw, attacks } from './attacks.mjs';
 import * as h2 from './workers/frames.mjs';
 
 const { END_HEADERS, END_STREAM } = h2;
+const WORKER_SECTION = 63_000; // octets that the h2c worker takes of a field section: less than we do
 const GROWTH_KIB = 48 << 10; // with AddressSanitizer's share
 // A burst, what refills during the attack, and what was open when the connection ended.
 const REACHED_MOST = 500 + 300;
@@ -47,7 +48,7 @@ function answer(request, response) {
 check('starts', async () => {
   const one = await listen(http.createServer(answer));
   // Node ends a session with more than maxSessionMemory MB unsent, whoever the slow reader is.
-  const two = await listen(http2.createServer({ maxSessionMemory: 1000 }, answer));
+  const two = await listen(http2.createServer({ maxSessionMemory: 1000, settings: { maxHeaderListSize: WORKER_SECTION } }, answer));
   two.on('session', (session) => {
     sessions.add(session);
     session.on('error', () => {});
@@ -215,6 +216,20 @@ check('heads of an octet for each 4 KB end nobody else\'s requests', () => withH
     raw.end();
   }
   assert.equal(await p.metric('portico_worker_http2_refusals_total', { reason: 'queue' }), 0);
+}));
+
+check('a head that is too large for its worker does not get there', () => withHalfARequest(async () => {
+  const session = await p.h2('two.localhost', { kind: 'http' });
+  const ask = async (octets) => {
+    const stream = session.request({ ':path': '/large-head', ':authority': 'two.localhost', 'x-large': 'x'.repeat(octets) });
+    return (await whole(stream)).status;
+  };
+  assert.equal(await ask(WORKER_SECTION - 1500), 200); // there is room for what we say of the client
+  assert.equal(reached.get('/large-head'), 1);
+  assert.equal(await ask(WORKER_SECTION), 431);
+  assert.equal(reached.get('/large-head'), 1);
+  assert.equal(await p.metric('portico_faults_total', { app: 'two', reason: 'fields-too-large' }), 1);
+  await close2(session);
 }));
 
 // ---- slow and silent clients ----

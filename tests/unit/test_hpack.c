@@ -511,6 +511,46 @@ static void a_bomb_is_left_alone(void **state)
     }
 }
 
+static int count_large(void *user, enum token token, struct slice name, struct slice value,
+                       unsigned flags)
+{
+    unsigned *count = user;
+    (void)token;
+    (void)flags;
+    assert_int_equal(name.len, 2000);
+    assert_int_equal(name.p[1999], 'n');
+    assert_int_equal(value.p[value.len - 1], 'v');
+    ++*count;
+    return 0;
+}
+
+/* What is referred to more than once is there once, as long as the block fits its cap. */
+static void references_share_a_copy(void **state)
+{
+    struct hpack_decoder *d = hpack_decoder_new(&pool, 4096);
+    struct buf b;
+    unsigned count = 0;
+    buf_init(&b, &pool);
+    assert_int_equal(buf_add(&b, "\x40\x7f\xd1\x0e", 4), 0); /* 2000 */
+    memset(buf_reserve(&b, 2000), 'n', 2000);
+    buf_added(&b, 2000);
+    assert_int_equal(buf_add(&b, "\x7f\xe9\x06", 3), 0); /* 1000 */
+    memset(buf_reserve(&b, 1000), 'v', 1000);
+    buf_added(&b, 1000);
+    for (unsigned i = 0; i < 10; i++)
+        assert_int_equal(buf_add(&b, "\xbe\x0f\x2f\x01v", 5), 0); /* all of it; its name */
+    assert_int_equal(hpack_decode(d, buf_at(&b), buf_len(&b), &arena, 65536, count_large, &count),
+                     0);
+    assert_int_equal(count, 21);
+    assert_in_range(arena.octets, 0, 2 * 3000 + 21 * 8);
+    /* Another block does not see the copies of this one. */
+    arena_fini(&arena);
+    assert_int_equal(hpack_decode(d, "\xbe\xbe", 2, &arena, 65536, count_large, &count), 0);
+    assert_in_range(arena.octets, 3000, 3008);
+    buf_fini(&b);
+    hpack_decoder_free(d);
+}
+
 static void encode(struct hpack_encoder *e, struct buf *out, const char *lines, unsigned flags)
 {
     assert_int_equal(hpack_encode_begin(e, out), 0);
@@ -830,6 +870,7 @@ int main(void)
         TEST(eviction),
         TEST(cap_on_octets),
         TEST(cap_bounds_memory),
+        TEST(references_share_a_copy),
         TEST(a_bomb_is_left_alone),
         TEST(vetted_fields),
         TEST(failing_callback),
