@@ -117,6 +117,8 @@ function all({ http: plain, https }) {
       s.on('close', () => clearInterval(timer));
     }) },
     { name: 'malformed HTTP/1.1', run: () => connection(plain, (s) => s.write(`GET / HTTP/1.1\r\nHost: ${authority}\r\nHost: b\r\n\r\n`)) },
+    { name: 'heads of 60 KiB: commas in Connection, and short fields', run: () => connection(plain, (s) => (
+      s.end(`GET /attack HTTP/1.1\r\nHost: ${authority}\r\nConnection: ${','.repeat(60000)}close${'\r\na:'.repeat(200)}\r\n\r\n`))) },
     { name: 'TLS handshakes that stop after the first flight', run: firstFlight },
     { name: 'the same, 300 at a time', many: 300, run: firstFlight },
     { name: 'TLS handshakes that complete, and nothing else', run: () => new Promise((resolve) => {
