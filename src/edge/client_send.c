@@ -12,9 +12,13 @@ int client_send_head(struct exchange *x, const struct http_head *head, bool end)
     client_wants_flush(c);
     if (head->status >= 200 && push_holds(x, head, end))
         return 0;
-    return x->cs ? h2_stream_respond(x->cs, head, end)
-                 : h1_conn_send_head(c->http.h1, head, end,
-                                     c->shard->draining && head->status >= 200);
+    if (x->cs)
+        return h2_stream_respond(x->cs, head, end);
+    /* An answer of our own that does not wait for the rest of the request is the last one, and the
+     * client is told so, who may have been waiting for 100 (RFC 9110 10.1.1). */
+    bool is_early = x->response_ended && !x->request_ended;
+    return h1_conn_send_head(c->http.h1, head, end,
+                             (c->shard->draining || is_early) && head->status >= 200);
 }
 
 int client_send_body(struct exchange *x, struct slice octets, bool end)

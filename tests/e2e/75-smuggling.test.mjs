@@ -106,7 +106,7 @@ function judgeClient1(t, verdict, text, method) {
     assert.ok([verdict.own].flat().includes(first?.status), `${first?.status}`);
   }
   if (verdict.behind) same(others.map(({ status }) => status), [verdict.behind], 'behind it');
-  else if (verdict.last || (verdict.early && !others.length)) same(others, [], 'answers behind it');
+  else if (verdict.last) same([verdict.passes || first.close, others], [true, []], 'close, and answers behind it');
   else same(others.map(({ status, body }) => [status, body]), [[200, `GET ${t.innocent}`]], 'the innocent behind it');
 }
 

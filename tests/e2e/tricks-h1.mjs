@@ -7,8 +7,7 @@
 //   400        refused with this status: nothing of it reaches a worker, nothing behind it is read
 //   SILENT     the same, or the end without an answer (what came is no HTTP at all)
 //   CUT        its head is in order, its content is not: no worker ever has a whole request
-//   OWN(404)   answered by Portico itself, and the connection goes on; early: or, if there is content
-//              that comes later than the answer, it ends
+//   OWN(404)   answered by Portico itself, and the connection goes on; last: it ends, and says so
 //   PASSES({}) one request for everybody: content, target and authority as said, `without` these
 //              fields ('te of h1': at that worker), each of `present` once, `having` those; last:
 //              nothing may follow on this connection
@@ -17,7 +16,6 @@ const CUT = { cut: true };
 const OWN = (own, more) => ({ own, ...more });
 const PASSES = (more = {}) => ({ passes: true, content: '', ...more });
 const LAST = { last: true };
-const EARLY = { early: true };
 
 const GET = 'GET @T HTTP/1.1\r\nHost: @H\r\n';
 const POST = 'POST @T HTTP/1.1\r\nHost: @H\r\n';
@@ -93,8 +91,8 @@ export const TRICKS = {
     ['an underscore for the hyphen', `${POST}Content_Length: 5\r\n\r\n`, PASSES({ without: ['content_length'] })],
     ['beside one with an underscore', `${POST}Content_Length: 50\r\nContent-Length: 5\r\n\r\n12345`, PASSES({ ...FIVE, without: ['content_length'] })],
     ['listed in Connection', `${POST}Connection: Content-Length\r\nContent-Length: 5\r\n\r\n12345`, PASSES(FIVE)],
-    ['of another host, a request', hidden('POST').replace('@H', 'other.example'), OWN([404, 421], EARLY)],
-    ['of OPTIONS that goes no further, a request', hidden('OPTIONS').replace('Host', 'Max-Forwards: 0\r\nHost'), OWN(200, EARLY)],
+    ['of another host, a request', hidden('POST').replace('@H', 'other.example'), OWN([404, 421], LAST)],
+    ['of OPTIONS that goes no further, a request', hidden('OPTIONS').replace('Host', 'Max-Forwards: 0\r\nHost'), OWN(200, LAST)],
     ['beside Content-Encoding', length(' 5\r\nContent-Encoding: chunked'), PASSES(FIVE)],
   ],
   'Transfer-Encoding': [
@@ -108,8 +106,8 @@ export const TRICKS = {
     ['of HEAD, a request', hiddenInChunks('HEAD'), PASSES({ content: HIDDEN, method: 'HEAD' })],
     ['of OPTIONS, a request', hiddenInChunks('OPTIONS'), PASSES({ content: HIDDEN })],
     ['of DELETE, a request', hiddenInChunks('DELETE'), PASSES({ content: HIDDEN })],
-    ['of another host, a request', hiddenInChunks('POST').replace('@H', 'other.example'), OWN([404, 421], EARLY)],
-    ['of OPTIONS that goes no further, a request', hiddenInChunks('OPTIONS').replace('Host', 'Max-Forwards: 0\r\nHost'), OWN(200, EARLY)],
+    ['of another host, a request', hiddenInChunks('POST').replace('@H', 'other.example'), OWN([404, 421], LAST)],
+    ['of OPTIONS that goes no further, a request', hiddenInChunks('OPTIONS').replace('Host', 'Max-Forwards: 0\r\nHost'), OWN(200, LAST)],
     ['of GET, no content', `${GET}Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n`, PASSES()],
     ['listed in Connection', coding('Connection: Transfer-Encoding\r\nTransfer-Encoding: chunked'), PASSES(FIVE)],
     ['before Content-Length', `${POST}Transfer-Encoding: chunked\r\nContent-Length: 4\r\n\r\n5\r\n12345\r\n0\r\n\r\n`, 400],
@@ -501,7 +499,7 @@ export const TRICKS = {
     ['a space before the colon', `${POST}Expect : 100-continue\r\nContent-Length: 5\r\n\r\n12345`, 400],
     ['100-continue, content is a request', hidden('POST').replace('Host', 'Expect: 100-continue\r\nHost'), PASSES({ content: HIDDEN })],
     ['100-continue, too large', `${POST}Expect: 100-continue\r\nContent-Length: 4294967301\r\n\r\n`, OWN(413, LAST)],
-    ['100-continue, of another host', hidden('POST').replace('@H', 'other.example\r\nExpect: 100-continue'), OWN([404, 421], EARLY)],
+    ['100-continue, of another host', hidden('POST').replace('@H', 'other.example\r\nExpect: 100-continue'), OWN([404, 421], LAST)],
     ['100-continue, and both length and coding', `${POST}Expect: 100-continue\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n`, 400],
     ['a space before', field('Expect:  100-continue'), PASSES()],
     ['a word before', `${POST}Expect: y 100-continue\r\nContent-Length: 5\r\n\r\n12345`, PASSES(FIVE)],
