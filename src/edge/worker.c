@@ -361,18 +361,19 @@ static void h2_on_close(void *user, struct h2_stream *s, uint32_t code)
     if (x->switched) /* the engine has given its last octets, the socket may not have taken them */
         w->left_us = shard_now_us(w->shard);
     bool untouched = h2_stream_unprocessed(s) || !w->connected;
+    bool is_lost = h2_conn_is_over(w->http.h2); /* with the connection, not by itself */
     /* What says nothing against the instance: GOAWAY, the end of a connection that has served, and
      * a refused stream, as when its limit was not yet known; but not for ever. */
     bool fresh = !w->connected ||
                  (untouched ? x->refusals++ >= EXCHANGE_REFUSALS : !(w->retired && w->reused));
     worker_detach(x);
-    x->reset_code = w->connected && !w->retired ? code : 0;
+    x->reset_code = w->connected && !is_lost ? code : 0;
     if (code == H2_NO_ERROR && x->response_ended)
         exchange_worker_done(x);
     else
         exchange_worker_failed(x,
                                !w->connected ? FAULT_CONNECT
-                               : w->retired  ? FAULT_CLOSED
+                               : is_lost     ? FAULT_CLOSED
                                              : FAULT_RESET,
                                untouched, fresh);
 }

@@ -122,6 +122,7 @@ struct client_end {
     struct pool pool;
     struct h2_conn *h2;
     uint32_t answered, failed; /* 200; all else */
+    uint32_t code;             /* of the last reset */
     bool is_over;
 };
 
@@ -139,6 +140,7 @@ static void on_end(void *user, struct h2_stream *s, uint32_t code)
     struct client_end *c = user;
     (void)s;
     c->failed += code != H2_NO_ERROR;
+    c->code = code;
 }
 
 static const struct h2_events client_events = {.on_head = on_response, .on_close = on_end};
@@ -397,6 +399,34 @@ static void test_an_upload_that_is_stuck(void **state)
     turn(NULL, 0);
 }
 
+/* What the worker resets it resets with its own code, though it has said GOAWAY. */
+static void test_a_reset_by_who_goes(void **state)
+{
+    struct client_end one, *all[] = {&one};
+    int err;
+    struct field grpc = {SLICE("content-type"), SLICE("application/grpc"), TOKEN_CONTENT_TYPE, 0};
+    const struct http_head head = {.method = SLICE("POST"),
+                                   .scheme = SLICE("http"),
+                                   .authority = SLICE("a.test"),
+                                   .path = SLICE("/slow"),
+                                   .content_length = -1,
+                                   .fields = {&grpc, 1, 1}};
+    (void)state;
+    client_open(&one);
+    assert_non_null(h2_conn_request(one.h2, &head, false, NULL, &err));
+    turn(all, 1);
+    assert_non_null(worker.slow);
+    h2_conn_shutdown(worker.conns[0]);
+    turn(all, 1);
+    h2_stream_reset(worker.slow, H2_CANCEL);
+    worker.slow = NULL;
+    turn(all, 1);
+    assert_int_equal(one.failed, 1);
+    assert_int_equal(one.code, H2_CANCEL);
+    client_close(&one);
+    turn(NULL, 0);
+}
+
 /* Whatever of a request has no memory, who waits on the same connection is answered, or is told. */
 static void test_memory_is_out_for_one(void **state)
 {
@@ -447,6 +477,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_large_trailers_of_one_client, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_worker_that_says_much, setup, teardown),
         cmocka_unit_test_setup_teardown(test_an_upload_that_is_stuck, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_reset_by_who_goes, setup, teardown),
         cmocka_unit_test_setup_teardown(test_memory_is_out_for_one, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
