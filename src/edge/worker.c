@@ -76,6 +76,7 @@ void worker_kill(struct worker *w)
         b->h2_retired[w->klass] -= w->retired;
     } else {
         b->h1_count--;
+        b->h1_left -= w->left_octets;
         end_draining(w);
         b->h1_idle_count -= w->idle;
     }
@@ -198,6 +199,14 @@ static void h1_on_sent(void *user, size_t octets)
 /* Nobody but what was sent to it needs this connection any more. */
 void worker_let_finish(struct worker *w)
 {
+    struct backend *b = w->backend;
+    size_t left = h1_conn_queued(w->http.h1) + stream_waiting(&w->stream);
+    b->h1_left += left - w->left_octets;
+    w->left_octets = left;
+    if (b->h1_left > WORKER_H1_REST) {
+        worker_kill(w);
+        return;
+    }
     w->leaving = true;
     loop_timer_set(w->shard->loop, &w->timer, shard_now_us(w->shard) + WORKER_LEAVE_US);
     worker_wants_flush(w);
