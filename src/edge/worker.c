@@ -390,6 +390,7 @@ static void h2_on_close(void *user, struct h2_stream *s, uint32_t code)
 static void h2_on_settings(void *user)
 {
     struct worker *w = user;
+    w->backend->h2_streams = h2_conn_peer_max_streams(w->http.h2);
     LIST_FOR(node, &w->waiting)
     {
         struct exchange *x = LIST_ENTRY(node, struct exchange, worker_node);

@@ -69,6 +69,7 @@ struct backend {
     struct list h1_busy;
     struct list h2_conns[WORKER_CLASSES]; /* the retired ones last */
     uint32_t h2_count[WORKER_CLASSES], h2_retired[WORKER_CLASSES];
+    uint32_t h2_streams;   /* that a connection of it said to take; 0: none has said yet, or none */
     uint64_t unused_us;    /* since when no site names it; 0: one does */
     uint32_t failures;     /* in a row */
     uint64_t bad_until_us; /* out of rotation, unless it is the last one */
