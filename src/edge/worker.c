@@ -85,6 +85,7 @@ void worker_kill(struct worker *w)
         b->h2_retired[w->klass] -= w->retired;
     } else {
         b->h1_count--;
+        b->h1_left -= w->left_octets;
         end_draining(w);
         b->h1_idle_count -= w->idle;
     }
@@ -209,6 +210,14 @@ static void h1_on_sent(void *user, size_t octets)
 /* Nobody but what was sent to it needs this connection any more. */
 void worker_let_finish(struct worker *w)
 {
+    struct backend *b = w->backend;
+    size_t left = h1_conn_queued(w->http.h1) + stream_waiting(&w->stream);
+    b->h1_left += left - w->left_octets;
+    w->left_octets = left;
+    if (b->h1_left > WORKER_H1_REST) {
+        worker_kill(w);
+        return;
+    }
     w->leaving = true;
     loop_timer_set(w->shard->loop, &w->timer, shard_now_us(w->shard) + WORKER_LEAVE_US);
     worker_wants_flush(w);
@@ -373,18 +382,19 @@ static void h2_on_close(void *user, struct h2_stream *s, uint32_t code)
     if (x->switched) /* the engine has given its last octets, the socket may not have taken them */
         w->left_us = shard_now_us(w->shard);
     bool untouched = h2_stream_unprocessed(s) || !w->connected;
+    bool is_lost = h2_conn_is_over(w->http.h2); /* with the connection, not by itself */
     /* What says nothing against the instance: GOAWAY, the end of a connection that has served, and
      * a refused stream, as when its limit was not yet known; but not for ever. */
     bool fresh = !w->connected ||
                  (untouched ? x->refusals++ >= EXCHANGE_REFUSALS : !(w->retired && w->reused));
     worker_detach(x);
-    x->reset_code = w->connected && !w->retired ? code : 0;
+    x->reset_code = w->connected && !is_lost ? code : 0;
     if (code == H2_NO_ERROR && x->response_ended)
         exchange_worker_done(x);
     else
         exchange_worker_failed(x,
                                !w->connected ? FAULT_CONNECT
-                               : w->retired  ? FAULT_CLOSED
+                               : is_lost     ? FAULT_CLOSED
                                              : FAULT_RESET,
                                untouched, fresh);
 }
@@ -392,6 +402,7 @@ static void h2_on_close(void *user, struct h2_stream *s, uint32_t code)
 static void h2_on_settings(void *user)
 {
     struct worker *w = user;
+    w->backend->h2_streams = h2_conn_peer_max_streams(w->http.h2);
     LIST_FOR(node, &w->waiting)
     {
         struct exchange *x = LIST_ENTRY(node, struct exchange, worker_node);

@@ -21,6 +21,7 @@
 #define WORKER_LEAVE_US    30000000u    /* for the rest of a tunnel whose client is done */
 #define WORKER_H1_IDLE_MAX 4096         /* idle HTTP/1.1 connections kept a backend and shard */
 #define WORKER_H1_MAX      4096         /* HTTP/1.1 connections a backend and shard */
+#define WORKER_H1_REST     (16u << 20)  /* octets that clients of tunnels have left behind there */
 #define WORKER_H2_MAX      16           /* h2c connections a backend, class and shard */
 #define WORKER_H2_RETIRED  1024         /* beside those that take no more streams, and these */
 #define WORKER_H2_STREAMS  256          /* streams on one of them, if the worker allows as many */
@@ -63,11 +64,13 @@ struct backend {
     uint32_t in_flight;    /* exchanges */
     struct places *places; /* the instance's; NULL: it never had a limit */
     uint32_t h1_count, h1_idle_count, h1_draining;
+    size_t h1_left;       /* octets of tunnels that clients have left */
     struct ration ration; /* HTTP/1.1 connections closed because a client left */
     struct list h1_idle;  /* most recently used first, those that are being made last */
     struct list h1_busy;
     struct list h2_conns[WORKER_CLASSES]; /* the retired ones last */
     uint32_t h2_count[WORKER_CLASSES], h2_retired[WORKER_CLASSES];
+    uint32_t h2_streams;   /* that a connection of it said to take; 0: none has said yet, or none */
     uint64_t unused_us;    /* since when no site names it; 0: one does */
     uint32_t failures;     /* in a row */
     uint64_t bad_until_us; /* out of rotation, unless it is the last one */
@@ -96,7 +99,7 @@ struct worker {
     uint32_t dropped_count;     /* h2: of those, reset as soon as the ration allows it */
     struct h2_stream **dropped; /* NULL before the first */
     uint64_t left_us;           /* h2: when a client last left the rest of a tunnel */
-    size_t left_octets;         /* h2: for streams that clients have left, not yet drawn */
+    size_t left_octets;         /* for who has left: h2: that are not drawn yet; h1: when it left */
     struct places *place;       /* h1: that its request still has */
     enum worker_class klass;
     bool connected, reused, paused, retired, leaving, idle, dead;
@@ -148,7 +151,7 @@ void worker_cancel(struct exchange *x);
  * has taken is let end by itself: who leaves all that he asks is not to make us connect anew. */
 void worker_abandon(struct exchange *x);
 /* The client's side of a tunnel is over, both ways: what the worker has not taken yet still goes
- * there, over HTTP/2 within WORKER_H2_REST. */
+ * there, within WORKER_H1_REST or WORKER_H2_REST. */
 void worker_leave(struct exchange *x);
 /* Refuse a promised stream within the ration of its connection. */
 void worker_refuse(struct worker *w, struct h2_stream *ws, struct site *site);

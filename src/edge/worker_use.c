@@ -51,6 +51,16 @@ static bool takes_section(const struct worker *w)
     return h2_conn_queued_control(w->http.h2) < WORKER_H2_SECTIONS;
 }
 
+/* Before it has said how many streams it takes, it is believed to take as many as others. */
+static bool takes_stream(const struct worker *w)
+{
+    const struct h2_conn *h2 = w->http.h2;
+    uint32_t most = WORKER_H2_STREAMS, others = w->backend->h2_streams;
+    if (!h2_conn_peer_settings_seen(h2) && others && others < most)
+        most = others;
+    return h2_conn_can_open(h2) > 0 && h2_conn_streams(h2) < most;
+}
+
 /* has_content: rather on one whose window is not used up, perhaps by an upload that is stuck */
 static struct worker *take_h2(struct backend *b, enum worker_class klass, bool has_content,
                               int *err_out)
@@ -65,8 +75,7 @@ static struct worker *take_h2(struct backend *b, enum worker_class klass, bool h
             worker_retire(w);
             continue;
         }
-        if (h2_conn_can_open(w->http.h2) == 0 || !takes_section(w) ||
-            h2_conn_streams(w->http.h2) >= WORKER_H2_STREAMS)
+        if (!takes_stream(w) || !takes_section(w))
             continue;
         if (!has_content || h2_conn_send_window(w->http.h2) > 0)
             return w;

@@ -308,10 +308,55 @@ static void test_tunnel_is_light(void **state)
     world_fini(&w);
 }
 
+/* A client of a tunnel says more than its worker takes, and both end. */
+static void leave_a_rest(struct world *w)
+{
+    static const char switching[] = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
+                                    "Connection: upgrade\r\nSec-WebSocket-Accept: "
+                                    "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
+    static char said[400000];
+    int deaf, turns = 0;
+    ask(w, tunnel_request, sizeof tunnel_request - 1);
+    while ((deaf = accept(w->listener, NULL, NULL)) < 0 && turns++ < TURNS_MAX)
+        loop_turn(w->shard.loop, 0);
+    loop_turn(w->shard.loop, 0);
+    assert_int_equal(send(deaf, switching, sizeof switching - 1, MSG_NOSIGNAL),
+                     sizeof switching - 1);
+    shutdown(deaf, SHUT_WR);
+    for (size_t at = 0; at < sizeof said; loop_turn(w->shard.loop, 0)) {
+        ssize_t n = write(w->client, said + at, sizeof said - at);
+        at += n > 0 ? (size_t)n : 0;
+    }
+    shutdown(w->client, SHUT_WR);
+    for (int i = 0; i < 20; i++)
+        loop_turn(w->shard.loop, 0);
+    assert_true(list_empty(&w->shard.clients));
+}
+
+/* It has WORKER_LEAVE_US to take it, but there is an end to what waits for it. */
+static void test_what_tunnels_leave_behind_has_a_limit(void **state)
+{
+    struct world w;
+    size_t it = 0, octets = 0;
+    (void)state;
+    world_init(&w);
+    for (int i = 0; i < 150; i++)
+        leave_a_rest(&w);
+    const struct backend *b = map_next(&w.shard.backends, &it);
+    LIST_FOR(node, &b->h1_busy)
+    {
+        const struct worker *conn = LIST_ENTRY(node, struct worker, node);
+        octets += h1_conn_queued(conn->http.h1) + stream_waiting(&conn->stream);
+    }
+    assert_in_range(octets, WORKER_H1_REST / 2, WORKER_H1_REST + 400000);
+    world_fini(&w);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_h1), cmocka_unit_test(test_h2),
-                                       cmocka_unit_test(test_tunnel),
-                                       cmocka_unit_test(test_tunnel_is_light)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_h1), cmocka_unit_test(test_h2), cmocka_unit_test(test_tunnel),
+        cmocka_unit_test(test_tunnel_is_light),
+        cmocka_unit_test(test_what_tunnels_leave_behind_has_a_limit)};
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -38,6 +38,7 @@ static struct {
     uint32_t conn_count;
     struct h2_stream *slow; /* that it was asked for /slow by, and has not answered */
     bool is_patient;        /* it answers when a request has ended */
+    uint32_t streams_max;   /* of a connection; 0: the default */
 } worker;
 
 static int non_blocking(int fd)
@@ -100,6 +101,8 @@ static void play_worker(void)
         struct h2_settings set;
         h2_settings_default(&set, H2_SERVER);
         set.budget.pings = (struct h2_bucket){.burst = 10000, .per_second = 10000};
+        if (worker.streams_max)
+            set.max_concurrent_streams = worker.streams_max;
         worker.fds[worker.conn_count] = fd;
         worker.conns[worker.conn_count] =
             h2_conn_new(H2_SERVER, &set, &worker_events, NULL, &worker.pool, 1);
@@ -122,6 +125,7 @@ struct client_end {
     struct pool pool;
     struct h2_conn *h2;
     uint32_t answered, failed; /* 200; all else */
+    uint32_t code;             /* of the last reset */
     bool is_over;
 };
 
@@ -139,6 +143,7 @@ static void on_end(void *user, struct h2_stream *s, uint32_t code)
     struct client_end *c = user;
     (void)s;
     c->failed += code != H2_NO_ERROR;
+    c->code = code;
 }
 
 static const struct h2_events client_events = {.on_head = on_response, .on_close = on_end};
@@ -225,7 +230,7 @@ static int setup(void **state)
                               .proxy_flag = ROUTE_PROXY_ALL,
                               .request_timeout_ms = 60000,
                               .idle_timeout_ms = 60000,
-                              .queue = 10,
+                              .queue = 100,
                               .body_limit_octets = 1u << 30};
     char address[80];
     (void)state;
@@ -416,6 +421,56 @@ static void test_an_upload_that_is_stuck(void **state)
     turn(NULL, 0);
 }
 
+/* More ask at once than it takes on a connection, before it has said how many that is. */
+static void test_a_worker_that_takes_few(void **state)
+{
+    struct client_end one, *all[] = {&one};
+    struct h2_stream *streams[60];
+    (void)state;
+    worker.streams_max = 2;
+    worker.is_patient = true;
+    client_open(&one);
+    for (unsigned i = 0; i < 60; i++)
+        streams[i] = ask_with(&one, "/", SLICE(""), false);
+    turn(all, 1);
+    assert_int_equal(one.failed, 0);
+    for (unsigned i = 0; i < 60; i++)
+        assert_int_equal(h2_stream_body(streams[i], SLICE("content"), NULL, true), 0);
+    turn(all, 1);
+    assert_int_equal(one.failed, 0);
+    assert_int_equal(one.answered, 60);
+    client_close(&one);
+    turn(NULL, 0);
+}
+
+/* What the worker resets it resets with its own code, though it has said GOAWAY. */
+static void test_a_reset_by_who_goes(void **state)
+{
+    struct client_end one, *all[] = {&one};
+    int err;
+    struct field grpc = {SLICE("content-type"), SLICE("application/grpc"), TOKEN_CONTENT_TYPE, 0};
+    const struct http_head head = {.method = SLICE("POST"),
+                                   .scheme = SLICE("http"),
+                                   .authority = SLICE("a.test"),
+                                   .path = SLICE("/slow"),
+                                   .content_length = -1,
+                                   .fields = {&grpc, 1, 1}};
+    (void)state;
+    client_open(&one);
+    assert_non_null(h2_conn_request(one.h2, &head, false, NULL, &err));
+    turn(all, 1);
+    assert_non_null(worker.slow);
+    h2_conn_shutdown(worker.conns[0]);
+    turn(all, 1);
+    h2_stream_reset(worker.slow, H2_CANCEL);
+    worker.slow = NULL;
+    turn(all, 1);
+    assert_int_equal(one.failed, 1);
+    assert_int_equal(one.code, H2_CANCEL);
+    client_close(&one);
+    turn(NULL, 0);
+}
+
 /* Whatever of a request has no memory, who waits on the same connection is answered, or is told. */
 static void test_memory_is_out_for_one(void **state)
 {
@@ -466,6 +521,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_large_trailers_of_one_client, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_worker_that_says_much, setup, teardown),
         cmocka_unit_test_setup_teardown(test_an_upload_that_is_stuck, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_reset_by_who_goes, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_worker_that_takes_few, setup, teardown),
         cmocka_unit_test_setup_teardown(test_memory_is_out_for_one, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
