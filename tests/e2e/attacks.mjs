@@ -121,6 +121,10 @@ export function attacks({ port, authority, path = '/', hasty = false }) {
     // ---- streams made and thrown away: each may cost a worker a request ----
     one('rapid reset', 'budget.resets', { reached: true }, (raw) => flood(raw, 20000, (i) => [get(i), h2.reset(id(i), 8)])),
     one('rapid reset of requests that go on', 'budget.resets', { reached: true }, (raw) => flood(raw, 20000, (i) => [post(i), h2.reset(id(i), 8)])),
+    // Each that reaches a worker takes a connection of its own.
+    one('rapid reset of WebSockets', 'budget.resets', { reached: true, connects: true }, (raw) => flood(raw, 20000, (i) => [
+      h2.head(id(i), { ':method': 'CONNECT', ':protocol': 'websocket', ':scheme': 'http', ':authority': authority, ':path': path, 'sec-websocket-version': 13 }), h2.reset(id(i), 8),
+    ])),
     one('made reset: a window past 2^31-1', 'budget.resets', { reached: true }, (raw) => flood(raw, 20000, (i) => [get(i), h2.windowUpdate(id(i), 0x7fffffff)])),
     one('made reset: WINDOW_UPDATE by 0', 'budget.resets', { reached: true }, (raw) => flood(raw, 20000, (i) => [get(i), h2.windowUpdate(id(i), 0)])),
     one('made reset: DATA after END_STREAM', 'budget.resets', { reached: true }, (raw) => flood(raw, 20000, (i) => [get(i), h2.data(id(i), Buffer.from('x'))])),
