@@ -290,6 +290,16 @@ check('content that stops gets 408; nobody else waits for it', async () => {
   assert.equal(await p.metric('portico_faults_total', { app: 'one', reason: 'client-stalled' }) - before, sockets.length);
 });
 
+check('content that comes slowly is waited for: who is silent is cut, not who is slow', async () => {
+  const socket = connect(), text = heard(socket);
+  socket.write('POST /wait HTTP/1.1\r\nHost: one.localhost\r\nContent-Length: 30\r\nConnection: close\r\n\r\n');
+  for (let i = 0; i < 30; i++) {
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    socket.write('x');
+  }
+  assert.match(await text, /^HTTP\/1\.1 200 [^]*all of it$/); // after more than timeouts.request
+});
+
 check('what is not HTTP is closed without an answer', async () => {
   assert.equal(await refused('not-http', () => {
     const socket = connect();
