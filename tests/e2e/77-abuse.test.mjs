@@ -8,6 +8,7 @@ import { once } from 'node:events';
 import http from 'node:http';
 import http2 from 'node:http2';
 import net from 'node:net';
+import { Duplex } from 'node:stream';
 import tls from 'node:tls';
 import { Portico, check, close2, residentKib, until, whole } from './lib.mjs';
 import { Raw, attacks } from './attacks.mjs';
@@ -53,6 +54,10 @@ check('starts', async () => {
     sessions.add(session);
     session.on('error', () => {});
   });
+  const three = await h2.h2cServer((send, f, socket) => {
+    if (f.type === h2.TYPE.HEADERS) floodFrom(socket, f.id, hostile);
+  });
+  servers.push(three);
   const at = (server) => [`tcp://127.0.0.1:${server.address().port}`];
   p = await Portico.start({
     loops: 1,
@@ -61,6 +66,8 @@ check('starts', async () => {
     apps: {
       one: { upstreams: at(one), hosts: ['one.localhost'], timeouts: { request: '2s', idle: '2s' } },
       two: { upstreams: at(two), hosts: ['two.localhost'], http20ProxyFlag: 1, timeouts: { request: '2s', idle: '2s' } },
+      strict: { upstreams: at(one), hosts: ['strict.localhost'], tls: { minVersion: '1.3' } },
+      hostile: { upstreams: at(three), hosts: ['hostile.localhost'], http20ProxyFlag: 1 },
     },
   });
   for (const host of ['one', 'two']) {
@@ -107,7 +114,7 @@ for (const app of ['one', 'two']) {
         assert.ok(refused <= DEAR_MOST, `${refused} were decoded`);
       }
       const connected = await p.metric('portico_worker_connects_total') - connects;
-      assert.ok(connected <= CONNECTS_MOST, `${connected} connections to workers were opened`);
+      assert.ok(connected <= (attack.connects ? REACHED_MOST : CONNECTS_MOST), `${connected} connections to workers were opened`);
       const got = reached.get(path) ?? 0;
       if (!attack.served) assert.ok(got <= (attack.reached ? REACHED_MOST : 0), `${got} requests reached a worker`);
       assert.equal(p.role('edge'), pid);
@@ -232,6 +239,43 @@ check('a head that is too large for its worker does not get there', () => withHa
   await close2(session);
 }));
 
+// ---- a worker that attacks: it is one app's, and edge is everybody's ----
+
+const WORKER_FLOODS = [
+  ['SETTINGS', 'budget.settings', () => h2.settings({ 3: 100 })],
+  ['SETTINGS that change the HPACK table', 'budget.settings', (i) => h2.settings({ 1: i & 1 ? 0 : 0xffffffff })],
+  ['acknowledgements of nothing', 'budget.settings', () => h2.frame(h2.TYPE.SETTINGS, h2.ACK, 0)],
+  ['GOAWAY', 'budget.settings', (i, id) => h2.goaway(id)],
+  ['PRIORITY', 'budget.priority', (i, id) => h2.frame(h2.TYPE.PRIORITY, 0, id, Buffer.alloc(5, 1))],
+  ['frames of unknown types', 'budget.priority', () => h2.frame(0x42, 0, 0, Buffer.alloc(64))],
+  ['CONTINUATION without end', 'block.size', (i, id) => (i ? h2.frame(h2.TYPE.CONT, 0, id, Buffer.alloc(16384, 0x41)) : h2.frame(h2.TYPE.HEADERS, 0, id, h2.block({ ':status': 200 })))],
+  ['empty CONTINUATION', 'block.size|budget.empty', (i, id) => (i ? h2.frame(h2.TYPE.CONT, 0, id) : h2.frame(h2.TYPE.HEADERS, 0, id, h2.block({ ':status': 200 })))],
+  ['an HPACK bomb', 'block.size', (i, id) => h2.frame(h2.TYPE.HEADERS, h2.END_HEADERS, id, Buffer.concat([h2.block({ ':status': 200 }), Buffer.from([0x40, 1, 0x78, 0x7f, 0xa1, 0x1e]), Buffer.alloc(4000, 0x62), Buffer.alloc(8000, 0xbe)]))],
+];
+let hostile; // makes the next frame of the worker that attacks
+
+/** Frames in runs, until edge has closed the connection. */
+async function floodFrom(socket, id, make) {
+  for (let i = 0; i < 100000 && socket.writable;) {
+    const run = [];
+    for (let k = 0; k < 64; k++, i++) run.push(make(i, id));
+    if (!socket.write(Buffer.concat(run))) await new Promise((resolve) => socket.once('drain', resolve).once('close', resolve));
+    else await new Promise((resolve) => setImmediate(resolve));
+  }
+}
+
+for (const [name, reason, make] of WORKER_FLOODS) {
+  check(`a worker's ${name}: its connection ends, others are served`, async () => {
+    const before = await total('portico_worker_http2_refusals_total', reason), pid = p.role('edge'), memory = residentKib(pid);
+    hostile = make;
+    const { status } = await withBystander(p.h1('hostile.localhost', '/', { kind: 'http' }).catch(() => ({ status: 'cut' })));
+    assert.equal(status, 502);
+    assert.ok(await total('portico_worker_http2_refusals_total', reason) > before);
+    assert.equal(p.role('edge'), pid);
+    assert.ok(residentKib(pid) - memory < GROWTH_KIB, `edge grew by ${residentKib(pid) - memory} KiB`);
+  });
+}
+
 // ---- slow and silent clients ----
 
 const refusals = (reason) => p.metric('portico_refusals_total', { reason });
@@ -291,6 +335,16 @@ check('content that stops gets 408; nobody else waits for it', async () => {
   assert.equal(await p.metric('portico_faults_total', { app: 'one', reason: 'client-stalled' }) - before, sockets.length);
 });
 
+check('content that comes slowly is waited for: who is silent is cut, not who is slow', async () => {
+  const socket = connect(), text = heard(socket);
+  socket.write('POST /wait HTTP/1.1\r\nHost: one.localhost\r\nContent-Length: 30\r\nConnection: close\r\n\r\n');
+  for (let i = 0; i < 30; i++) {
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    socket.write('x');
+  }
+  assert.match(await text, /^HTTP\/1\.1 200 [^]*all of it$/); // after more than timeouts.request
+});
+
 check('what is not HTTP is closed without an answer', async () => {
   assert.equal(await refused('not-http', () => {
     const socket = connect();
@@ -329,6 +383,66 @@ check('what is not TLS gets an alert', async () => {
     return heard(socket);
   });
   assert.equal(text.charCodeAt(0), 21, 'an alert record');
+});
+
+/** What Node's client says, its first record cut into many. */
+class Cut extends Duplex {
+  constructor(socket, octets) {
+    super();
+    Object.assign(this, { socket, octets, isFirst: true });
+    socket.on('data', (part) => this.push(part)).on('end', () => this.push(null)).on('error', (error) => this.destroy(error));
+  }
+
+  _read() {}
+
+  _write(part, encoding, done) {
+    if (this.isFirst) {
+      this.isFirst = false;
+      const end = 5 + part.readUInt16BE(3), out = [];
+      for (let at = 5; at < end; at += this.octets) {
+        const piece = part.subarray(at, Math.min(at + this.octets, end));
+        out.push(part.subarray(0, 3), Buffer.from([piece.length >> 8, piece.length & 255]), piece);
+      }
+      part = Buffer.concat([...out, part.subarray(end)]);
+    }
+    this.socket.write(part, done);
+  }
+
+  _final(done) {
+    this.socket.end(done);
+  }
+}
+
+check('a ClientHello in many records is read like any other: name and version count', async () => {
+  for (const octets of [1, 7, 100]) {
+    for (const [host, maxVersion, wanted] of [['one', 'TLSv1.3', 200], ['one', 'TLSv1.2', 200], ['strict', 'TLSv1.3', 200], ['strict', 'TLSv1.2', 'ERR_SSL_TLSV1_ALERT_PROTOCOL_VERSION']]) {
+      const servername = `${host}.localhost`, plain = connect('https');
+      await once(plain, 'connect');
+      const socket = tls.connect({ socket: new Cut(plain, octets), servername, ca: p.ca, maxVersion, ALPNProtocols: ['http/1.1'] });
+      socket.on('secureConnect', () => socket.write(`GET / HTTP/1.1\r\nHost: ${servername}\r\nConnection: close\r\n\r\n`));
+      const got = await new Promise((resolve) => socket.on('data', (part) => resolve(Number(/^HTTP\/1\.1 (\d+)/.exec(part)?.[1]))).on('error', (error) => resolve(error.code)));
+      assert.equal(got, wanted, `${servername}, ${maxVersion}, records of ${octets}`);
+      socket.destroy();
+      plain.destroy();
+    }
+  }
+});
+
+check('records that belong to no handshake end it at once', async () => {
+  const listener = net.createServer(), records = (hex, count = 1000) => Buffer.concat(Array(count).fill(Buffer.from(hex, 'hex')));
+  await listen(listener);
+  const client = tls.connect({ port: listener.address().port, host: '127.0.0.1', servername: 'one.localhost' }).on('error', () => {});
+  const [peer] = await once(listener, 'connection');
+  const [hello] = await once(peer, 'data');
+  client.destroy();
+  for (const behind of [records('140303000101', 100000), records('1603030000'), records('1703030000'), records('1503030002015a'), records('1803030003014000'), hello,
+    Buffer.concat([records('16030340000200ffff', 1), Buffer.alloc(0x4000 - 4)])]) {
+    await refused('tls.handshake', () => {
+      const socket = connect('https');
+      socket.write(Buffer.concat([hello, behind]));
+      return heard(socket);
+    });
+  }
 });
 
 /** OpenSSL's own client takes "k" and "R" at the beginning of a line as commands. */

@@ -142,6 +142,28 @@ static void test_suites_and_groups(void **state)
     }
 }
 
+/* A client that asks for another name after a HelloRetryRequest (RFC 8446 4.1.2: it must not) stays
+ * with the first, and with what was chosen for it. */
+static void test_another_name_after_retry(void **state)
+{
+    struct pair p;
+    char *octets;
+    pair_open(
+        &p,
+        &(struct client_wish){.version = TLS1_3_VERSION, .name = "a.test", .groups = "P-521:P-256"},
+        NULL);
+    assert_int_equal(SSL_do_handshake(p.client), -1);
+    long n = BIO_get_mem_data(p.from_client, &octets);
+    server_takes(&p, octets, (size_t)n);
+    (void)BIO_reset(p.from_client);
+    assert_in_range(BIO_ctrl_pending(p.to_client), 1, 200); /* no certificate is in that */
+    assert_int_equal(SSL_set_tlsext_host_name(p.client, "b.test"), 1);
+    pump(&p);
+    assert_true(slice_eq(tls_server_name(p.conn), SLICE("a.test")));
+    assert_true(client_saw(&p, id_a, "a.test"));
+    pair_close(&p);
+}
+
 static void test_refused_names(void **state)
 {
     static const struct {
@@ -575,6 +597,7 @@ int main(void)
         cmocka_unit_test(test_handshake),
         cmocka_unit_test(test_records_grow),
         cmocka_unit_test(test_choice),
+        cmocka_unit_test(test_another_name_after_retry),
         cmocka_unit_test(test_min_version),
         cmocka_unit_test(test_suites_and_groups),
         cmocka_unit_test(test_refused_names),
