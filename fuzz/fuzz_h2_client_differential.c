@@ -29,6 +29,7 @@
 #include "base/panic.h"
 #include "h2_both.h"
 #include "h2_peer.h"
+#include "http/hpack.h"
 #include "http/rules.h"
 
 #define OPS_MAX 90
@@ -207,7 +208,7 @@ static bool response_is_bad(const struct h2_message *m)
 
 static bool judge_alone_may(struct h2_both *b, const struct h2_message *m)
 {
-    if (b->ours.is_over)
+    if (b->ours.is_over || h2_message_octets(m) > HPACK_REPEATED_OCTETS)
         return true;
     if (!(m->id & PROMISE))
         return response_is_bad(m);

@@ -21,6 +21,7 @@
  *     twice or says something else than :authority (RFC 9113 8.3.1);
  *   - :path is no path ("#", not beginning with "/"), or :method no token;
  *   - CONNECT without :authority, or with a trailer section (RFC 9113 8.5, RFC 8441 4);
+ *   - a block says again and again what stands in the table (HPACK_REPEATED_OCTETS);
  *   - its trailer section's HEADERS makes the stream depend on itself, an error by RFC 7540 5.3.1
  *     that the judge looks for in the first HEADERS alone.  RFC 9113 5.3.2 leaves the choice.
  *  Everything else aborts. */
@@ -28,6 +29,7 @@
 #include "base/panic.h"
 #include "h2_both.h"
 #include "h2_peer.h"
+#include "http/hpack.h"
 #include "http/rules.h"
 
 #define OPS_MAX 90
@@ -152,6 +154,8 @@ static bool judge_alone_may(const struct h2_both *b, const struct h2_message *m)
     if (b->ours.is_over || judge_authority_is_bad(m) || !rules_is_token(m->method))
         return true;
     if ((connect && m->authority.len == 0) || m->has_self_dependent_trailers)
+        return true;
+    if (h2_message_octets(m) > HPACK_REPEATED_OCTETS)
         return true;
     if (connect && m->has_trailers)
         return true;

@@ -36,6 +36,12 @@ struct h2_reader {
     bool is_judge;
 };
 
+/* Of its fields and trailers. */
+static inline size_t h2_message_octets(const struct h2_message *m)
+{
+    return buf_len(&m->cookies) + buf_len(&m->fields) + buf_len(&m->trailers);
+}
+
 void h2_reader_init(struct h2_reader *r, struct pool *pool);
 void h2_reader_fini(struct h2_reader *r);
 /* That of the id; a new one if there is none. */

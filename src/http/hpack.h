@@ -33,16 +33,18 @@ typedef int (*hpack_field_fn)(void *user, enum token token, struct slice name, s
 /* A section so many times as large as it may be is not decoded to its end: one octet can stand for
  * a whole table's (RFC 7541 7.3).  Field lines that are spelt out do not come to half of it. */
 #define HPACK_SECTION_TIMES 4
+/* Names and values that a block takes from the table when it has done so before. */
+#define HPACK_REPEATED_OCTETS 8192
 
 /* Decode one whole field block (the octets of HEADERS and its CONTINUATIONs joined).
  * in         borrowed
- * max_octets cap on the sum of name + value + 32 of all fields (RFC 9113 6.5.2); beyond it decoding
- *            goes on to keep the table right, on_field is called no more, and the result is
- *            ERR_FIELDS_TOO_LARGE
+ * max_octets cap on the sum of name + value + 32 of all fields (RFC 9113 6.5.2); beyond it, or
+ *            beyond HPACK_REPEATED_OCTETS, decoding goes on to keep the table right, on_field is
+ *            called no more, and the result is ERR_FIELDS_TOO_LARGE
  * return     0, ERR_HPACK (the connection is lost: RFC 7541 2.3.3), ERR_FIELDS_TOO_LARGE, ERR_LIMIT
  *            (more than HPACK_SECTION_TIMES max_octets: the connection is lost, RFC 9113 4.3),
- *            ERR_NOMEM (the connection is lost), or on_field's first negative result (the rest is decoded all
- *            the same, the table stays right) */
+ *            ERR_NOMEM (the connection is lost), or on_field's first negative result (the rest is
+ * decoded all the same, the table stays right) */
 int hpack_decode(struct hpack_decoder *d, const void *in, size_t len, struct arena *arena,
                  size_t max_octets, hpack_field_fn on_field, void *user);
 

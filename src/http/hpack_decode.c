@@ -20,6 +20,7 @@ struct block {
     struct arena *arena;       /* the caller's */
     struct arena scratch;      /* for fields that are not handed out any more */
     size_t max_octets, octets; /* octets: of the fields so far, handed out or not */
+    size_t repeated;           /* of entries that the block has referred to before */
     int result; /* what hpack_decode returns when the rest decodes: no call after the first error */
     hpack_field_fn on_field;
     void *user;
@@ -141,6 +142,18 @@ static int copy_entry(struct block *b, struct hpack_entry *e, struct slice *name
     return 0;
 }
 
+/* Once more the same.  A table holds little and what is spelt out is sent, so whose sections are
+ * much larger than what he sends says the same again and again.  return  false when it is not
+ * handed out */
+static bool may_repeat(struct block *b, const struct hpack_entry *e, size_t octets)
+{
+    if (e->block == b->d->blocks)
+        b->repeated += octets;
+    if (b->result == 0 && b->repeated > HPACK_REPEATED_OCTETS)
+        b->result = ERR_FIELDS_TOO_LARGE;
+    return b->result == 0;
+}
+
 static struct arena *arena_now(struct block *b)
 {
     return b->result < 0 ? &b->scratch : b->arena;
@@ -195,7 +208,8 @@ static int indexed_field(struct block *b)
     struct hpack_entry *e = dynamic_entry(b, index);
     if (!e)
         return ERR_HPACK;
-    if (!account(b, e->name_len, e->value_len))
+    if (!account(b, e->name_len, e->value_len) ||
+        !may_repeat(b, e, (size_t)e->name_len + e->value_len))
         return 0;
     struct slice name, value;
     if (copy_entry(b, e, &name, &value) < 0)
@@ -257,7 +271,7 @@ static int literal_field(struct block *b, unsigned prefix_bits, bool add, unsign
     err = get_string(b, arena_now(b), &value);
     if (err < 0)
         return err;
-    bool wanted = account(b, name.len, value.len);
+    bool wanted = account(b, name.len, value.len) && (!named || may_repeat(b, named, name.len));
     if (wanted && !name_kept) {
         struct slice unused;
         err = named ? copy_entry(b, named, &name, &unused) : keep(b->arena, &name);

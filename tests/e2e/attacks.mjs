@@ -149,10 +149,7 @@ export function attacks({ port, authority, path = '/', hasty = false }) {
     one('HPACK bomb: one octet stands for 4 KiB', 'block.size', {}, (raw) => flood(raw, 2000, (i) => h2.frame(TYPE.HEADERS, END_HEADERS | END_STREAM, id(i), Buffer.concat([requestBlock, ...(i ? [] : [indexed('x', 'b'.repeat(4000))]), Buffer.alloc(8000, 0xbe)])))),
     one('cookie crumbs', 'block.size', {}, (raw) => flood(raw, 2000, (i) => h2.frame(TYPE.HEADERS, END_HEADERS | END_STREAM, id(i), Buffer.concat([requestBlock, ...(i ? [] : [indexed('cookie', 'a')]), Buffer.alloc(8000, 0xbe)])))),
     one('sections larger than allowed', 'budget.resets', { dear: 'fields.large' }, (raw) => flood(raw, 2000, (i) => h2.frame(TYPE.HEADERS, END_HEADERS | END_STREAM, id(i), Buffer.concat([requestBlock, ...(i ? [] : [indexed('x', 'b'.repeat(4000))]), Buffer.alloc(20, 0xbe)])))),
-    one('sections that HPACK makes large, and no answer taken', null, { reached: true, survives: true }, async (raw) => {
-      for (let i = 0; i < 100; i++) await raw.send(h2.frame(TYPE.HEADERS, END_HEADERS | END_STREAM, id(i), Buffer.concat([requestBlock, ...(i ? [] : [indexed('x', 'b'.repeat(3700))]), Buffer.alloc(i ? 15 : 14, 0xbe)])));
-      await raw.until(() => raw.frames.filter((f) => f.type === TYPE.HEADERS).length === 100);
-    }, { first: settings({ 4: 0 }) }),
+    one('sections that say the same again and again', 'budget.resets', { dear: 'fields.large' }, (raw) => flood(raw, 2000, (i) => h2.frame(TYPE.HEADERS, END_HEADERS | END_STREAM, id(i), Buffer.concat([requestBlock, ...(i ? [] : [indexed('x', 'b'.repeat(3700))]), Buffer.alloc(i ? 15 : 14, 0xbe)])))),
     one('large sections, and no answer taken', 'sections', { reached: true }, (raw) => flood(raw, 2000, (i) => h2.frame(TYPE.HEADERS, END_HEADERS | END_STREAM, id(i), Buffer.concat([requestBlock, indexed('x', 'b'.repeat(12000))]))), { first: settings({ 4: 0 }) }),
     one('an HPACK table larger than allowed', 'hpack', { code: HPACK }, (raw) => flood(raw, 1, () => h2.frame(TYPE.HEADERS, END_HEADERS | END_STREAM, 1, Buffer.concat([Buffer.from([0x3f, 0xe2, 0x1f]), requestBlock])))),
     // Each update costs an octet and a look: no more than any other octet.
