@@ -89,17 +89,18 @@ static size_t token_octets(struct slice list)
 static bool next_in_list(struct slice *rest, size_t octets(struct slice list),
                          struct slice *element_out)
 {
-    while (rest->len) {
-        size_t n = octets(*rest), taken = n < rest->len ? n + 1 : n;
-        struct slice element = slice_trim(slice_of(rest->p, n));
-        rest->p += taken;
-        rest->len -= taken;
-        if (element.len) {
-            *element_out = element;
-            return true;
-        }
+    /* Empty ones first, by the thousand even. */
+    while (rest->len && (*rest->p == ',' || *rest->p == ' ' || *rest->p == '\t')) {
+        rest->p++;
+        rest->len--;
     }
-    return false;
+    if (!rest->len)
+        return false;
+    size_t n = octets(*rest), taken = n < rest->len ? n + 1 : n;
+    *element_out = slice_trim(slice_of(rest->p, n));
+    rest->p += taken;
+    rest->len -= taken;
+    return true;
 }
 
 bool list_next(struct slice *rest, struct slice *element_out)
