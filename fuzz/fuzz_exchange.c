@@ -256,7 +256,7 @@ static void check_backends(struct shard *s)
     size_t it = 0;
     const struct backend *b;
     while ((b = map_next(&s->backends, &it)) != NULL) {
-        uint32_t idle = 0, busy = 0, draining = 0;
+        uint32_t idle = 0, busy = 0, draining = 0, retired[WORKER_CLASSES] = {0};
         LIST_FOR(node, &b->h1_idle)
         {
             idle++;
@@ -268,6 +268,15 @@ static void check_backends(struct shard *s)
             draining += conn->draining;
             ASSERT(conn->x || conn->draining || conn->leaving);
         }
+        for (int k = 0; k < WORKER_CLASSES; k++)
+            LIST_FOR(node, &b->h2_conns[k])
+            {
+                const struct worker *conn = LIST_ENTRY(node, struct worker, node);
+                retired[k] += conn->retired;
+                ASSERT(conn->left_octets <= h2_conn_queued(conn->http.h2));
+                ASSERT(conn->dropped_count <= conn->draining);
+            }
+        ASSERT(b->h2_retired[0] == retired[0] && b->h2_retired[1] == retired[1]);
         ASSERT(b->h1_idle_count == idle && b->h1_draining == draining);
         ASSERT(b->h2 || b->h1_count == idle + busy);
         ASSERT(s->open_exchanges || s->promised_octets || b->in_flight == 0);

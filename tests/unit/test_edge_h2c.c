@@ -490,11 +490,8 @@ static void test_the_rest_has_a_limit(void **state)
 
 static struct worker *the_worker(void)
 {
-    size_t it = 0;
-    struct backend *b = map_next(&shard.backends, &it);
-    assert_non_null(b);
-    assert_false(list_empty(&b->h2_conns[WORKER_NO_PUSH]));
-    return LIST_ENTRY(b->h2_conns[WORKER_NO_PUSH].next, struct worker, node);
+    assert_false(list_empty(&backend()->h2_conns[WORKER_NO_PUSH]));
+    return LIST_ENTRY(backend()->h2_conns[WORKER_NO_PUSH].next, struct worker, node);
 }
 
 /* Until t, which is set, is due. */
@@ -510,11 +507,11 @@ static void let_time_pass(struct loop_timer *t)
 }
 
 /* Clients have left so often that there is no reset for one more.  Its response, of which a window
- * full has come, is not to stay for ever: it is reset as soon as it may be. */
-static void test_a_left_response_ends(void **state)
+ * full has come, is not to stay for ever, nor what of its content waits: it is reset as soon as it
+ * may be. */
+static void left_response_ends(const char *request, size_t rest)
 {
-    int client = send_request("GET / HTTP/1.1\r\nHost: a.test\r\n\r\n");
-    (void)state;
+    int client = send_request(request);
     turn();
     assert_int_equal(status(client), 200);
     struct worker *w = the_worker();
@@ -522,6 +519,7 @@ static void test_a_left_response_ends(void **state)
     close(client);
     turn();
     assert_int_equal(w->draining, 1);
+    assert_int_equal(w->left_octets, rest);
     assert_int_equal(h2_conn_streams(worker.conns[0].h2), 1);
     w->ration = (struct ration){.updated_us = UINT64_MAX};
     let_time_pass(&w->timer);
@@ -529,8 +527,19 @@ static void test_a_left_response_ends(void **state)
     ration_init(&w->ration, shard_now_us(&shard));
     let_time_pass(&w->timer);
     assert_int_equal(w->draining, 0);
+    assert_int_equal(w->left_octets, 0);
     assert_int_equal(w->timer.due_us, 0);
     assert_int_equal(h2_conn_streams(worker.conns[0].h2), 0);
+}
+
+static void test_a_left_response_ends(void **state)
+{
+    static char upload[80000] = "POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 40000\r\n\r\n";
+    (void)state;
+    left_response_ends("GET / HTTP/1.1\r\nHost: a.test\r\n\r\n", 0);
+    size_t head = strlen(upload), sent = 40000;
+    memset(upload + head, 'u', sent);
+    left_response_ends(upload, sent - WINDOW_OCTETS);
 }
 
 /* Heads are not bounded by windows.  Clients who ask much and leave at once do not make more of

@@ -577,6 +577,18 @@ static void who_repeats_says_too_much(void **state)
         hpack_decode(d, "\xbe\xbe\xbe\xbe\x84", 5, &arena, 65536, count_fields, &count),
         ERR_FIELDS_TOO_LARGE);
     assert_int_equal(count, 3); /* what comes behind it is not handed out */
+    /* So it is with a name. */
+    buf_consume(&b, buf_len(&b));
+    assert_int_equal(buf_add(&b, "\x40\x7f\xb9\x16", 4), 0); /* 3000: v */
+    memset(buf_reserve(&b, 3000), 'n', 3000);
+    buf_added(&b, 3000);
+    assert_int_equal(buf_add(&b, "\x01v", 2), 0);
+    for (unsigned i = 0; i < 4; i++)
+        assert_int_equal(buf_add(&b, "\x0f\x2f\x01v", 4), 0);
+    count = 0;
+    assert_int_equal(hpack_decode(d, buf_at(&b), buf_len(&b), &arena, 65536, count_fields, &count),
+                     ERR_FIELDS_TOO_LARGE);
+    assert_int_equal(count, 4);
     /* The table is as it was, and the next block begins anew. */
     assert_int_equal(hpack_decode(d, "\xbe\xbe\x84", 3, &arena, 65536, count_fields, &count), 0);
     buf_fini(&b);
