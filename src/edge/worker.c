@@ -660,11 +660,11 @@ struct worker *worker_new(struct backend *b, enum worker_class klass, int *err_o
         set.enable_push = klass == WORKER_PUSH;
         set.stream_window = WORKER_H2_WINDOW;
         set.conn_window = 4u << 20;
-        /* These a worker sends for reasons of its own, and often: Go's two WINDOW_UPDATE for each
-         * 4 KiB that are read of an upload, gRPC's a PING for each of its short round trips.  Only
-         * its own app suffers from them. */
-        const struct h2_bucket often = {.burst = 100000, .per_second = 100000};
-        set.budget.resets = set.budget.pings = set.budget.empty = set.budget.window = often;
+        /* A worker resets streams for reasons of its own; only its own app suffers from it.  Many
+         * flush by DATA that is empty, for all clients over this connection.  WINDOW_UPDATE and
+         * PING are earned by what is sent. */
+        set.budget.resets = (struct h2_bucket){.burst = 100000, .per_second = 100000};
+        set.budget.empty = (struct h2_bucket){.burst = 2000, .per_second = 2000};
         w->http.h2 = h2_conn_new(H2_CLIENT, &set, &h2_events, w, s->pool, shard_now_us(s));
     } else {
         struct h1_limits limits;
