@@ -11,7 +11,7 @@ import https from 'node:https';
 import net from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
-import test from 'node:test';
+import test, { after } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
 export const ROOT = fileURLToPath(new URL('../..', import.meta.url)).replace(/\/$/, '');
@@ -29,8 +29,23 @@ const SANITIZER = /(ERROR|WARNING): \w*Sanitizer|runtime error:|SUMMARY: \w*Sani
 // are only there so that nothing hangs.
 const PATIENCE = 60;
 
+// A case that failed before its p.stop() shall not keep this process alive, with all that waits for it.
+let endsByItself = false;
+function endWithLast() {
+  if (endsByItself) return;
+  endsByItself = true;
+  after(() => {
+    killAll();
+    setTimeout(() => {
+      console.error('something is still open after the last case');
+      process.exit(1);
+    }, 20_000).unref();
+  });
+}
+
 /** A test case that cannot hang.  seconds: that it may take on a machine with nothing else to do. */
 export function check(name, run, seconds = 30) {
+  endWithLast();
   test(name, { timeout: 4 * seconds * 1000 }, run);
 }
 
@@ -126,9 +141,10 @@ export function inOwnNetwork(file, address) {
 // ---- Portico -----------------------------------------------------------------------------------
 
 const running = new Set();
-process.on('exit', () => {
+const killAll = () => {
   for (const p of running) p.kill();
-});
+};
+process.on('exit', killAll);
 
 /** A directory of one's own that workers with users of their own can enter. */
 export function scratch() {
