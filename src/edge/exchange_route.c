@@ -118,6 +118,10 @@ static bool admit(struct exchange *x)
                         SLICE("Max-Forwards is 0: the request goes no further.\n"));
         return false;
     }
+    if (forward_hops(r) >= shard_limits(x->shard)->hops) {
+        exchange_fail(x, FAULT_LOOP);
+        return false;
+    }
     if (r->content_length >= 0 && (uint64_t)r->content_length > site->route.body_limit_octets) {
         exchange_fail(x, FAULT_TOO_LARGE);
         return false;

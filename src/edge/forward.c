@@ -6,7 +6,7 @@
 #include "base/panic.h"
 
 /* Most that add_forwarding adds, and Max-Forwards. */
-#define FORWARDING_FIELDS 18
+#define FORWARDING_FIELDS 19
 /* A longer target is not repeated in X-Original-URL and its like: workers have limits of their own
  * on the head (Node's is 16 KiB in all). */
 #define FORWARDING_URL_OCTETS 2048
@@ -138,12 +138,20 @@ static int add_lasting(struct exchange *x, struct fields *f, struct arena *a, bo
     return err ? ERR_NOMEM : 0;
 }
 
-/* And those of this request alone. */
+/* Which version it came in, and that it came through here. */
+static struct slice via(const struct exchange *x)
+{
+    if (client_is_h2(x->client))
+        return SLICE("2.0 portico");
+    return x->request->version_minor ? SLICE("1.1 portico") : SLICE("1.0 portico");
+}
+
+/* And those of this request alone; Via is behind the client's own lines. */
 static int add_passing(struct exchange *x, struct fields *f)
 {
     struct arena *a = x->arena;
     struct slice id = exchange_id(x);
-    int err = 0;
+    int err = fields_add_token(f, a, TOKEN_VIA, via(x));
     if (x->request->path.len <= FORWARDING_URL_OCTETS) {
         err |= fields_add_token(f, a, TOKEN_X_ORIGINAL_URL, x->request->path);
         err |= fields_add_token(f, a, TOKEN_X_WAWS_UNENCODED_URL, x->request->path);
@@ -232,6 +240,19 @@ static struct slice hops_left(struct exchange *x, struct slice said)
         return said;
     ASSERT(hops > 0); /* forward_is_last_hop */
     return arena_printf(x->arena, "%llu", (unsigned long long)(hops - 1));
+}
+
+uint32_t forward_hops(const struct http_head *request)
+{
+    const struct fields *f = &request->fields;
+    uint32_t hops = 0;
+    for (uint32_t i = 0; i < f->count; i++) {
+        struct slice rest = f->at[i].value, hop;
+        if (f->at[i].token == TOKEN_VIA)
+            while (list_next(&rest, &hop))
+                hops += slice_ends(hop, SLICE(" portico")); /* as via() writes it */
+    }
+    return hops;
 }
 
 int forward_request(struct exchange *x, bool h2)

@@ -13,6 +13,8 @@ int forward_request(struct exchange *x, bool h2);
 void forward_forget(struct client *c);
 /* At the end of the shard. */
 void forward_fini(struct shard *s);
+/* How often a Portico has passed the request on, by its Via.  RFC 9110 7.6.3 */
+uint32_t forward_hops(const struct http_head *request);
 /* Whether the request is to go no further than here: OPTIONS or TRACE with Max-Forwards: 0.
  * RFC 9110 7.6.2 */
 bool forward_is_last_hop(const struct http_head *request);

@@ -39,6 +39,9 @@ struct limit_rate {
       "field (RFC 9113 6.5.2). Browsers stop at a few KiB of cookies a site.")                     \
     X(OCTETS, chunk_line, chunkLine, 256, 0, 32, 16384,                                            \
       "Size and extensions of one chunk. Nobody uses extensions, but some proxies pass them.")     \
+    X(COUNT, hops, hops, 10, 0, 1, 255,                                                            \
+      "Times that a request has come through a Portico, as its Via tells: an app that asks "       \
+      "itself would go on for ever.")                                                              \
     X(COUNT, h2_streams, http2Streams, 100, 0, 1, 100000,                                          \
       "Requests open at once (SETTINGS_MAX_CONCURRENT_STREAMS); RFC 9113 6.5.2 recommends no "     \
       "less "                                                                                      \

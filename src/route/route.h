@@ -14,7 +14,7 @@
 #include "route/limits.h"
 
 #define ROUTE_MAGIC   0x31525450u /* "PTR1" */
-#define ROUTE_VERSION 5u
+#define ROUTE_VERSION 6u
 
 #define ROUTE_MAX_INSTANCES   64 /* of a site: they fit into one word of bits */
 #define ROUTE_DIGEST_OCTETS   32

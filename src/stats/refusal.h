@@ -55,6 +55,8 @@
       "The request's fields are larger than the app's worker takes.")                              \
     X(MISDIRECTED, 421, "misdirected", "",                                                         \
       "This connection's TLS settings do not fit this host: open a new one.")                      \
+    X(LOOP, 508, "loop", "hops",                                                                   \
+      "The request has come through here too often already: an app asks itself.")                  \
     X(BAD_REQUEST, 400, "bad-request", "", "The request is malformed.")                            \
     X(HTTPS_ONLY, 308, "https-only", "", "This app is served over HTTPS only.")                    \
     X(CONNECT_METHOD, 501, "connect-method", "", "CONNECT is not served here.")                    \
