@@ -61,6 +61,7 @@ static void check_limits(const struct limits *l)
 {
 #define COUNT(symbol, least, most) check_range(l->symbol, least, most)
 #define OCTETS                     COUNT
+#define SIZE                       COUNT
 #define MS                         COUNT
 #define RATE(symbol, least, most)              \
     check_range(l->symbol.burst, least, most); \

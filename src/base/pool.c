@@ -50,6 +50,7 @@ size_t pool_usable(size_t size)
 void *pool_get(struct pool *p, size_t size)
 {
     void *ptr;
+    size_t full = pool_usable(size);
     if (p->fail_at && ++p->gets == p->fail_at)
         return NULL;
     if (POOL_RECYCLES && size <= (1u << POOL_MAX_SHIFT)) {
@@ -57,15 +58,17 @@ void *pool_get(struct pool *p, size_t size)
         if (p->free[c]) {
             struct pool_block *b = p->free[c];
             p->free[c] = b->next;
-            p->kept[c] -= (size_t)1 << (c + POOL_MIN_SHIFT);
+            p->kept[c] -= full;
             p->live++;
+            p->live_octets += full;
             return b;
         }
     }
-    ptr = malloc(pool_usable(size));
+    ptr = malloc(full);
     if (ptr) {
         p->libc_allocs++;
         p->live++;
+        p->live_octets += full;
     }
     return ptr;
 }
@@ -82,10 +85,11 @@ void pool_put(struct pool *p, void *ptr, size_t size)
 {
     if (!ptr)
         return;
+    size_t full = pool_usable(size);
     p->live--;
+    p->live_octets -= full;
     if (POOL_RECYCLES && size <= (1u << POOL_MAX_SHIFT)) {
         unsigned c = class_of(size);
-        size_t full = (size_t)1 << (c + POOL_MIN_SHIFT);
         if (p->kept[c] + full <= POOL_KEEP_OCTETS) {
             struct pool_block *b = ptr;
             b->next = p->free[c];

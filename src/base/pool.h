@@ -24,6 +24,7 @@ struct pool {
     size_t kept[POOL_MAX_SHIFT - POOL_MIN_SHIFT + 1]; /* octets */
     uint64_t libc_allocs;                             /* how often libc was asked */
     uint64_t live;                                    /* blocks given out and not yet returned */
+    uint64_t live_octets;                             /* of these */
     uint64_t fail_at;                                 /* tests: fail the nth get; 0 never */
     uint64_t gets;
 };

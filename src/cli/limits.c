@@ -17,12 +17,13 @@ static void count(uint64_t v, uint64_t second)
 static void octets(uint64_t v, uint64_t second)
 {
     (void)second;
-    if (v >= 1u << 20 && v % (1u << 20) == 0)
-        printf("%luMiB", v >> 20);
-    else if (v >= 1024 && v % 1024 == 0)
-        printf("%luKiB", v >> 10);
-    else
-        printf("%lu", v);
+    static const char *const units[] = {"", "KiB", "MiB", "GiB", "TiB"};
+    size_t unit = 0;
+    while (unit + 1 < sizeof units / sizeof *units && v >= 1024 && v % 1024 == 0) {
+        v >>= 10;
+        unit++;
+    }
+    printf("%lu%s", v, units[unit]);
 }
 
 static void ms(uint64_t v, uint64_t second)
@@ -41,6 +42,7 @@ static void rate(uint64_t v, uint64_t second)
 
 #define PRINT_COUNT  count
 #define PRINT_OCTETS octets
+#define PRINT_SIZE   octets
 #define PRINT_MS     ms
 #define PRINT_RATE   rate
 

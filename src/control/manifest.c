@@ -54,6 +54,8 @@ static const struct key timeout_keys[] = {
     {0},
 };
 
+#define A_SIZE "a size in octets, or with KiB, MiB, GiB or TiB, like 64KiB (0 to 1024TiB)"
+
 static const struct key limit_keys[] = {
     {"concurrency", value_number, APP(concurrency),
      "requests under way an instance; 0 means no limit", .initial = "0", .least = 0,
@@ -61,17 +63,17 @@ static const struct key limit_keys[] = {
     {"queue", value_number, APP(queue),
      "requests that wait while every instance is busy or starting", .initial = "1000", .least = 0,
      .most = 1000000},
-    {"body", value_size, APP(body_limit_octets),
-     "a size in octets, or with KiB, MiB, GiB or TiB, like 64KiB (0 to 1024TiB)", .initial = "1GiB",
-     .least = 0, .most = 1ull << 50},
+    {"body", value_size, APP(body_limit_octets), A_SIZE, .initial = "1GiB", .least = 0,
+     .most = 1ull << 50},
     {0},
 };
 
-#define SIZE               "a size in octets, or with KiB or MiB, like 64KiB"
+#define SOME_OCTETS        "a size in octets, or with KiB or MiB, like 64KiB"
 #define LIMIT(symbol)      offsetof(struct manifest, limits.symbol)
 #define RANGE(least, most) " (" #least " to " #most ")"
 #define COUNT(a, b, l, m)  value_number, .initial = #a
-#define OCTETS(a, b, l, m) value_octets, .initial = #a, .allowed = SIZE RANGE(l, m)
+#define OCTETS(a, b, l, m) value_octets, .initial = #a, .allowed = SOME_OCTETS RANGE(l, m)
+#define SIZE(a, b, l, m)   value_size, .initial = #a, .allowed = A_SIZE
 #define MS(a, b, l, m)     value_duration, .initial = #a "ms", .allowed = DURATION RANGE(l##ms, m##ms)
 #define RATE(a, b, l, m)             \
     value_rate,                      \

@@ -2,6 +2,7 @@
 #include "edge/client_internal.h"
 #include "edge/forward.h"
 #include "edge/push_vehicle.h"
+#include "edge/shed.h"
 #include "edge/suspects.h"
 #include "edge/worker.h"
 #include "base/clock.h"
@@ -33,6 +34,13 @@ static void count_refusal(struct client *c, enum refusal r)
 {
     stats_add(&c->shard->stats->refusals[r], 1);
     shard_note_refusal(c->shard, &c->peer, refusal_row(r)->name);
+}
+
+void client_shed(struct client *c)
+{
+    count_refusal(c, REFUSAL_MEMORY);
+    suspects_blame(c);
+    client_kill(c);
 }
 
 static void count_tls_failure(struct client *c)
@@ -544,6 +552,10 @@ void client_accept(struct shard *s, int fd, const struct addr *peer, bool https)
     int err = suspects_enter(c);
     if (err == ERR_LIMIT)
         count_refusal(c, REFUSAL_ADDRESS_CONNECTIONS);
+    if (err == 0 && shed_is_packed(s)) {
+        count_refusal(c, REFUSAL_MEMORY);
+        err = ERR_NOMEM;
+    }
     if (err < 0 || open_stream(c, fd) < 0) {
         suspects_leave(c);
         routes_unref(c->tls_routes);

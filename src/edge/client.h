@@ -65,6 +65,8 @@ void client_accept(struct shard *s, int fd, const struct addr *peer, bool https)
 void client_shake_hands(struct shard *s);
 /* Close now: exchanges end, the memory goes at the end of the turn. */
 void client_kill(struct client *c);
+/* client_kill, for it has edge hold too much. */
+void client_shed(struct client *c);
 /* The edge drains.  An HTTP/1.1 connection cannot say in advance that it will close: while the edge
  * is patient, one that waits for a request may bring it, and its answer says so. */
 void client_leave(struct client *c);

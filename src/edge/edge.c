@@ -6,6 +6,7 @@
 #include "edge/shard.h"
 #include "base/err.h"
 #include "base/log.h"
+#include "base/machine.h"
 #include "base/panic.h"
 #include "ipc/ipc.h"
 #include "jail/jail.h"
@@ -288,11 +289,14 @@ static int configure(const struct ipc_message *m)
     edge.threads = calloc(c->loops, sizeof *edge.threads);
     if (!edge.tls || !edge.addresses || !edge.shards || !edge.threads)
         return ERR_NOMEM;
+    uint64_t memory = machine_memory(MACHINE_GROUPS, MACHINE_OWN);
     for (uint32_t i = 0; i < c->loops; i++) {
         err = shard_init(&edge.shards[i], i, c->copy * c->loops + i, edge.tls, edge.counters, NULL);
         if (err < 0)
             return err;
         edge.shards[i].addresses = edge.addresses;
+        edge.shards[i].count = c->loops;
+        edge.shards[i].machine_octets = memory;
         edge.shards[i].on_drained = shard_drained;
         edge.shards[i].on_routes = shard_routed;
         edge.shards[i].on_left = shard_left;

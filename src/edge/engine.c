@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "edge/engine.h"
+#include "edge/shed.h"
 #include "base/err.h"
 
 void engine_h1_limits(struct h1_limits *out, const struct limits *l)
@@ -123,6 +124,7 @@ ssize_t engine_read(struct shard *s, struct stream *st, size_t most, size_t *bud
     s->rx.next = 0;
     s->rx.left = n > 0 ? (size_t)n : 0;
     *budget -= s->rx.left < *budget ? s->rx.left : *budget;
+    shed_review(s);
     return n;
 }
 

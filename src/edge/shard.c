@@ -3,6 +3,7 @@
 #include "edge/client.h"
 #include "edge/forward.h"
 #include "edge/leave.h"
+#include "edge/shed.h"
 #include "edge/waiting.h"
 #include "edge/worker.h"
 #include "base/err.h"
@@ -126,6 +127,7 @@ static void take_routes(struct shard *s, struct routes *r)
     routes_unref(s->routes);
     s->routes = r;
     s->sites = sites;
+    shed_settle(s);
     if (s->on_routes)
         s->on_routes(r);
     waiting_retry(s);
@@ -174,6 +176,7 @@ static void on_tick(struct loop_timer *t)
     atomic_store_explicit(&s->stats->calls_other, k->accepts + k->connects + k->other,
                           memory_order_relaxed);
     atomic_store_explicit(&s->stats->allocs, s->pool->libc_allocs, memory_order_relaxed);
+    atomic_store_explicit(&s->stats->memory, s->pool->live_octets, memory_order_relaxed);
     if (s->index == 0 && s->log)
         stats_add(&s->stats->log_dropped, access_log_lost(s->log));
     backends_tick(s);
@@ -278,6 +281,7 @@ int shard_init(struct shard *s, uint32_t index, uint32_t row, struct tls_server 
     list_init(&s->clients);
     list_init(&s->handshakes);
     loop_task_init(&s->handshake, on_handshakes);
+    shed_init(s);
     waiting_init(s);
     leaves_init(s);
     hash_key_random(&s->seen_key);
@@ -317,6 +321,7 @@ void shard_fini(struct shard *s)
     forward_fini(s);
     loop_timer_clear(&s->tick);
     loop_timer_clear(&s->waiting_timer);
+    shed_fini(s);
     loop_task_cancel(&s->handshake);
     loop_task_cancel(&s->waiting_room);
     loop_task_cancel(&s->waiting_handed);

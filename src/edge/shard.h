@@ -63,6 +63,11 @@ struct shard {
     int diag;                 /* -1: the kernel does not tell whose a TCP socket is */
     uint64_t tell_foreign_us; /* not before */
     const char *root;         /* that directory is "/" to us; NULL: our root is the machine's */
+    uint32_t count;           /* of all shards */
+    uint64_t machine_octets;  /* of memory, for all processes of the machine */
+    uint64_t memory_most;     /* octets that the pool may have given out: see shed.h */
+    struct loop_task shed;
+    bool is_packed; /* by many who hold little: nobody new is taken */
     struct list clients;
     struct list handshakes; /* clients that have sent something of theirs */
     struct loop_task handshake;

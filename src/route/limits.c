@@ -3,6 +3,7 @@
 
 #define COUNT(first, second)  (first)
 #define OCTETS(first, second) (first)
+#define SIZE(first, second)   (first)
 #define MS(first, second)     (first)
 #define RATE(first, second) \
     {                       \
@@ -17,6 +18,7 @@ const struct limits limits_default = {
 
 #undef COUNT
 #undef OCTETS
+#undef SIZE
 #undef MS
 #undef RATE
 
@@ -27,6 +29,7 @@ static bool in_range(uint64_t v, uint64_t least, uint64_t most)
 
 #define VALID_COUNT(v, least, most)  in_range(v, least, most)
 #define VALID_OCTETS(v, least, most) in_range(v, least, most)
+#define VALID_SIZE(v, least, most)   in_range(v, least, most)
 #define VALID_MS(v, least, most)     in_range(v, least, most)
 #define VALID_RATE(v, least, most) \
     (in_range((v).burst, least, most) && in_range((v).per_second, least, most))

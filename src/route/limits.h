@@ -13,8 +13,13 @@ struct limit_rate {
 };
 
 /* kind, symbol, key, default (two numbers of a RATE), least, most, what it bounds and why so much.
- * COUNT; OCTETS; MS, in milliseconds; RATE.  Of HTTP/2: for each connection. */
+ * COUNT; OCTETS; SIZE, octets beyond 32 bits; MS, in milliseconds; RATE.  Of HTTP/2: for each
+ * connection. */
 #define LIMIT_TABLE(X)                                                                             \
+    X(SIZE, memory_octets, memory, 0, 0, 0, 1125899906842624,                                      \
+      "What all connections and requests may hold of edge's memory, over all loops; 0: half of "   \
+      "what the machine has, or edge's control group. Beyond it the clients that have edge hold "  \
+      "most are let go, and nobody new is taken: else the kernel would choose, and all would go.") \
     X(COUNT, connections_per_address, connectionsPerAddress, 4096, 0, 0, 10000000,                 \
       "Connections open at once from one IPv4 address or IPv6 /64, over all loops; 0: no limit. "  \
       "Trusted proxies are not counted. Enough for a large office behind one address.")            \
@@ -78,6 +83,7 @@ struct limit_rate {
 
 #define LIMIT_TYPE_COUNT  uint32_t
 #define LIMIT_TYPE_OCTETS uint32_t
+#define LIMIT_TYPE_SIZE   uint64_t
 #define LIMIT_TYPE_MS     uint32_t
 #define LIMIT_TYPE_RATE   struct limit_rate
 

@@ -11,6 +11,8 @@
 #define REFUSAL_TABLE(X)                                                                        \
     X(ADDRESS_CONNECTIONS, "address.connections", "closed", "", "connectionsPerAddress",        \
       "One address has too many connections open.")                                             \
+    X(MEMORY, "memory", "closed", "", "memory",                                                 \
+      "Edge holds all that it may: who has it hold most is let go, who is new is not taken.")   \
     X(TLS_SLOW, "tls.slow", "closed", "", "handshake", "The TLS handshake took too long.")      \
     X(TLS_HANDSHAKE, "tls.handshake", "alert", "RFC 8446 6.2", "", "The TLS handshake failed.") \
     X(TLS_RECORD, "tls.record", "alert", "RFC 8446 6.2", "", "A record could not be read.")     \

@@ -51,7 +51,8 @@
     X(calls_read, "syscalls_read_total", "counter", "recv calls.")                                 \
     X(calls_write, "syscalls_write_total", "counter", "send calls.")                               \
     X(calls_other, "syscalls_other_total", "counter", "accept, connect and other calls.")          \
-    X(allocs, "allocations_total", "counter", "Blocks that the recycler asked libc for.")
+    X(allocs, "allocations_total", "counter", "Blocks that the recycler asked libc for.")          \
+    X(memory, "memory_bytes", "gauge", "Held for connections and requests: see limits.memory.")
 
 #define STATS_SITE_TABLE(X)                                                                     \
     X(requests, "requests_total", "counter", "Requests routed to the app.")                     \

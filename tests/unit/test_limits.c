@@ -124,11 +124,12 @@ static void snapshot_carries_them(void **state)
 #define TRY(field, value)                                          \
     do {                                                           \
         h->limits = limits_default;                                \
-        h->limits.field = (uint32_t)(value);                       \
+        h->limits.field = (typeof(h->limits.field))(value);        \
         assert_int_equal(route_open(&r, octets, len), ERR_FORMAT); \
     } while (0)
 #define TRY_COUNT(symbol, least, most)  TRY(symbol, (least) ? (least)-1ull : (most) + 1ull)
 #define TRY_OCTETS(symbol, least, most) TRY(symbol, (most) + 1ull)
+#define TRY_SIZE(symbol, least, most)   TRY(symbol, (most) + 1ull)
 #define TRY_MS(symbol, least, most)     TRY(symbol, (least)-1ull)
 #define TRY_RATE(symbol, least, most)          \
     do {                                       \
