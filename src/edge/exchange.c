@@ -5,6 +5,7 @@
 #include "edge/log_line.h"
 #include "edge/push_facts.h"
 #include "edge/push_trace.h"
+#include "edge/site.h"
 #include "edge/tunnel.h"
 #include "edge/waiting.h"
 #include "edge/worker.h"

@@ -5,6 +5,7 @@
 #include "edge/forward.h"
 #include "edge/push_trace.h"
 #include "edge/push_vehicle.h"
+#include "edge/site.h"
 #include "edge/tunnel.h"
 #include "edge/waiting.h"
 #include "edge/worker.h"

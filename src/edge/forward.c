@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "edge/forward.h"
 #include "edge/client.h"
-#include "edge/worker.h"
+#include "edge/site.h"
 #include "base/err.h"
 #include "base/panic.h"
 

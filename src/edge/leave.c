@@ -80,7 +80,7 @@ static void close_idle(struct shard *s, const struct leave *l)
     struct backend *b;
     while ((b = map_next(&s->backends, &it)) != NULL)
         if (is_of(b, l))
-            worker_sweep(b, SWEEP_UNUSED);
+            backend_sweep(b, SWEEP_UNUSED);
 }
 
 static void look(struct loop_task *t)

@@ -2,7 +2,7 @@
 #include "edge/log_line.h"
 #include "edge/client.h"
 #include "edge/log_text.h"
-#include "edge/worker.h"
+#include "edge/site.h"
 #include "base/panic.h"
 
 /* Lines are handed to the writer when so much has come together, or when the turn ends. */

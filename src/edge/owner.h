@@ -5,7 +5,7 @@
 #ifndef EDGE_OWNER_H
 #define EDGE_OWNER_H
 
-#include "edge/worker.h"
+#include "edge/backend.h"
 
 /* Of a new connection to the backend: does it lead to its owner? */
 bool owner_fits(const struct backend *b, int fd);

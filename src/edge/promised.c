@@ -3,6 +3,7 @@
 #include "edge/client.h"
 #include "edge/leave.h"
 #include "edge/push_vehicle.h"
+#include "edge/site.h"
 #include "edge/waiting.h"
 #include "edge/worker.h"
 #include "base/err.h"

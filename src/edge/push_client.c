@@ -2,7 +2,7 @@
 #include "edge/push_internal.h"
 #include "edge/client.h"
 #include "edge/push_facts.h"
-#include "edge/worker.h"
+#include "edge/site.h"
 
 /* ---- what a connection knows ---- */
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "edge/push_facts.h"
 #include "edge/client.h"
-#include "edge/worker.h"
+#include "edge/site.h"
 #include "http/rules.h"
 #include "push/answers.h"
 #include "push/budget.h"

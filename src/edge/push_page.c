@@ -2,8 +2,8 @@
 #include "edge/push_internal.h"
 #include "edge/client.h"
 #include "edge/push_facts.h"
-#include "edge/worker.h"
 #include "edge/push_trace.h"
+#include "edge/site.h"
 
 bool push_page_ensure(struct exchange *x)
 {

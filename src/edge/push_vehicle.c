@@ -3,6 +3,7 @@
 #include "edge/client.h"
 #include "edge/push_facts.h"
 #include "edge/push_trace.h"
+#include "edge/site.h"
 #include "edge/worker.h"
 #include "base/err.h"
 #include "base/panic.h"

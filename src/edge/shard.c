@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "edge/shard.h"
+#include "edge/backend.h"
 #include "edge/client.h"
 #include "edge/forward.h"
 #include "edge/leave.h"
 #include "edge/shed.h"
+#include "edge/site.h"
 #include "edge/waiting.h"
-#include "edge/worker.h"
 #include "base/err.h"
 #include "base/log.h"
 #include "base/panic.h"

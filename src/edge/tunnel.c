@@ -2,6 +2,7 @@
 #include "edge/tunnel.h"
 #include "edge/client.h"
 #include "edge/forward.h"
+#include "edge/site.h"
 #include "edge/worker.h"
 #include "base/err.h"
 

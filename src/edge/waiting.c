@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "edge/waiting.h"
 #include "edge/client.h"
+#include "edge/site.h"
 #include "edge/worker.h"
 #include "base/panic.h"
 

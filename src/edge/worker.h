@@ -1,16 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The side towards workers: backends (an instance's address as one shard sees it), their pooled
- * HTTP/1.1 connections and shared h2c connections, and the sites that stand on them. */
+/* Connections to workers, and what exchanges do with them: over HTTP/1.1 one at a time, and it is
+ * kept for the next; over h2c many share one. */
 #ifndef EDGE_WORKER_H
 #define EDGE_WORKER_H
 
+#include "edge/backend.h"
 #include "edge/engine.h"
 #include "edge/exchange.h"
-#include "edge/places.h"
 #include "push/ration.h"
 
-#define WORKER_MAGIC  0x574f524bu
-#define BACKEND_MAGIC 0x424b4e44u
+#define WORKER_MAGIC 0x574f524bu
 
 /* An idle HTTP/1.1 connection is closed after this time: below the 5 s after which common servers
  * close theirs, so that a request seldom meets a closing connection. */
@@ -29,53 +28,13 @@
 #define WORKER_H2_WINDOW   (64u << 10)  /* octets a stream: with STREAMS the cap of what waits */
 #define WORKER_H2_WIDE     (256u << 10) /* of a response that its client takes; see widen */
 #define WORKER_H2_REST     (1u << 20)   /* octets of a connection that clients have left behind */
-#define WORKER_DRAINING_MAX                                               \
-    64 /* refused responses being thrown away before a connection retires \
-        */
+/* Refused responses that are thrown away on a connection before it takes no new streams. */
+#define WORKER_DRAINING_MAX 64
 /* An answer over HTTP/1.1 that nobody waits for is read and thrown away for so long, so much of it,
  * on so many connections a backend and shard; then its connection is closed. */
 #define WORKER_DRAIN_US     1000000u
 #define WORKER_DRAIN_OCTETS (64u << 10)
 #define WORKER_H1_DRAIN_MAX 1024
-/* A backend that no site uses any more keeps its connections for so long: the next snapshot may
- * name it again. */
-#define BACKEND_LINGER_US 5000000u
-
-/* An instance that failed is left out of the rotation for this time, doubled for each further
- * failure up to MAX; never the last one. */
-#define BACKEND_BAD_US     250000u
-#define BACKEND_BAD_MAX_US 10000000u
-/* Retries of requests that a worker may have acted on: one for each five requests, up to a thousand
- * at once, since a worker that dies takes all that were under way with it. */
-#define SITE_RETRY_SHARE_MILLI 200u
-#define SITE_RETRY_MAX_MILLI   1000000u
-
-enum worker_class { WORKER_PUSH, WORKER_NO_PUSH, WORKER_CLASSES };
-
-struct backend {
-    uint32_t magic;
-    struct shard *shard;
-    struct slice key;
-    struct addr address;
-    uint32_t owner; /* ROUTE_ANYBODY, or the one user whose listener it may be */
-    bool is_foul;   /* it sent descriptors, which no worker does: it is left alone */
-    bool h2;
-    uint32_t refs;         /* sites */
-    uint32_t in_flight;    /* exchanges */
-    struct places *places; /* the instance's; NULL: it never had a limit */
-    uint32_t h1_count, h1_idle_count, h1_draining;
-    size_t h1_left;       /* octets of tunnels that clients have left */
-    struct ration ration; /* HTTP/1.1 connections closed because a client left */
-    struct list h1_idle;  /* most recently used first, those that are being made last */
-    struct list h1_busy;
-    struct list h2_conns[WORKER_CLASSES]; /* the retired ones last */
-    uint32_t h2_count[WORKER_CLASSES], h2_retired[WORKER_CLASSES];
-    uint32_t h2_streams;   /* that a connection of it said to take; 0: none has said yet, or none */
-    uint64_t unused_us;    /* since when no site names it; 0: one does */
-    uint32_t failures;     /* in a row */
-    uint64_t bad_until_us; /* out of rotation, unless it is the last one */
-    uint64_t full_us;      /* when it last took no connection, its backlog being full */
-};
 
 struct worker {
     uint32_t magic;
@@ -104,36 +63,6 @@ struct worker {
     enum worker_class klass;
     bool connected, reused, paused, retired, leaving, idle, dead;
 };
-
-/* An app as one shard sees it, made from the snapshot; exchanges keep the one they began with. */
-struct site {
-    struct shard *shard;
-    uint32_t refs;
-    struct slice name;
-    struct route_site route; /* a copy of the numbers; texts are not valid */
-    struct slice default_host;
-    struct slice upgrades; /* protocols that pass opaque, joined by "," */
-    struct push_rules push_rules;
-    struct stats_site *stats;
-    struct places *queue; /* of the app: for those that wait */
-    uint32_t next;        /* where to begin among equally loaded instances */
-    uint32_t retry_milli; /* retries that may be made, in thousandths */
-    bool has_promised;    /* a promise was seen: from then on requests are remembered */
-    uint32_t count;
-    struct site_instance {
-        struct slice id;
-        struct backend *backend;    /* NULL: not ready */
-        struct backend *backend_h2; /* flag 2: HTTP20_ONLY_PORT's */
-    } instances[];
-};
-
-struct site *site_new(struct shard *s, const struct routes *r, const struct route_site *route);
-static inline struct site *site_ref(struct site *s)
-{
-    s->refs++;
-    return s;
-}
-void site_unref(struct site *s); /* NULL allowed */
 
 /* Attach x to a connection to one of its site's instances and send x->forward; the body follows by
  * worker_send_body.
@@ -164,18 +93,5 @@ void worker_consumed(struct exchange *x, size_t octets);
 
 /* Octets that clients left behind are on their way to the worker still. */
 bool worker_has_rest(const struct worker *w);
-
-enum sweep {
-    SWEEP_OLD,    /* idle ones, after WORKER_IDLE_US; h2: what takes no more streams and has none */
-    SWEEP_UNUSED, /* all without an exchange, but a rest has WORKER_LEAVE_US */
-    SWEEP_ALL     /* all without an exchange */
-};
-/* Close connections of b.  return  whether none is left */
-bool worker_sweep(struct backend *b, enum sweep how);
-
-/* Once a second: idle connections and unused backends go. */
-void backends_tick(struct shard *s);
-/* At the end of the shard. */
-void backends_fini(struct shard *s);
 
 #endif

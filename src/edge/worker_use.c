@@ -1,94 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What exchanges do with workers: choosing an instance and a connection, joining, giving up, and
- * passing content on. */
-#include "edge/worker_internal.h"
+/* What exchanges do with workers: they join one that is chosen, send and take content, give up. */
 #include "edge/client.h"
 #include "edge/forward.h"
+#include "edge/leave.h"
+#include "edge/site.h"
 #include "edge/tunnel.h"
 #include "edge/waiting.h"
+#include "edge/worker_h1.h"
+#include "edge/worker_h2.h"
 #include "base/err.h"
 #include "base/panic.h"
 
-/* ---- choosing ---- */
-
-/* return  an idle connection that x may use, or NULL */
-static struct worker *find_idle(const struct backend *b, const struct exchange *x)
-{
-    /* After a connection that had died, the others of a dead instance are no better: a new one
-     * tells at once whether somebody is there. */
-    if (list_empty(&b->h1_idle) || x->retries > 0)
-        return NULL;
-    struct worker *first = LIST_ENTRY(b->h1_idle.next, struct worker, node);
-    struct worker *last = LIST_ENTRY(b->h1_idle.prev, struct worker, node);
-    if (method_is_idempotent(x->request->method) ||
-        shard_now_us(b->shard) - first->used_us < WORKER_FRESH_US)
-        return first;
-    return last->connected ? NULL : last;
-}
-
-static struct worker *take_h1(struct backend *b, struct exchange *x, int *err_out)
-{
-    struct worker *w = find_idle(b, x);
-    if (w) {
-        list_remove(&w->node);
-        list_add_tail(&b->h1_busy, &w->node);
-        b->h1_idle_count--;
-        w->idle = false;
-        w->reused = w->connected;
-        return w;
-    }
-    if (b->h1_count >= WORKER_H1_MAX) {
-        *err_out = ERR_LIMIT;
-        return NULL;
-    }
-    return worker_new(b, WORKER_PUSH, err_out);
-}
-
-/* A field section waits among the engine's answers, of which the worker may not leave too many: not
- * so many sections that it, and with it everybody's requests, would be taken for one that does. */
-static bool takes_section(const struct worker *w)
-{
-    return h2_conn_queued_control(w->http.h2) < WORKER_H2_SECTIONS;
-}
-
-/* Before it has said how many streams it takes, it is believed to take as many as others. */
-static bool takes_stream(const struct worker *w)
-{
-    const struct h2_conn *h2 = w->http.h2;
-    uint32_t most = WORKER_H2_STREAMS, others = w->backend->h2_streams;
-    if (!h2_conn_peer_settings_seen(h2) && others && others < most)
-        most = others;
-    return h2_conn_can_open(h2) > 0 && h2_conn_streams(h2) < most;
-}
-
-/* has_content: rather on one whose window is not used up, perhaps by an upload that is stuck */
-static struct worker *take_h2(struct backend *b, enum worker_class klass, bool has_content,
-                              int *err_out)
-{
-    struct worker *blocked = NULL;
-    LIST_FOR(node, &b->h2_conns[klass])
-    {
-        struct worker *w = LIST_ENTRY(node, struct worker, node);
-        if (w->retired)
-            break;
-        if (h2_conn_is_used_up(w->http.h2)) {
-            worker_retire(w);
-            continue;
-        }
-        if (!takes_stream(w) || !takes_section(w))
-            continue;
-        if (!has_content || h2_conn_send_window(w->http.h2) > 0)
-            return w;
-        blocked = w;
-    }
-    if (b->h2_count[klass] - b->h2_retired[klass] >= WORKER_H2_MAX ||
-        b->h2_retired[klass] >= WORKER_H2_RETIRED) {
-        *err_out = ERR_LIMIT;
-        return blocked;
-    }
-    struct worker *w = worker_new(b, klass, err_out);
-    return w ? w : blocked;
-}
+/* ---- joining and parting ---- */
 
 static void count_in(struct exchange *x, struct worker *w)
 {
@@ -98,6 +21,22 @@ static void count_in(struct exchange *x, struct worker *w)
     ASSERT(!x->backend);
     x->backend = x->last_backend = w->backend;
     x->backend->in_flight++;
+}
+
+void worker_detach(struct exchange *x)
+{
+    struct shard *s = x->shard;
+    x->worker = NULL;
+    x->ws = NULL;
+    list_remove(&x->worker_node);
+    if (x->backend) {
+        x->backend->in_flight--;
+        x->backend = NULL;
+        worker_give_place(x);
+        leaves_review(s);
+        if (s->waiting_any) /* somebody may be waiting for this room */
+            loop_flush(s->loop, &s->waiting_room);
+    }
 }
 
 void worker_give_place(struct exchange *x)
@@ -138,7 +77,7 @@ int worker_join(struct exchange *x, struct worker *w)
     }
     if (x->tunnel && h2 && !h2_conn_peer_connect_enabled(w->http.h2))
         return ERR_CLOSED;
-    if (h2 && !takes_section(w)) /* many have waited for its SETTINGS */
+    if (h2 && !worker_h2_takes_section(w)) /* many have waited for its SETTINGS */
         return ERR_LIMIT;
     /* A request that asks for the switch has no content; a tunnel's end comes after it. */
     bool end =
@@ -168,6 +107,8 @@ int worker_join(struct exchange *x, struct worker *w)
         list_add_tail(&w->waiting, &x->worker_node);
     return 0;
 }
+
+/* ---- choosing an instance ---- */
 
 struct backend *worker_backend(const struct exchange *x, uint32_t i)
 {
@@ -237,8 +178,8 @@ int worker_attach(struct exchange *x)
             }
             x->place = at[i]->places;
         }
-        struct worker *w =
-            at[i]->h2 ? take_h2(at[i], klass, has_content, &err) : take_h1(at[i], x, &err);
+        struct worker *w = at[i]->h2 ? worker_h2_take(at[i], klass, has_content, &err)
+                                     : worker_h1_take(at[i], x, &err);
         if (w) {
             err = worker_join(x, w);
             if (err == 0)
@@ -275,66 +216,11 @@ int worker_attach(struct exchange *x)
                   : err;
 }
 
-static bool has_room_for_rest(const struct worker *w, const struct h2_stream *ws)
-{
-    return w->left_octets + h2_stream_queued(ws) <= WORKER_H2_REST;
-}
-
-/* ws ends by itself, or never: a connection with too many of those takes no new streams. */
-static void leave_stream(struct worker *w, struct h2_stream *ws)
-{
-    w->left_octets += h2_stream_queued(ws);
-    if (++w->draining >= WORKER_DRAINING_MAX || w->draining >= h2_conn_peer_max_streams(w->http.h2))
-        worker_retire(w);
-}
-
-void worker_wait_to_reset(struct worker *w)
-{
-    if (w->connected && w->dropped_count && !w->timer.due_us)
-        loop_timer_set(w->shard->loop, &w->timer, shard_now_us(w->shard) + WORKER_DRAIN_US);
-}
-
-void worker_reset_dropped(struct worker *w)
-{
-    while (w->dropped_count && ration_take(&w->ration, shard_now_us(w->shard))) {
-        struct h2_stream *ws = w->dropped[--w->dropped_count];
-        w->left_octets -= h2_stream_queued(ws);
-        w->draining--;
-        h2_stream_reset(ws, H2_CANCEL);
-    }
-    worker_wait_to_reset(w);
-    worker_wants_flush(w);
-}
-
-void worker_forget_dropped(struct worker *w, const struct h2_stream *ws)
-{
-    for (uint32_t i = 0; i < w->dropped_count; i++)
-        if (w->dropped[i] == ws)
-            w->dropped[i] = w->dropped[--w->dropped_count];
-}
-
-/* Resets ws if the ration allows, else as much of its response as a window takes is read and thrown
- * away, and it is reset later if that was not all.  return  whether it was reset */
-static bool drop_stream(struct worker *w, struct h2_stream *ws)
-{
-    h2_stream_set_user(ws, NULL);
-    worker_wants_flush(w);
-    if (ration_take(&w->ration, shard_now_us(w->shard)) || !has_room_for_rest(w, ws)) {
-        h2_stream_reset(ws, H2_CANCEL);
-        return true;
-    }
-    if (!w->dropped)
-        w->dropped = pool_get(w->shard->pool, WORKER_DROPPED_OCTETS);
-    if (w->dropped && w->dropped_count < WORKER_DRAINING_MAX)
-        w->dropped[w->dropped_count++] = ws;
-    worker_wait_to_reset(w);
-    leave_stream(w, ws);
-    return false;
-}
+/* ---- giving up ---- */
 
 void worker_refuse(struct worker *w, struct h2_stream *ws, struct site *site)
 {
-    bool reset = drop_stream(w, ws);
+    bool reset = worker_h2_drop(w, ws);
     if (site)
         stats_add(reset ? &site->stats->push.worker_resets : &site->stats->push.worker_drained, 1);
 }
@@ -357,7 +243,7 @@ void worker_cancel(struct exchange *x)
             worker_wants_flush(w);
             return;
         }
-        bool reset = drop_stream(w, ws);
+        bool reset = worker_h2_drop(w, ws);
         if (x->pushed && x->site)
             stats_add(reset ? &x->site->stats->push.worker_resets
                             : &x->site->stats->push.worker_drained,
@@ -366,7 +252,7 @@ void worker_cancel(struct exchange *x)
     }
     w->x = NULL;
     w->paused = false;
-    if (h1_conn_take_back(w->http.h1) && worker_keep_idle(w))
+    if (h1_conn_take_back(w->http.h1) && worker_h1_keep(w))
         return; /* or who resets all that he asks makes us connect for nothing */
     worker_kill(w);
 }
@@ -385,27 +271,24 @@ void worker_abandon(struct exchange *x)
     x->place = NULL; /* the instance is as busy as before */
     worker_detach(x);
     w->x = NULL;
-    worker_drain(w, place);
+    worker_h1_drain(w, place);
 }
 
 void worker_leave(struct exchange *x)
 {
     struct worker *w = x->worker;
     struct h2_stream *ws = x->ws;
-    if (!w || !x->request_sent || (w->http.h2 && !(ws && has_room_for_rest(w, ws)))) {
+    if (!w || !x->request_sent || (w->http.h2 && !(ws && worker_h2_has_room(w, ws)))) {
         worker_cancel(x);
         return;
     }
     worker_detach(x);
     if (w->http.h1) {
         w->x = NULL;
-        worker_let_finish(w);
+        worker_h1_finish(w);
         return;
     }
-    h2_stream_set_user(ws, NULL);
-    leave_stream(w, ws);
-    w->left_us = shard_now_us(w->shard);
-    worker_wants_flush(w);
+    worker_h2_leave(w, ws);
 }
 
 /* ---- content ---- */
@@ -422,7 +305,7 @@ int worker_send_body(struct exchange *x, struct slice octets, bool end)
 int worker_send_trailers(struct exchange *x, const struct fields *trailers)
 {
     struct worker *w = x->worker;
-    if (w->http.h2 && !takes_section(w))
+    if (w->http.h2 && !worker_h2_takes_section(w))
         return ERR_NOMEM;
     worker_wants_flush(w);
     return w->http.h2 ? h2_stream_trailers(x->ws, trailers)

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Shared by the h1_*.c files only.
  *
- * h1_parse.c knows text: heads, trailer sections, chunk lines; it is pure.
- * h1_conn.c knows the receiving side's states, and when an exchange is over.
- * h1_send.c knows the sending side: what to write, and how it is drawn.
- * Both sides' states are changed by h1_set_in and h1_set_out only, which hold the tables. */
+ * h1_parse.c, h1_write.c know text: heads, trailer sections, chunk lines; they are pure.
+ * h1_receive.c, h1_send.c know one side each: what comes next, and how what is sent is drawn.
+ * h1_conn.c knows the states of both sides, and when an exchange is over.
+ * States are changed by h1_set_in and h1_set_out only, which hold the tables. */
 #ifndef HTTP_H1_IMPL_H
 #define HTTP_H1_IMPL_H
 
@@ -54,6 +54,27 @@ int h1_parse_chunk_line(struct slice line, uint64_t *size_out);
 bool h1_is_tchar(unsigned char c);
 /* The first control octet (below 0x20, or 0x7f) in [p, end), or end. */
 const char *h1_find_control(const char *p, const char *end);
+
+/* ---- text (h1_write.c) ---- */
+
+/* What a head that is sent says of the connection and of the content's framing: the engine's
+ * choice, from what the caller said. */
+struct h1_plan {
+    bool length; /* Content-Length is written */
+    bool coded;  /* Transfer-Encoding is written */
+    bool close;  /* Connection: close */
+    bool keep;   /* Connection: keep-alive, for HTTP/1.0 */
+};
+
+/* Append a whole head, up to and including the empty line.
+ * return  0, ERR_NOMEM, or ERR_USAGE: a part of it would end its line, say; nothing is appended */
+int h1_write_request(struct buf *out, const struct http_head *head, const struct h1_plan *plan);
+int h1_write_response(struct buf *out, const struct http_head *head, const struct h1_plan *plan);
+/* Appends a trailer section without what one must not have (RFC 9110 6.5.1).
+ * return  as above, but after ERR_USAGE out is empty */
+int h1_write_trailers(struct buf *out, const struct fields *trailers);
+/* A chunk's line, CRLF and all: up to 18 octets.  return  their end */
+char *h1_write_chunk_line(char *to, uint64_t size);
 
 /* ---- the connection ---- */
 

@@ -211,7 +211,7 @@ int commit_apply(struct monitor *m, const struct ipc_commit *c, char *error_out,
     tell_control(m, c, apply);
     m->control_synced = true;
     m->in_vain = 0;
-    workers_announce(m);
+    workers_tell(m);
     if (m->reload_wanted)
         control_reload(m);
     workers_start(m);

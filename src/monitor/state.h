@@ -4,8 +4,9 @@
  *     monitor.c   start, signals, stop         role.c     roles' processes; what control says
  *     upgrade.c   a new binary takes over      edges.c    edge, and its successor
  *     resume.c    what is handed to it         notify.c   systemd
- *     commit.c    a commit of control's        worker.c   apps and their instances
+ *     commit.c    a commit of control's        version.c  apps as wanted, and as they still run
  *     cert.c      certificates' files          app.c      an app's directories and environment
+ *     worker.c    instances, their processes   tell.c     what control hears of them
  *     ports.c     ports and their fence        retire.c   how an instance ends
  *     named.c     what control may want        copy.c     an app's files, for its user */
 #ifndef MONITOR_STATE_H
@@ -261,29 +262,45 @@ void cert_send_all(struct monitor *m);
 void cert_init(struct monitor *m);
 void cert_fini(struct monitor *m);
 
-/* worker.c */
+/* version.c */
+bool app_is_current(const struct app *a);
+/* Not wanted any more, and nothing of it runs. */
+void app_free_if_gone(struct app *a);
 /* A version of the app that is wanted runs with these words. */
 bool workers_has_words(const struct monitor *m, const struct wanted_app *w);
 /* Takes w's apps. */
 int workers_apply(struct monitor *m, struct wanted *w);
-void workers_start(struct monitor *m);
-void workers_announce(struct monitor *m);
-void worker_probed(struct monitor *m, const struct ipc_instance_ready *r);
 /* Start new instances of an app beside those there are. */
 void workers_roll(struct monitor *m, const char *name);
 /* This version of the app has the routes: the others end. */
 void workers_retire(struct monitor *m, const struct ipc_retire *r);
-bool workers_are_gone(const struct monitor *m);
-void workers_reopen_logs(struct monitor *m);
 void workers_fini(struct monitor *m);
+
+/* worker.c */
+/* With ports, in a's free place.  return  NULL: memory is out, or the app's slots are */
+struct instance *slot_new(struct app *a, uint32_t place);
+/* i has no process; its app is not freed. */
+void slot_free(struct instance *i);
+/* Starts its process if it is due and all that it needs is there; else nothing happens. */
 void worker_step(struct instance *i);
-/* Not wanted any more, and nothing of it runs. */
-void app_free_if_gone(struct app *a);
 /* No process can be made, for this reason. */
 void worker_failed(struct instance *i, const char *why);
 void worker_event(struct instance *i, enum life_event event);
+void worker_probed(struct monitor *m, const struct ipc_instance_ready *r);
 /* fn may free the app's instance, not another app. */
 void workers_each(struct monitor *m, void (*fn)(struct instance *i));
+void workers_start(struct monitor *m);
+bool workers_are_gone(const struct monitor *m);
+void workers_reopen_logs(struct monitor *m);
+
+/* tell.c */
+/* What it is now; before its commit control hears of nothing that is there. */
+void instance_tell(struct instance *i);
+void instance_tell_gone(struct instance *i);
+/* The last words of a process that has ended. */
+void instance_tell_output(const struct instance *i);
+/* All of them, at control's commit. */
+void workers_tell(struct monitor *m);
 
 /* ports.c */
 /* return  0 when none is free */

@@ -17,69 +17,10 @@
 
 #define READ_OCTETS 16384
 
-/* Telling control. */
-
-static bool is_current(const struct app *a)
-{
-    return a->is_wanted && map_get(&a->monitor->apps_by_name, slice_str(a->wanted.name)) == a;
-}
-
-static void tell(struct instance *i, bool is_gone)
-{
-    struct monitor *m = i->app->monitor;
-    i->told = UINT64_MAX;
-    if (!m->control_synced && !is_gone) /* at its commit it hears of all there are then */
-        return;
-    struct ipc_instance b;
-    uint64_t now_us = clock_mono_us();
-    memset(&b, 0, sizeof b);
-    i->told = b.sequence = ++m->told;
-    memcpy(b.app, i->app->wanted.name, sizeof b.app);
-    b.index = i->index;
-    b.version = i->app->version;
-    b.is_current = is_current(i->app);
-    b.is_gone = is_gone;
-    b.generation = i->life.generation;
-    b.state = i->life.state;
-    b.pid = i->child.pid;
-    b.uid = i->app->uid;
-    b.port = i->port;
-    b.port_h2 = i->port_h2;
-    memcpy(b.socket, i->socket, sizeof i->socket);
-    b.exit_code = i->exit_code;
-    b.exit_signal = i->exit_signal;
-    b.ran_ms = i->ran_ms;
-    b.restarts = i->life.restarts;
-    b.failures = i->life.failures;
-    b.never_ready = i->life.never_ready;
-    if (i->life.state == IPC_BACKOFF && i->life.due_us > now_us)
-        b.retry_in_ms = (uint32_t)((i->life.due_us - now_us) / 1000u);
-    channel_send(&m->control.channel, IPC_INSTANCE, &b, NULL, 0);
-}
-
-static void announce(struct instance *i)
-{
-    tell(i, false);
-}
-
-static void announce_output(const struct instance *i)
-{
-    struct ipc_output b;
-    if (!i->app->monitor->control_synced)
-        return;
-    memset(&b, 0, sizeof b);
-    memcpy(b.app, i->app->wanted.name, sizeof b.app);
-    b.index = i->index;
-    b.generation = i->life.generation;
-    _Static_assert(sizeof b.text == sizeof i->output.tail, "the tail is what the message holds");
-    memcpy(b.text, i->output.tail, i->output.tail_len);
-    channel_send(&i->app->monitor->control.channel, IPC_OUTPUT, &b, NULL, 0);
-}
-
 void worker_event(struct instance *i, enum life_event event)
 {
     if (life_event(&i->life, event, clock_mono_us()))
-        announce(i);
+        instance_tell(i);
 }
 
 /* Slots. */
@@ -129,7 +70,7 @@ struct instance *instance_new(struct app *a, uint32_t place, uint32_t index)
     return i;
 }
 
-static struct instance *slot_new(struct app *a, uint32_t place)
+struct instance *slot_new(struct app *a, uint32_t place)
 {
     uint32_t index = 0;
     while (index < MONITOR_MAX_SLOTS && find_slot(a->monitor, a->wanted.name, index))
@@ -151,11 +92,11 @@ static void close_output(struct instance *i)
         close(fd);
 }
 
-static void slot_free(struct instance *i)
+void slot_free(struct instance *i)
 {
     struct monitor *m = i->app->monitor;
     ASSERT(i->child.pid == 0);
-    tell(i, true);
+    instance_tell_gone(i);
     timer_cancel(&i->timer);
     close_output(i);
     output_fini(&i->output);
@@ -167,113 +108,18 @@ static void slot_free(struct instance *i)
     free(i);
 }
 
-/* The current version, if the app is wanted. */
-static struct app *current(const struct monitor *m, const char *name)
-{
-    struct app *a = map_get(&m->apps_by_name, slice_str(name));
-    return a && a->is_wanted ? a : NULL;
-}
-
-/* The versions of an app, one after the other; NULL: the first, and the end. */
-static struct app *version_after(const struct monitor *m, const char *name, const struct app *after)
-{
-    bool found = !after;
-    LIST_FOR(node, &m->apps)
-    {
-        struct app *a = LIST_ENTRY(node, struct app, node);
-        if (found && strcmp(a->wanted.name, name) == 0)
-            return a;
-        found = found || a == after;
-    }
-    return NULL;
-}
-
-static int make_current(struct app *a)
-{
-    struct monitor *m = a->monitor;
-    int r = map_put(&m->apps_by_name, slice_str(a->wanted.name), a);
-    if (r == 0)
-        a->version = ++m->versions;
-    return r;
-}
-
-struct app *app_add(struct monitor *m, struct wanted_app *w, uid_t uid)
-{
-    struct app *a = calloc(1, sizeof *a);
-    if (!a)
-        return NULL;
-    a->monitor = m;
-    a->wanted = *w; /* taken over, once nothing can fail */
-    a->uid = uid;
-    if (make_current(a) < 0) {
-        free(a);
-        return NULL;
-    }
-    memset(w, 0, sizeof *w);
-    a->is_wanted = true;
-    app_init_preparing(a);
-    list_add_tail(&m->apps, &a->node);
-    return a;
-}
-
-static struct app *app_new(struct monitor *m, struct wanted_app *w)
-{
-    uint32_t count = 0, used = 0;
-    for (struct app *v = NULL; (v = version_after(m, w->name, v)); count++)
-        used |= 1u << v->site;
-    uid_t uid = m->as_root ? users_get(&m->users, w->name) : getuid();
-    if (count >= MONITOR_MAX_VERSIONS || (m->as_root && uid == 0))
-        return NULL;
-    struct app *a = app_add(m, w, uid);
-    while (a && used & 1u << a->site)
-        a->site++;
-    return a;
-}
-
-static void app_free(struct app *a)
-{
-    struct monitor *m = a->monitor;
-    char run[IPC_PATH_OCTETS];
-    for (uint32_t n = 0; n < WANTED_MAX_INSTANCES; n++)
-        if (a->instances[n])
-            slot_free(a->instances[n]);
-    list_remove(&a->node);
-    if (map_get(&m->apps_by_name, slice_str(a->wanted.name)) == a)
-        map_del(&m->apps_by_name, slice_str(a->wanted.name));
-    if (!version_after(m, a->wanted.name, NULL) &&
-        FILES_FMT(run, "%s/run/%s", m->data, a->wanted.name))
-        rmdir(run);
-    output_fini(&a->preparing_output);
-    wanted_app_fini(&a->wanted);
-    free(a);
-}
-
-void app_free_if_gone(struct app *a)
-{
-    if (a->is_wanted || a->preparing.pid)
-        return;
-    for (uint32_t n = 0; n < WANTED_MAX_INSTANCES; n++)
-        if (a->instances[n])
-            return;
-    app_free(a);
-}
-
 /* Life. */
 
-static void read_output(struct instance *i)
+static void on_output(struct watch *w, uint32_t events)
 {
+    struct instance *i = LIST_ENTRY(w, struct instance, output_watch);
     char octets[READ_OCTETS];
+    (void)events;
     ssize_t n = read(i->output_watch.fd, octets, sizeof octets);
     if (n > 0)
         output_feed(&i->output, octets, (size_t)n);
     else if (n == 0 || (errno != EAGAIN && errno != EINTR))
         close_output(i);
-}
-
-static void on_output(struct watch *w, uint32_t events)
-{
-    (void)events;
-    read_output(LIST_ENTRY(w, struct instance, output_watch));
 }
 
 /* Its process is gone, or could not be made: what next? */
@@ -298,7 +144,7 @@ static void after_exit(struct instance *i)
         worker_step(i);
         return;
     }
-    announce(i);
+    instance_tell(i);
     log_event(LOG_WARN, "worker.backoff", "app=%s instance=%u failures=%u retry_in_ms=%u",
               a->wanted.name, i->index, i->life.failures, life_delay_ms(&i->life));
     timer_arm(&m->poller, &i->timer, i->life.due_us);
@@ -317,7 +163,7 @@ void worker_failed(struct instance *i, const char *why)
     output_feed(&i->output, why, strlen(why));
     output_end(&i->output);
     worker_event(i, LIFE_FAILED);
-    announce_output(i);
+    instance_tell_output(i);
     after_exit(i);
 }
 
@@ -351,7 +197,7 @@ static void on_exit_(struct child *c, int code, int signal)
     ports_release(i);
     worker_event(i, LIFE_GONE);
     if (!was_told)
-        announce_output(i);
+        instance_tell_output(i);
     after_exit(i);
 }
 
@@ -487,167 +333,6 @@ int instance_resume(struct instance *i, pid_t pid, int fd, uint64_t due_us)
     return fd < 0 ? 0 : watch_add(&m->poller, &i->output_watch, fd, EPOLLIN, on_output);
 }
 
-/* What is wanted. */
-
-static void unwant(struct instance *i)
-{
-    if (!i->is_wanted)
-        return;
-    i->is_wanted = false;
-    if (!retire(i))
-        slot_free(i);
-}
-
-/* This version is not wanted any more; it may be freed. */
-static void drop(struct app *a)
-{
-    a->is_wanted = false;
-    for (uint32_t n = 0; n < WANTED_MAX_INSTANCES; n++)
-        if (a->instances[n])
-            unwant(a->instances[n]);
-    app_free_if_gone(a);
-}
-
-/* After a was made current in place of old.  The old one goes on serving until RETIRE, unless it
- * never came to serve: then one before it does. */
-static void supersede(struct app *old, struct app *a)
-{
-    log_event(LOG_INFO, "app.change", "app=%s version=%llu before=%llu", a->wanted.name,
-              (unsigned long long)a->version, (unsigned long long)old->version);
-    for (struct app *v = NULL; (v = version_after(a->monitor, a->wanted.name, v));)
-        if (v != old && v != a && v->is_wanted) {
-            drop(old);
-            return;
-        }
-}
-
-static int scale(struct app *a, uint32_t instances)
-{
-    a->wanted.instances = instances;
-    for (uint32_t n = 0; n < WANTED_MAX_INSTANCES; n++) {
-        if (a->instances[n] && n >= instances)
-            unwant(a->instances[n]);
-        else if (a->instances[n])
-            a->instances[n]->is_wanted = true; /* even while it drains: it comes back */
-        else if (n < instances && !slot_new(a, n))
-            return ERR_NOMEM;
-    }
-    return 0;
-}
-
-/* A version that still serves and has these words: a change was taken back. */
-static struct app *find_words(const struct monitor *m, const struct wanted_app *w)
-{
-    for (struct app *v = NULL; (v = version_after(m, w->name, v));)
-        if (v->is_wanted && wanted_app_eq(&v->wanted, w))
-            return v;
-    return NULL;
-}
-
-bool workers_has_words(const struct monitor *m, const struct wanted_app *w)
-{
-    const struct app *a = current(m, w->name); /* most have not changed */
-    return (a && wanted_app_eq(&a->wanted, w)) || find_words(m, w);
-}
-
-static int apply_one(struct monitor *m, struct wanted_app *w)
-{
-    char name[IPC_NAME_OCTETS];
-    uint32_t instances = w->instances, drain_ms = w->drain_ms;
-    memcpy(name, w->name, sizeof name);
-    struct app *old = current(m, name), *a = old;
-    for (struct app *v = NULL; (v = version_after(m, name, v));)
-        v->is_named = true;
-    if (!old) {
-        a = app_new(m, w);
-    } else if (!wanted_app_eq(&old->wanted, w)) {
-        a = find_words(m, w);
-        if (a) {
-            if (make_current(a) < 0)
-                return ERR_NOMEM;
-            log_event(LOG_INFO, "app.change", "app=%s version=%llu back=true", name,
-                      (unsigned long long)a->version);
-            drop(old);
-        } else if ((a = app_new(m, w))) {
-            supersede(old, a);
-        }
-    }
-    if (!a)
-        return ERR_LIMIT;
-    a->is_named = true;
-    for (struct app *v = NULL; (v = version_after(m, name, v));)
-        v->wanted.drain_ms = drain_ms;
-    return scale(a, instances);
-}
-
-int workers_apply(struct monitor *m, struct wanted *w)
-{
-    LIST_FOR(node, &m->apps)
-    {
-        LIST_ENTRY(node, struct app, node)->is_named = false;
-    }
-    for (uint32_t n = 0; n < w->app_count; n++) {
-        /* wanted_app_fini() of what was taken over finds nothing */
-        char name[IPC_NAME_OCTETS];
-        memcpy(name, w->apps[n].name, sizeof name);
-        int r = apply_one(m, &w->apps[n]);
-        if (r < 0) {
-            log_event(LOG_ERROR, "app.refused", "app=%s error=\"%s\"", name, err_text(r));
-            if (r == ERR_NOMEM)
-                return r;
-        }
-    }
-    LIST_FOR(node, &m->apps)
-    {
-        struct app *a = LIST_ENTRY(node, struct app, node);
-        if (!a->is_named && a->is_wanted)
-            drop(a);
-    }
-    return 0;
-}
-
-static void announce_versions(struct monitor *m, const char *name)
-{
-    for (struct app *v = NULL; (v = version_after(m, name, v));)
-        for (uint32_t n = 0; n < WANTED_MAX_INSTANCES; n++)
-            if (v->instances[n])
-                announce(v->instances[n]);
-}
-
-void workers_roll(struct monitor *m, const char *name)
-{
-    struct app *old = current(m, name), *a = NULL;
-    struct wanted_app words;
-    if (!old)
-        return;
-    if (wanted_app_copy(&words, &old->wanted) == 0) {
-        a = app_new(m, &words);
-        wanted_app_fini(&words);
-    }
-    if (!a || scale(a, old->wanted.instances) < 0) {
-        log_event(LOG_ERROR, "app.refused", "app=%s error=\"%s\"", name, err_text(ERR_LIMIT));
-        if (!a)
-            return;
-    }
-    supersede(old, a);
-    announce_versions(m, name);
-    for (uint32_t n = 0; n < WANTED_MAX_INSTANCES; n++)
-        if (a->instances[n])
-            worker_step(a->instances[n]);
-}
-
-void workers_retire(struct monitor *m, const struct ipc_retire *r)
-{
-    const struct app *a = current(m, r->app);
-    if (!a || a->version != r->version)
-        return;
-    for (struct app *v = version_after(m, r->app, NULL), *next; v; v = next) {
-        next = version_after(m, r->app, v);
-        if (v != a && v->is_wanted)
-            drop(v);
-    }
-}
-
 void workers_each(struct monitor *m, void (*fn)(struct instance *i))
 {
     LIST_FOR(node, &m->apps)
@@ -662,19 +347,6 @@ void workers_each(struct monitor *m, void (*fn)(struct instance *i))
 void workers_start(struct monitor *m)
 {
     workers_each(m, worker_step);
-}
-
-void workers_announce(struct monitor *m)
-{
-    workers_each(m, announce);
-}
-
-void app_resume_version(struct app *a, uint64_t version, struct app *was_current)
-{
-    a->version = version;
-    a->monitor->versions--; /* app_add gave out one that nobody has heard of */
-    if (was_current)
-        map_put(&a->monitor->apps_by_name, slice_str(was_current->wanted.name), was_current);
 }
 
 bool workers_are_gone(const struct monitor *m)
@@ -699,12 +371,4 @@ static void reopen_one(struct instance *i)
 void workers_reopen_logs(struct monitor *m)
 {
     workers_each(m, reopen_one);
-}
-
-void workers_fini(struct monitor *m)
-{
-    LIST_FOR(node, &m->apps)
-    {
-        app_free(LIST_ENTRY(node, struct app, node));
-    }
 }

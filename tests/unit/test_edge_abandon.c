@@ -3,33 +3,12 @@
  * HTTP/1.1 worker, all in this thread.  What becomes of the connections to the worker, of their
  * responses, and of the places and the room that they take.  The timer by which those who wait look
  * again at times is taken away. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
-
-#include "edge/client.h"
-#include "edge/shard.h"
+#include "edge_shard.h"
 #include "edge/worker.h"
-#include "edge_routes.h"
-
-#include <fcntl.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <sys/socket.h>
-#include <sys/un.h>
-#include <unistd.h>
 
 #define CONNS_MAX 8
 
-static const char place[] = "/tmp/portico-abandon-XXXXXX";
-static char directory[sizeof place];
-static char socket_path[64];
-static struct shard shard;
-
 static struct {
-    int listener;
     struct {
         int fd;
         char got[4096]; /* since the last answer */
@@ -51,20 +30,13 @@ static struct {
     struct h2_conn *h2;
 } client;
 
-static int non_blocking(int fd)
-{
-    assert_true(fd >= 0);
-    fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
-    return fd;
-}
-
 /* ---- the worker ---- */
 
 static void play_worker(void)
 {
     int fd;
     while (worker.conn_count < CONNS_MAX &&
-           (fd = accept4(worker.listener, NULL, NULL, SOCK_NONBLOCK)) >= 0)
+           (fd = accept4(edge.listener, NULL, NULL, SOCK_NONBLOCK)) >= 0)
         worker.conns[worker.conn_count++].fd = fd;
     for (uint32_t i = 0; i < worker.conn_count; i++) {
         size_t have = worker.conns[i].got_len, room = sizeof worker.conns[i].got - 1 - have;
@@ -188,15 +160,13 @@ static void publish(uint32_t concurrency)
                               .concurrency = concurrency,
                               .queue = 10,
                               .body_limit_octets = 1u << 30};
-    char address[80];
-    snprintf(address, sizeof address, "unix:%s", socket_path);
     struct route_builder *b = route_builder_new(1);
     assert_int_equal(route_builder_site(b, SLICE("a"), &site), 0);
     assert_int_equal(route_builder_host(b, SLICE("a.test")), 0);
-    assert_int_equal(route_builder_instance(b, SLICE("a/0"), slice_str(address), SLICE(""),
+    assert_int_equal(route_builder_instance(b, SLICE("a/0"), slice_str(edge.address), SLICE(""),
                                             ROUTE_READY, ROUTE_H1),
                      0);
-    assert_int_equal(mailbox_post(shard.mailbox, SHARD_ROUTES, edge_routes_build(b, 1)), 0);
+    edge_publish(b, 1);
     turn();
 }
 
@@ -236,63 +206,42 @@ static void assert_conns(size_t idle, size_t busy, uint32_t draining)
     assert_int_equal(b->in_flight, busy - draining);
 }
 
-static int setup_with(void **state, uint32_t concurrency)
+static int setup_with(uint32_t concurrency)
 {
-    struct sockaddr_un at = {.sun_family = AF_UNIX};
-    struct addr peer = {.len = sizeof peer.u.in};
-    void *counters = calloc(1, stats_octets(1, 1));
-    struct tls_server *tls = tls_server_new();
     struct h2_settings settings;
-    int fds[2];
+    edge_setup();
     memset(&worker, 0, sizeof worker);
-    memcpy(directory, place, sizeof place);
-    if (!mkdtemp(directory) || !counters || !tls)
-        return -1;
-    *state = tls;
-    snprintf(socket_path, sizeof socket_path, "%s/w", directory);
-    memcpy(at.sun_path, socket_path, sizeof socket_path);
-    worker.listener = non_blocking(socket(AF_UNIX, SOCK_STREAM, 0));
-    if (bind(worker.listener, (struct sockaddr *)&at, sizeof at) < 0 ||
-        listen(worker.listener, CONNS_MAX) < 0 || socketpair(AF_UNIX, SOCK_STREAM, 0, fds) < 0)
-        return -1;
-    stats_init(counters, 1, 1);
-    if (shard_init(&shard, 0, 0, tls, stats_open(counters, stats_octets(1, 1)), NULL) < 0)
-        return -1;
-    client.fd = non_blocking(fds[0]);
     pool_init(&client.pool);
     h2_settings_default(&settings, H2_CLIENT);
     client.h2 = h2_conn_new(H2_CLIENT, &settings, &client_events, NULL, &client.pool, 1);
+    assert_non_null(client.h2);
+    client.fd = edge_come("", 0);
     publish(concurrency);
-    peer.u.in.sin_family = AF_INET;
-    client_accept(&shard, non_blocking(fds[1]), &peer, false);
-    turn();
-    return client.h2 ? 0 : -1;
+    return 0;
 }
 
 static int setup(void **state)
 {
-    return setup_with(state, 0);
+    (void)state;
+    return setup_with(0);
 }
 
 static int setup_with_one_place(void **state)
 {
-    return setup_with(state, 1);
+    (void)state;
+    return setup_with(1);
 }
 
 static int teardown(void **state)
 {
-    void *counters = shard.counters.memory;
-    shard_fini(&shard);
+    (void)state;
+    int r = edge_teardown();
     for (uint32_t i = 0; i < worker.conn_count; i++)
         close(worker.conns[i].fd);
-    close(worker.listener);
     close(client.fd);
     h2_conn_free(client.h2);
     pool_fini(&client.pool);
-    tls_server_free(*state);
-    free(counters);
-    unlink(socket_path);
-    return rmdir(directory);
+    return r;
 }
 
 /* ---- tests ---- */
@@ -570,14 +519,8 @@ static void test_a_client_that_is_gone_waits_for_nothing(void **state)
 {
     static const char requests[] = "GET /one HTTP/1.1\r\nHost: a.test\r\n\r\n"
                                    "GET /two HTTP/1.1\r\nHost: a.test\r\n\r\n";
-    struct addr peer = {.len = sizeof peer.u.in};
-    int fds[2];
     (void)state;
-    peer.u.in.sin_family = AF_INET;
-    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
-    assert_int_equal(write(fds[0], requests, sizeof requests - 1), sizeof requests - 1);
-    close(fds[0]);
-    client_accept(&shard, non_blocking(fds[1]), &peer, false);
+    close(edge_come(requests, sizeof requests - 1));
     turn();
     assert_int_equal(shard.open_exchanges, 0);
     assert_int_equal(length(&shard.clients), 1); /* the one over HTTP/2 */

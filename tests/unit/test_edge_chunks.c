@@ -2,24 +2,7 @@
 /* Several receive chunks filled by one read of an HTTP/1.1 worker: a shard, clients over socket
  * pairs and a worker, all in this thread.  Content arrives as it was sent, what waits for a client
  * has the same bound as with one chunk a read, and octets behind an answer reach nobody. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
-
-#include "base/panic.h"
-#include "edge/client.h"
-#include "edge/shard.h"
-#include "edge/worker.h"
-#include "edge_routes.h"
-
-#include <fcntl.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <sys/socket.h>
-#include <sys/un.h>
-#include <unistd.h>
+#include "edge_shard.h"
 
 #define CONNS_MAX   8
 #define CLIENTS     3
@@ -28,14 +11,10 @@
 #define HEAD_OCTETS 45u /* "HTTP/1.1 200 OK" CRLF "Content-Length: 12345678" CRLF CRLF */
 #define STRAY       "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nstray"
 
-static const char place[] = "/tmp/portico-chunks-XXXXXX";
-static char directory[sizeof place];
-static char socket_path[64];
-static struct shard shard;
 static char *octets; /* GOT_OCTETS that do not repeat soon */
 
 static struct {
-    int listener, fds[CONNS_MAX];
+    int fds[CONNS_MAX];
     uint32_t count;
 } worker;
 
@@ -45,20 +24,13 @@ static struct {
     size_t len;
 } clients[CLIENTS];
 
-static int non_blocking(int fd)
-{
-    assert_true(fd >= 0);
-    fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
-    return fd;
-}
-
 /* return  the connection on which a request has come; -1: none has */
 static int accept_request(void)
 {
     char in[4096];
     int fd, found = -1;
     while (worker.count < CONNS_MAX &&
-           (fd = accept4(worker.listener, NULL, NULL, SOCK_NONBLOCK)) >= 0) {
+           (fd = accept4(edge.listener, NULL, NULL, SOCK_NONBLOCK)) >= 0) {
         int room = 1 << 20;
         setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &room, sizeof room);
         worker.fds[worker.count++] = fd;
@@ -139,50 +111,30 @@ static void publish(void)
                               .concurrency = 1,
                               .queue = 10,
                               .body_limit_octets = 1u << 30};
-    char address[80];
-    snprintf(address, sizeof address, "unix:%s", socket_path);
     struct route_builder *b = route_builder_new(1);
     assert_int_equal(route_builder_site(b, SLICE("a"), &site), 0);
     assert_int_equal(route_builder_host(b, SLICE("a.test")), 0);
-    assert_int_equal(route_builder_instance(b, SLICE("a/0"), slice_str(address), SLICE(""),
+    assert_int_equal(route_builder_instance(b, SLICE("a/0"), slice_str(edge.address), SLICE(""),
                                             ROUTE_READY, ROUTE_H1),
                      0);
-    assert_int_equal(mailbox_post(shard.mailbox, SHARD_ROUTES, edge_routes_build(b, 1)), 0);
+    edge_publish(b, 1);
     turn();
 }
 
 static int setup(void **state)
 {
-    struct sockaddr_un at = {.sun_family = AF_UNIX};
-    struct addr peer = {.len = sizeof peer.u.in};
-    void *counters = calloc(1, stats_octets(1, 1));
-    struct tls_server *tls = tls_server_new();
+    (void)state;
+    edge_setup();
     memset(&worker, 0, sizeof worker);
-    memcpy(directory, place, sizeof place);
     octets = malloc(GOT_OCTETS);
-    if (!mkdtemp(directory) || !counters || !tls || !octets)
-        return -1;
+    assert_non_null(octets);
     for (uint32_t i = 0, x = 1; i < GOT_OCTETS; i++, x = x * 1664525 + 1013904223)
         octets[i] = (char)(x >> 24);
-    *state = tls;
-    snprintf(socket_path, sizeof socket_path, "%s/w", directory);
-    memcpy(at.sun_path, socket_path, sizeof socket_path);
-    worker.listener = non_blocking(socket(AF_UNIX, SOCK_STREAM, 0));
-    if (bind(worker.listener, (struct sockaddr *)&at, sizeof at) < 0 ||
-        listen(worker.listener, CONNS_MAX) < 0)
-        return -1;
-    stats_init(counters, 1, 1);
-    if (shard_init(&shard, 0, 0, tls, stats_open(counters, stats_octets(1, 1)), NULL) < 0)
-        return -1;
     publish();
-    peer.u.in.sin_family = AF_INET;
     for (uint32_t i = 0; i < CLIENTS; i++) {
-        int fds[2];
-        if (socketpair(AF_UNIX, SOCK_STREAM, 0, fds) < 0)
-            return -1;
-        clients[i].fd = non_blocking(fds[0]);
+        clients[i].fd = edge_come("", 0);
         clients[i].got = malloc(GOT_OCTETS);
-        client_accept(&shard, non_blocking(fds[1]), &peer, false);
+        assert_non_null(clients[i].got);
     }
     turns();
     return 0;
@@ -190,20 +142,16 @@ static int setup(void **state)
 
 static int teardown(void **state)
 {
-    void *counters = shard.counters.memory;
-    shard_fini(&shard);
+    (void)state;
+    int r = edge_teardown();
     for (uint32_t i = 0; i < worker.count; i++)
         close(worker.fds[i]);
-    close(worker.listener);
     for (uint32_t i = 0; i < CLIENTS; i++) {
         close(clients[i].fd);
         free(clients[i].got);
     }
-    tls_server_free(*state);
-    free(counters);
     free(octets);
-    unlink(socket_path);
-    return rmdir(directory);
+    return r;
 }
 
 /* ---- tests ---- */

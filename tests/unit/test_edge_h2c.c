@@ -1,62 +1,24 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* WebSockets to a worker that speaks HTTP/2: a shard, clients over socket pairs, a worker with our
  * own HTTP/2 server, all in this thread. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
-
-#include "edge/client.h"
+#include "h2_worker.h"
 #include "edge/leave.h"
-#include "edge/shard.h"
 #include "edge/worker.h"
-#include "edge_routes.h"
 #include "http/h2_internal.h"
-
-#include <fcntl.h>
-#include <poll.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <sys/socket.h>
-#include <sys/un.h>
-#include <unistd.h>
 
 #define WINDOW_OCTETS  16384u
 #define SAID_OCTETS    100000u /* by the client: most of it does not fit into the worker's window */
 #define CONTENT_OCTETS 1000000u /* of a response */
 
-static const char place[] = "/tmp/portico-h2c-XXXXXX";
-static char directory[sizeof place];
-static char socket_path[64];
-static struct shard shard;
 static uint32_t left;
 
-#define CONNS_MAX 24
-
+/* What the worker knows of its tunnels. */
 static struct {
-    struct pool pool;
-    int listener;
-    struct {
-        int fd;
-        struct h2_conn *h2;
-    } conns[CONNS_MAX];
-    uint32_t conn_count;
-    uint32_t streams_max;     /* of a connection */
-    struct h2_stream *tunnel; /* the last one */
-    size_t came, held;        /* octets of tunnels; of them not consumed yet */
-    uint32_t window;          /* of each stream, and the connection's */
-    bool is_deaf;             /* it reads nothing */
-    bool is_eager;            /* it takes what comes at once */
-    bool has_ended;           /* the client's end came */
-} worker;
-
-static int non_blocking(int fd)
-{
-    assert_true(fd >= 0);
-    fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
-    return fd;
-}
+    struct h2_stream *last;
+    size_t came, held; /* octets; of them not consumed yet */
+    bool is_eager;     /* it takes what comes at once */
+    bool has_ended;    /* the client's end came */
+} tunnel;
 
 /* ---- the worker ---- */
 
@@ -72,23 +34,23 @@ static void on_head(void *user, struct h2_stream *s, const struct http_head *hea
         return;
     }
     assert_true(slice_eq(head->protocol, SLICE("websocket")));
-    worker.tunnel = s;
+    tunnel.last = s;
     assert_int_equal(h2_stream_respond(s, &ok, true), 0);
 }
 
 static void take(struct h2_stream *s)
 {
-    h2_stream_consumed(s, worker.held);
-    worker.held = 0;
+    h2_stream_consumed(s, tunnel.held);
+    tunnel.held = 0;
 }
 
 static void on_body(void *user, struct h2_stream *s, struct slice octets, bool end)
 {
     (void)user;
-    worker.came += octets.len;
-    worker.held += octets.len;
-    worker.has_ended |= end;
-    if (worker.is_eager)
+    tunnel.came += octets.len;
+    tunnel.held += octets.len;
+    tunnel.has_ended |= end;
+    if (tunnel.is_eager)
         take(s);
 }
 
@@ -97,51 +59,17 @@ static void on_close(void *user, struct h2_stream *s, uint32_t code)
     (void)user;
     (void)s;
     (void)code;
-    worker.tunnel = NULL;
+    tunnel.last = NULL;
 }
 
 static const struct h2_events events = {
     .on_head = on_head, .on_body = on_body, .on_close = on_close};
 
-static void accept_all(void)
+/* Of each stream, and half of the connection's. */
+static void give_window(uint32_t octets)
 {
-    int fd;
-    while (worker.conn_count < CONNS_MAX &&
-           (fd = accept4(worker.listener, NULL, NULL, SOCK_NONBLOCK)) >= 0) {
-        struct h2_settings set;
-        h2_settings_default(&set, H2_SERVER);
-        set.enable_connect = true;
-        set.stream_window = worker.window;
-        set.conn_window = 2 * worker.window;
-        set.max_concurrent_streams = worker.streams_max;
-        struct h2_conn *h2 = h2_conn_new(H2_SERVER, &set, &events, NULL, &worker.pool, 1);
-        assert_non_null(h2);
-        worker.conns[worker.conn_count].fd = fd;
-        worker.conns[worker.conn_count++].h2 = h2;
-    }
-}
-
-/* For one piece of output. */
-static bool has_room(int fd)
-{
-    struct pollfd ask = {.fd = fd, .events = POLLOUT};
-    return poll(&ask, 1, 0) == 1;
-}
-
-static void play_worker(void)
-{
-    static char octets[65536];
-    accept_all();
-    for (uint32_t i = 0; i < worker.conn_count; i++) {
-        int fd = worker.conns[i].fd;
-        struct h2_conn *h2 = worker.conns[i].h2;
-        ssize_t n;
-        while (!worker.is_deaf && (n = read(fd, octets, sizeof octets)) > 0)
-            h2_conn_feed(h2, octets, (size_t)n, 1);
-        while (has_room(fd) && (n = (ssize_t)h2_conn_output(h2, octets, 16384, 1)) > 0)
-            if (send(fd, octets, (size_t)n, MSG_NOSIGNAL) < 0)
-                break; /* it was hung up on */
-    }
+    worker.settings.stream_window = octets;
+    worker.settings.conn_window = 2 * octets;
 }
 
 /* ---- edge ---- */
@@ -162,15 +90,13 @@ static void publish(uint64_t revision, enum route_instance_state state)
                               .tunnel_timeout_ms = 60000,
                               .queue = 10,
                               .body_limit_octets = 1u << 30};
-    char address[80];
-    snprintf(address, sizeof address, "unix:%s", socket_path);
     struct route_builder *b = route_builder_new(revision);
     assert_int_equal(route_builder_site(b, SLICE("a"), &site), 0);
     assert_int_equal(route_builder_host(b, SLICE("a.test")), 0);
-    assert_int_equal(
-        route_builder_instance(b, SLICE("a/0"), slice_str(address), SLICE(""), state, ROUTE_H2C),
-        0);
-    assert_int_equal(mailbox_post(shard.mailbox, SHARD_ROUTES, edge_routes_build(b, revision)), 0);
+    assert_int_equal(route_builder_instance(b, SLICE("a/0"), slice_str(edge.address), SLICE(""),
+                                            state, ROUTE_H2C),
+                     0);
+    edge_publish(b, revision);
     turn();
 }
 
@@ -200,13 +126,7 @@ static struct backend *backend(void)
 /* return  the client's end */
 static int send_request(const char *request)
 {
-    int fds[2];
-    struct addr peer = {.len = sizeof peer.u.in};
-    peer.u.in.sin_family = AF_INET;
-    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
-    assert_int_equal(write(fds[0], request, strlen(request)), (ssize_t)strlen(request));
-    client_accept(&shard, non_blocking(fds[1]), &peer, false);
-    return non_blocking(fds[0]);
+    return edge_come(request, strlen(request));
 }
 
 /* A client asks for a WebSocket.  return  its end */
@@ -240,14 +160,11 @@ static void test_a_tunnel_has_no_trailers(void **state)
                              .content_length = -1,
                              .fields = {&version, 1, 1}};
     const struct h2_events nothing = {.on_head = NULL};
-    struct addr peer = {.len = sizeof peer.u.in};
     struct h2_settings set;
     char octets[4096];
     ssize_t n;
-    int fds[2], err;
+    int err;
     (void)state;
-    peer.u.in.sin_family = AF_INET;
-    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
     h2_settings_default(&set, H2_CLIENT);
     struct h2_conn *h2 = h2_conn_new(H2_CLIENT, &set, &nothing, NULL, &worker.pool, 1);
     assert_non_null(h2);
@@ -255,15 +172,14 @@ static void test_a_tunnel_has_no_trailers(void **state)
     assert_non_null(s);
     assert_int_equal(h2_stream_trailers(s, &trailers), 0);
     n = (ssize_t)h2_conn_output(h2, octets, sizeof octets, 1);
-    assert_int_equal(write(fds[0], octets, (size_t)n), n);
-    client_accept(&shard, non_blocking(fds[1]), &peer, false);
+    int client = edge_come(octets, (size_t)n);
     turn();
-    n = read(fds[0], octets, sizeof octets);
+    n = read(client, octets, sizeof octets);
     assert_true(n > 0 && h2_conn_feed(h2, octets, (size_t)n, 1) == 0);
     assert_int_equal(h2_conn_streams(h2), 0);
     assert_int_equal(shard.open_exchanges, 0);
     h2_conn_free(h2);
-    close(fds[0]);
+    close(client);
     turn();
 }
 
@@ -272,7 +188,7 @@ static void test_each_finds_a_connection(void **state)
 {
     int clients[4];
     (void)state;
-    worker.streams_max = 1;
+    worker.settings.max_concurrent_streams = 1;
     for (size_t i = 0; i < 4; i++)
         clients[i] = ask();
     turn();
@@ -343,16 +259,16 @@ static void leave_one_more(void)
 static void leave_a_rest(void)
 {
     leave_one_more();
-    assert_int_equal(worker.came, WINDOW_OCTETS);
+    assert_int_equal(tunnel.came, WINDOW_OCTETS);
 }
 
 static void take_the_rest(void)
 {
-    worker.is_eager = true;
-    take(worker.tunnel);
+    tunnel.is_eager = true;
+    take(tunnel.last);
     turn();
-    assert_int_equal(worker.came, SAID_OCTETS);
-    assert_true(worker.has_ended);
+    assert_int_equal(tunnel.came, SAID_OCTETS);
+    assert_true(tunnel.has_ended);
 }
 
 /* The client has been gone for so long. */
@@ -456,8 +372,8 @@ static void test_what_the_socket_has_not_taken_arrives_at_who_goes(void **state)
 {
     static char said[260000];
     (void)state;
-    worker.window = sizeof said;
-    worker.is_eager = true;
+    give_window(sizeof said);
+    tunnel.is_eager = true;
     int client = ask();
     turn();
     assert_int_equal(status(client), 101);
@@ -472,11 +388,11 @@ static void test_what_the_socket_has_not_taken_arrives_at_who_goes(void **state)
     turn();
     close(client);
     turn();
-    assert_int_equal(worker.came, 0);
+    assert_int_equal(tunnel.came, 0);
     worker.is_deaf = false;
     turn();
-    assert_int_equal(worker.came, sizeof said);
-    assert_true(worker.has_ended);
+    assert_int_equal(tunnel.came, sizeof said);
+    assert_true(tunnel.has_ended);
 }
 
 static void test_the_rest_has_a_limit(void **state)
@@ -558,7 +474,7 @@ static void test_heads_that_wait(void **state)
         close(client);
         turn();
     }
-    assert_in_range(worker.conn_count, 2, CONNS_MAX);
+    assert_in_range(worker.conn_count, 2, WORKER_H2_MAX);
     LIST_FOR(node, &the_worker()->backend->h2_conns[WORKER_NO_PUSH])
     {
         struct worker *w = LIST_ENTRY(node, struct worker, node);
@@ -608,27 +524,13 @@ static void test_a_connection_is_used_up(void **state)
 
 static int setup(void **state)
 {
-    struct sockaddr_un at = {.sun_family = AF_UNIX};
-    void *counters = calloc(1, stats_octets(1, 1));
-    struct tls_server *tls = tls_server_new();
-    memset(&worker, 0, sizeof worker);
-    worker.streams_max = 100;
-    worker.window = WINDOW_OCTETS;
-    pool_init(&worker.pool);
+    (void)state;
+    edge_setup();
+    worker_setup(&events);
+    worker.settings.enable_connect = true;
+    give_window(WINDOW_OCTETS);
+    memset(&tunnel, 0, sizeof tunnel);
     left = 0;
-    memcpy(directory, place, sizeof place);
-    if (!mkdtemp(directory) || !counters || !tls)
-        return -1;
-    *state = tls;
-    snprintf(socket_path, sizeof socket_path, "%s/w", directory);
-    memcpy(at.sun_path, socket_path, sizeof socket_path);
-    worker.listener = non_blocking(socket(AF_UNIX, SOCK_STREAM, 0));
-    if (bind(worker.listener, (struct sockaddr *)&at, sizeof at) < 0 ||
-        listen(worker.listener, 8) < 0)
-        return -1;
-    stats_init(counters, 1, 1);
-    if (shard_init(&shard, 0, 0, tls, stats_open(counters, stats_octets(1, 1)), NULL) < 0)
-        return -1;
     shard.on_left = on_left;
     publish(1, ROUTE_READY);
     return 0;
@@ -636,18 +538,10 @@ static int setup(void **state)
 
 static int teardown(void **state)
 {
-    void *counters = shard.counters.memory;
-    shard_fini(&shard);
-    for (uint32_t i = 0; i < worker.conn_count; i++) {
-        h2_conn_free(worker.conns[i].h2);
-        close(worker.conns[i].fd);
-    }
-    pool_fini(&worker.pool);
-    close(worker.listener);
-    tls_server_free(*state);
-    free(counters);
-    unlink(socket_path);
-    return rmdir(directory);
+    (void)state;
+    int r = edge_teardown();
+    worker_teardown();
+    return r;
 }
 
 int main(void)

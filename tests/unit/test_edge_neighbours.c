@@ -2,51 +2,12 @@
 /* Clients that share a connection to a worker that speaks HTTP/2: what one of them does is not the
  * other's to bear.  A shard, clients over socket pairs, and a worker with our own HTTP/2 server,
  * all in this thread. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
-
-#include "edge/client.h"
-#include "edge/shard.h"
+#include "h2_worker.h"
 #include "edge/worker.h"
-#include "edge_routes.h"
 #include "http/h2_internal.h"
 
-#include <fcntl.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <sys/socket.h>
-#include <sys/un.h>
-#include <unistd.h>
-
-static const char place[] = "/tmp/portico-neighbours-XXXXXX";
-static char directory[sizeof place];
-static char socket_path[64];
-static struct tls_server *tls;
-static void *counters;
-static struct shard shard;
-
-#define CONNS_MAX 16
-
-static struct {
-    struct pool pool;
-    int listener;
-    int fds[CONNS_MAX];
-    struct h2_conn *conns[CONNS_MAX];
-    uint32_t conn_count;
-    struct h2_stream *slow; /* that it was asked for /slow by, and has not answered */
-    bool is_patient;        /* it answers when a request has ended */
-    uint32_t streams_max;   /* of a connection; 0: the default */
-} worker;
-
-static int non_blocking(int fd)
-{
-    assert_true(fd >= 0);
-    fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
-    return fd;
-}
+static struct h2_stream *slow; /* that the worker was asked for /slow by, and has not answered */
+static bool worker_is_patient; /* it answers when a request has ended */
 
 /* ---- the worker ---- */
 
@@ -60,8 +21,8 @@ static void on_head(void *user, struct h2_stream *s, const struct http_head *hea
 {
     (void)user;
     if (slice_eq(head->path, SLICE("/slow")))
-        worker.slow = s;
-    else if (end || !worker.is_patient)
+        slow = s;
+    else if (end || !worker_is_patient)
         answer(s);
 }
 
@@ -84,39 +45,12 @@ static void on_close(void *user, struct h2_stream *s, uint32_t code)
 {
     (void)user;
     (void)code;
-    if (s == worker.slow)
-        worker.slow = NULL;
+    if (s == slow)
+        slow = NULL;
 }
 
 static const struct h2_events worker_events = {
     .on_head = on_head, .on_body = on_body, .on_trailers = on_trailers, .on_close = on_close};
-
-static void play_worker(void)
-{
-    char octets[65536];
-    ssize_t n;
-    int fd;
-    while (worker.conn_count < CONNS_MAX &&
-           (fd = accept4(worker.listener, NULL, NULL, SOCK_NONBLOCK)) >= 0) {
-        struct h2_settings set;
-        h2_settings_default(&set, H2_SERVER);
-        set.budget.pings = (struct h2_bucket){.burst = 10000, .per_second = 10000};
-        if (worker.streams_max)
-            set.max_concurrent_streams = worker.streams_max;
-        worker.fds[worker.conn_count] = fd;
-        worker.conns[worker.conn_count] =
-            h2_conn_new(H2_SERVER, &set, &worker_events, NULL, &worker.pool, 1);
-        assert_non_null(worker.conns[worker.conn_count++]);
-    }
-    for (uint32_t i = 0; i < worker.conn_count; i++) {
-        struct h2_conn *h2 = worker.conns[i];
-        while ((n = read(worker.fds[i], octets, sizeof octets)) > 0)
-            assert_int_equal(h2_conn_feed(h2, octets, (size_t)n, 1), 0);
-        while ((n = (ssize_t)h2_conn_output(h2, octets, sizeof octets, 1)) > 0)
-            if (send(worker.fds[i], octets, (size_t)n, MSG_NOSIGNAL) < 0)
-                break; /* it was hung up on */
-    }
-}
 
 /* ---- a client ---- */
 
@@ -150,18 +84,13 @@ static const struct h2_events client_events = {.on_head = on_response, .on_close
 
 static void client_open(struct client_end *c)
 {
-    int fds[2];
-    struct addr peer = {.len = sizeof peer.u.in};
     struct h2_settings set;
-    peer.u.in.sin_family = AF_INET;
     memset(c, 0, sizeof *c);
     pool_init(&c->pool);
     h2_settings_default(&set, H2_CLIENT);
     c->h2 = h2_conn_new(H2_CLIENT, &set, &client_events, c, &c->pool, 1);
     assert_non_null(c->h2);
-    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
-    c->fd = non_blocking(fds[0]);
-    client_accept(&shard, non_blocking(fds[1]), &peer, false);
+    c->fd = edge_come("", 0);
 }
 
 static void client_close(struct client_end *c)
@@ -225,39 +154,25 @@ static void turn(struct client_end *const *clients, size_t count)
 
 static int setup(void **state)
 {
-    struct sockaddr_un at = {.sun_family = AF_UNIX};
-    struct route_site site = {.flags = ROUTE_HTTP20 | ROUTE_DEFAULT,
-                              .proxy_flag = ROUTE_PROXY_ALL,
-                              .request_timeout_ms = 60000,
-                              .idle_timeout_ms = 60000,
-                              .queue = 100,
-                              .body_limit_octets = 1u << 30};
-    char address[80];
+    const struct route_site site = {.flags = ROUTE_HTTP20 | ROUTE_DEFAULT,
+                                    .proxy_flag = ROUTE_PROXY_ALL,
+                                    .request_timeout_ms = 60000,
+                                    .idle_timeout_ms = 60000,
+                                    .queue = 100,
+                                    .body_limit_octets = 1u << 30};
     (void)state;
-    memcpy(directory, place, sizeof place);
-    if (!mkdtemp(directory))
-        return -1;
-    snprintf(socket_path, sizeof socket_path, "%s/w", directory);
-    snprintf(address, sizeof address, "unix:%s", socket_path);
-    memcpy(at.sun_path, socket_path, sizeof socket_path);
-    memset(&worker, 0, sizeof worker);
-    pool_init(&worker.pool);
-    worker.listener = non_blocking(socket(AF_UNIX, SOCK_STREAM, 0));
-    tls = tls_server_new();
-    counters = calloc(1, stats_octets(1, 1));
-    if (!tls || !counters || bind(worker.listener, (struct sockaddr *)&at, sizeof at) < 0 ||
-        listen(worker.listener, 8) < 0)
-        return -1;
-    stats_init(counters, 1, 1);
-    if (shard_init(&shard, 0, 0, tls, stats_open(counters, stats_octets(1, 1)), NULL) < 0)
-        return -1;
+    edge_setup();
+    worker_setup(&worker_events);
+    worker.settings.budget.pings = (struct h2_bucket){.burst = 10000, .per_second = 10000};
+    slow = NULL;
+    worker_is_patient = false;
     struct route_builder *b = route_builder_new(1);
-    if (route_builder_site(b, SLICE("a"), &site) < 0 ||
-        route_builder_host(b, SLICE("a.test")) < 0 ||
-        route_builder_instance(b, SLICE("a/0"), slice_str(address), SLICE(""), ROUTE_READY,
-                               ROUTE_H2C) < 0)
-        return -1;
-    assert_int_equal(mailbox_post(shard.mailbox, SHARD_ROUTES, edge_routes_build(b, 1)), 0);
+    assert_int_equal(route_builder_site(b, SLICE("a"), &site), 0);
+    assert_int_equal(route_builder_host(b, SLICE("a.test")), 0);
+    assert_int_equal(route_builder_instance(b, SLICE("a/0"), slice_str(edge.address), SLICE(""),
+                                            ROUTE_READY, ROUTE_H2C),
+                     0);
+    edge_publish(b, 1);
     for (int i = 0; i < 3; i++)
         loop_turn(shard.loop, 0);
     return 0;
@@ -266,18 +181,9 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     (void)state;
-    shard_fini(&shard);
-    for (uint32_t i = 0; i < worker.conn_count; i++) {
-        h2_conn_free(worker.conns[i]);
-        close(worker.fds[i]);
-    }
-    assert_int_equal(worker.pool.live, 0);
-    pool_fini(&worker.pool);
-    close(worker.listener);
-    free(counters);
-    tls_server_free(tls);
-    unlink(socket_path);
-    return rmdir(directory);
+    int r = edge_teardown();
+    worker_teardown();
+    return r;
 }
 
 /* Over several connections, for one has a limit of its own. */
@@ -299,7 +205,7 @@ static void crowd_open(struct crowd *c)
     }
     ask(&c->one, "/slow", SLICE(""));
     turn(c->all, ARRAY_LEN(c->all));
-    assert_non_null(worker.slow);
+    assert_non_null(slow);
 }
 
 /* return  how many requests of the others were answered well */
@@ -307,12 +213,12 @@ static unsigned crowd_close(struct crowd *c)
 {
     unsigned answered = 0;
     assert_int_equal(c->one.failed, 0);
-    assert_non_null(worker.slow);
+    assert_non_null(slow);
     for (unsigned i = 0; i < OTHERS; i++) {
         assert_int_equal(c->others[i].answered + c->others[i].failed, REQUESTS);
         answered += c->others[i].answered;
     }
-    answer(worker.slow);
+    answer(slow);
     turn(c->all, ARRAY_LEN(c->all));
     assert_int_equal(c->one.answered, 1);
     for (unsigned i = 0; i < ARRAY_LEN(c->all); i++)
@@ -352,7 +258,7 @@ static void test_large_trailers_of_one_client(void **state)
     const struct fields trailers = {&field, 1, 1};
     (void)state;
     crowd_open(&crowd);
-    worker.is_patient = true;
+    worker_is_patient = true;
     for (unsigned i = 0; i < OTHERS * REQUESTS; i++)
         streams[i] = ask_with(&crowd.others[i / REQUESTS], "/", SLICE(""), false);
     turn(crowd.all, ARRAY_LEN(crowd.all));
@@ -380,20 +286,20 @@ static void test_a_worker_that_says_much(void **state)
     client_open(&one);
     struct h2_stream *upload = ask_with(&one, "/slow", SLICE(""), false);
     turn(all, 1);
-    assert_non_null(worker.slow);
-    assert_int_equal(h2_stream_respond(worker.slow, &ok, false), 0);
+    assert_non_null(slow);
+    assert_int_equal(h2_stream_respond(slow, &ok, false), 0);
     turn(all, 1);
     for (unsigned i = 0; i < 1500; i++) {
         assert_int_equal(h2_stream_body(upload, slice_of(content, sizeof content), NULL, false), 0);
         play_client(&one);
         loop_turn(shard.loop, 0);
         play_worker();
-        assert_int_equal(send(worker.fds[0], frames, sizeof frames - 1, MSG_NOSIGNAL),
+        assert_int_equal(send(worker.conns[0].fd, frames, sizeof frames - 1, MSG_NOSIGNAL),
                          sizeof frames - 1);
     }
     turn(all, 1);
-    assert_non_null(worker.slow); /* nothing was cut */
-    assert_int_equal(h2_stream_body(worker.slow, SLICE("ok"), NULL, true), 0);
+    assert_non_null(slow); /* nothing was cut */
+    assert_int_equal(h2_stream_body(slow, SLICE("ok"), NULL, true), 0);
     turn(all, 1);
     assert_int_equal(one.answered, 1);
     assert_int_equal(one.failed, 0);
@@ -407,7 +313,7 @@ static void test_an_upload_that_is_stuck(void **state)
 {
     struct client_end one, other, *both[] = {&one, &other};
     (void)state;
-    worker.is_patient = true;
+    worker_is_patient = true;
     client_open(&one);
     client_open(&other);
     ask(&one, "/slow", SLICE(""));
@@ -433,8 +339,8 @@ static void test_a_worker_that_takes_few(void **state)
     struct client_end one, *all[] = {&one};
     struct h2_stream *streams[60];
     (void)state;
-    worker.streams_max = 2;
-    worker.is_patient = true;
+    worker.settings.max_concurrent_streams = 2;
+    worker_is_patient = true;
     client_open(&one);
     for (unsigned i = 0; i < 60; i++)
         streams[i] = ask_with(&one, "/", SLICE(""), false);
@@ -465,11 +371,11 @@ static void test_a_reset_by_who_goes(void **state)
     client_open(&one);
     assert_non_null(h2_conn_request(one.h2, &head, false, NULL, &err));
     turn(all, 1);
-    assert_non_null(worker.slow);
-    h2_conn_shutdown(worker.conns[0]);
+    assert_non_null(slow);
+    h2_conn_shutdown(worker.conns[0].h2);
     turn(all, 1);
-    h2_stream_reset(worker.slow, H2_CANCEL);
-    worker.slow = NULL;
+    h2_stream_reset(slow, H2_CANCEL);
+    slow = NULL;
     turn(all, 1);
     assert_int_equal(one.failed, 1);
     assert_int_equal(one.code, H2_CANCEL);
@@ -484,12 +390,12 @@ static void test_memory_is_out_for_one(void **state)
     for (uint64_t n = 1; failed; n++) {
         struct client_end one, other, *both[] = {&one, &other};
         struct pool *pool = loop_pool(shard.loop);
-        worker.is_patient = true;
+        worker_is_patient = true;
         client_open(&one);
         client_open(&other);
         ask(&one, "/slow", SLICE(""));
         turn(both, 2);
-        assert_non_null(worker.slow);
+        assert_non_null(slow);
         pool->fail_at = pool->gets + n;
         struct h2_stream *s = ask_with(&other, "/", SLICE("cookie"), false);
         assert_int_equal(h2_stream_body(s, SLICE("content"), NULL, true), 0);
@@ -504,8 +410,8 @@ static void test_memory_is_out_for_one(void **state)
             assert_int_equal(h2_conn_blame(LIST_ENTRY(node, struct worker, node)->http.h2),
                              H2_BLAME_NONE);
         }
-        if (worker.slow)
-            answer(worker.slow);
+        if (slow)
+            answer(slow);
         turn(both, 2);
         if (one.answered + one.failed == 0)
             fail_msg("allocation %llu failed, and who had asked before still waits",

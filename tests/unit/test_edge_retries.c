@@ -3,54 +3,19 @@
  * TCP port at which nobody listens, and a worker that speaks HTTP/2 and refuses all streams, all in
  * this thread.  Who waits for them costs little until its time is up: no processor time, no memory.
  * The timer by which those who wait look again at times is taken away. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
-
-#include "edge/client.h"
-#include "edge/shard.h"
+#include "h2_worker.h"
 #include "edge/waiting.h"
 #include "edge/worker.h"
-#include "edge_routes.h"
 
-#include <fcntl.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <sys/socket.h>
-#include <sys/un.h>
-#include <unistd.h>
-
-static const char place[] = "/tmp/portico-retries-XXXXXX";
-static char directory[sizeof place];
-static char socket_path[64];
-static struct tls_server *tls;
-static void *counters;
-static struct shard shard;
 static int nobody; /* a port of its own, at which it does not listen */
 static int full;   /* a listener that accepts once */
 static char full_path[64];
 
-#define CONNS_MAX 64
-
 static struct {
-    struct pool pool;
-    int listener;
-    int fds[CONNS_MAX];
-    struct h2_conn *conns[CONNS_MAX];
-    uint32_t conn_count; /* that are open */
-    uint32_t accepted, refused;
-    bool takes_none; /* it says so, and closes */
-    bool hangs;      /* it takes two requests on a connection, and answers none */
-} worker;
-
-static int non_blocking(int fd)
-{
-    assert_true(fd >= 0);
-    fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
-    return fd;
-}
+    uint32_t refused; /* requests */
+    bool takes_none;  /* it says so, and hangs up */
+    bool hangs;       /* it takes two requests on a connection, and answers none */
+} script;
 
 /* ---- the worker that refuses ---- */
 
@@ -59,50 +24,13 @@ static void on_head(void *user, struct h2_stream *s, const struct http_head *hea
     (void)user;
     (void)head;
     (void)end;
-    if (worker.hangs)
+    if (script.hangs)
         return;
-    worker.refused++;
+    script.refused++;
     h2_stream_reset(s, H2_REFUSED_STREAM);
 }
 
 static const struct h2_events worker_events = {.on_head = on_head};
-
-static void close_conns(void)
-{
-    while (worker.conn_count) {
-        close(worker.fds[--worker.conn_count]);
-        h2_conn_free(worker.conns[worker.conn_count]);
-    }
-}
-
-static void play_worker(void)
-{
-    char octets[65536];
-    ssize_t n;
-    int fd;
-    while (worker.conn_count < CONNS_MAX &&
-           (fd = accept4(worker.listener, NULL, NULL, SOCK_NONBLOCK)) >= 0) {
-        struct h2_settings set;
-        h2_settings_default(&set, H2_SERVER);
-        if (worker.takes_none)
-            set.max_concurrent_streams = 0;
-        if (worker.hangs)
-            set.max_concurrent_streams = 2;
-        worker.conns[worker.conn_count] =
-            h2_conn_new(H2_SERVER, &set, &worker_events, NULL, &worker.pool, 1);
-        assert_non_null(worker.conns[worker.conn_count]);
-        worker.fds[worker.conn_count++] = fd;
-        worker.accepted++;
-    }
-    for (uint32_t i = 0; i < worker.conn_count; i++) {
-        while ((n = read(worker.fds[i], octets, sizeof octets)) > 0)
-            assert_int_equal(h2_conn_feed(worker.conns[i], octets, (size_t)n, 1), 0);
-        while ((n = (ssize_t)h2_conn_output(worker.conns[i], octets, sizeof octets, 1)) > 0)
-            assert_int_equal(send(worker.fds[i], octets, (size_t)n, MSG_NOSIGNAL), n);
-    }
-    if (worker.takes_none)
-        close_conns();
-}
 
 /* ---- edge ---- */
 
@@ -111,7 +39,10 @@ static void turn(int rounds)
     while (rounds--) {
         loop_timer_clear(&shard.waiting_timer);
         loop_turn(shard.loop, 0);
+        worker.settings.max_concurrent_streams = script.takes_none ? 0 : script.hangs ? 2 : 100;
         play_worker();
+        if (script.takes_none)
+            worker_hang_up();
     }
 }
 
@@ -143,42 +74,25 @@ static void add_site(struct route_builder *b, const char *name, const char *addr
 
 static int setup(void **state)
 {
-    struct sockaddr_un at = {.sun_family = AF_UNIX};
     struct sockaddr_in port = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t len = sizeof port;
-    char address[80], full_address[80], nowhere[32];
+    char full_address[80], nowhere[32];
     (void)state;
-    memcpy(directory, place, sizeof place);
-    if (!mkdtemp(directory))
-        return -1;
-    snprintf(socket_path, sizeof socket_path, "%s/w", directory);
-    memcpy(at.sun_path, socket_path, sizeof socket_path);
-    pool_init(&worker.pool);
-    worker.listener = non_blocking(socket(AF_UNIX, SOCK_STREAM, 0));
+    edge_setup();
+    worker_setup(&worker_events);
     nobody = socket(AF_INET, SOCK_STREAM, 0);
-    tls = tls_server_new();
-    counters = calloc(1, stats_octets(1, 1));
-    if (!tls || !counters || bind(worker.listener, (struct sockaddr *)&at, sizeof at) < 0 ||
-        listen(worker.listener, CONNS_MAX) < 0 || bind(nobody, (struct sockaddr *)&port, len) < 0 ||
-        getsockname(nobody, (struct sockaddr *)&port, &len) < 0)
-        return -1;
-    stats_init(counters, 1, 1);
-    if (shard_init(&shard, 0, 0, tls, stats_open(counters, stats_octets(1, 1)), NULL) < 0)
-        return -1;
-    struct route_builder *b = route_builder_new(1);
-    snprintf(full_path, sizeof full_path, "%s/f", directory);
-    memcpy(at.sun_path, full_path, sizeof full_path);
-    full = non_blocking(socket(AF_UNIX, SOCK_STREAM, 0));
-    if (bind(full, (struct sockaddr *)&at, sizeof at) < 0 || listen(full, 0) < 0)
-        return -1;
+    assert_int_equal(bind(nobody, (struct sockaddr *)&port, len), 0);
+    assert_int_equal(getsockname(nobody, (struct sockaddr *)&port, &len), 0);
     snprintf(nowhere, sizeof nowhere, "127.0.0.1:%u", ntohs(port.sin_port));
-    snprintf(address, sizeof address, "unix:%s", socket_path);
-    add_site(b, "gone", nowhere, NULL, ROUTE_H1);
-    add_site(b, "half", nowhere, address, ROUTE_H1);
+    snprintf(full_path, sizeof full_path, "%s/f", edge.directory);
     snprintf(full_address, sizeof full_address, "unix:%s", full_path);
+    full = edge_listen(full_path, 0);
+    struct route_builder *b = route_builder_new(1);
+    add_site(b, "gone", nowhere, NULL, ROUTE_H1);
+    add_site(b, "half", nowhere, edge.address, ROUTE_H1);
     add_site(b, "full", full_address, NULL, ROUTE_H1);
-    add_site(b, "refuses", address, NULL, ROUTE_H2C);
-    assert_int_equal(mailbox_post(shard.mailbox, SHARD_ROUTES, edge_routes_build(b, 1)), 0);
+    add_site(b, "refuses", edge.address, NULL, ROUTE_H2C);
+    edge_publish(b, 1);
     turn(3);
     return 0;
 }
@@ -186,33 +100,22 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     (void)state;
-    shard_fini(&shard);
-    close_conns();
-    assert_int_equal(worker.pool.live, 0);
-    pool_fini(&worker.pool);
-    close(worker.listener);
     close(nobody);
     close(full);
     unlink(full_path);
-    free(counters);
-    tls_server_free(tls);
-    unlink(socket_path);
-    return rmdir(directory);
+    int r = edge_teardown();
+    worker_teardown();
+    return r;
 }
 
 static int ask_with(const char *host, const char *fields)
 {
-    int fds[2];
     char request[256];
-    struct addr peer = {.len = sizeof peer.u.in};
-    peer.u.in.sin_family = AF_INET;
     int len =
         snprintf(request, sizeof request, "GET / HTTP/1.1\r\nHost: %s\r\n%s\r\n", host, fields);
-    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
-    assert_int_equal(write(fds[0], request, (size_t)len), len);
-    client_accept(&shard, non_blocking(fds[1]), &peer, false);
+    int client = edge_come(request, (size_t)len);
     turn(20);
-    return non_blocking(fds[0]);
+    return client;
 }
 
 static int ask(const char *host)
@@ -335,9 +238,9 @@ static void test_who_refuses_is_not_asked_again_at_once(void **state)
     int a = ask("refuses.test"), b = ask("refuses.test");
     turn(20);
     assert_int_equal(count_waiting(), 2);
-    uint32_t before = worker.refused;
+    uint32_t before = script.refused;
     turn(100);
-    assert_int_equal(worker.refused, before);
+    assert_int_equal(script.refused, before);
     assert_int_equal(count_waiting(), 2);
     assert_true(is_at_rest());
     close(a);
@@ -351,9 +254,9 @@ static void test_who_refuses_is_not_asked_again_at_once(void **state)
 static void test_who_takes_no_stream_is_not_asked_for_ever(void **state)
 {
     (void)state;
-    close_conns();
+    worker_hang_up();
     turn(3);
-    worker.takes_none = true;
+    script.takes_none = true;
     worker.accepted = 0;
     int a = ask_with("refuses.test", "Connection: upgrade\r\nUpgrade: websocket\r\n"
                                      "Sec-WebSocket-Version: 13\r\n"
@@ -361,7 +264,7 @@ static void test_who_takes_no_stream_is_not_asked_for_ever(void **state)
     turn(200);
     assert_in_range(worker.accepted, 1, WORKER_H2_MAX + 1);
     assert_int_equal(count_waiting(), 1);
-    worker.takes_none = false;
+    script.takes_none = false;
     close(a);
     turn(3);
     assert_int_equal(count_waiting(), 0);
@@ -385,9 +288,9 @@ static void use_up_rations(void)
 static void test_who_hangs_is_asked_on_another_connection(void **state)
 {
     (void)state;
-    close_conns();
+    worker_hang_up();
     turn(3);
-    worker.hangs = true;
+    script.hangs = true;
     for (int i = 0; i < 3 * WORKER_H2_MAX; i++) {
         int a = ask("refuses.test");
         assert_int_equal(count_waiting(), 0);
@@ -395,7 +298,7 @@ static void test_who_hangs_is_asked_on_another_connection(void **state)
         close(a);
         turn(3);
     }
-    worker.hangs = false;
+    script.hangs = false;
 }
 
 int main(void)
