@@ -181,6 +181,7 @@ static void on_tick(struct loop_timer *t)
     if (s->index == 0 && s->log)
         stats_add(&s->stats->log_dropped, access_log_lost(s->log));
     backends_tick(s);
+    shed_tick(s);
     tell_refusals(s);
     if (s->draining && now > s->drain_until_us)
         LIST_FOR(node, &s->clients)

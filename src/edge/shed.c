@@ -31,6 +31,7 @@ static void on_shed(struct loop_task *t)
     struct shard *s = CONTAINER_OF(t, struct shard, shed);
     uint64_t enough = s->memory_most - s->memory_most / 8, octets = s->pool->live_octets;
     size_t most = 0;
+    s->is_packed = false;
     if (!shed_is_full(s))
         return;
     LIST_FOR(node, &s->clients)
@@ -50,6 +51,12 @@ static void on_shed(struct loop_task *t)
         client_shed(c);
     }
     s->is_packed = octets > s->memory_most;
+}
+
+void shed_tick(struct shard *s)
+{
+    if (s->is_packed)
+        loop_again(s->loop, &s->shed);
 }
 
 void shed_settle(struct shard *s)

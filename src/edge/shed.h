@@ -23,11 +23,13 @@ static inline bool shed_is_packed(const struct shard *s)
 {
     return s->is_packed && shed_is_full(s);
 }
-/* Something was read: is it too much now? */
+/* Something was read: is it too much now?  Where that was of no use, shed_tick looks again. */
 static inline void shed_review(struct shard *s)
 {
-    if (shed_is_full(s))
+    if (shed_is_full(s) && !s->is_packed)
         loop_again(s->loop, &s->shed);
 }
+/* Once a second. */
+void shed_tick(struct shard *s);
 
 #endif

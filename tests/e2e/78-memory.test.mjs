@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // limits.memory: who has edge hold most is let go before memory is out; who has it hold little stays.
 import assert from 'node:assert/strict';
+import fs from 'node:fs';
 import http from 'node:http';
 import http2 from 'node:http2';
 import { Portico, check, isAlive, until } from './lib.mjs';
@@ -79,6 +80,29 @@ for (const app of ['one', 'two']) {
     await until('all is given back', async () => (await held()) < MEMORY / 8);
   });
 }
+
+check('many who have it hold little each: nobody of them is let go, and nobody new is taken until some have left', async () => {
+  const manifest = JSON.parse(fs.readFileSync(p.manifest, 'utf8')), from = p.lines.length;
+  manifest.limits.memory = '1MiB';
+  fs.writeFileSync(p.manifest, JSON.stringify(manifest, null, 1));
+  p.kill('SIGHUP');
+  const [, committed] = /revision=(\d+)/.exec(await p.line(/control\.reload apps=/, { from }));
+  await until('it is in force', async () => JSON.parse((await p.admin('/apps')).body).revisionInForce > Number(committed));
+  const before = await refused(), clients = [];
+  // A window of 0 and a small answer: some kilobytes each.
+  while (await refused() === before) {
+    const raw = await Raw.open(p.ports.http, { first: h2.settings({ 4: 0 }) });
+    clients.push(raw);
+    const fields = { ...h2.request(p.authority('one.localhost', 'http'), '/'), 'x-large': 'x'.repeat(8000) };
+    await raw.send(...[1, 3, 5].map((id) => h2.head(id, fields, true)));
+  }
+  const closed = () => clients.filter((raw) => raw.closed).length;
+  await until('those that came last were not taken', () => closed() > 0);
+  const taken = clients.filter((raw) => !raw.closed);
+  assert.ok(taken.length > 10 && closed() < taken.length, `${taken.length} taken, ${closed()} not`);
+  for (const raw of taken) raw.end();
+  await until('there is room again', async () => (await p.h1('one.localhost', '/', { kind: 'http' })).status === 200);
+});
 
 check('ends clean', async () => {
   await p.stop();
