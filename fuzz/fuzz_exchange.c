@@ -12,14 +12,14 @@
  *  - connections to workers are counted as they are;
  *  - when the clients are gone, so are the exchanges, and all memory.
  * Some requests are for a WebSocket, in which both sides then say as much as they like.  Meanwhile
- * time passes, routes change, instances are left and edge drains.
+ * time passes, routes change, instances are left, memory gets short and edge drains.
  *
  * The input is a program: an octet says what happens next, one or two say how. */
 #include "base/err.h"
 #include "base/panic.h"
 #include "edge/client.h"
 #include "edge/leave.h"
-#include "edge/shard.h"
+#include "edge/shed.h"
 #include "edge/worker.h"
 #include "exchange_client.h"
 #include "exchange_worker.h"
@@ -316,7 +316,9 @@ static void happen(struct world *w, uint8_t how)
         leave(w, how & 0x20);
         break;
     case 3:
-        if (!w->drains)
+        if (how & 0x40) /* memory is short, until the routes change */
+            w->shard.memory_most = how & 0x80 ? 0 : SHED_LEAST_OCTETS;
+        else if (!w->drains)
             drain(w, how & 0x20);
         break;
     }
