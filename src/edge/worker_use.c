@@ -115,16 +115,23 @@ static void wait_for_settings(struct exchange *x, struct worker *w)
     list_add_tail(&w->waiting, &x->worker_node);
 }
 
+/* Whether the method is about its content, so that servers' libraries read it.  RFC 9110 9.3.3,
+ * 9.3.4, RFC 5789 2 */
+static bool method_is_about_content(struct slice m)
+{
+    return slice_eq(m, SLICE("POST")) || slice_eq(m, SLICE("PUT")) || slice_eq(m, SLICE("PATCH"));
+}
+
 /* Whether an HTTP/1.1 worker may well lose count at this request, so that nobody else's is to stand
  * behind it.  Content it may leave unread and take for its next request, where the method gives it
- * no meaning (RFC 9110 9.3), or the worker is to say first whether it wants it (10.1.1).  What it
- * answers to HEAD may have content, which comes when the next answer is due. */
+ * no meaning (RFC 9110 9.3) or is none that its library knows, such as PROPFIND, or the worker is
+ * to say first whether it wants it (10.1.1).  What it answers to HEAD may have content, which comes
+ * when the next answer is due. */
 static bool may_lose_count(const struct http_head *request, bool has_content)
 {
     if (!has_content)
         return slice_eq(request->method, SLICE("HEAD"));
-    return method_is_safe(request->method) || slice_eq(request->method, SLICE("DELETE")) ||
-           request->expect_continue;
+    return !method_is_about_content(request->method) || request->expect_continue;
 }
 
 /* Sends the request head on w.
