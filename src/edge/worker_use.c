@@ -429,11 +429,12 @@ int worker_send_body(struct exchange *x, struct slice octets, bool end)
 int worker_send_trailers(struct exchange *x, const struct fields *trailers)
 {
     struct worker *w = x->worker;
-    if (w->http.h2 && !takes_section(w))
+    if (w->http.h1)
+        return worker_send_body(x, SLICE(""), true);
+    if (!takes_section(w))
         return ERR_NOMEM;
     worker_wants_flush(w);
-    return w->http.h2 ? h2_stream_trailers(x->ws, trailers)
-                      : h1_conn_send_trailers(w->http.h1, trailers);
+    return h2_stream_trailers(x->ws, trailers);
 }
 
 size_t worker_queued(const struct exchange *x)

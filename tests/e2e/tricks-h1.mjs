@@ -9,8 +9,8 @@
 //   CUT        its head is in order, its content is not: no worker ever has a whole request
 //   OWN(404)   answered by Portico itself, and the connection goes on; last: it ends, and says so
 //   PASSES({}) one request for everybody: content, target and authority as said, `without` these
-//              fields ('te of h1': at that worker), each of `present` once, `having` those; last:
-//              nothing may follow on this connection
+//              fields ('te of h1': at that worker), each of `present` once, `having` those, and at
+//              an HTTP/2 worker `trailers`; last: nothing may follow on this connection
 const SILENT = { refused: 400, silent: true };
 const CUT = { cut: true };
 const OWN = (own, more) => ({ own, ...more });
