@@ -234,7 +234,7 @@ static struct slice hops_left(struct exchange *x, struct slice said)
     return arena_printf(x->arena, "%llu", (unsigned long long)(hops - 1));
 }
 
-int forward_request(struct exchange *x, bool h2)
+int forward_request(struct exchange *x, bool h2, bool has_content)
 {
     const struct http_head *in = x->request;
     struct http_head *out = &x->forward;
@@ -264,7 +264,9 @@ int forward_request(struct exchange *x, bool h2)
                 hops = f;
             continue;
         case TOKEN_EXPECT:
-            if (!x->cs && in->version_minor == 0) /* means nothing: RFC 9110 10.1.1 */
+            /* RFC 9110 10.1.1: means nothing in HTTP/1.0, and there must be none without content,
+             * which some would wait for. */
+            if ((!x->cs && in->version_minor == 0) || (in->expect_continue && !has_content))
                 continue;
             break;
         case TOKEN_NONE:

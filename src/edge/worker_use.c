@@ -148,9 +148,10 @@ int worker_join(struct exchange *x, struct worker *w)
     if (h2 && !takes_section(w)) /* many have waited for its SETTINGS */
         return ERR_LIMIT;
     /* A request that asks for the switch has no content; a tunnel's end comes after it. */
-    bool end =
-        x->tunnel ? !h2 : x->request_ended && x->held.octets == 0 && x->held_trailers.count == 0;
-    int err = forward_request(x, h2);
+    bool has_content =
+        !x->tunnel && (!x->request_ended || x->held.octets > 0 || x->held_trailers.count > 0);
+    bool end = x->tunnel ? !h2 : !has_content;
+    int err = forward_request(x, h2, has_content);
     if (err == 0 && x->tunnel)
         err = tunnel_forward(x, h2);
     if (err < 0)
