@@ -255,7 +255,7 @@ uint32_t forward_hops(const struct http_head *request)
     return hops;
 }
 
-int forward_request(struct exchange *x, bool h2)
+int forward_request(struct exchange *x, bool h2, bool has_content)
 {
     const struct http_head *in = x->request;
     struct http_head *out = &x->forward;
@@ -285,7 +285,9 @@ int forward_request(struct exchange *x, bool h2)
                 hops = f;
             continue;
         case TOKEN_EXPECT:
-            if (!x->cs && in->version_minor == 0) /* means nothing: RFC 9110 10.1.1 */
+            /* RFC 9110 10.1.1: means nothing in HTTP/1.0, and there must be none without content,
+             * which some would wait for. */
+            if ((!x->cs && in->version_minor == 0) || (in->expect_continue && !has_content))
                 continue;
             break;
         case TOKEN_NONE:

@@ -7,8 +7,9 @@
 #include "edge/exchange.h"
 
 /* Fill x->forward from x->request for a worker.  h2: the worker's connection is h2c.
+ * has_content: content or trailers go with it, or may.
  * return  0 or ERR_NOMEM, ERR_FIELDS_TOO_LARGE */
-int forward_request(struct exchange *x, bool h2);
+int forward_request(struct exchange *x, bool h2, bool has_content);
 /* The lines that forward_request keeps of this client, if it does, are no longer true. */
 void forward_forget(struct client *c);
 /* At the end of the shard. */

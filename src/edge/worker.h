@@ -86,6 +86,9 @@ void worker_leave(struct exchange *x);
 void worker_refuse(struct worker *w, struct h2_stream *ws, struct site *site);
 
 int worker_send_body(struct exchange *x, struct slice octets, bool end);
+/* Ends the request.  The trailers go to HTTP/2 workers only: some servers of HTTP/1.1 take what
+ * stands behind the last chunk for the next request, and who decodes the chunks may discard them.
+ * RFC 9112 7.1.2 */
 int worker_send_trailers(struct exchange *x, const struct fields *trailers);
 size_t worker_queued(const struct exchange *x);
 /* octets of response content have left towards the client: the worker may send more. */

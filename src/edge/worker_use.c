@@ -54,16 +54,23 @@ static void wait_for_settings(struct exchange *x, struct worker *w)
     list_add_tail(&w->waiting, &x->worker_node);
 }
 
+/* Whether the method is about its content, so that servers' libraries read it.  RFC 9110 9.3.3,
+ * 9.3.4, RFC 5789 2 */
+static bool method_is_about_content(struct slice m)
+{
+    return slice_eq(m, SLICE("POST")) || slice_eq(m, SLICE("PUT")) || slice_eq(m, SLICE("PATCH"));
+}
+
 /* Whether an HTTP/1.1 worker may well lose count at this request, so that nobody else's is to stand
  * behind it.  Content it may leave unread and take for its next request, where the method gives it
- * no meaning (RFC 9110 9.3), or the worker is to say first whether it wants it (10.1.1).  What it
- * answers to HEAD may have content, which comes when the next answer is due. */
+ * no meaning (RFC 9110 9.3) or is none that its library knows, such as PROPFIND, or the worker is
+ * to say first whether it wants it (10.1.1).  What it answers to HEAD may have content, which comes
+ * when the next answer is due. */
 static bool may_lose_count(const struct http_head *request, bool has_content)
 {
     if (!has_content)
         return slice_eq(request->method, SLICE("HEAD"));
-    return method_is_safe(request->method) || slice_eq(request->method, SLICE("DELETE")) ||
-           request->expect_continue;
+    return !method_is_about_content(request->method) || request->expect_continue;
 }
 
 /* Sends the request head on w.
@@ -80,9 +87,10 @@ int worker_join(struct exchange *x, struct worker *w)
     if (h2 && !worker_h2_takes_section(w)) /* many have waited for its SETTINGS */
         return ERR_LIMIT;
     /* A request that asks for the switch has no content; a tunnel's end comes after it. */
-    bool end =
-        x->tunnel ? !h2 : x->request_ended && x->held.octets == 0 && x->held_trailers.count == 0;
-    int err = forward_request(x, h2);
+    bool has_content =
+        !x->tunnel && (!x->request_ended || x->held.octets > 0 || x->held_trailers.count > 0);
+    bool end = x->tunnel ? !h2 : !has_content;
+    int err = forward_request(x, h2, has_content);
     if (err == 0 && x->tunnel)
         err = tunnel_forward(x, h2);
     if (err < 0)
@@ -305,11 +313,12 @@ int worker_send_body(struct exchange *x, struct slice octets, bool end)
 int worker_send_trailers(struct exchange *x, const struct fields *trailers)
 {
     struct worker *w = x->worker;
-    if (w->http.h2 && !worker_h2_takes_section(w))
+    if (w->http.h1)
+        return worker_send_body(x, SLICE(""), true);
+    if (!worker_h2_takes_section(w))
         return ERR_NOMEM;
     worker_wants_flush(w);
-    return w->http.h2 ? h2_stream_trailers(x->ws, trailers)
-                      : h1_conn_send_trailers(w->http.h1, trailers);
+    return h2_stream_trailers(x->ws, trailers);
 }
 
 size_t worker_queued(const struct exchange *x)

@@ -604,7 +604,7 @@ check('content that a worker may well leave unread is not its next request, nor 
   const sized = [`Content-Length: ${hidden.length}\r\n`, hidden];
   const chunks = ['Transfer-Encoding: chunked\r\n', `${hidden.length.toString(16)}\r\n${hidden}\r\n0\r\n\r\n`];
   for (const [method, ask, content] of [
-    ...['GET', 'HEAD', 'OPTIONS', 'TRACE', 'DELETE'].flatMap((method) => [[method, ...sized], [method, ...chunks]]),
+    ...['GET', 'HEAD', 'OPTIONS', 'TRACE', 'DELETE', 'PROPFIND', 'QUERY', 'MADE-UP', 'post'].flatMap((method) => [[method, ...sized], [method, ...chunks]]),
     ['HEAD', '', ''],
     ['POST', CONTINUE + sized[0], sized[1]], ['PUT', CONTINUE + chunks[0], chunks[1]],
   ]) {
