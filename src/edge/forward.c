@@ -284,6 +284,10 @@ int forward_request(struct exchange *x, bool h2, bool has_content)
             if (!hops)
                 hops = f;
             continue;
+        case TOKEN_TRAILER: /* see worker_send_trailers */
+            if (!h2)
+                continue;
+            break;
         case TOKEN_EXPECT:
             /* RFC 9110 10.1.1: means nothing in HTTP/1.0, and there must be none without content,
              * which some would wait for. */
