@@ -13,8 +13,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define MAX_LINKS 40 /* on the way to a file, as the kernel has it */
-
 bool files_fmt(char *out, size_t cap, const char *fmt, ...)
 {
     va_list ap;
@@ -39,6 +37,22 @@ static bool make_path(char *path)
         if (!saved)
             return true;
     }
+}
+
+bool files_is_ours(uid_t uid)
+{
+    return uid == 0 || uid == geteuid();
+}
+
+/* Whom an access list lets write shows as the group.  Where names are kept (sticky) others can
+ * still give root's files and links new ones there, but not root's directories. */
+bool files_is_exchangeable(const struct stat *directory, const struct stat *entry)
+{
+    bool is_open =
+        directory->st_mode & S_IWOTH || (directory->st_mode & S_IWGRP && directory->st_gid != 0);
+    bool is_kept =
+        directory->st_mode & S_ISVTX && S_ISDIR(entry->st_mode) && files_is_ours(entry->st_uid);
+    return !files_is_ours(directory->st_uid) || (is_open && !is_kept);
 }
 
 int files_data_directory(const char *named, char *out, size_t cap)
@@ -110,8 +124,7 @@ static bool note_owner(const struct stat *link, uid_t *owner)
     return link->st_uid == 0 || link->st_uid == *owner;
 }
 
-/* Puts what the link leads to before what is left of the way.  return  false: errno says why */
-static bool follow(int link, char rest[PATH_MAX], const char *then)
+bool files_follow(int link, char rest[PATH_MAX], const char *then)
 {
     char target[PATH_MAX], whole[PATH_MAX];
     ssize_t n = readlinkat(link, "", target, sizeof target - 1);
@@ -140,7 +153,8 @@ int files_open(const char *path, int flags)
         bool ok = next >= 0 && fstat(next, &st) == 0, is_last = false;
         if (ok && S_ISLNK(st.st_mode)) {
             errno = ELOOP;
-            ok = ++links <= MAX_LINKS && note_owner(&st, &owner) && follow(next, rest, then);
+            ok = ++links <= FILES_MAX_LINKS && note_owner(&st, &owner) &&
+                 files_follow(next, rest, then);
             close(next);
             next = !ok              ? -1
                    : rest[0] == '/' ? open("/", O_PATH | O_CLOEXEC)

@@ -2,6 +2,7 @@
 /* Start, signals, stop. */
 #include "monitor/state.h"
 #include "monitor/files.h"
+#include "monitor/log_file.h"
 #include "monitor/notify.h"
 #include "monitor/resume.h"
 #include "monitor/strays.h"
@@ -25,15 +26,17 @@
 
 static void reopen_logs(struct monitor *m)
 {
+    char why[LOG_FILE_WHY_OCTETS];
     log_event(LOG_INFO, "monitor.reopen", "access_log=\"%s\"", m->access_log);
     workers_reopen_logs(m);
     if (m->access_fd < 0)
         return;
-    int fd = commit_open_access_log(m);
+    int fd = commit_open_access_log(m, why, sizeof why);
     if (fd < 0) {
-        log_event(LOG_ERROR, "monitor.reopen", "file=\"%s\" error=\"%s\"", m->access_log,
-                  strerror(errno));
-        return; /* the old one goes on */
+        log_event(LOG_ERROR, "monitor.reopen",
+                  "file=\"%s\" error=\"%s\" text=\"the one before is written to\"", m->access_log,
+                  why);
+        return;
     }
     close(m->access_fd);
     m->access_fd = fd;

@@ -7,7 +7,8 @@
  *     commit.c    a commit of control's        worker.c   apps and their instances
  *     cert.c      certificates' files          app.c      an app's directories and environment
  *     ports.c     ports and their fence        retire.c   how an instance ends
- *     named.c     what control may want        copy.c     an app's files, for its user */
+ *     named.c     what control may want        copy.c     an app's files, for its user
+ *     log_file.c  where root adds to a log */
 #ifndef MONITOR_STATE_H
 #define MONITOR_STATE_H
 
@@ -241,8 +242,8 @@ void edges_fini(struct monitor *m);
  *         and is_refused whether it is the manifest that names something else
  */
 int commit_apply(struct monitor *m, const struct ipc_commit *c, char *error_out, size_t cap);
-/* return  the descriptor, -1 for none, or ERR_SYS */
-int commit_open_access_log(const struct monitor *m);
+/* return  the descriptor; -1 for none; or ERR_SYS: why_out says why */
+int commit_open_access_log(const struct monitor *m, char *why_out, size_t cap);
 
 /* named.c */
 /* Whether the manifest names what is new of the wanted state: commands with their directories and
