@@ -55,10 +55,28 @@ bool files_is_exchangeable(const struct stat *directory, const struct stat *entr
     return !files_is_ours(directory->st_uid) || (is_open && !is_kept);
 }
 
+/* Can others exchange it, what it lies in, or anything that lies in it?
+ * return  false: obstacle_out names the directory that lets them */
+static bool is_private(const char *path, char *obstacle_out, size_t cap)
+{
+    char at[PATH_MAX];
+    struct stat entry = {.st_uid = (uid_t)-1}, directory; /* anybody's */
+    bool ok = FILES_FMT(at, "%s", path);
+    for (bool is_top = false; ok && !is_top; entry = directory) {
+        ok = stat(at, &directory) == 0 && !files_is_exchangeable(&directory, &entry);
+        if (!ok)
+            snprintf(obstacle_out, cap, "%s", at);
+        is_top = !at[1];
+        char *slash = strrchr(at, '/');
+        slash[slash == at] = 0;
+    }
+    return ok;
+}
+
 int files_data_directory(const char *named, char *out, size_t cap)
 {
     char path[PATH_MAX] = "";
-    char real[PATH_MAX];
+    char real[PATH_MAX], obstacle[PATH_MAX];
     struct stat st;
     const char *state = getenv("XDG_STATE_HOME"), *home = getenv("HOME");
     bool fits;
@@ -87,6 +105,13 @@ int files_data_directory(const char *named, char *out, size_t cap)
         /* Its owner could put links where we write. */
         fprintf(stderr, "portico: the data directory %s belongs to another user (uid %u)\n", real,
                 (unsigned)st.st_uid);
+        return ERR_USAGE;
+    }
+    if (geteuid() == 0 && !is_private(real, obstacle, sizeof obstacle)) {
+        fprintf(stderr,
+                "portico: others than root can write to %s, and put something else in the place of "
+                "the data directory %s; name another one with --data, or take that right away\n",
+                obstacle, real);
         return ERR_USAGE;
     }
     if (access(real, W_OK | X_OK) < 0) {
