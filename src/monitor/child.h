@@ -41,8 +41,9 @@ struct spawn {
     const struct rlimit *nofile; /* NULL: as monitor's */
 };
 
-/* Fork and exec.  c->on_exit is set by the caller; c is kept until it was called.
- * return  0, or ERR_SYS: error_out says which step failed and why */
+/* Fork and exec.  c->on_exit is set by the caller; c is kept until it was called.  With own_user
+ * what fails once it is that user's is told on its standard error, and it ends with 127. return  0,
+ * or ERR_SYS: error_out says which step failed and why */
 int child_spawn(struct children *all, struct child *c, const struct spawn *s, char *error_out,
                 size_t cap);
 /* The same for one whose end is waited for: at most so long, then it is killed.
