@@ -240,14 +240,14 @@ void child_signal(const struct child *c, int signal)
         kill(-c->pid, signal);
 }
 
-void children_reap(struct children *all)
+bool children_reap(struct children *all)
 {
-    for (;;) {
+    for (unsigned i = 0; i < CHILDREN_A_TURN; i++) {
         /* Look first: while the leader is a zombie its id, and so the group's, cannot be taken by
          * anyone else, and what is left of the group can be killed safely. */
         siginfo_t info = {0};
         if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) < 0 || info.si_pid == 0)
-            return;
+            return false;
         pid_t pid = info.si_pid;
         struct child *c = find(all, pid);
         if (c)
@@ -268,6 +268,7 @@ void children_reap(struct children *all)
         else
             c->on_exit(c, -1, info.si_status);
     }
+    return true;
 }
 
 unsigned children_kill_strays(const struct children *all)

@@ -43,6 +43,14 @@ static void reopen_logs(struct monitor *m)
     edge_send_access_log(m);
 }
 
+static void collect(struct monitor *m)
+{
+    /* The rest at a later turn: others have theirs first.  Not raise(): what is for the thread
+     * comes before what is for the process, SIGTERM, say. */
+    if (children_reap(&m->children))
+        kill(getpid(), SIGCHLD);
+}
+
 static void on_stop_signal(struct monitor *m, int signal)
 {
     if (m->stop == STOP_NOT) {
@@ -68,7 +76,7 @@ static void on_signal(struct watch *w, uint32_t events)
         return;
     switch (info.ssi_signo) {
     case SIGCHLD:
-        children_reap(&m->children);
+        collect(m);
         break;
     case SIGUSR1:
         reopen_logs(m);
@@ -299,7 +307,7 @@ static int resume(struct monitor *m)
     /* Its channel went with the old program; a new one is started when it is gone. */
     m->control.is_told = true;
     child_signal(&m->control.child, SIGKILL);
-    children_reap(&m->children); /* what ended meanwhile is not told again */
+    collect(m); /* what ended meanwhile is not told again */
     control_start(m);
     edge_start(m);
     return 0;

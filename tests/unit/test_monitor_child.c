@@ -74,6 +74,38 @@ static struct spawn program(char *const *argv, char *const *env)
     };
 }
 
+static bool is_zombie_left(void)
+{
+    siginfo_t info = {0};
+    return waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid != 0;
+}
+
+/* What workers leave behind becomes monitor's, as fast as they like. */
+static void test_many_that_ended_are_not_collected_in_one_go(void **state)
+{
+    (void)state;
+    struct child child = {.on_exit = on_exit_};
+    const unsigned many = 3 * CHILDREN_A_TURN;
+    for (unsigned i = 0; i < many; i++) {
+        pid_t pid = fork();
+        if (pid == 0)
+            _exit(0);
+        assert_true(pid > 0);
+        if (i == 0)
+            children_adopt(&all, &child, pid);
+        siginfo_t info;
+        assert_int_equal(waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT), 0);
+    }
+    ended = 0;
+    for (unsigned i = 0; i < many / CHILDREN_A_TURN; i++) {
+        assert_true(is_zombie_left());
+        assert_true(children_reap(&all));
+        assert_int_equal(ended, 1);
+    }
+    assert_false(is_zombie_left());
+    assert_false(children_reap(&all));
+}
+
 static void test_who_is_stopped_before_it_runs_does_not_hold_monitor(void **state)
 {
     NEEDS_ROOT;
@@ -153,6 +185,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_what_cannot_be_begun_is_told),
+        cmocka_unit_test(test_many_that_ended_are_not_collected_in_one_go),
         cmocka_unit_test(test_who_is_stopped_before_it_runs_does_not_hold_monitor),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
