@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -25,6 +26,13 @@ int commit_open_access_log(const struct monitor *m, char *why_out, size_t cap)
         return fd;
     snprintf(why_out, cap, "%s", strerror(errno));
     return ERR_SYS;
+}
+
+void commit_restore(const struct listener *l)
+{
+    if (!listener_restore(l))
+        log_event(LOG_ERROR, "monitor.listen", "address=%s error=\"%s\"", l->address,
+                  strerror(errno));
 }
 
 static bool is_bound(const struct monitor *m, const struct wanted_listen *l)
@@ -157,8 +165,19 @@ static bool later(struct monitor *m, const struct ipc_commit *c)
     return true;
 }
 
+/* A control that was broken into can have shut it down, and it does not listen again. */
+static bool is_shut(int fd)
+{
+    struct pollfd p = {.fd = fd};
+    return poll(&p, 1, 0) == 1 && p.revents & POLLHUP;
+}
+
 static void tell_control(struct monitor *m, const struct ipc_commit *c, bool applied)
 {
+    if (m->admin_fd >= 0 && is_shut(m->admin_fd)) {
+        close(m->admin_fd);
+        m->admin_fd = open_admin_socket(m);
+    }
     if (m->admin_fd >= 0) {
         struct ipc_listening b = {.kind = IPC_LISTEN_LOCAL, .address = "admin.sock"};
         channel_send(&m->control.channel, IPC_LISTENING, &b, &m->admin_fd, 1);
@@ -167,6 +186,8 @@ static void tell_control(struct monitor *m, const struct ipc_commit *c, bool app
         const struct listener *l = &m->listeners[i];
         struct ipc_listening b = {.kind = l->kind};
         memcpy(b.address, l->address, sizeof b.address);
+        if (l->kind == IPC_LISTEN_ADMIN)
+            commit_restore(l);
         channel_send(&m->control.channel, IPC_LISTENING, &b, l->fds,
                      l->kind == IPC_LISTEN_ADMIN ? 1 : 0);
     }

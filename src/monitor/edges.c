@@ -361,6 +361,7 @@ void edge_start(struct monitor *m)
         memcpy(b.address, l->address, sizeof b.address);
         if (l->kind == IPC_LISTEN_ADMIN)
             continue;
+        commit_restore(l);
         for (uint32_t n = 0; n < l->count; n++) {
             b.loop = n;
             channel_send(&r->channel, IPC_EDGE_LISTENER, &b, &l->fds[n], 1);

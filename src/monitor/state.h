@@ -242,6 +242,8 @@ void edges_fini(struct monitor *m);
  *         and is_refused whether it is the manifest that names something else
  */
 int commit_apply(struct monitor *m, const struct ipc_commit *c, char *error_out, size_t cap);
+/* Before a role gets it. */
+void commit_restore(const struct listener *l);
 /* return  the descriptor; -1 for none; or ERR_SYS: why_out says why */
 int commit_open_access_log(const struct monitor *m, char *why_out, size_t cap);
 
