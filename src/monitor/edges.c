@@ -177,7 +177,7 @@ static void on_message(struct channel *c, struct ipc_message *b, int error)
     struct role *r = LIST_ENTRY(c, struct role, channel);
     if (!b) {
         if (error == ERR_CLOSED)
-            channel_close(c);
+            role_hung_up(r);
         else
             role_end(r, err_text(error));
         return;
@@ -259,13 +259,10 @@ static void on_exit_(struct child *child, int code, int signal)
 static void on_timer(struct timer *t)
 {
     struct role *r = LIST_ENTRY(t, struct role, timer);
-    if (!r->child.pid) {
+    if (r->child.pid)
+        role_kill(r);
+    else
         edge_start(r->monitor);
-        return;
-    }
-    log_event(LOG_WARN, "edge.kill", "pid=%d text=\"it was to end and did not\"",
-              (int)r->child.pid);
-    child_signal(&r->child, SIGKILL);
 }
 
 struct role *edge_new(struct monitor *m)

@@ -96,7 +96,7 @@ struct role {
     struct monitor *monitor;
     struct child child;
     struct channel channel;
-    struct timer timer; /* respawn; of an edge that was told to end: its limit */
+    struct timer timer; /* respawn; while it runs: the end of its time to end */
     uint64_t started_us;
     uint32_t deaths, quick_deaths;
     bool is_told; /* to end: that is no death */
@@ -206,6 +206,11 @@ void role_respawn_later(struct role *r);
 void role_log_exit(struct role *r, int code, int signal);
 /* The channel is of no use any more: end the process, and its exit does the rest. */
 void role_end(struct role *r, const char *why);
+/* It has closed the channel, which is its end, unless it hangs or was broken into: then its timer
+ * fires. */
+void role_hung_up(struct role *r);
+/* It has had its time to end. */
+void role_kill(struct role *r);
 void role_close_fds(const struct ipc_message *b);
 /* It says what it may not say: its end. */
 void role_out_of_place(struct role *r, const struct ipc_message *b);

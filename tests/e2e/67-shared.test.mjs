@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // As root, what a role that was broken into does to descriptors that monitor shares with it: whoever
-// comes after it must be able to use them.
+// comes after it must be able to use them, and somebody comes.
 import assert from 'node:assert/strict';
 import http from 'node:http';
 import path from 'node:path';
@@ -22,6 +22,11 @@ for name in os.listdir('/proc/%d/fd' % pid):
             s.shutdown(socket.SHUT_RDWR)
     except OSError:
         pass
+`;
+// Ends the channel of a role, as that role could: its descriptor 3.
+const HANG_UP = `
+import ctypes, os, socket, sys
+socket.socket(fileno=ctypes.CDLL(None).syscall(438, os.pidfd_open(int(sys.argv[1])), 3, 0)).shutdown(socket.SHUT_RDWR)
 `;
 let p;
 
@@ -53,5 +58,16 @@ rootOnly('control has shut its own down: the next control answers', async () => 
     http.get({ socketPath: path.join(p.data, 'admin.sock'), path: '/apps' }, (response) => resolve(response.resume().statusCode === 200)).on('error', () => resolve(false));
   }), 10);
 });
+
+for (const role of ['edge', 'control']) {
+  rootOnly(`${role} hangs up and stays: it is ended, and the next one works`, async () => {
+    const pid = p.role(role), from = p.lines.length;
+    process.kill(pid, 'SIGSTOP');
+    assert.equal((await run('python3', ['-c', HANG_UP, String(pid)])).code, 0);
+    await p.line(new RegExp(`role\\.exit role=${role} .*signal=9`), { from, seconds: 20 });
+    await until('there is another one', () => p.role(role));
+    await until('it serves', async () => (await p.h1('one.test', '/whoami', { kind: 'http' })).status === 200 && (await p.admin('/healthz')).status === 200);
+  });
+}
 
 rootOnly('ends', () => p.stop());
