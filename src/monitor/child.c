@@ -128,6 +128,7 @@ static _Noreturn void run(const struct spawn *s, int report, pid_t parent)
     reset_signals();
     umask(s->umask);
     if ((s->nofile && setrlimit(RLIMIT_NOFILE, s->nofile) < 0) ||
+        (s->nproc && setrlimit(RLIMIT_NPROC, s->nproc) < 0) ||
         (s->no_new_privs && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0))
         fail(report, STEP_LIMITS, "");
     if (chdir(s->directory ? s->directory : "/") < 0)

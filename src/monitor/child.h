@@ -39,6 +39,7 @@ struct spawn {
     bool no_new_privs;
     mode_t umask;
     const struct rlimit *nofile; /* NULL: as monitor's */
+    const struct rlimit *nproc;  /* the same */
 };
 
 /* Fork and exec.  c->on_exit is set by the caller; c is kept until it was called.  With own_user

@@ -5,6 +5,7 @@
 #include "monitor/log_file.h"
 #include "monitor/notify.h"
 #include "monitor/resume.h"
+#include "monitor/share.h"
 #include "monitor/strays.h"
 #include "monitor/upgrade.h"
 #include "base/clock.h"
@@ -268,6 +269,7 @@ static void init(struct monitor *m, const struct monitor_options *options)
     upgrade_init(m);
     list_init(&m->edges);
     m->control.uid = m->edge_uid = geteuid();
+    m->nproc = share_of_processes();
 }
 
 /* What a monitor needs however it began.  return  0 or ERR_SYS: told */

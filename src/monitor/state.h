@@ -8,7 +8,7 @@
  *     cert.c      certificates' files          app.c      an app's directories and environment
  *     ports.c     ports and their fence        retire.c   how an instance ends
  *     named.c     what control may want        copy.c     an app's files, for its user
- *     log_file.c  where root adds to a log */
+ *     log_file.c  where root adds to a log     share.c    what one app may have of the machine */
 #ifndef MONITOR_STATE_H
 #define MONITOR_STATE_H
 
@@ -130,6 +130,7 @@ struct monitor {
     int lock_fd;
     struct users users;   /* as root */
     struct rlimit nofile; /* as we were started: workers get that */
+    struct rlimit nproc;  /* as root: of an app's user */
     char path[4096];      /* PATH for workers */
 
     struct role control;
