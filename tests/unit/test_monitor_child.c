@@ -20,7 +20,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define USER    64009u
+#define USER    64777u
 #define GUESSES 4
 
 #define NEEDS_ROOT \
