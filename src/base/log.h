@@ -12,7 +12,8 @@
 
 enum log_level { LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG };
 
-/* Lines go to standard error.  role is borrowed for ever ("edge"); level is the most verbose kept.
+/* Lines go to standard error.  One for which there is no room there is left out, and how many were
+ * is told when there is again.  role is borrowed for ever ("edge"); level is the most verbose kept.
  */
 void log_setup(const char *role, enum log_level level);
 void log_event(enum log_level level, const char *event, const char *fmt, ...)

@@ -10,7 +10,6 @@
 #include "net/stream.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -445,9 +444,7 @@ int admin_listen(struct admin *a, int fd, bool is_local)
 {
     if (a->listener_count == MAX_LISTENERS)
         return ERR_LIMIT;
-    int flags = fcntl(fd, F_GETFL);
-    if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) != 0 ||
-        listen(fd, ADMIN_MAX_CONNECTIONS) != 0)
+    if (listen(fd, ADMIN_MAX_CONNECTIONS) != 0)
         return ERR_SYS;
     struct admin_listener *l = &a->listeners[a->listener_count];
     *l = (struct admin_listener){.is_local = is_local, .source = {on_accept, fd}, .admin = a};

@@ -23,7 +23,7 @@ struct control;
 struct admin;
 struct admin *admin_new(struct control *c);
 void admin_free(struct admin *a); /* NULL allowed */
-/* fd: a bound socket, given on success.  return 0 or ERR_SYS, ERR_LIMIT */
+/* fd: a bound, non-blocking socket, given on success.  return 0 or ERR_SYS, ERR_LIMIT */
 int admin_listen(struct admin *a, int fd, bool is_local);
 /* Those who asked for a reload get their answer.  faults: NULL: it is done */
 struct tree_faults;

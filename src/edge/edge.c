@@ -479,9 +479,9 @@ int edge_main(int channel)
         log_event(LOG_ERROR, "edge.start", "error=\"%s\"", err_text(err));
         return 70;
     }
+    fcntl(channel, F_SETFL, fcntl(channel, F_GETFL) | O_NONBLOCK);
     if (enter_jail() < 0)
         return 71;
-    fcntl(channel, F_SETFL, fcntl(channel, F_GETFL) | O_NONBLOCK);
     edge.source = (struct loop_source){on_channel, channel};
     if (loop_add(edge.shards[0].loop, &edge.source) < 0)
         return 70;

@@ -95,7 +95,7 @@ struct ipc_hello { /* first: with the counters' memfd if there is one already (a
     char data[IPC_PATH_OCTETS];    /* the data directory, absolute */
     char ca_file[IPC_PATH_OCTETS]; /* the local authority's certificate */
 };
-struct ipc_listening { /* a socket is bound; kind ADMIN comes with the socket */
+struct ipc_listening { /* a socket is bound; kinds ADMIN and LOCAL come with it, non-blocking */
     uint32_t kind;
     char address[ADDR_TEXT_OCTETS]; /* with the real port */
 };

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sched.h>
 #include <seccomp.h>
 #include <signal.h>
@@ -120,12 +121,14 @@ static const struct conditional conditionals[] = {
     /* memory is never executable that was not so at the start */
     {SCMP_SYS(mmap), BOTH, 1, {MASKED(2, PROT_EXEC, 0)}},
     {SCMP_SYS(mprotect), BOTH, 1, {MASKED(2, PROT_EXEC, 0)}},
-    /* SO_LINGER would hold who is sent the socket and closes it last: monitor */
-    {SCMP_SYS(setsockopt), BOTH, 1, {IS(1, IPPROTO_TCP)}},
+    /* SO_LINGER would hold who is sent the socket and closes it last, monitor; what a listening
+     * socket is told, its successor finds */
+    {SCMP_SYS(setsockopt), BOTH, 2, {IS(1, IPPROTO_TCP), IS(2, TCP_NODELAY)}},
+    {SCMP_SYS(setsockopt), BOTH, 2, {IS(1, IPPROTO_TCP), IS(2, TCP_NOTSENT_LOWAT)}},
     {SCMP_SYS(setsockopt), BOTH, 2, {IS(1, SOL_SOCKET), IS(2, SO_PASSRIGHTS)}},
-    /* F_SETOWN would send signals, which kill() and tgkill() may not */
+    /* F_SETOWN would send signals, which kill() and tgkill() may not; F_SETFL would take O_APPEND
+     * from logs, and O_NONBLOCK from what is shared */
     {SCMP_SYS(fcntl), BOTH, 1, {IS(1, F_GETFL)}},
-    {SCMP_SYS(fcntl), BOTH, 1, {IS(1, F_SETFL)}},
     {SCMP_SYS(fcntl), BOTH, 1, {IS(1, F_GET_SEALS)}},
     {SCMP_SYS(fcntl), CONTROL, 1, {IS(1, F_ADD_SEALS)}},
     {SCMP_SYS(clone), EDGE, 1, {MASKED(0, CLONE_THREAD | CLONE_NEWUSER, CLONE_THREAD)}},

@@ -93,19 +93,27 @@ static void reset_signals(void)
     sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
-static _Noreturn void fail(int report, enum step step)
+/* report  -1: monitor does not listen any more */
+static _Noreturn void fail(int report, enum step step, const char *name)
 {
     struct failure f = {(int)step, errno};
-    ssize_t n = write(report, &f, sizeof f);
-    _exit(n == (ssize_t)sizeof f ? 127 : 126);
+    if (report < 0)
+        dprintf(STDERR_FILENO, "portico: %s %s: %s\n", step_texts[step], name, strerror(f.error));
+    else if (write(report, &f, sizeof f) != (ssize_t)sizeof f)
+        _exit(126);
+    _exit(127);
+}
+
+static bool become_group(const struct spawn *s)
+{
+    jail_drop_bounding(s->may_chroot);
+    return (!s->may_chroot || prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) == 0) &&
+           setgroups(s->group_count, s->groups) == 0 && setresgid(s->gid, s->gid, s->gid) == 0;
 }
 
 static bool become_user(const struct spawn *s)
 {
-    jail_drop_bounding(s->may_chroot);
-    if ((s->may_chroot && prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) < 0) ||
-        setgroups(s->group_count, s->groups) < 0 || setresgid(s->gid, s->gid, s->gid) < 0 ||
-        setresuid(s->uid, s->uid, s->uid) < 0)
+    if (setresuid(s->uid, s->uid, s->uid) < 0)
         return false;
     if (s->may_chroot)
         jail_keep_chroot();
@@ -115,27 +123,34 @@ static bool become_user(const struct spawn *s)
 static _Noreturn void run(const struct spawn *s, int report, pid_t parent)
 {
     if (!place_fds(s, &report))
-        fail(report, STEP_FDS);
+        fail(report, STEP_FDS, "");
     setsid();
     reset_signals();
     umask(s->umask);
-    if (s->nofile && setrlimit(RLIMIT_NOFILE, s->nofile) < 0)
-        fail(report, STEP_LIMITS);
-    if (s->own_user && !become_user(s))
-        fail(report, STEP_USER);
+    if ((s->nofile && setrlimit(RLIMIT_NOFILE, s->nofile) < 0) ||
+        (s->nproc && setrlimit(RLIMIT_NPROC, s->nproc) < 0) ||
+        (s->no_new_privs && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0))
+        fail(report, STEP_LIMITS, "");
+    if (chdir(s->directory ? s->directory : "/") < 0)
+        fail(report, STEP_DIRECTORY, s->directory);
+    if (s->own_user) {
+        if (!become_group(s))
+            fail(report, STEP_USER, "");
+        /* From here on its user's other processes can stop it, and monitor must not wait. */
+        close(report);
+        report = -1;
+        if (!become_user(s))
+            fail(report, STEP_USER, "");
+    }
     /* After the change of user, which clears it.  When monitor is killed with -9, this ends the
      * roles and the first process of each worker; what that one forked is then on its own, as
      * nobody is left to kill the group.  An orderly end of monitor kills whole groups. */
     if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
-        fail(report, STEP_LIMITS);
+        fail(report, STEP_LIMITS, "");
     if (getppid() != parent)
         _exit(126); /* monitor died before the line above */
-    if (s->no_new_privs && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
-        fail(report, STEP_LIMITS);
-    if (chdir(s->directory ? s->directory : "/") < 0)
-        fail(report, STEP_DIRECTORY);
     execve(s->path, s->argv, s->env);
-    fail(report, STEP_EXEC);
+    fail(report, STEP_EXEC, s->path);
 }
 
 /* And this in monitor again. */
@@ -159,7 +174,8 @@ static pid_t begin(const struct spawn *s, char *error_out, size_t cap)
         snprintf(error_out, cap, "cannot fork: %s", strerror(error));
         return ERR_SYS;
     }
-    /* The pipe closes at exec, so this waits for no more than the child's few calls. */
+    /* The pipe closes at exec, or before it has another user, so this waits for no more than the
+     * child's few calls. */
     struct failure f;
     ssize_t n;
     do {
@@ -225,14 +241,14 @@ void child_signal(const struct child *c, int signal)
         kill(-c->pid, signal);
 }
 
-void children_reap(struct children *all)
+bool children_reap(struct children *all)
 {
-    for (;;) {
+    for (unsigned i = 0; i < CHILDREN_A_TURN; i++) {
         /* Look first: while the leader is a zombie its id, and so the group's, cannot be taken by
          * anyone else, and what is left of the group can be killed safely. */
         siginfo_t info = {0};
         if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) < 0 || info.si_pid == 0)
-            return;
+            return false;
         pid_t pid = info.si_pid;
         struct child *c = find(all, pid);
         if (c)
@@ -253,6 +269,7 @@ void children_reap(struct children *all)
         else
             c->on_exit(c, -1, info.si_status);
     }
+    return true;
 }
 
 unsigned children_kill_strays(const struct children *all)

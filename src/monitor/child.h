@@ -39,10 +39,12 @@ struct spawn {
     bool no_new_privs;
     mode_t umask;
     const struct rlimit *nofile; /* NULL: as monitor's */
+    const struct rlimit *nproc;  /* the same */
 };
 
-/* Fork and exec.  c->on_exit is set by the caller; c is kept until it was called.
- * return  0, or ERR_SYS: error_out says which step failed and why */
+/* Fork and exec.  c->on_exit is set by the caller; c is kept until it was called.  With own_user
+ * what fails once it is that user's is told on its standard error, and it ends with 127. return  0,
+ * or ERR_SYS: error_out says which step failed and why */
 int child_spawn(struct children *all, struct child *c, const struct spawn *s, char *error_out,
                 size_t cap);
 /* The same for one whose end is waited for: at most so long, then it is killed.
@@ -50,8 +52,10 @@ int child_spawn(struct children *all, struct child *c, const struct spawn *s, ch
 int child_run(const struct spawn *s, int limit_ms, char *error_out, size_t cap);
 /* A process that an earlier program in our place has started; c->on_exit is set. */
 void children_adopt(struct children *all, struct child *c, pid_t pid);
-/* Collect everything that has ended. */
-void children_reap(struct children *all);
+/* Collect what has ended, up to CHILDREN_A_TURN processes: whatever workers leave behind is ours,
+ * and they may make and leave them faster than we collect.  return  true: there may be more */
+#define CHILDREN_A_TURN 64u
+bool children_reap(struct children *all);
 /* To its whole group; nothing happens when there is no process. */
 void child_signal(const struct child *c, int signal);
 /* Processes that left their group and whose parent died have become ours (monitor is a

@@ -2,36 +2,37 @@
 /* A commit of control's: what it wants is complete. */
 #include "monitor/state.h"
 #include "monitor/files.h"
+#include "monitor/log_file.h"
 #include "base/err.h"
 #include "base/log.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
-int commit_open_access_log(const struct monitor *m)
+int commit_open_access_log(const struct monitor *m, char *why_out, size_t cap)
 {
-    struct stat st;
     if (strcmp(m->access_log, "off") == 0)
         return -1;
-    int fd =
-        strcmp(m->access_log, "stdout") == 0
-            ? fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3)
-            : open(m->access_log,
-                   O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY | O_NOFOLLOW | O_NONBLOCK,
-                   0640);
-    if (fd < 0)
-        return ERR_SYS;
-    if (strcmp(m->access_log, "stdout") != 0 && (fstat(fd, &st) < 0 || S_ISDIR(st.st_mode))) {
-        close(fd);
-        return ERR_SYS;
-    }
-    return fd;
+    if (strcmp(m->access_log, "stdout") != 0)
+        return log_file_open(m->access_log, why_out, cap);
+    int fd = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
+    if (fd >= 0)
+        return fd;
+    snprintf(why_out, cap, "%s", strerror(errno));
+    return ERR_SYS;
+}
+
+void commit_restore(const struct listener *l)
+{
+    if (!listener_restore(l))
+        log_event(LOG_ERROR, "monitor.listen", "address=%s error=\"%s\"", l->address,
+                  strerror(errno));
 }
 
 static bool is_bound(const struct monitor *m, const struct wanted_listen *l)
@@ -107,15 +108,16 @@ static int open_admin_socket(const struct monitor *m)
  * the root that edge has, or gets by a later one, is not taken from it again. */
 static int first(struct monitor *m, const struct ipc_commit *c)
 {
+    char why[LOG_FILE_WHY_OCTETS];
     m->loops = c->loops;
     m->foreign_sockets = c->foreign_sockets;
     memcpy(m->access_log, c->access_log, sizeof m->access_log);
     if (bind_all(m) < 0)
         return ERR_SYS;
     listen_drop_handed();
-    m->access_fd = commit_open_access_log(m);
+    m->access_fd = commit_open_access_log(m, why, sizeof why);
     if (m->access_fd < -1) {
-        fprintf(stderr, "portico: accessLog: cannot open %s: %s\n", m->access_log, strerror(errno));
+        fprintf(stderr, "portico: accessLog: cannot open %s: %s\n", m->access_log, why);
         return ERR_SYS;
     }
     if (make_counters(m, c) < 0) {
@@ -163,8 +165,19 @@ static bool later(struct monitor *m, const struct ipc_commit *c)
     return true;
 }
 
+/* A control that was broken into can have shut it down, and it does not listen again. */
+static bool is_shut(int fd)
+{
+    struct pollfd p = {.fd = fd};
+    return poll(&p, 1, 0) == 1 && p.revents & POLLHUP;
+}
+
 static void tell_control(struct monitor *m, const struct ipc_commit *c, bool applied)
 {
+    if (m->admin_fd >= 0 && is_shut(m->admin_fd)) {
+        close(m->admin_fd);
+        m->admin_fd = open_admin_socket(m);
+    }
     if (m->admin_fd >= 0) {
         struct ipc_listening b = {.kind = IPC_LISTEN_LOCAL, .address = "admin.sock"};
         channel_send(&m->control.channel, IPC_LISTENING, &b, &m->admin_fd, 1);
@@ -173,6 +186,8 @@ static void tell_control(struct monitor *m, const struct ipc_commit *c, bool app
         const struct listener *l = &m->listeners[i];
         struct ipc_listening b = {.kind = l->kind};
         memcpy(b.address, l->address, sizeof b.address);
+        if (l->kind == IPC_LISTEN_ADMIN)
+            commit_restore(l);
         channel_send(&m->control.channel, IPC_LISTENING, &b, l->fds,
                      l->kind == IPC_LISTEN_ADMIN ? 1 : 0);
     }

@@ -177,7 +177,7 @@ static void on_message(struct channel *c, struct ipc_message *b, int error)
     struct role *r = LIST_ENTRY(c, struct role, channel);
     if (!b) {
         if (error == ERR_CLOSED)
-            channel_close(c);
+            role_hung_up(r);
         else
             role_end(r, err_text(error));
         return;
@@ -259,13 +259,10 @@ static void on_exit_(struct child *child, int code, int signal)
 static void on_timer(struct timer *t)
 {
     struct role *r = LIST_ENTRY(t, struct role, timer);
-    if (!r->child.pid) {
+    if (r->child.pid)
+        role_kill(r);
+    else
         edge_start(r->monitor);
-        return;
-    }
-    log_event(LOG_WARN, "edge.kill", "pid=%d text=\"it was to end and did not\"",
-              (int)r->child.pid);
-    child_signal(&r->child, SIGKILL);
 }
 
 struct role *edge_new(struct monitor *m)
@@ -361,6 +358,7 @@ void edge_start(struct monitor *m)
         memcpy(b.address, l->address, sizeof b.address);
         if (l->kind == IPC_LISTEN_ADMIN)
             continue;
+        commit_restore(l);
         for (uint32_t n = 0; n < l->count; n++) {
             b.loop = n;
             channel_send(&r->channel, IPC_EDGE_LISTENER, &b, &l->fds[n], 1);

@@ -13,8 +13,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define MAX_LINKS 40 /* on the way to a file, as the kernel has it */
-
 bool files_fmt(char *out, size_t cap, const char *fmt, ...)
 {
     va_list ap;
@@ -41,10 +39,44 @@ static bool make_path(char *path)
     }
 }
 
+bool files_is_ours(uid_t uid)
+{
+    return uid == 0 || uid == geteuid();
+}
+
+/* Whom an access list lets write shows as the group.  Where names are kept (sticky) others can
+ * still give root's files and links new ones there, but not root's directories. */
+bool files_is_exchangeable(const struct stat *directory, const struct stat *entry)
+{
+    bool is_open =
+        directory->st_mode & S_IWOTH || (directory->st_mode & S_IWGRP && directory->st_gid != 0);
+    bool is_kept =
+        directory->st_mode & S_ISVTX && S_ISDIR(entry->st_mode) && files_is_ours(entry->st_uid);
+    return !files_is_ours(directory->st_uid) || (is_open && !is_kept);
+}
+
+/* Can others exchange it, what it lies in, or anything that lies in it?
+ * return  false: obstacle_out names the directory that lets them */
+static bool is_private(const char *path, char *obstacle_out, size_t cap)
+{
+    char at[PATH_MAX];
+    struct stat entry = {.st_uid = (uid_t)-1}, directory; /* anybody's */
+    bool ok = FILES_FMT(at, "%s", path);
+    for (bool is_top = false; ok && !is_top; entry = directory) {
+        ok = stat(at, &directory) == 0 && !files_is_exchangeable(&directory, &entry);
+        if (!ok)
+            snprintf(obstacle_out, cap, "%s", at);
+        is_top = !at[1];
+        char *slash = strrchr(at, '/');
+        slash[slash == at] = 0;
+    }
+    return ok;
+}
+
 int files_data_directory(const char *named, char *out, size_t cap)
 {
     char path[PATH_MAX] = "";
-    char real[PATH_MAX];
+    char real[PATH_MAX], obstacle[PATH_MAX];
     struct stat st;
     const char *state = getenv("XDG_STATE_HOME"), *home = getenv("HOME");
     bool fits;
@@ -73,6 +105,13 @@ int files_data_directory(const char *named, char *out, size_t cap)
         /* Its owner could put links where we write. */
         fprintf(stderr, "portico: the data directory %s belongs to another user (uid %u)\n", real,
                 (unsigned)st.st_uid);
+        return ERR_USAGE;
+    }
+    if (geteuid() == 0 && !is_private(real, obstacle, sizeof obstacle)) {
+        fprintf(stderr,
+                "portico: others than root can write to %s, and put something else in the place of "
+                "the data directory %s; name another one with --data, or take that right away\n",
+                obstacle, real);
         return ERR_USAGE;
     }
     if (access(real, W_OK | X_OK) < 0) {
@@ -110,8 +149,7 @@ static bool note_owner(const struct stat *link, uid_t *owner)
     return link->st_uid == 0 || link->st_uid == *owner;
 }
 
-/* Puts what the link leads to before what is left of the way.  return  false: errno says why */
-static bool follow(int link, char rest[PATH_MAX], const char *then)
+bool files_follow(int link, char rest[PATH_MAX], const char *then)
 {
     char target[PATH_MAX], whole[PATH_MAX];
     ssize_t n = readlinkat(link, "", target, sizeof target - 1);
@@ -140,7 +178,8 @@ int files_open(const char *path, int flags)
         bool ok = next >= 0 && fstat(next, &st) == 0, is_last = false;
         if (ok && S_ISLNK(st.st_mode)) {
             errno = ELOOP;
-            ok = ++links <= MAX_LINKS && note_owner(&st, &owner) && follow(next, rest, then);
+            ok = ++links <= FILES_MAX_LINKS && note_owner(&st, &owner) &&
+                 files_follow(next, rest, then);
             close(next);
             next = !ok              ? -1
                    : rest[0] == '/' ? open("/", O_PATH | O_CLOEXEC)

@@ -3,14 +3,20 @@
 #ifndef MONITOR_FILES_H
 #define MONITOR_FILES_H
 
+#include <limits.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/stat.h>
 #include <sys/types.h>
 
 /* snprintf into an array.  return  false when it does not fit */
 #define FILES_FMT(array, ...) files_fmt(array, sizeof(array), __VA_ARGS__)
 bool files_fmt(char *out, size_t cap, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
+/* Root's, or this process's user's. */
+bool files_is_ours(uid_t uid);
+/* Can others put something else in the place of a directory's entry? */
+bool files_is_exchangeable(const struct stat *directory, const struct stat *entry);
 /* The data directory that the operator named, or the default of this user; absolute, created.
  * return  0, or ERR_USAGE or ERR_SYS: told on standard error */
 int files_data_directory(const char *named, char *out, size_t cap);
@@ -23,6 +29,10 @@ int files_mkdir(const char *path, mode_t mode, uid_t uid, gid_t gid);
  * return  the descriptor, close-on-exec; -1: errno, and what files_why makes of it, says why */
 int files_open(const char *path, int flags);
 const char *files_why(int error);
+#define FILES_MAX_LINKS 40 /* on the way to a file, as the kernel has it */
+/* Puts what a symbolic link (O_PATH) leads to before what is left of a way behind it; then may lie
+ * in rest.  return  false: errno says why */
+bool files_follow(int link, char rest[PATH_MAX], const char *then);
 /* One monitor a data directory.  The lock is the process's, through exec, until it ends or closes
  * any descriptor of that file; what it forks does not have it.
  * return  the descriptor, or ERR_SYS: told */

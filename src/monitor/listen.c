@@ -71,6 +71,13 @@ void listen_take_handed(void)
     unsetenv("LISTEN_FDNAMES");
 }
 
+static bool listens(int fd)
+{
+    int yes = 0;
+    socklen_t len = sizeof yes;
+    return getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &yes, &len) == 0 && yes;
+}
+
 /* return  a socket handed to us that listens at this address; -1: none does */
 static int take_handed(const struct addr *wanted)
 {
@@ -78,11 +85,8 @@ static int take_handed(const struct addr *wanted)
     addr_format(wanted, text, sizeof text);
     for (unsigned i = 0; i < handed_count; i++) {
         struct addr a = {.len = sizeof a.u};
-        int listens = 0;
-        socklen_t len = sizeof listens;
         if (handed[i] < 0 || getsockname(handed[i], &a.u.sa, &a.len) < 0 ||
-            a.u.sa.sa_family != wanted->u.sa.sa_family ||
-            getsockopt(handed[i], SOL_SOCKET, SO_ACCEPTCONN, &listens, &len) < 0 || !listens)
+            a.u.sa.sa_family != wanted->u.sa.sa_family || !listens(handed[i]))
             continue;
         addr_format(&a, its, sizeof its);
         if (strcmp(text, its) == 0) {
@@ -154,6 +158,21 @@ int listener_open(struct listener *l, uint32_t loops, char *error_out, size_t ca
     }
     addr_format(&a, l->address, sizeof l->address);
     return 0;
+}
+
+bool listener_restore(const struct listener *l)
+{
+    struct addr a;
+    bool ok = addr_parse(slice_str(l->address), &a) == 0;
+    for (uint32_t i = 0; ok && i < l->count; i++) {
+        if (listens(l->fds[i]))
+            continue;
+        /* EINVAL: it has an address, and no other than it had.  It loses one that the kernel chose.
+         */
+        ok = (bind(l->fds[i], &a.u.sa, a.len) == 0 || errno == EINVAL) &&
+             listen(l->fds[i], LISTEN_BACKLOG) == 0;
+    }
+    return ok;
 }
 
 void listener_close(struct listener *l)

@@ -26,6 +26,9 @@ void listen_drop_handed(void);
 /* l->kind and l->wanted are set.
  * return  0, or ERR_USAGE or ERR_SYS: error_out says why */
 int listener_open(struct listener *l, uint32_t loops, char *error_out, size_t cap);
+/* Those that listen no more do again: a role that was broken into can have shut them down, and its
+ * successor gets the same ones.  return  false: not all, errno says why */
+bool listener_restore(const struct listener *l);
 void listener_close(struct listener *l);
 
 /* A port of 127.0.0.1 that nobody listens at, below those that the kernel hands out by itself, so

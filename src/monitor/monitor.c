@@ -2,8 +2,10 @@
 /* Start, signals, stop. */
 #include "monitor/state.h"
 #include "monitor/files.h"
+#include "monitor/log_file.h"
 #include "monitor/notify.h"
 #include "monitor/resume.h"
+#include "monitor/share.h"
 #include "monitor/strays.h"
 #include "monitor/upgrade.h"
 #include "base/clock.h"
@@ -25,19 +27,29 @@
 
 static void reopen_logs(struct monitor *m)
 {
+    char why[LOG_FILE_WHY_OCTETS];
     log_event(LOG_INFO, "monitor.reopen", "access_log=\"%s\"", m->access_log);
     workers_reopen_logs(m);
     if (m->access_fd < 0)
         return;
-    int fd = commit_open_access_log(m);
+    int fd = commit_open_access_log(m, why, sizeof why);
     if (fd < 0) {
-        log_event(LOG_ERROR, "monitor.reopen", "file=\"%s\" error=\"%s\"", m->access_log,
-                  strerror(errno));
-        return; /* the old one goes on */
+        log_event(LOG_ERROR, "monitor.reopen",
+                  "file=\"%s\" error=\"%s\" text=\"the one before is written to\"", m->access_log,
+                  why);
+        return;
     }
     close(m->access_fd);
     m->access_fd = fd;
     edge_send_access_log(m);
+}
+
+static void collect(struct monitor *m)
+{
+    /* The rest at a later turn: others have theirs first.  Not raise(): what is for the thread
+     * comes before what is for the process, SIGTERM, say. */
+    if (children_reap(&m->children))
+        kill(getpid(), SIGCHLD);
 }
 
 static void on_stop_signal(struct monitor *m, int signal)
@@ -65,7 +77,7 @@ static void on_signal(struct watch *w, uint32_t events)
         return;
     switch (info.ssi_signo) {
     case SIGCHLD:
-        children_reap(&m->children);
+        collect(m);
         break;
     case SIGUSR1:
         reopen_logs(m);
@@ -257,6 +269,7 @@ static void init(struct monitor *m, const struct monitor_options *options)
     upgrade_init(m);
     list_init(&m->edges);
     m->control.uid = m->edge_uid = geteuid();
+    m->nproc = share_of_processes();
 }
 
 /* What a monitor needs however it began.  return  0 or ERR_SYS: told */
@@ -296,7 +309,7 @@ static int resume(struct monitor *m)
     /* Its channel went with the old program; a new one is started when it is gone. */
     m->control.is_told = true;
     child_signal(&m->control.child, SIGKILL);
-    children_reap(&m->children); /* what ended meanwhile is not told again */
+    collect(m); /* what ended meanwhile is not told again */
     control_start(m);
     edge_start(m);
     return 0;

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -85,7 +86,7 @@ static void to_file(struct output *o, const char *octets, size_t len)
 bool output_console(int fd, const char *octets, size_t len)
 {
     /* The descriptor is shared with whoever started us, so it may not be made non-blocking.  A pipe
-     * with POLLOUT takes PIPE_BUF octets, and no line is longer. */
+     * with POLLOUT takes PIPE_BUF octets, and nobody writes more at a time. */
     struct pollfd p = {.fd = fd, .events = POLLOUT};
     if (poll(&p, 1, 0) != 1 || !(p.revents & POLLOUT))
         return false;
@@ -111,37 +112,58 @@ static void to_tail(struct output *o, const char *line, size_t len)
     o->tail_lines++;
 }
 
-static void end_line(struct output *o)
+/* Lines on their way to the console, of which one write takes as many as a pipe takes as a whole.
+ */
+struct lines {
+    char octets[PIPE_BUF];
+    size_t len;
+    unsigned count;
+};
+
+static void flush(struct output *o, struct lines *l)
 {
-    char out[sizeof o->tag + OUTPUT_LINE_OCTETS + 32];
+    char notice[sizeof o->tag + 48];
+    if (l->count == 0)
+        return;
+    if (o->dropped) {
+        int n = snprintf(notice, sizeof notice, "%s(%llu lines left out)\n", o->tag,
+                         (unsigned long long)o->dropped);
+        if (output_console(STDOUT_FILENO, notice, (size_t)n))
+            o->dropped = 0;
+    }
+    if (!output_console(STDOUT_FILENO, l->octets, l->len))
+        o->dropped += l->count;
+    l->len = l->count = 0;
+}
+
+static void end_line(struct output *o, struct lines *l)
+{
+    size_t tag_len = strlen(o->tag);
+    _Static_assert(sizeof o->tag + OUTPUT_LINE_OCTETS <= PIPE_BUF, "a line finds room");
     /* A worker must not steer the operator's terminal, nor fake another tag. */
     terminal_mask(o->line, o->line_len, "\t");
     to_tail(o, o->line, o->line_len);
-    size_t n = 0;
-    if (o->dropped) {
-        n = (size_t)snprintf(out, sizeof out, "%s(%llu lines left out)\n", o->tag,
-                             (unsigned long long)o->dropped);
-        if (output_console(STDOUT_FILENO, out, n))
-            o->dropped = 0;
-    }
-    n = (size_t)snprintf(out, sizeof out, "%s", o->tag);
-    memcpy(out + n, o->line, o->line_len);
-    n += o->line_len;
-    out[n++] = '\n';
-    if (!output_console(STDOUT_FILENO, out, n))
-        o->dropped++;
+    if (tag_len + o->line_len + 1 > sizeof l->octets - l->len)
+        flush(o, l);
+    memcpy(l->octets + l->len, o->tag, tag_len);
+    memcpy(l->octets + l->len + tag_len, o->line, o->line_len);
+    l->len += tag_len + o->line_len;
+    l->octets[l->len++] = '\n';
+    l->count++;
     o->line_len = 0;
     o->in_excess = false;
 }
 
 void output_feed(struct output *o, const char *octets, size_t len)
 {
+    struct lines l;
+    l.len = l.count = 0;
     to_file(o, octets, len);
     for (size_t i = 0; i < len; i++) {
         if (octets[i] == '\n') {
             if (o->line_len && o->line[o->line_len - 1] == '\r')
                 o->line_len--;
-            end_line(o);
+            end_line(o, &l);
         } else if (o->line_len < sizeof o->line) {
             o->line[o->line_len++] = octets[i];
         } else if (!o->in_excess) {
@@ -149,10 +171,14 @@ void output_feed(struct output *o, const char *octets, size_t len)
             memcpy(o->line + sizeof o->line - 3, "...", 3);
         }
     }
+    flush(o, &l);
 }
 
 void output_end(struct output *o)
 {
+    struct lines l;
+    l.len = l.count = 0;
     if (o->line_len)
-        end_line(o);
+        end_line(o, &l);
+    flush(o, &l);
 }

@@ -122,6 +122,21 @@ void role_end(struct role *r, const char *why)
     child_signal(&r->child, SIGKILL);
 }
 
+void role_hung_up(struct role *r)
+{
+    channel_close(&r->channel);
+    if (r->child.pid)
+        timer_arm(&r->monitor->poller, &r->timer,
+                  clock_mono_us() + MONITOR_ROLE_TERM_MS * UINT64_C(1000));
+}
+
+void role_kill(struct role *r)
+{
+    log_event(LOG_WARN, "role.kill", "role=%s pid=%d text=\"it was to end and did not\"", r->name,
+              (int)r->child.pid);
+    child_signal(&r->child, SIGKILL);
+}
+
 void role_close_fds(const struct ipc_message *b)
 {
     for (unsigned i = 0; i < b->fd_count; i++)
@@ -167,9 +182,8 @@ static void on_control_message(struct channel *c, struct ipc_message *b, int err
     struct monitor *m = r->monitor;
     char why[256] = "";
     if (!b) {
-        /* When it closed by exiting, its exit is about to be collected, with its status. */
         if (error == ERR_CLOSED)
-            channel_close(c);
+            role_hung_up(r);
         else
             role_end(r, err_text(error));
         return;
@@ -263,7 +277,7 @@ void control_reload(struct monitor *m)
     if (m->stop != STOP_NOT)
         return;
     m->reload_wanted = !m->control_synced;
-    if (m->reload_wanted && timer_is_armed(&m->control.timer)) {
+    if (m->reload_wanted && !m->control.child.pid && timer_is_armed(&m->control.timer)) {
         timer_cancel(&m->control.timer); /* who asks for it has changed something */
         control_start(m);
     }
@@ -279,7 +293,11 @@ void control_reload(struct monitor *m)
 
 static void on_control_timer(struct timer *t)
 {
-    control_start(LIST_ENTRY(t, struct role, timer)->monitor);
+    struct role *r = LIST_ENTRY(t, struct role, timer);
+    if (r->child.pid)
+        role_kill(r);
+    else
+        control_start(r->monitor);
 }
 
 void control_init(struct monitor *m)

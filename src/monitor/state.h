@@ -8,7 +8,8 @@
  *     cert.c      certificates' files          app.c      an app's directories and environment
  *     worker.c    instances, their processes   tell.c     what control hears of them
  *     ports.c     ports and their fence        retire.c   how an instance ends
- *     named.c     what control may want        copy.c     an app's files, for its user */
+ *     named.c     what control may want        copy.c     an app's files, for its user
+ *     log_file.c  where root adds to a log     share.c    what one app may have of the machine */
 #ifndef MONITOR_STATE_H
 #define MONITOR_STATE_H
 
@@ -96,7 +97,7 @@ struct role {
     struct monitor *monitor;
     struct child child;
     struct channel channel;
-    struct timer timer; /* respawn; of an edge that was told to end: its limit */
+    struct timer timer; /* respawn; while it runs: the end of its time to end */
     uint64_t started_us;
     uint32_t deaths, quick_deaths;
     bool is_told; /* to end: that is no death */
@@ -130,6 +131,7 @@ struct monitor {
     int lock_fd;
     struct users users;   /* as root */
     struct rlimit nofile; /* as we were started: workers get that */
+    struct rlimit nproc;  /* as root: of an app's user */
     char path[4096];      /* PATH for workers */
 
     struct role control;
@@ -206,6 +208,11 @@ void role_respawn_later(struct role *r);
 void role_log_exit(struct role *r, int code, int signal);
 /* The channel is of no use any more: end the process, and its exit does the rest. */
 void role_end(struct role *r, const char *why);
+/* It has closed the channel, which is its end, unless it hangs or was broken into: then its timer
+ * fires. */
+void role_hung_up(struct role *r);
+/* It has had its time to end. */
+void role_kill(struct role *r);
 void role_close_fds(const struct ipc_message *b);
 /* It says what it may not say: its end. */
 void role_out_of_place(struct role *r, const struct ipc_message *b);
@@ -242,8 +249,10 @@ void edges_fini(struct monitor *m);
  *         and is_refused whether it is the manifest that names something else
  */
 int commit_apply(struct monitor *m, const struct ipc_commit *c, char *error_out, size_t cap);
-/* return  the descriptor, -1 for none, or ERR_SYS */
-int commit_open_access_log(const struct monitor *m);
+/* Before a role gets it. */
+void commit_restore(const struct listener *l);
+/* return  the descriptor; -1 for none; or ERR_SYS: why_out says why */
+int commit_open_access_log(const struct monitor *m, char *why_out, size_t cap);
 
 /* named.c */
 /* Whether the manifest names what is new of the wanted state: commands with their directories and

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "monitor/users.h"
 #include "base/err.h"
+#include "base/hash.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -52,6 +53,15 @@ static bool is_in_passwd(uid_t uid)
     return found;
 }
 
+/* Where a new data directory begins.  Another one of this machine shall have other ids, since its
+ * apps' files are as private to these. */
+static uid_t somewhere(void)
+{
+    struct hash_key key;
+    hash_key_random(&key);
+    return (uid_t)(USERS_START + key.k[0] % USERS_STARTS);
+}
+
 int users_open(struct users *u, const char *path)
 {
     char name[128], line[256];
@@ -63,8 +73,12 @@ int users_open(struct users *u, const char *path)
     if (snprintf(u->path, sizeof u->path, "%s", path) >= (int)sizeof u->path)
         return ERR_USAGE;
     FILE *f = fopen(path, "re");
+    if (!f && errno == ENOENT) {
+        u->next = somewhere();
+        return 0;
+    }
     if (!f)
-        return errno == ENOENT ? 0 : ERR_SYS;
+        return ERR_SYS;
     while (r == 0 && fgets(line, sizeof line, f)) {
         end = 0;
         if (sscanf(line, "%127s %u\n%n", name, &uid, &end) != 2 || line[end] || uid < USERS_FIRST ||

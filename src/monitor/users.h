@@ -9,8 +9,12 @@
 #include <sys/types.h>
 
 #define USERS_FIRST 64000u
-#define USERS_MAX   100000u
-#define USERS_SPAN  (2 * USERS_MAX) /* from the first: some ids are taken by others */
+/* A new data directory begins at one of these: beyond those that systemd makes up for a service
+ * (61184 to 65519), and with room before those that user namespaces have (100000 on). */
+#define USERS_START  66000u
+#define USERS_STARTS 18000u
+#define USERS_MAX    100000u
+#define USERS_SPAN   (2 * USERS_MAX) /* from the first: some ids are taken by others */
 
 struct users {
     struct map by_name; /* of struct user */

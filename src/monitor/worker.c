@@ -230,6 +230,7 @@ static int start_process(struct instance *i, char *error_out, size_t cap)
         .no_new_privs = m->as_root, /* a tenant's set-user-ID program is nobody's way up */
         .umask = m->as_root ? 007 : 022,
         .nofile = &m->nofile,
+        .nproc = m->as_root ? &m->nproc : NULL,
     };
     fcntl(pipe_fds[0], F_SETFL, O_NONBLOCK);
     int r = watch_add(&m->poller, &i->output_watch, pipe_fds[0], EPOLLIN, on_output);

@@ -30,6 +30,12 @@ test('each app has a user of its own, without rights', rootOnly, async () => {
   assert.equal(uidOf(p.pid), 0);
 });
 
+test('an app has at most half of the processes that there may be', rootOnly, async () => {
+  const most = Math.min(...['pid_max', 'threads-max'].map((name) => Number(fs.readFileSync(`/proc/sys/kernel/${name}`, 'utf8'))));
+  const [soft, hard] = /Max processes\s+(\S+)\s+(\S+)/.exec(fs.readFileSync(`/proc/${(await p.states()).here[0].pid}/limits`, 'utf8')).slice(1).map(Number);
+  assert.ok(soft <= hard && hard <= Math.max(256, most / 2), `${soft} ${hard} of ${most}`);
+});
+
 test('a worker sees no descriptor that is not its own', rootOnly, () => {
   const strange = here.descriptors.filter((what) => /memfd|portico\.yaml|\.key|lock|access/.test(what));
   assert.deepEqual(strange, []);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -633,6 +634,40 @@ static void log_lines(void **state)
     assert_ptr_equal(strchr(line, '\n'), line + strlen(line) - 1);
 }
 
+/* Whoever reads the log may stop to, and who fills it up may be a worker: nothing waits for that.
+ */
+static void log_waits_for_nobody(void **state)
+{
+    static char octets[1 << 20];
+    int ends[2], saved = dup(STDERR_FILENO);
+    (void)state;
+    log_setup("edge", LOG_INFO);
+    assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+    int room = fcntl(ends[1], F_GETPIPE_SZ);
+    assert_in_range(room, 8192, sizeof octets);
+    assert_true(dup2(ends[1], STDERR_FILENO) >= 0);
+    memset(octets, '\n', sizeof octets);
+    assert_int_equal(write(ends[1], octets, (size_t)room), room);
+    alarm(60); /* one that waits fails */
+    log_event(LOG_INFO, "a", "left out");
+    log_event(LOG_INFO, "a", "left out, too");
+    alarm(0);
+    assert_int_equal(read(ends[0], octets, sizeof octets), room);
+    log_event(LOG_INFO, "a", "written");
+    log_event(LOG_INFO, "a", "written, too");
+    ssize_t n = read(ends[0], octets, sizeof octets - 1);
+    dup2(saved, STDERR_FILENO);
+    close(saved);
+    close(ends[0]);
+    close(ends[1]);
+    assert_true(n > 0);
+    octets[n] = 0;
+    assert_non_null(strstr(octets, " warn  edge log.left_out count=2\n"));
+    assert_non_null(strstr(strstr(octets, "left_out"), "a written\n"));
+    assert_null(strstr(strstr(octets, "written"), "left_out"));
+    assert_non_null(strstr(octets, "a written, too\n"));
+}
+
 static void terminal_controls(void **state)
 {
     static const struct {
@@ -681,6 +716,7 @@ int main(void)
         TEST(lists),
         TEST(histogram_buckets),
         TEST(log_lines),
+        TEST(log_waits_for_nobody),
         TEST(terminal_controls),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

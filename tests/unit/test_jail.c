@@ -86,7 +86,21 @@ static void do_tune(void)
     const int on = 1;
     int fd = socket(AF_INET, SOCK_STREAM, 0);
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &on, sizeof on);
     close(fd);
+}
+/* What a listening socket has been told, its next owner finds. */
+static void do_tune_listener(void)
+{
+    const int s = 1;
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    setsockopt(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, &s, sizeof s);
+    close(fd);
+}
+/* Without O_APPEND, lines that are there can be written over. */
+static void do_set_flags(void)
+{
+    fcntl(-1, F_SETFL, 0);
 }
 static void do_bind(void)
 {
@@ -184,6 +198,8 @@ static const struct attempt {
     {"a netlink socket", do_netlink, BOTH, false},
     {"a socket that lingers", do_linger, BOTH, false},
     {"a socket that is tuned", do_tune, 0, false},
+    {"a listening socket that is tuned", do_tune_listener, BOTH, false},
+    {"a log that is not only added to", do_set_flags, BOTH, true},
     {"bind", do_bind, BOTH, false},
     {"ptrace", do_ptrace, BOTH, true},
     {"kill", do_kill, BOTH, true},

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The lock of a data directory: one process has it, and it ends with that process alone. */
+/* The data directory: where it may lie; and its lock, which one process has and which ends with
+ * that process alone. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
 
+#include "base/err.h"
 #include "base/panic.h"
 #include "monitor/files.h"
 
@@ -127,12 +129,51 @@ static void test_no_other_user_takes_it(void **state)
     close(fd);
 }
 
+/* Its owner, or who may write there, could put another directory in its place while monitor writes
+ * below its name. */
+static void test_root_wants_what_it_lies_in_for_itself(void **state)
+{
+    static const struct {
+        uid_t uid;
+        gid_t gid;
+        mode_t mode;
+        int result;
+    } cases[] = {
+        {0, 0, 0755, 0},         {0, 0, 01777, 0},
+        {0, 64009, 0755, 0},     {0, 64009, 0775, ERR_USAGE},
+        {0, 0, 0777, ERR_USAGE}, {64009, 64009, 0755, ERR_USAGE},
+    };
+    struct place *p = *state;
+    char parent[PATH_MAX], path[PATH_MAX], found[PATH_MAX];
+    if (geteuid() != 0)
+        skip();
+    assert_true(FILES_FMT(parent, "%s/parent", p->data));
+    assert_true(FILES_FMT(path, "%s/deep/data", parent));
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        mkdir(parent, 0700);
+        assert_int_equal(chown(parent, cases[i].uid, cases[i].gid), 0);
+        assert_int_equal(chmod(parent, cases[i].mode), 0);
+        if (files_data_directory(path, found, sizeof found) != cases[i].result)
+            fail_msg("case %zu", i);
+    }
+    assert_int_equal(chown(parent, 0, 0), 0);
+    assert_int_equal(chmod(parent, 0755), 0);
+    assert_int_equal(chmod(path, 01777), 0); /* others would make its places before we do */
+    assert_int_equal(files_data_directory(path, found, sizeof found), ERR_USAGE);
+    rmdir(path);
+    assert_true(FILES_FMT(path, "%s/deep", parent));
+    rmdir(path);
+    rmdir(parent);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_lock_ends_with_its_process, setup, teardown),
         cmocka_unit_test_setup_teardown(test_nobody_has_what_was_never_locked, setup, teardown),
         cmocka_unit_test_setup_teardown(test_no_other_user_takes_it, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_root_wants_what_it_lies_in_for_itself, setup,
+                                        teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
