@@ -122,6 +122,9 @@ void exchange_worker_failed(struct exchange *x, enum fault fault, bool untouched
 
 /* It has left the waiting room: look for an instance among those that are there now. */
 void exchange_attach_again(struct exchange *x);
+/* What it fails with when no worker could be asked, by the error of worker_attach or worker_join.
+ */
+enum fault exchange_fault(const struct exchange *x, int err);
 /* Answer by ourselves, if no head was sent; else cut the response. */
 void exchange_fail(struct exchange *x, enum fault fault);
 /* The request id: 32 hexadecimal digits, which live as long as x. */

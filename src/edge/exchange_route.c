@@ -132,7 +132,7 @@ static bool admit(struct exchange *x)
     return true;
 }
 
-static enum fault fault_of(const struct exchange *x, int err)
+enum fault exchange_fault(const struct exchange *x, int err)
 {
     switch (err) {
     case ERR_NOTFOUND:
@@ -184,7 +184,7 @@ static void attach(struct exchange *x)
             exchange_worker_ready(x);
         return;
     }
-    enum fault fault = fault_of(x, err);
+    enum fault fault = exchange_fault(x, err);
     if (may_wait(x, fault, err) && waiting_enter(x, fault, awaits_room(x, fault, err)))
         return;
     waiting_leave(x);

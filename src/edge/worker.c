@@ -415,7 +415,7 @@ static void h2_on_settings(void *user)
             worker_detach(x);
             exchange_worker_failed(x, FAULT_OVERLOAD, true, was_last);
         } else if (err < 0) {
-            exchange_fail(x, tunnel_refusal(x));
+            exchange_fail(x, exchange_fault(x, err));
         }
     }
 }

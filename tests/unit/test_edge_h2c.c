@@ -45,6 +45,7 @@ static struct {
     uint32_t streams_max;     /* of a connection */
     struct h2_stream *tunnel; /* the last one */
     size_t came, held;        /* octets of tunnels; of them not consumed yet */
+    uint32_t section;         /* octets of a head */
     uint32_t window;          /* of each stream, and the connection's */
     bool is_deaf;             /* it reads nothing */
     bool is_eager;            /* it takes what comes at once */
@@ -114,6 +115,7 @@ static void accept_all(void)
         set.stream_window = worker.window;
         set.conn_window = 2 * worker.window;
         set.max_concurrent_streams = worker.streams_max;
+        set.max_field_section_octets = worker.section;
         struct h2_conn *h2 = h2_conn_new(H2_SERVER, &set, &events, NULL, &worker.pool, 1);
         assert_non_null(h2);
         worker.conns[worker.conn_count].fd = fd;
@@ -265,6 +267,27 @@ static void test_a_tunnel_has_no_trailers(void **state)
     h2_conn_free(h2);
     close(fds[0]);
     turn();
+}
+
+/* What the worker takes of a head is not known before its SETTINGS, which a tunnel waits for. */
+static void test_a_head_that_is_too_large(void **state)
+{
+    static char request[16000];
+    (void)state;
+    worker.section = 4096;
+    int n = snprintf(request, sizeof request,
+                     "GET / HTTP/1.1\r\nHost: a.test\r\nConnection: upgrade\r\n"
+                     "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+                     "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nCookie: ");
+    memset(request + n, 'c', 8000);
+    memcpy(request + n + 8000, "\r\n\r\n", 5);
+    for (int i = 0; i < 2; i++) { /* the second one finds a connection that is known */
+        int client = send_request(request);
+        turn();
+        assert_int_equal(status(client), 431);
+        close(client);
+        turn();
+    }
 }
 
 /* More come than the worker takes on a connection, before it has said how many that is. */
@@ -613,6 +636,7 @@ static int setup(void **state)
     struct tls_server *tls = tls_server_new();
     memset(&worker, 0, sizeof worker);
     worker.streams_max = 100;
+    worker.section = 65536;
     worker.window = WINDOW_OCTETS;
     pool_init(&worker.pool);
     left = 0;
@@ -653,6 +677,7 @@ static int teardown(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_a_head_that_is_too_large, setup, teardown),
         cmocka_unit_test_setup_teardown(test_each_finds_a_connection, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_left_response_ends, setup, teardown),
         cmocka_unit_test_setup_teardown(test_heads_that_wait, setup, teardown),
