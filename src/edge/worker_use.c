@@ -257,6 +257,7 @@ int worker_attach(struct exchange *x)
             continue;
         }
         busy |= err == ERR_AGAIN; /* it is there, and takes its time to accept */
+        full |= err == ERR_LIMIT;
         if (err == ERR_LIMIT || err == ERR_AGAIN) {
             /* It has not failed.  But until the next retry its places are not for x: those who
              * wait would hand them around among themselves for ever. */

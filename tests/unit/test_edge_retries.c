@@ -117,9 +117,9 @@ static void turn(int rounds)
 
 /* other: a second instance's, or NULL */
 static void add_site(struct route_builder *b, const char *name, const char *address,
-                     const char *other, enum route_protocol protocol)
+                     const char *other, enum route_protocol protocol, unsigned flags)
 {
-    struct route_site site = {.flags = ROUTE_HTTP20 | ROUTE_WEBSOCKETS | ROUTE_MANAGED,
+    struct route_site site = {.flags = ROUTE_HTTP20 | ROUTE_WEBSOCKETS | flags,
                               .proxy_flag =
                                   protocol == ROUTE_H2C ? ROUTE_PROXY_ALL : ROUTE_PROXY_H1,
                               .request_timeout_ms = 60000,
@@ -173,11 +173,14 @@ static int setup(void **state)
         return -1;
     snprintf(nowhere, sizeof nowhere, "127.0.0.1:%u", ntohs(port.sin_port));
     snprintf(address, sizeof address, "unix:%s", socket_path);
-    add_site(b, "gone", nowhere, NULL, ROUTE_H1);
-    add_site(b, "half", nowhere, address, ROUTE_H1);
+    add_site(b, "gone", nowhere, NULL, ROUTE_H1, ROUTE_MANAGED);
+    add_site(b, "half", nowhere, address, ROUTE_H1, ROUTE_MANAGED);
+    char no_socket[80];
+    snprintf(no_socket, sizeof no_socket, "unix:%s/none", directory);
+    add_site(b, "foreign", no_socket, address, ROUTE_H1, 0);
     snprintf(full_address, sizeof full_address, "unix:%s", full_path);
-    add_site(b, "full", full_address, NULL, ROUTE_H1);
-    add_site(b, "refuses", address, NULL, ROUTE_H2C);
+    add_site(b, "full", full_address, NULL, ROUTE_H1, ROUTE_MANAGED);
+    add_site(b, "refuses", address, NULL, ROUTE_H2C, ROUTE_MANAGED);
     assert_int_equal(mailbox_post(shard.mailbox, SHARD_ROUTES, edge_routes_build(b, 1)), 0);
     turn(3);
     return 0;
@@ -274,6 +277,27 @@ static void test_nor_by_who_waits_for_room_elsewhere(void **state)
     close(d);
     turn(3);
     assert_int_equal(count_waiting(), 0);
+}
+
+/* The same where nobody restarts an instance that has failed: it is no better known to be gone for
+ * being asked last, and there may be room soon. */
+static void test_room_is_waited_for_beside_who_is_gone(void **state)
+{
+    struct backend *b = NULL;
+    size_t it = 0;
+    (void)state;
+    int a = ask("foreign.test"); /* finds out who is gone */
+    while (!b || !slice_starts(b->key, SLICE("foreign/1")))
+        assert_non_null(b = map_next(&shard.backends, &it));
+    close(a);
+    turn(3);
+    b->bad_until_us = 0;
+    b->h1_count += WORKER_H1_MAX;
+    int c = ask("foreign.test");
+    assert_int_equal(count_waiting(), 1);
+    b->h1_count -= WORKER_H1_MAX;
+    close(c);
+    turn(3);
 }
 
 /* A worker that accepts no more has a connection free: who waits has it at once, and nobody who
@@ -403,6 +427,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_where_nobody_listens_it_is_not_asked_again_at_once),
         cmocka_unit_test(test_nor_by_who_waits_for_room_elsewhere),
+        cmocka_unit_test(test_room_is_waited_for_beside_who_is_gone),
         cmocka_unit_test(test_who_accepts_no_more_serves_who_waits),
         cmocka_unit_test(test_what_it_holds_does_not_grow),
         cmocka_unit_test(test_who_refuses_is_not_asked_again_at_once),
