@@ -16,6 +16,17 @@ static struct backend *may_use(const struct exchange *x, uint32_t i)
     return x->tried >> i & 1 ? NULL : worker_backend(x, i);
 }
 
+/* p  one instance's; NULL: any that there may be */
+static bool can_use(const struct exchange *x, const struct places *p)
+{
+    for (uint32_t i = 0; awaits_place(x) && i < x->site->count; i++) {
+        const struct backend *b = may_use(x, i);
+        if (b && (!p || b->places == p))
+            return true;
+    }
+    return false;
+}
+
 /* After it has marked itself everywhere, a place may be free after all.  return  whether one is */
 static bool await_places(struct exchange *x)
 {
@@ -122,7 +133,7 @@ static void retry(struct shard *s, bool for_room)
     while (!list_empty(&now)) {
         struct exchange *x = LIST_ENTRY(now.next, struct exchange, worker_node);
         CHECK_MAGIC(x, EXCHANGE_MAGIC);
-        if (for_room && !x->awaits_room && !awaits_place(x)) {
+        if (for_room && !x->awaits_room && !can_use(x, NULL)) {
             list_remove(&x->worker_node);
             list_add_tail(&s->waiting, &x->worker_node);
             continue;
@@ -152,16 +163,6 @@ static void on_room(struct loop_task *t)
 }
 
 /* ---- places that are handed over ---- */
-
-static bool can_use(const struct exchange *x, const struct places *p)
-{
-    for (uint32_t i = 0; awaits_place(x) && i < x->site->count; i++) {
-        const struct backend *b = may_use(x, i);
-        if (b && b->places == p)
-            return true;
-    }
-    return false;
-}
 
 /* The first that waits for it has it, at the end of the turn.  return  false: nobody does */
 static bool hand(struct shard *s, struct places *p)

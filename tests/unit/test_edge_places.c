@@ -15,6 +15,7 @@
 #include "edge/places.h"
 #include "edge/shard.h"
 #include "edge/waiting.h"
+#include "edge/worker.h"
 #include "edge_routes.h"
 
 #include <fcntl.h>
@@ -26,6 +27,7 @@
 #include <unistd.h>
 
 #define SHARDS 2
+#define CONNS  32
 
 static char directory[] = "/tmp/portico-places-XXXXXX";
 static char socket_path[64];
@@ -33,7 +35,7 @@ static struct tls_server *tls;
 static void *counters;
 static struct shard shards[SHARDS];
 static int listener;
-static int conns[16]; /* of the worker, as accepted */
+static int conns[CONNS]; /* of the worker, as accepted */
 static uint32_t conn_count;
 
 static int non_blocking(int fd)
@@ -173,10 +175,10 @@ static int status(int client)
 static uint32_t work(uint32_t answer)
 {
     static const char response[] = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
-    static bool is_busy[16];
+    static bool is_busy[CONNS];
     uint32_t under_way = 0;
     int fd;
-    while (conn_count < 16 && (fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK)) >= 0)
+    while (conn_count < CONNS && (fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK)) >= 0)
         conns[conn_count++] = fd;
     for (uint32_t i = 0; i < conn_count; i++) {
         char got[2048];
@@ -301,6 +303,31 @@ static void frames(const uint8_t *f, size_t len, char *types)
         if (f[at + 8] == 1)
             *types++ = (char)('0' + f[at + 3]);
     *types = 0;
+}
+
+/* An instance has a place, but no connection to it can be had: that another request has ended is no
+ * reason to give up. */
+static void test_waits_for_a_connection(void **state)
+{
+    struct backend *b = NULL;
+    size_t it = 0;
+    (void)state;
+    while (!b || !slice_starts(b->key, SLICE("a/0")))
+        assert_non_null(b = map_next(&shards[0].backends, &it));
+    worker_sweep(b, SWEEP_UNUSED); /* what others have left idle */
+    b->h1_count += WORKER_H1_MAX;
+    int a = ask(0);
+    assert_int_equal(count_waiting(), 1);
+    loop_flush(shards[0].loop, &shards[0].waiting_room); /* as for who waits for a descriptor */
+    turn();
+    assert_int_equal(count_waiting(), 1);
+    b->h1_count -= WORKER_H1_MAX;
+    waiting_retry(&shards[0]); /* as the timer does */
+    turn();
+    assert_int_equal(work(1), 0);
+    assert_int_equal(status(a), 200);
+    close(a);
+    turn();
 }
 
 /* Time is up, and the timer of the room is the first to see it, that of the request the next. */
@@ -444,13 +471,14 @@ static void test_a_shard_that_ends_tells_nobody(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_waits_for_a_descriptor), /* no connection is left of others */
         cmocka_unit_test(test_goes_to_the_other_shard),
+        cmocka_unit_test(test_waits_for_a_connection),
         cmocka_unit_test(test_goes_on_when_nobody_wants_it),
         cmocka_unit_test(test_of_two_that_wait_one_is_served),
         cmocka_unit_test(test_new_routes_bound_the_room),
         cmocka_unit_test(test_the_answer_is_whole_when_both_timers_are_due),
         cmocka_unit_test(test_a_client_that_goes_in_its_content_waits_no_more),
-        cmocka_unit_test(test_waits_for_a_descriptor),
         cmocka_unit_test(test_waits_for_who_takes_grpc),
         cmocka_unit_test(test_a_shard_that_ends_tells_nobody),
     };
