@@ -43,15 +43,20 @@ static bool await_places(struct exchange *x)
 
 /* Who asks for much at once has one request after the other in turn, and between two of them
  * everybody else has one: start-time fair queueing, a request being the unit.  Each app counts for
- * itself: what goes on at another is nobody's turn here. */
+ * itself, and of a client only what waits: what goes on elsewhere, was served or given up is
+ * nobody's turn here. */
 static uint64_t next_turn(const struct exchange *x)
 {
-    struct client *c = x->client;
-    uint64_t now = atomic_load_explicit(&x->queue->turn, memory_order_relaxed);
-    if (c->turn_at != x->queue || c->turn < now)
-        c->turn = now;
-    c->turn_at = x->queue;
-    return ++c->turn;
+    const struct list *all = &x->client->exchanges;
+    uint64_t turn = atomic_load_explicit(&x->queue->turn, memory_order_relaxed);
+    for (const struct list *node = all->prev; node != all; node = node->prev) {
+        const struct exchange *last = LIST_ENTRY(node, struct exchange, client_node);
+        if (last == x || last->queue != x->queue)
+            continue;
+        turn = last->turn > turn ? last->turn : turn;
+        break;
+    }
+    return turn + 1;
 }
 
 static void step_in(struct exchange *x)
@@ -106,13 +111,12 @@ static void step_out(struct exchange *x)
 
 void waiting_leave(struct exchange *x)
 {
-    if (x->waiting) {
+    if (x->waiting)
         step_out(x);
-        if (x->client->turn_at == x->queue)
-            x->client->turn--; /* it has not had its own */
-    }
     if (!x->backend)
         worker_give_place(x); /* it was handed to x */
+    else if (x->queue && x->turn > atomic_load_explicit(&x->queue->turn, memory_order_relaxed))
+        atomic_store_explicit(&x->queue->turn, x->turn, memory_order_relaxed);
     if (x->queue)
         places_drop(x->queue);
     x->queue = NULL;
@@ -173,8 +177,6 @@ static bool hand(struct shard *s, struct places *p)
         if (!can_use(x, p))
             continue;
         x->place = p;
-        if (x->turn > atomic_load_explicit(&x->queue->turn, memory_order_relaxed))
-            atomic_store_explicit(&x->queue->turn, x->turn, memory_order_relaxed);
         list_remove(node);
         list_add_tail(&s->handed, node);
         loop_flush(s->loop, &s->waiting_handed);

@@ -305,6 +305,71 @@ static void frames(const uint8_t *f, size_t len, char *types)
     *types = 0;
 }
 
+/* A GET of stream id. return  behind it */
+static char *put_get(char *to, uint8_t id, const char *host)
+{
+    uint8_t len = (uint8_t)strlen(host);
+    const uint8_t head[] = {0,    0,  (uint8_t)(5 + len), 1, 5, 0, 0, 0, id, 0x82, 0x86, 0x84,
+                            0x41, len};
+    memcpy(to, head, sizeof head);
+    memcpy(to + sizeof head, host, len);
+    return to + sizeof head + len;
+}
+
+/* The turns of those who wait for a.test in a shard, in the order in which they are served. */
+static uint32_t turns(uint32_t shard, uint64_t *out)
+{
+    uint32_t n = 0;
+    LIST_FOR(node, &shards[shard].waiting)
+    {
+        const struct exchange *x = LIST_ENTRY(node, struct exchange, worker_node);
+        if (slice_eq(x->site->name, SLICE("a")))
+            out[n++] = x->turn;
+    }
+    return n;
+}
+
+/* What is asked of another app in between makes nobody's turn come sooner, and what is given up is
+ * as if it had not been asked. */
+static void test_turns_are_of_what_waits(void **state)
+{
+    static const char hello[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+                                "\0\0\0\4\0\0\0\0";
+    static const char two[] = "GET / HTTP/1.1\r\nHost: two.test\r\nConnection: close\r\n\r\n";
+    char text[512], *to = text;
+    uint64_t at[8];
+    (void)state;
+    publish(10);
+    int busy[] = {ask(0), ask_by(0, two, sizeof two - 1), ask_by(0, two, sizeof two - 1)};
+    memcpy(to, hello, sizeof hello);
+    to += sizeof hello;
+    for (uint8_t id = 1; id <= 9; id = (uint8_t)(id + 2))
+        to = put_get(to, id, id % 4 == 1 ? "a.test" : "two.test");
+    int fickle = ask_by(0, text, (size_t)(to - text));
+    assert_int_equal(count_waiting(), 5);
+    assert_int_equal(turns(0, at), 3);
+    for (uint64_t i = 0; i < 3; i++)
+        assert_int_equal(at[i], i + 1);
+    to = text;
+    for (uint8_t id = 1; id <= 9; id = (uint8_t)(id + 2)) {
+        const uint8_t reset[] = {0, 0, 4, 3, 0, 0, 0, 0, id, 0, 0, 0, 8};
+        memcpy(to, reset, sizeof reset);
+        to += sizeof reset;
+    }
+    to = put_get(to, 11, "a.test");
+    assert_int_equal(write(fickle, text, (size_t)(to - text)), to - text);
+    turn();
+    assert_int_equal(turns(0, at), 1);
+    assert_int_equal(at[0], 1);
+    for (int i = 0; i < 4; i++)
+        work(1);
+    assert_int_equal(count_waiting(), 0);
+    for (size_t i = 0; i < 3; i++)
+        close(busy[i]);
+    close(fickle);
+    publish(2);
+}
+
 /* An instance has a place, but no connection to it can be had: that another request has ended is no
  * reason to give up. */
 static void test_waits_for_a_connection(void **state)
@@ -471,7 +536,8 @@ static void test_a_shard_that_ends_tells_nobody(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_waits_for_a_descriptor), /* no connection is left of others */
+        cmocka_unit_test(test_waits_for_a_descriptor),  /* no connection is left of others */
+        cmocka_unit_test(test_turns_are_of_what_waits), /* nobody has had one at a.test */
         cmocka_unit_test(test_goes_to_the_other_shard),
         cmocka_unit_test(test_waits_for_a_connection),
         cmocka_unit_test(test_goes_on_when_nobody_wants_it),

@@ -333,6 +333,44 @@ static void test_who_accepts_no_more_serves_who_waits(void **state)
     turn(3);
 }
 
+/* Who has waited and was served before is not behind all that come later. */
+static void test_turns_go_on_where_there_is_no_limit(void **state)
+{
+    static const char request[] = "GET / HTTP/1.1\r\nHost: full.test\r\n\r\n";
+    static const char ok[] = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+    char got[2048];
+    (void)state;
+    for (int fd; (fd = accept4(full, NULL, NULL, SOCK_NONBLOCK)) >= 0;)
+        close(fd); /* of the test before */
+    int one = ask("full.test"), worker_end = accept4(full, NULL, NULL, SOCK_NONBLOCK);
+    struct sockaddr_un at = {.sun_family = AF_UNIX};
+    memcpy(at.sun_path, full_path, sizeof full_path);
+    int fill = non_blocking(socket(AF_UNIX, SOCK_STREAM, 0));
+    assert_int_equal(connect(fill, (struct sockaddr *)&at, sizeof at), 0);
+    int two = ask("full.test");
+    for (int i = 0; i < 3; i++) {
+        for (int answers = 0; answers < 2; answers++) {
+            assert_true(read(worker_end, got, sizeof got) > 0);
+            assert_int_equal(send(worker_end, ok, sizeof ok - 1, MSG_NOSIGNAL), sizeof ok - 1);
+            turn(20);
+        }
+        assert_int_equal(count_waiting(), 0);
+        assert_int_equal(write(one, request, sizeof request - 1), sizeof request - 1);
+        turn(20);
+        assert_int_equal(write(two, request, sizeof request - 1), sizeof request - 1);
+        turn(20);
+        assert_int_equal(count_waiting(), 1);
+    }
+    const struct exchange *x = LIST_ENTRY(shard.waiting.next, struct exchange, worker_node);
+    int late = ask("full.test");
+    assert_int_equal(count_waiting(), 2);
+    assert_ptr_equal(LIST_ENTRY(shard.waiting.next, struct exchange, worker_node), x);
+    const int fds[] = {one, two, late, worker_end, fill};
+    for (size_t i = 0; i < 5; i++)
+        close(fds[i]);
+    turn(3);
+}
+
 /* However often it is tried. */
 static void test_what_it_holds_does_not_grow(void **state)
 {
@@ -429,6 +467,7 @@ int main(void)
         cmocka_unit_test(test_nor_by_who_waits_for_room_elsewhere),
         cmocka_unit_test(test_room_is_waited_for_beside_who_is_gone),
         cmocka_unit_test(test_who_accepts_no_more_serves_who_waits),
+        cmocka_unit_test(test_turns_go_on_where_there_is_no_limit),
         cmocka_unit_test(test_what_it_holds_does_not_grow),
         cmocka_unit_test(test_who_refuses_is_not_asked_again_at_once),
         cmocka_unit_test(test_who_takes_no_stream_is_not_asked_for_ever),
