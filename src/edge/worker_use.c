@@ -93,6 +93,7 @@ static struct worker *take_h2(struct backend *b, enum worker_class klass, bool h
 static void count_in(struct exchange *x, struct worker *w)
 {
     x->worker = w;
+    x->reset_code = 0; /* was that of who did not take it */
     if (x->backend == w->backend)
         return; /* it has waited for this connection's SETTINGS */
     ASSERT(!x->backend);

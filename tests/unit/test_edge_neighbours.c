@@ -38,6 +38,7 @@ static struct {
     uint32_t conn_count;
     struct h2_stream *slow; /* that it was asked for /slow by, and has not answered */
     bool is_patient;        /* it answers when a request has ended */
+    bool refuses;           /* one stream, the next */
     uint32_t streams_max;   /* of a connection; 0: the default */
 } worker;
 
@@ -58,8 +59,12 @@ static void answer(struct h2_stream *s)
 
 static void on_head(void *user, struct h2_stream *s, const struct http_head *head, bool end)
 {
+    bool refuses = worker.refuses;
     (void)user;
-    if (slice_eq(head->path, SLICE("/slow")))
+    worker.refuses = false;
+    if (refuses)
+        h2_stream_reset(s, H2_REFUSED_STREAM);
+    else if (slice_eq(head->path, SLICE("/slow")))
         worker.slow = s;
     else if (end || !worker.is_patient)
         answer(s);
@@ -449,10 +454,9 @@ static void test_a_worker_that_takes_few(void **state)
     turn(NULL, 0);
 }
 
-/* What the worker resets it resets with its own code, though it has said GOAWAY. */
-static void test_a_reset_by_who_goes(void **state)
+/* A call of gRPC. */
+static void call(struct client_end *c, bool end)
 {
-    struct client_end one, *all[] = {&one};
     int err;
     struct field grpc = {SLICE("content-type"), SLICE("application/grpc"), TOKEN_CONTENT_TYPE, 0};
     const struct http_head head = {.method = SLICE("POST"),
@@ -461,9 +465,16 @@ static void test_a_reset_by_who_goes(void **state)
                                    .path = SLICE("/slow"),
                                    .content_length = -1,
                                    .fields = {&grpc, 1, 1}};
+    assert_non_null(h2_conn_request(c->h2, &head, end, NULL, &err));
+}
+
+/* What the worker resets it resets with its own code, though it has said GOAWAY. */
+static void test_a_reset_by_who_goes(void **state)
+{
+    struct client_end one, *all[] = {&one};
     (void)state;
     client_open(&one);
-    assert_non_null(h2_conn_request(one.h2, &head, false, NULL, &err));
+    call(&one, false);
     turn(all, 1);
     assert_non_null(worker.slow);
     h2_conn_shutdown(worker.conns[0]);
@@ -473,6 +484,30 @@ static void test_a_reset_by_who_goes(void **state)
     turn(all, 1);
     assert_int_equal(one.failed, 1);
     assert_int_equal(one.code, H2_CANCEL);
+    client_close(&one);
+    turn(NULL, 0);
+}
+
+/* A stream that is refused has not been acted on: that is not said of one that was taken the second
+ * time.  RFC 9113 8.7 */
+static void test_a_refusal_is_forgotten_when_it_is_taken(void **state)
+{
+    struct client_end one, *all[] = {&one};
+    (void)state;
+    worker.refuses = true;
+    client_open(&one);
+    call(&one, true);
+    turn(all, 1);
+    assert_non_null(worker.slow);
+    struct client *c = LIST_ENTRY(shard.clients.next, struct client, node);
+    struct exchange *x = LIST_ENTRY(c->exchanges.next, struct exchange, client_node);
+    loop_timer_set(shard.loop, &x->timer, shard_now_us(&shard)); /* its time is up */
+    for (int i = 0; i < 1000 && !one.failed; i++) {
+        loop_turn(shard.loop, 1);
+        play_client(&one);
+    }
+    assert_int_equal(one.failed, 1);
+    assert_int_not_equal(one.code, H2_REFUSED_STREAM);
     client_close(&one);
     turn(NULL, 0);
 }
@@ -528,6 +563,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_a_worker_that_says_much, setup, teardown),
         cmocka_unit_test_setup_teardown(test_an_upload_that_is_stuck, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_reset_by_who_goes, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_refusal_is_forgotten_when_it_is_taken, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(test_a_worker_that_takes_few, setup, teardown),
         cmocka_unit_test_setup_teardown(test_memory_is_out_for_one, setup, teardown),
     };
