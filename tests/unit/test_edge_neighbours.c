@@ -512,6 +512,85 @@ static void test_a_refusal_is_forgotten_when_it_is_taken(void **state)
     turn(NULL, 0);
 }
 
+/* An octet with its own end beside it. */
+static void send_file(int to)
+{
+    union {
+        struct cmsghdr align;
+        char octets[CMSG_SPACE(sizeof(int))];
+    } file = {.align = {.cmsg_len = CMSG_LEN(sizeof to),
+                        .cmsg_level = SOL_SOCKET,
+                        .cmsg_type = SCM_RIGHTS}};
+    struct iovec octet = {.iov_base = (char[]){'x'}, .iov_len = 1};
+    const struct msghdr m = {.msg_iov = &octet,
+                             .msg_iovlen = 1,
+                             .msg_control = file.octets,
+                             .msg_controllen = sizeof file.octets};
+    memcpy(CMSG_DATA(&file.align), &to, sizeof to);
+    assert_int_equal(sendmsg(to, &m, MSG_NOSIGNAL), 1);
+}
+
+/* As where the kernel cannot refuse them.  return  its descriptor */
+static int may_get_files(struct worker *w)
+{
+    const int on = 1;
+    w->stream.may_get_files = true;
+    setsockopt(w->stream.source.fd, SOL_SOCKET, 83 /* SO_PASSRIGHTS, Linux 6.16 */, &on, sizeof on);
+    return w->stream.source.fd;
+}
+
+static bool is_closed(int fd)
+{
+    return fcntl(fd, F_GETFD) < 0;
+}
+
+/* A worker that has sent descriptors gets no more of ours to keep them in: it is not connected to,
+ * and nothing that it says on other connections is read. */
+static void test_a_worker_that_sends_descriptors(void **state)
+{
+    struct client_end one, *all[] = {&one};
+    int kept[2];
+    unsigned count = 0;
+    size_t it = 0;
+    (void)state;
+    worker.streams_max = 1;
+    client_open(&one);
+    ask(&one, "/slow", SLICE(""));
+    turn(all, 1);
+    ask(&one, "/slow", SLICE(""));
+    turn(all, 1);
+    assert_int_equal(worker.conn_count, 2);
+    struct backend *b = map_next(&shard.backends, &it);
+    LIST_FOR(node, &b->h2_conns[WORKER_NO_PUSH])
+    {
+        kept[count++] = may_get_files(LIST_ENTRY(node, struct worker, node));
+    }
+    assert_int_equal(count, 2);
+    int next = dup(0);
+    close(next);
+    for (int i = 0; i < 3; i++)
+        send_file(worker.fds[0]);
+    turn(all, 1);
+    for (int i = 0; i < 3; i++)
+        send_file(worker.fds[1]);
+    turn(all, 1);
+    assert_int_equal(one.failed, 2);
+    uint64_t before = loop_calls(shard.loop)->connects;
+    ask(&one, "/", SLICE(""));
+    turn(all, 1);
+    assert_int_equal(one.failed, 3);
+    assert_int_equal(loop_calls(shard.loop)->connects, before);
+    assert_false(is_closed(next)); /* what came with the first */
+    assert_true(is_closed(next + 1));
+    close(next);
+    for (unsigned i = 0; i < 2; i++) {
+        assert_false(is_closed(kept[i]));
+        close(kept[i]);
+    }
+    client_close(&one);
+    turn(NULL, 0);
+}
+
 /* Whatever of a request has no memory, who waits on the same connection is answered, or is told. */
 static void test_memory_is_out_for_one(void **state)
 {
@@ -566,6 +645,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_a_refusal_is_forgotten_when_it_is_taken, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(test_a_worker_that_takes_few, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_worker_that_sends_descriptors, setup, teardown),
         cmocka_unit_test_setup_teardown(test_memory_is_out_for_one, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
