@@ -62,6 +62,7 @@ struct exchange {
     uint64_t tried;                   /* instances that failed, as bits */
     uint32_t reset_code;              /* the worker's RST_STREAM, 0: none */
     struct slice ws_key;              /* Sec-WebSocket-Key that an HTTP/1.1 worker got */
+    struct slice chain;               /* X-Forwarded-For behind a proxy's; p NULL: not made yet */
     uint16_t status;
     uint8_t fault; /* enum fault */
     uint8_t retries;

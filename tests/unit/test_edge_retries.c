@@ -28,8 +28,9 @@ static char socket_path[64];
 static struct tls_server *tls;
 static void *counters;
 static struct shard shard;
-static int nobody; /* a port of its own, at which it does not listen */
-static int full;   /* a listener that accepts once */
+static int nobody;     /* a port of its own, at which it does not listen */
+static in_addr_t from; /* the next client comes */
+static int full;       /* a listener that accepts once */
 static char full_path[64];
 
 #define CONNS_MAX 64
@@ -166,6 +167,10 @@ static int setup(void **state)
     if (shard_init(&shard, 0, 0, tls, stats_open(counters, stats_octets(1, 1)), NULL) < 0)
         return -1;
     struct route_builder *b = route_builder_new(1);
+    struct addr_prefix proxy;
+    if (addr_prefix_parse(SLICE("127.0.0.1"), &proxy) < 0 ||
+        route_builder_trusted_proxy(b, &proxy) < 0)
+        return -1;
     snprintf(full_path, sizeof full_path, "%s/f", directory);
     memcpy(at.sun_path, full_path, sizeof full_path);
     full = non_blocking(socket(AF_UNIX, SOCK_STREAM, 0));
@@ -209,6 +214,7 @@ static int ask_with(const char *host, const char *fields)
     char request[256];
     struct addr peer = {.len = sizeof peer.u.in};
     peer.u.in.sin_family = AF_INET;
+    peer.u.in.sin_addr.s_addr = from;
     int len =
         snprintf(request, sizeof request, "GET / HTTP/1.1\r\nHost: %s\r\n%s\r\n", host, fields);
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
@@ -372,10 +378,9 @@ static void test_turns_go_on_where_there_is_no_limit(void **state)
 }
 
 /* However often it is tried. */
-static void test_what_it_holds_does_not_grow(void **state)
+static void holds_no_more(const char *fields)
 {
-    (void)state;
-    int a = ask("gone.test");
+    int a = ask_with("gone.test", fields);
     assert_int_equal(count_waiting(), 1);
     const struct exchange *x = LIST_ENTRY(shard.waiting.next, struct exchange, worker_node);
     size_t octets = x->arena->octets;
@@ -389,6 +394,15 @@ static void test_what_it_holds_does_not_grow(void **state)
     assert_int_equal(x->arena->octets, octets);
     close(a);
     turn(3);
+}
+
+static void test_what_it_holds_does_not_grow(void **state)
+{
+    (void)state;
+    holds_no_more("");
+    from = htonl(INADDR_LOOPBACK); /* a proxy, which speaks for others */
+    holds_no_more("X-Forwarded-For: 192.0.2.1\r\nX-Forwarded-For: 192.0.2.2\r\n");
+    from = 0;
 }
 
 static void test_who_refuses_is_not_asked_again_at_once(void **state)
