@@ -164,8 +164,6 @@ static int take_response(struct h2_conn *c, struct h2_stream *s, struct slice bl
             s->content_left = 0;
         else
             s->content_left = r.head->content_length;
-        if (r.head->status >= 300)
-            s->tunnel = false; /* CONNECT was refused: a message like others */
         if (end && s->content_left > 0)
             return h2_stream_fail(s, H2_BLAME_MESSAGE_LENGTH);
     }
