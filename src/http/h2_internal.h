@@ -43,6 +43,9 @@
  * where it is a response's, by so much before the connection ends; in between it is decoded and
  * refused alone. */
 #define H2_BLOCK_SLACK_OCTETS 16384u
+/* What lies in the arena of a request's head: one that is larger is copied once more, without what
+ * it does not need. */
+#define H2_HEAD_LARGE_OCTETS 8192u
 /* Informational responses to one request: each one takes memory from the stream's arena, and all
  * together may take what one field section may have. */
 #define H2_INFORMATIONAL_MAX 32u
