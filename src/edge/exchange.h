@@ -123,8 +123,7 @@ void exchange_worker_failed(struct exchange *x, enum fault fault, bool untouched
 
 /* It has left the waiting room: look for an instance among those that are there now. */
 void exchange_attach_again(struct exchange *x);
-/* What it fails with when no worker could be asked, by the error of worker_attach or worker_join.
- */
+/* What it fails with when a worker could not be asked, or told the rest, by the error. */
 enum fault exchange_fault(const struct exchange *x, int err);
 /* Answer by ourselves, if no head was sent; else cut the response. */
 void exchange_fail(struct exchange *x, enum fault fault);

@@ -146,6 +146,7 @@ enum fault exchange_fault(const struct exchange *x, int err)
     case ERR_FIELDS_TOO_LARGE:
         return FAULT_FIELDS_TOO_LARGE;
     case ERR_USAGE:
+    case ERR_TRUNCATED:
         return FAULT_BAD_REQUEST;
     default:
         return err == ERR_CLOSED && x->tunnel ? tunnel_refusal(x) : FAULT_CONNECT;

@@ -425,7 +425,7 @@ int worker_send_trailers(struct exchange *x, const struct fields *trailers)
 {
     struct worker *w = x->worker;
     if (w->http.h2 && !takes_section(w))
-        return ERR_NOMEM;
+        return ERR_LIMIT;
     worker_wants_flush(w);
     return w->http.h2 ? h2_stream_trailers(x->ws, trailers)
                       : h1_conn_send_trailers(w->http.h1, trailers);

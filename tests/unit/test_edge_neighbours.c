@@ -366,6 +366,9 @@ static void test_large_trailers_of_one_client(void **state)
         assert_int_equal(h2_stream_trailers(streams[i], &trailers), 0);
     }
     turn(crowd.all, ARRAY_LEN(crowd.all));
+    const struct stats_site *said = stats_site(shard.counters, 0, 0);
+    assert_int_equal(said->faults[FAULT_MEMORY], 0); /* there is enough of it */
+    assert_true(said->faults[FAULT_OVERLOAD] > 0);
     assert_true(crowd_close(&crowd) > 0);
 }
 
