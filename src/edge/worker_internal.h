@@ -21,7 +21,7 @@ void worker_let_finish(struct worker *w);
 void worker_drain(struct worker *w, struct places *place);
 /* HTTP/2: what was dropped while the ration of resets was used up is reset, as far as it allows by
  * now, when it has had time to end by itself. */
-#define WORKER_DROPPED_OCTETS (WORKER_DRAINING_MAX * sizeof(struct h2_stream *))
+#define WORKER_DROPPED_OCTETS (WORKER_H2_STREAMS * sizeof(struct h2_stream *))
 void worker_wait_to_reset(struct worker *w);
 void worker_reset_dropped(struct worker *w);
 void worker_forget_dropped(struct worker *w, const struct h2_stream *ws);

@@ -315,21 +315,29 @@ void worker_forget_dropped(struct worker *w, const struct h2_stream *ws)
             w->dropped[i] = w->dropped[--w->dropped_count];
 }
 
+/* return  false: it cannot be reset later */
+static bool reset_later(struct worker *w, struct h2_stream *ws)
+{
+    if (!w->dropped)
+        w->dropped = pool_get(w->shard->pool, WORKER_DROPPED_OCTETS);
+    if (!w->dropped || w->dropped_count == WORKER_H2_STREAMS)
+        return false;
+    w->dropped[w->dropped_count++] = ws;
+    worker_wait_to_reset(w);
+    return true;
+}
+
 /* Resets ws if the ration allows, else as much of its response as a window takes is read and thrown
  * away, and it is reset later if that was not all.  return  whether it was reset */
 static bool drop_stream(struct worker *w, struct h2_stream *ws)
 {
     h2_stream_set_user(ws, NULL);
     worker_wants_flush(w);
-    if (ration_take(&w->ration, shard_now_us(w->shard)) || !has_room_for_rest(w, ws)) {
+    if (ration_take(&w->ration, shard_now_us(w->shard)) || !has_room_for_rest(w, ws) ||
+        !reset_later(w, ws)) {
         h2_stream_reset(ws, H2_CANCEL);
         return true;
     }
-    if (!w->dropped)
-        w->dropped = pool_get(w->shard->pool, WORKER_DROPPED_OCTETS);
-    if (w->dropped && w->dropped_count < WORKER_DRAINING_MAX)
-        w->dropped[w->dropped_count++] = ws;
-    worker_wait_to_reset(w);
     leave_stream(w, ws);
     return false;
 }
@@ -351,14 +359,6 @@ void worker_cancel(struct exchange *x)
     if (w->http.h2 && !ws)
         return;
     if (w->http.h2) {
-        /* A request whose end was not sent cannot be left to drain: the worker waits for it. */
-        if (!x->request_sent && !x->pushed) {
-            h2_stream_set_user(ws, NULL);
-            h2_stream_reset(ws, H2_CANCEL);
-            ration_take(&w->ration, shard_now_us(w->shard));
-            worker_wants_flush(w);
-            return;
-        }
         bool reset = drop_stream(w, ws);
         if (x->pushed && x->site)
             stats_add(reset ? &x->site->stats->push.worker_resets

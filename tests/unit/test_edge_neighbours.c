@@ -10,7 +10,7 @@
 
 #include "edge/client.h"
 #include "edge/shard.h"
-#include "edge/worker.h"
+#include "edge/worker_internal.h"
 #include "edge_routes.h"
 #include "http/h2_internal.h"
 
@@ -435,6 +435,41 @@ static void test_an_upload_that_is_stuck(void **state)
     turn(NULL, 0);
 }
 
+/* Uploads that are given up, by several and again and again.  A worker that gets too many resets
+ * ends the connection (Node's does at 1000). */
+static void test_uploads_that_are_given_up(void **state)
+{
+    struct crowd crowd;
+    struct h2_stream *streams[OTHERS * REQUESTS];
+    (void)state;
+    crowd_open(&crowd);
+    worker.is_patient = true;
+    for (unsigned round = 0; round < 10; round++) {
+        for (unsigned i = 0; i < OTHERS * REQUESTS; i++)
+            streams[i] = ask_with(&crowd.others[i / REQUESTS], "/", SLICE(""), false);
+        turn(crowd.all, ARRAY_LEN(crowd.all));
+        for (unsigned i = 0; i < OTHERS * REQUESTS; i++)
+            h2_stream_reset(streams[i], H2_CANCEL);
+        turn(crowd.all, ARRAY_LEN(crowd.all));
+    }
+    assert_int_equal(crowd.one.failed, 0);
+    assert_non_null(worker.slow);
+    size_t it = 0;
+    struct backend *b = map_next(&shard.backends, &it);
+    for (int i = 0; i < 2; i++) /* time passes, and the ration comes back */
+        LIST_FOR(node, &b->h2_conns[WORKER_NO_PUSH])
+        {
+            struct worker *w = LIST_ENTRY(node, struct worker, node);
+            ration_init(&w->ration, shard_now_us(&shard));
+            worker_reset_dropped(w);
+        }
+    turn(crowd.all, ARRAY_LEN(crowd.all));
+    assert_int_equal(h2_conn_streams(worker.conns[0]), 1); /* the slow one */
+    for (unsigned i = 0; i < OTHERS; i++)
+        crowd.others[i].answered = REQUESTS;
+    crowd_close(&crowd);
+}
+
 /* More ask at once than it takes on a connection, before it has said how many that is. */
 static void test_a_worker_that_takes_few(void **state)
 {
@@ -647,6 +682,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_a_reset_by_who_goes, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_refusal_is_forgotten_when_it_is_taken, setup,
                                         teardown),
+        cmocka_unit_test_setup_teardown(test_uploads_that_are_given_up, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_worker_that_takes_few, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_worker_that_sends_descriptors, setup, teardown),
         cmocka_unit_test_setup_teardown(test_memory_is_out_for_one, setup, teardown),
