@@ -273,8 +273,8 @@ int h2_id_fail(struct h2_conn *c, uint32_t id, enum h2_blame blame);
 int h2_charge_refusal(struct h2_conn *c, enum h2_blame blame);
 /* A stream that is not taken up: RST_STREAM(REFUSED_STREAM), frames that follow it are ignored. */
 int h2_refuse(struct h2_conn *c, uint32_t id, enum h2_blame blame);
-/* All that lies in the arena counts as field sections. */
-void h2_stream_count_sections(struct h2_stream *s);
+/* So many octets of its arena are field sections, beside those that count already. */
+void h2_stream_count_sections(struct h2_stream *s, size_t octets);
 /* Frames on the closed stream id are to be ignored (forgiving), or are errors. */
 void h2_id_remember(struct h2_conn *c, uint32_t id, bool forgiving);
 void h2_stream_free_gone(struct h2_conn *c);

@@ -618,6 +618,25 @@ static void test_sections_of_trailers(void **state)
     world_close(&w);
 }
 
+/* What the owner has allocated for the request meanwhile is none of its sections. */
+static void test_sections_are_what_came(void **state)
+{
+    struct world w = {0};
+    static const char trailers[] = "\0\1x\1y";
+    h2_settings_default(&w.settings, H2_SERVER);
+    w.settings.max_sections_octets = 4096;
+    world_open(&w, H2_SERVER);
+    assert_int_equal(feed_get(&w, 1, false), 0);
+    assert_non_null(arena_alloc(h2_stream_arena(w.last), 8192));
+    assert_int_equal(feed(&w, H2_FRAME_HEADERS, H2_FLAG_END_HEADERS | H2_FLAG_END_STREAM, 1,
+                          trailers, sizeof trailers - 1),
+                     0);
+    assert_int_equal(w.refused, 0);
+    assert_int_equal(feed_get(&w, 3, true), 0);
+    assert_int_equal(w.heads, 2);
+    world_close(&w);
+}
+
 static void test_promises(void **state)
 {
     struct world w = {0};
@@ -722,6 +741,7 @@ int main(void)
         cmocka_unit_test(test_sections),
         cmocka_unit_test(test_sections_of_a_browser),
         cmocka_unit_test(test_sections_of_trailers),
+        cmocka_unit_test(test_sections_are_what_came),
         cmocka_unit_test(test_promises),
         cmocka_unit_test(test_informational),
         cmocka_unit_test(test_informational_octets),
