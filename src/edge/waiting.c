@@ -45,13 +45,13 @@ static bool await_places(struct exchange *x)
  * everybody else has one: start-time fair queueing, a request being the unit.  Each app counts for
  * itself, and of a client only what waits: what goes on elsewhere, was served or given up is
  * nobody's turn here. */
-static uint64_t next_turn(const struct exchange *x)
+static uint64_t next_turn(const struct exchange *x, const struct places *queue)
 {
     const struct list *all = &x->client->exchanges;
-    uint64_t turn = atomic_load_explicit(&x->queue->turn, memory_order_relaxed);
+    uint64_t turn = atomic_load_explicit(&queue->turn, memory_order_relaxed);
     for (const struct list *node = all->prev; node != all; node = node->prev) {
         const struct exchange *last = LIST_ENTRY(node, struct exchange, client_node);
-        if (last == x || last->queue != x->queue)
+        if (last == x || last->queue != queue)
             continue;
         turn = last->turn > turn ? last->turn : turn;
         break;
@@ -64,7 +64,7 @@ static void step_in(struct exchange *x)
     struct shard *s = x->shard;
     struct list *before = &s->waiting;
     if (!x->turn)
-        x->turn = next_turn(x);
+        x->turn = next_turn(x, x->queue);
     if (!list_empty(before) &&
         LIST_ENTRY(before->prev, struct exchange, worker_node)->turn > x->turn)
         do
@@ -72,6 +72,32 @@ static void step_in(struct exchange *x)
         while (LIST_ENTRY(before, struct exchange, worker_node)->turn <= x->turn);
     list_add_tail(before, &x->worker_node);
     x->waiting = true;
+}
+
+/* The room is full: who has the last turn of all, and a later one than x, makes room.  So nobody
+ * fills it alone.  return  whether it did */
+static bool push_out_last(const struct exchange *x, const struct places *queue)
+{
+    struct list *all = &x->shard->waiting;
+    for (struct list *node = all->prev; node != all; node = node->prev) {
+        struct exchange *last = LIST_ENTRY(node, struct exchange, worker_node);
+        if (last->queue != queue)
+            continue;
+        if (last->turn <= (x->turn ? x->turn : next_turn(x, queue)))
+            return false;
+        exchange_fail(last, FAULT_OVERLOAD);
+        return true;
+    }
+    return false;
+}
+
+static bool enter_queue(struct exchange *x)
+{
+    struct places *queue = x->site->queue;
+    if (!places_take(queue) && !(push_out_last(x, queue) && places_take(queue)))
+        return false;
+    x->queue = queue;
+    return true;
 }
 
 bool waiting_enter(struct exchange *x, enum fault why, bool for_room)
@@ -82,9 +108,8 @@ bool waiting_enter(struct exchange *x, enum fault why, bool for_room)
     if (!x->wait_until_us)
         x->wait_until_us =
             now + (overload ? x->site->route.request_timeout_ms * 1000ull : WAITING_START_US);
-    if (now >= x->wait_until_us || (!x->queue && !places_take(x->site->queue)))
+    if (now >= x->wait_until_us || (!x->queue && !enter_queue(x)))
         return false;
-    x->queue = x->site->queue;
     x->wait_why = (uint8_t)why;
     x->awaits_room = for_room;
     step_in(x);

@@ -370,6 +370,41 @@ static void test_turns_are_of_what_waits(void **state)
     publish(2);
 }
 
+/* All who may wait are one client's: who comes takes the last one's place. */
+static void test_one_does_not_fill_the_room(void **state)
+{
+    static const char hello[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+                                "\0\0\0\4\0\0\0\0";
+    char text[512], *to = text;
+    uint64_t at[8];
+    (void)state;
+    publish(3);
+    int busy = ask(0);
+    memcpy(to, hello, sizeof hello);
+    to += sizeof hello;
+    for (uint8_t id = 1; id <= 9; id = (uint8_t)(id + 2))
+        to = put_get(to, id, "a.test");
+    int greedy = ask_by(0, text, (size_t)(to - text));
+    assert_int_equal(turns(0, at), 3); /* and two were refused */
+    int modest = ask(0);
+    assert_int_equal(status(modest), -1);
+    assert_int_equal(turns(0, at), 3);
+    assert_int_equal(at[1], at[0]);
+    int late = ask(0); /* as good as the others */
+    assert_int_equal(status(late), -1);
+    int later = ask(0);
+    assert_int_equal(status(later), 503);
+    for (int i = 0; i < 4; i++)
+        work(1);
+    assert_int_equal(count_waiting(), 0);
+    assert_int_equal(status(modest), 200);
+    assert_int_equal(status(late), 200);
+    const int fds[] = {busy, greedy, modest, late, later};
+    for (size_t i = 0; i < 5; i++)
+        close(fds[i]);
+    publish(2);
+}
+
 /* An instance has a place, but no connection to it can be had: that another request has ended is no
  * reason to give up. */
 static void test_waits_for_a_connection(void **state)
@@ -538,6 +573,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_waits_for_a_descriptor),  /* no connection is left of others */
         cmocka_unit_test(test_turns_are_of_what_waits), /* nobody has had one at a.test */
+        cmocka_unit_test(test_one_does_not_fill_the_room),
         cmocka_unit_test(test_goes_to_the_other_shard),
         cmocka_unit_test(test_waits_for_a_connection),
         cmocka_unit_test(test_goes_on_when_nobody_wants_it),
