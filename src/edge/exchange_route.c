@@ -270,6 +270,13 @@ static bool take_retry(struct site *site)
     return true;
 }
 
+/* RFC 9110 9.2.2; and the handshake of a WebSocket is a GET, though it be CONNECT to an HTTP/2
+ * client (RFC 8441 5). */
+static bool may_act_twice(const struct exchange *x)
+{
+    return method_is_idempotent(x->request->method) || (x->tunnel && !x->opaque);
+}
+
 /* Never a second delivery of what is not safe: only when the worker did not act on it, or may act
  * twice; and only while all of the content is still here.  RFC 9110 9.2.2, RFC 9113 8.7 */
 static bool may_retry(const struct exchange *x, enum fault fault, bool untouched)
@@ -280,7 +287,7 @@ static bool may_retry(const struct exchange *x, enum fault fault, bool untouched
         return true; /* also when the worker spoke first, as Node does to an idle connection */
     if (fault == FAULT_MALFORMED || fault == FAULT_CUT || fault == FAULT_TIMEOUT)
         return false;
-    return (x->retries < EXCHANGE_RETRIES && method_is_idempotent(x->request->method));
+    return x->retries < EXCHANGE_RETRIES && may_act_twice(x);
 }
 
 /* Nothing is missing but the sign of the end: an HTTP/2 worker that died between its last octet and

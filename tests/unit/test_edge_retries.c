@@ -339,6 +339,56 @@ static void test_who_accepts_no_more_serves_who_waits(void **state)
     turn(3);
 }
 
+/* A connection that was kept alive ends when a WebSocket is asked for: to the worker that was a
+ * GET, whatever the client's is (RFC 8441 5), and may be asked again. */
+static void test_a_handshake_is_tried_again(void **state)
+{
+    static const char ok[] = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+    struct field version = {SLICE("sec-websocket-version"), SLICE("13"),
+                            TOKEN_SEC_WEBSOCKET_VERSION, 0};
+    struct http_head head = {.method = SLICE("CONNECT"),
+                             .protocol = SLICE("websocket"),
+                             .scheme = SLICE("http"),
+                             .authority = SLICE("full.test"),
+                             .path = SLICE("/"),
+                             .content_length = -1,
+                             .fields = {&version, 1, 1}};
+    const struct h2_events nothing = {.on_head = NULL};
+    struct addr peer = {.len = sizeof peer.u.in};
+    struct h2_settings set;
+    char octets[4096];
+    int fds[2], err;
+    (void)state;
+    for (int fd; (fd = accept4(full, NULL, NULL, SOCK_NONBLOCK)) >= 0;)
+        close(fd); /* of the test before */
+    turn(3);
+    int one = ask("full.test"), worker_end = accept4(full, NULL, NULL, SOCK_NONBLOCK);
+    assert_true(read(worker_end, octets, sizeof octets) > 0);
+    assert_int_equal(send(worker_end, ok, sizeof ok - 1, MSG_NOSIGNAL), sizeof ok - 1);
+    turn(3);
+    peer.u.in.sin_family = AF_INET;
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
+    h2_settings_default(&set, H2_CLIENT);
+    struct h2_conn *h2 = h2_conn_new(H2_CLIENT, &set, &nothing, NULL, &worker.pool, 1);
+    assert_non_null(h2);
+    assert_non_null(h2_conn_request(h2, &head, false, NULL, &err));
+    ssize_t n = (ssize_t)h2_conn_output(h2, octets, sizeof octets, 1);
+    assert_int_equal(write(fds[0], octets, (size_t)n), n);
+    client_accept(&shard, non_blocking(fds[1]), &peer, false);
+    turn(3);
+    assert_true(read(worker_end, octets, sizeof octets) > 0);
+    close(worker_end);
+    turn(3);
+    worker_end = accept4(full, NULL, NULL, SOCK_NONBLOCK);
+    assert_true(worker_end >= 0);
+    assert_true(read(worker_end, octets, sizeof octets) > 0);
+    h2_conn_free(h2);
+    close(fds[0]);
+    close(one);
+    close(worker_end);
+    turn(3);
+}
+
 /* Who has waited and was served before is not behind all that come later. */
 static void test_turns_go_on_where_there_is_no_limit(void **state)
 {
@@ -481,6 +531,7 @@ int main(void)
         cmocka_unit_test(test_nor_by_who_waits_for_room_elsewhere),
         cmocka_unit_test(test_room_is_waited_for_beside_who_is_gone),
         cmocka_unit_test(test_who_accepts_no_more_serves_who_waits),
+        cmocka_unit_test(test_a_handshake_is_tried_again),
         cmocka_unit_test(test_turns_go_on_where_there_is_no_limit),
         cmocka_unit_test(test_what_it_holds_does_not_grow),
         cmocka_unit_test(test_who_refuses_is_not_asked_again_at_once),
