@@ -38,10 +38,8 @@ struct client {
     char memo_authority[63];
     uint8_t lines_at; /* in shard->lines, where they may be its own */
     uint64_t idle_us;
-    uint64_t turn;                /* of its last request that has waited, see waiting.h */
-    const struct places *turn_at; /* that queue; it may be gone */
-    uint32_t open;                /* exchanges */
-    uint32_t wide;                /* those whose h2c worker may send WORKER_H2_WIDE ahead */
+    uint32_t open; /* exchanges */
+    uint32_t wide; /* those whose h2c worker may send WORKER_H2_WIDE ahead */
     uint8_t sniffed_len;
     char sniffed[24];
     char peer_text[ADDR_TEXT_OCTETS / 2]; /* "192.0.2.1:4711", "[2001:db8::1]:4711" */

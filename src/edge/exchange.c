@@ -290,7 +290,7 @@ static void send_request_body(struct exchange *x, struct slice octets, bool end)
         x->request_sent = true;
     int err = worker_send_body(x, octets, end);
     if (err < 0 && err != ERR_CLOSED)
-        exchange_fail(x, err == ERR_NOMEM ? FAULT_MEMORY : FAULT_BAD_REQUEST);
+        exchange_fail(x, exchange_fault(x, err));
 }
 
 void exchange_request_body(struct exchange *x, struct slice octets, bool end)
@@ -326,9 +326,7 @@ static void send_request_end(struct exchange *x)
     int err = x->held_trailers.count ? worker_send_trailers(x, &x->held_trailers)
                                      : worker_send_body(x, SLICE(""), true);
     if (err < 0 && err != ERR_CLOSED)
-        exchange_fail(x, err == ERR_NOMEM              ? FAULT_MEMORY
-                         : err == ERR_FIELDS_TOO_LARGE ? FAULT_FIELDS_TOO_LARGE
-                                                       : FAULT_BAD_REQUEST);
+        exchange_fail(x, exchange_fault(x, err));
 }
 
 void exchange_request_trailers(struct exchange *x, const struct fields *trailers)

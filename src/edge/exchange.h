@@ -62,6 +62,7 @@ struct exchange {
     uint64_t tried;                   /* instances that failed, as bits */
     uint32_t reset_code;              /* the worker's RST_STREAM, 0: none */
     struct slice ws_key;              /* Sec-WebSocket-Key that an HTTP/1.1 worker got */
+    struct slice chain;               /* X-Forwarded-For behind a proxy's; p NULL: not made yet */
     uint16_t status;
     uint8_t fault; /* enum fault */
     uint8_t retries;
@@ -122,6 +123,8 @@ void exchange_worker_failed(struct exchange *x, enum fault fault, bool untouched
 
 /* It has left the waiting room: look for an instance among those that are there now. */
 void exchange_attach_again(struct exchange *x);
+/* What it fails with when a worker could not be asked, or told the rest, by the error. */
+enum fault exchange_fault(const struct exchange *x, int err);
 /* Answer by ourselves, if no head was sent; else cut the response. */
 void exchange_fail(struct exchange *x, enum fault fault);
 /* The request id: 32 hexadecimal digits, which live as long as x. */

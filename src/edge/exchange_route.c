@@ -137,7 +137,7 @@ static bool admit(struct exchange *x)
     return true;
 }
 
-static enum fault fault_of(const struct exchange *x, int err)
+enum fault exchange_fault(const struct exchange *x, int err)
 {
     switch (err) {
     case ERR_NOTFOUND:
@@ -151,6 +151,7 @@ static enum fault fault_of(const struct exchange *x, int err)
     case ERR_FIELDS_TOO_LARGE:
         return FAULT_FIELDS_TOO_LARGE;
     case ERR_USAGE:
+    case ERR_TRUNCATED:
         return FAULT_BAD_REQUEST;
     default:
         return err == ERR_CLOSED && x->tunnel ? tunnel_refusal(x) : FAULT_CONNECT;
@@ -189,7 +190,7 @@ static void attach(struct exchange *x)
             exchange_worker_ready(x);
         return;
     }
-    enum fault fault = fault_of(x, err);
+    enum fault fault = exchange_fault(x, err);
     if (may_wait(x, fault, err) && waiting_enter(x, fault, awaits_room(x, fault, err)))
         return;
     waiting_leave(x);
@@ -274,6 +275,13 @@ static bool take_retry(struct site *site)
     return true;
 }
 
+/* RFC 9110 9.2.2; and the handshake of a WebSocket is a GET, though it be CONNECT to an HTTP/2
+ * client (RFC 8441 5). */
+static bool may_act_twice(const struct exchange *x)
+{
+    return method_is_idempotent(x->request->method) || (x->tunnel && !x->opaque);
+}
+
 /* Never a second delivery of what is not safe: only when the worker did not act on it, or may act
  * twice; and only while all of the content is still here.  RFC 9110 9.2.2, RFC 9113 8.7 */
 static bool may_retry(const struct exchange *x, enum fault fault, bool untouched)
@@ -284,7 +292,7 @@ static bool may_retry(const struct exchange *x, enum fault fault, bool untouched
         return true; /* also when the worker spoke first, as Node does to an idle connection */
     if (fault == FAULT_MALFORMED || fault == FAULT_CUT || fault == FAULT_TIMEOUT)
         return false;
-    return (x->retries < EXCHANGE_RETRIES && method_is_idempotent(x->request->method));
+    return x->retries < EXCHANGE_RETRIES && may_act_twice(x);
 }
 
 /* Nothing is missing but the sign of the end: an HTTP/2 worker that died between its last octet and

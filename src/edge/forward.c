@@ -85,6 +85,8 @@ static struct slice forwarded_for(struct exchange *x, bool trusted)
             octets += f->at[i].value.len + 2;
     if (octets == own.len)
         return own;
+    if (x->chain.p) /* it is tried again */
+        return x->chain;
     char *chain = arena_alloc(x->arena, octets), *to = chain;
     if (!chain)
         return (struct slice){NULL, 0};
@@ -92,7 +94,7 @@ static struct slice forwarded_for(struct exchange *x, bool trusted)
         if (f->at[i].token == TOKEN_X_FORWARDED_FOR && f->at[i].value.len)
             to = slice_put(slice_put(to, f->at[i].value), SLICE(", "));
     slice_put(to, own);
-    return slice_of(chain, octets);
+    return x->chain = slice_of(chain, octets);
 }
 
 /* The scheme of the request, or what a trusted proxy says of it, if that is one thing. */

@@ -22,7 +22,7 @@ struct places {
     uint64_t revision;        /* of those, under the registry's lock */
     atomic_uint taken;        /* may be above a limit that was lowered */
     _Atomic uint64_t waiting; /* shards, as bits */
-    _Atomic uint64_t turn;    /* a queue's: of the last that was handed a place */
+    _Atomic uint64_t turn;    /* a queue's: of the last that was served */
     struct slice key;
 };
 

@@ -44,7 +44,7 @@ void suspects_blame(struct client *c)
 
 void suspects_no_handshake(struct client *c)
 {
-    if (!c->unheard)
+    if (c->stream.octets_in)
         blame(c, ADDRESSES_ABUSE / SUSPECTS_HANDSHAKES);
 }
 

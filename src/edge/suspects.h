@@ -22,7 +22,7 @@ void suspects_leave(struct client *c);
 uint64_t suspects_delay_us(struct client *c);
 /* c was ended for abuse. */
 void suspects_blame(struct client *c);
-/* c ends, and its TLS handshake has not. */
+/* c ends, and its TLS handshake has not.  Who has said nothing, or was not heard, cost nothing. */
 void suspects_no_handshake(struct client *c);
 /* The client has closed c.  Requests that it leaves behind are as good as reset, and to go just
  * before the resets are too many, and to come again, does not help. */

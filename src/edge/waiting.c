@@ -17,6 +17,17 @@ static struct backend *may_use(const struct exchange *x, uint32_t i)
     return x->tried >> i & 1 ? NULL : worker_backend(x, i);
 }
 
+/* p  one instance's; NULL: any that there may be */
+static bool can_use(const struct exchange *x, const struct places *p)
+{
+    for (uint32_t i = 0; awaits_place(x) && i < x->site->count; i++) {
+        const struct backend *b = may_use(x, i);
+        if (b && (!p || b->places == p))
+            return true;
+    }
+    return false;
+}
+
 /* After it has marked itself everywhere, a place may be free after all.  return  whether one is */
 static bool await_places(struct exchange *x)
 {
@@ -33,15 +44,20 @@ static bool await_places(struct exchange *x)
 
 /* Who asks for much at once has one request after the other in turn, and between two of them
  * everybody else has one: start-time fair queueing, a request being the unit.  Each app counts for
- * itself: what goes on at another is nobody's turn here. */
-static uint64_t next_turn(const struct exchange *x)
+ * itself, and of a client only what waits: what goes on elsewhere, was served or given up is
+ * nobody's turn here. */
+static uint64_t next_turn(const struct exchange *x, const struct places *queue)
 {
-    struct client *c = x->client;
-    uint64_t now = atomic_load_explicit(&x->queue->turn, memory_order_relaxed);
-    if (c->turn_at != x->queue || c->turn < now)
-        c->turn = now;
-    c->turn_at = x->queue;
-    return ++c->turn;
+    const struct list *all = &x->client->exchanges;
+    uint64_t turn = atomic_load_explicit(&queue->turn, memory_order_relaxed);
+    for (const struct list *node = all->prev; node != all; node = node->prev) {
+        const struct exchange *last = LIST_ENTRY(node, struct exchange, client_node);
+        if (last == x || last->queue != queue)
+            continue;
+        turn = last->turn > turn ? last->turn : turn;
+        break;
+    }
+    return turn + 1;
 }
 
 static void step_in(struct exchange *x)
@@ -49,7 +65,7 @@ static void step_in(struct exchange *x)
     struct shard *s = x->shard;
     struct list *before = &s->waiting;
     if (!x->turn)
-        x->turn = next_turn(x);
+        x->turn = next_turn(x, x->queue);
     if (!list_empty(before) &&
         LIST_ENTRY(before->prev, struct exchange, worker_node)->turn > x->turn)
         do
@@ -57,6 +73,32 @@ static void step_in(struct exchange *x)
         while (LIST_ENTRY(before, struct exchange, worker_node)->turn <= x->turn);
     list_add_tail(before, &x->worker_node);
     x->waiting = true;
+}
+
+/* The room is full: who has the last turn of all, and a later one than x, makes room.  So nobody
+ * fills it alone.  return  whether it did */
+static bool push_out_last(const struct exchange *x, const struct places *queue)
+{
+    struct list *all = &x->shard->waiting;
+    for (struct list *node = all->prev; node != all; node = node->prev) {
+        struct exchange *last = LIST_ENTRY(node, struct exchange, worker_node);
+        if (last->queue != queue)
+            continue;
+        if (last->turn <= (x->turn ? x->turn : next_turn(x, queue)))
+            return false;
+        exchange_fail(last, FAULT_OVERLOAD);
+        return true;
+    }
+    return false;
+}
+
+static bool enter_queue(struct exchange *x)
+{
+    struct places *queue = x->site->queue;
+    if (!places_take(queue) && !(push_out_last(x, queue) && places_take(queue)))
+        return false;
+    x->queue = queue;
+    return true;
 }
 
 bool waiting_enter(struct exchange *x, enum fault why, bool for_room)
@@ -67,9 +109,8 @@ bool waiting_enter(struct exchange *x, enum fault why, bool for_room)
     if (!x->wait_until_us)
         x->wait_until_us =
             now + (overload ? x->site->route.request_timeout_ms * 1000ull : WAITING_START_US);
-    if (now >= x->wait_until_us || (!x->queue && !places_take(x->site->queue)))
+    if (now >= x->wait_until_us || (!x->queue && !enter_queue(x)))
         return false;
-    x->queue = x->site->queue;
     x->wait_why = (uint8_t)why;
     x->awaits_room = for_room;
     step_in(x);
@@ -96,13 +137,12 @@ static void step_out(struct exchange *x)
 
 void waiting_leave(struct exchange *x)
 {
-    if (x->waiting) {
+    if (x->waiting)
         step_out(x);
-        if (x->client->turn_at == x->queue)
-            x->client->turn--; /* it has not had its own */
-    }
     if (!x->backend)
         worker_give_place(x); /* it was handed to x */
+    else if (x->queue && x->turn > atomic_load_explicit(&x->queue->turn, memory_order_relaxed))
+        atomic_store_explicit(&x->queue->turn, x->turn, memory_order_relaxed);
     if (x->queue)
         places_drop(x->queue);
     x->queue = NULL;
@@ -123,7 +163,7 @@ static void retry(struct shard *s, bool for_room)
     while (!list_empty(&now)) {
         struct exchange *x = LIST_ENTRY(now.next, struct exchange, worker_node);
         CHECK_MAGIC(x, EXCHANGE_MAGIC);
-        if (for_room && !x->awaits_room && !awaits_place(x)) {
+        if (for_room && !x->awaits_room && !can_use(x, NULL)) {
             list_remove(&x->worker_node);
             list_add_tail(&s->waiting, &x->worker_node);
             continue;
@@ -154,16 +194,6 @@ static void on_room(struct loop_task *t)
 
 /* ---- places that are handed over ---- */
 
-static bool can_use(const struct exchange *x, const struct places *p)
-{
-    for (uint32_t i = 0; awaits_place(x) && i < x->site->count; i++) {
-        const struct backend *b = may_use(x, i);
-        if (b && b->places == p)
-            return true;
-    }
-    return false;
-}
-
 /* The first that waits for it has it, at the end of the turn.  return  false: nobody does */
 static bool hand(struct shard *s, struct places *p)
 {
@@ -173,8 +203,6 @@ static bool hand(struct shard *s, struct places *p)
         if (!can_use(x, p))
             continue;
         x->place = p;
-        if (x->turn > atomic_load_explicit(&x->queue->turn, memory_order_relaxed))
-            atomic_store_explicit(&x->queue->turn, x->turn, memory_order_relaxed);
         list_remove(node);
         list_add_tail(&s->handed, node);
         loop_flush(s->loop, &s->waiting_handed);

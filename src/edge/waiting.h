@@ -2,7 +2,8 @@
 /* The waiting room of a shard: requests for which no instance can be had right now, because the
  * instances of their app are starting or as busy as they may be.  Connections have their turn one
  * after the other, however many requests each has waiting; those of one are first come, first
- * served.  Bounded in number, over all shards, and in time. */
+ * served.  Bounded in number, over all shards, and in time; where the room is full, the last turn
+ * in a shard makes room for an earlier one. */
 #ifndef EDGE_WAITING_H
 #define EDGE_WAITING_H
 

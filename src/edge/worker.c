@@ -48,6 +48,8 @@ void worker_kill(struct worker *w)
     ASSERT(!w->x);
     w->dead = true;
     count_octets(w);
+    if (b->is_foul)
+        stream_distrust(&w->stream);
     if (stream_is_open(&w->stream))
         stream_close(&w->stream);
     if (w->stream.has_got_files && !b->is_foul) {
@@ -184,6 +186,10 @@ static void read_some(struct worker *w)
 {
     struct shard *s = w->shard;
     size_t budget = SHARD_TURN_OCTETS;
+    if (w->backend->is_foul) {
+        worker_fail(w, FAULT_CLOSED);
+        return;
+    }
     while (!w->dead && !w->paused && stream_can_read(&w->stream) && budget) {
         ssize_t n = engine_read(s, &w->stream, room(w), &budget);
         if (n == ERR_AGAIN)
@@ -262,6 +268,9 @@ static const struct stream_events stream_events = {
 struct worker *worker_new(struct backend *b, enum worker_class klass, int *err_out)
 {
     struct shard *s = b->shard;
+    *err_out = ERR_CLOSED;
+    if (b->is_foul)
+        return NULL;
     *err_out = ERR_AGAIN;
     if (b->full_us == shard_now_us(s)) /* in this turn nobody asks again */
         return NULL;

@@ -121,19 +121,27 @@ static void forget_dropped(struct worker *w, const struct h2_stream *ws)
             w->dropped[i] = w->dropped[--w->dropped_count];
 }
 
+/* return  false: it cannot be reset later */
+static bool reset_later(struct worker *w, struct h2_stream *ws)
+{
+    if (!w->dropped)
+        w->dropped = pool_get(w->shard->pool, WORKER_DROPPED_OCTETS);
+    if (!w->dropped || w->dropped_count == WORKER_H2_STREAMS)
+        return false;
+    w->dropped[w->dropped_count++] = ws;
+    wait_to_reset(w);
+    return true;
+}
+
 bool worker_h2_drop(struct worker *w, struct h2_stream *ws)
 {
     h2_stream_set_user(ws, NULL);
     worker_wants_flush(w);
-    if (ration_take(&w->ration, shard_now_us(w->shard)) || !worker_h2_has_room(w, ws)) {
+    if (ration_take(&w->ration, shard_now_us(w->shard)) || !worker_h2_has_room(w, ws) ||
+        !reset_later(w, ws)) {
         h2_stream_reset(ws, H2_CANCEL);
         return true;
     }
-    if (!w->dropped)
-        w->dropped = pool_get(w->shard->pool, WORKER_DROPPED_OCTETS);
-    if (w->dropped && w->dropped_count < WORKER_DRAINING_MAX)
-        w->dropped[w->dropped_count++] = ws;
-    wait_to_reset(w);
     leave_stream(w, ws);
     return false;
 }
@@ -306,7 +314,7 @@ static void h2_on_settings(void *user)
             worker_detach(x);
             exchange_worker_failed(x, FAULT_OVERLOAD, true, was_last);
         } else if (err < 0) {
-            exchange_fail(x, tunnel_refusal(x));
+            exchange_fail(x, exchange_fault(x, err));
         }
     }
 }

@@ -8,7 +8,7 @@
 
 #include "edge/worker_internal.h"
 
-#define WORKER_DROPPED_OCTETS (WORKER_DRAINING_MAX * sizeof(struct h2_stream *))
+#define WORKER_DROPPED_OCTETS (WORKER_H2_STREAMS * sizeof(struct h2_stream *))
 
 /* Makes its engine.  return  0 or ERR_NOMEM */
 int worker_h2_init(struct worker *w);

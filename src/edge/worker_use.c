@@ -16,6 +16,7 @@
 static void count_in(struct exchange *x, struct worker *w)
 {
     x->worker = w;
+    x->reset_code = 0; /* was that of who did not take it */
     if (x->backend == w->backend)
         return; /* it has waited for this connection's SETTINGS */
     ASSERT(!x->backend);
@@ -206,6 +207,7 @@ int worker_attach(struct exchange *x)
             continue;
         }
         busy |= err == ERR_AGAIN; /* it is there, and takes its time to accept */
+        full |= err == ERR_LIMIT;
         if (err == ERR_LIMIT || err == ERR_AGAIN) {
             /* It has not failed.  But until the next retry its places are not for x: those who
              * wait would hand them around among themselves for ever. */
@@ -243,14 +245,6 @@ void worker_cancel(struct exchange *x)
     if (w->http.h2 && !ws)
         return;
     if (w->http.h2) {
-        /* A request whose end was not sent cannot be left to drain: the worker waits for it. */
-        if (!x->request_sent && !x->pushed) {
-            h2_stream_set_user(ws, NULL);
-            h2_stream_reset(ws, H2_CANCEL);
-            ration_take(&w->ration, shard_now_us(w->shard));
-            worker_wants_flush(w);
-            return;
-        }
         bool reset = worker_h2_drop(w, ws);
         if (x->pushed && x->site)
             stats_add(reset ? &x->site->stats->push.worker_resets
@@ -316,7 +310,7 @@ int worker_send_trailers(struct exchange *x, const struct fields *trailers)
     if (w->http.h1)
         return worker_send_body(x, SLICE(""), true);
     if (!worker_h2_takes_section(w))
-        return ERR_NOMEM;
+        return ERR_LIMIT;
     worker_wants_flush(w);
     return h2_stream_trailers(x->ws, trailers);
 }

@@ -100,7 +100,7 @@ static int open_request(struct h2_conn *c, struct slice block)
         return head_failed(c, s, err);
     if (c->block.self_dependent)
         return h2_stream_fail(s, H2_BLAME_STREAM_PRIORITY_SELF);
-    h2_stream_count_sections(s);
+    h2_stream_count_sections(s, s->arena.octets);
     set_request_priority(c, s, r.priority);
     s->head_seen = true;
     s->tunnel = slice_eq(r.head->method, SLICE("CONNECT"));
@@ -118,6 +118,7 @@ static int open_request(struct h2_conn *c, struct slice block)
 static int take_trailers(struct h2_conn *c, struct h2_stream *s, struct slice block)
 {
     struct h2_head_reader r = {.arena = &s->arena, .section = H2_SECTION_TRAILERS};
+    size_t before = s->arena.octets;
     int err = h2_head_read(c, &r, block, true);
     if (err < 0)
         return head_failed(c, s, err);
@@ -130,7 +131,7 @@ static int take_trailers(struct h2_conn *c, struct h2_stream *s, struct slice bl
     if (c->block.self_dependent)
         return h2_stream_fail(s, H2_BLAME_STREAM_PRIORITY_SELF);
     if (c->role == H2_SERVER)
-        h2_stream_count_sections(s);
+        h2_stream_count_sections(s, s->arena.octets - before);
     if (!sections_fit(c))
         return h2_stream_fail(s, H2_BLAME_FIELDS_LARGE);
     h2_stream_step_end(s, H2_EV_RECV_END);
@@ -164,8 +165,6 @@ static int take_response(struct h2_conn *c, struct h2_stream *s, struct slice bl
             s->content_left = 0;
         else
             s->content_left = r.head->content_length;
-        if (r.head->status >= 300)
-            s->tunnel = false; /* CONNECT was refused: a message like others */
         if (end && s->content_left > 0)
             return h2_stream_fail(s, H2_BLAME_MESSAGE_LENGTH);
     }

@@ -221,6 +221,34 @@ static int finish(struct h2_head_reader *r, bool end)
     return 0;
 }
 
+/* Crumbs that were joined, and tables that have grown, are as much again as what a large request
+ * needs.  It may be held for long (see h2_stream_count_sections), so they go.
+ * return  0 or ERR_NOMEM */
+static int compact(struct h2_head_reader *r)
+{
+    struct arena small;
+    arena_init(&small, r->arena->pool);
+    struct http_head *h = arena_alloc(&small, sizeof *h);
+    if (!h)
+        return ERR_NOMEM;
+    *h = *r->head;
+    struct slice *parts[] = {&h->method, &h->scheme,   &h->authority,
+                             &h->path,   &h->protocol, &r->priority};
+    int err = fields_copy(&small, &r->head->fields, &h->fields);
+    for (size_t i = 0; i < ARRAY_LEN(parts) && err == 0; i++) {
+        *parts[i] = arena_dup(&small, *parts[i]);
+        err = parts[i]->p ? 0 : ERR_NOMEM;
+    }
+    if (err < 0) {
+        arena_fini(&small);
+        return err;
+    }
+    arena_fini(r->arena);
+    *r->arena = small;
+    r->head = h;
+    return 0;
+}
+
 int h2_head_read(struct h2_conn *c, struct h2_head_reader *r, struct slice block, bool end)
 {
     int err = ERR_NOMEM;
@@ -232,6 +260,8 @@ int h2_head_read(struct h2_conn *c, struct h2_head_reader *r, struct slice block
     }
     if (err == 0)
         err = finish(r, end);
+    if (err == 0 && r->section == H2_SECTION_REQUEST && r->arena->octets > H2_HEAD_LARGE_OCTETS)
+        err = compact(r);
     if (err == ERR_HPACK)
         h2_conn_fail(c, H2_BLAME_HPACK);
     if (err == ERR_LIMIT)

@@ -43,6 +43,9 @@
  * where it is a response's, by so much before the connection ends; in between it is decoded and
  * refused alone. */
 #define H2_BLOCK_SLACK_OCTETS 16384u
+/* What lies in the arena of a request's head: one that is larger is copied once more, without what
+ * it does not need. */
+#define H2_HEAD_LARGE_OCTETS 8192u
 /* Informational responses to one request: each one takes memory from the stream's arena, and all
  * together may take what one field section may have. */
 #define H2_INFORMATIONAL_MAX 32u
@@ -270,8 +273,8 @@ int h2_id_fail(struct h2_conn *c, uint32_t id, enum h2_blame blame);
 int h2_charge_refusal(struct h2_conn *c, enum h2_blame blame);
 /* A stream that is not taken up: RST_STREAM(REFUSED_STREAM), frames that follow it are ignored. */
 int h2_refuse(struct h2_conn *c, uint32_t id, enum h2_blame blame);
-/* All that lies in the arena counts as field sections. */
-void h2_stream_count_sections(struct h2_stream *s);
+/* So many octets of its arena are field sections, beside those that count already. */
+void h2_stream_count_sections(struct h2_stream *s, size_t octets);
 /* Frames on the closed stream id are to be ignored (forgiving), or are errors. */
 void h2_id_remember(struct h2_conn *c, uint32_t id, bool forgiving);
 void h2_stream_free_gone(struct h2_conn *c);

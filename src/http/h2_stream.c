@@ -244,9 +244,9 @@ static void count_sections(struct h2_stream *s, uint32_t octets)
     s->sections_octets = octets;
 }
 
-void h2_stream_count_sections(struct h2_stream *s)
+void h2_stream_count_sections(struct h2_stream *s, size_t octets)
 {
-    count_sections(s, (uint32_t)s->arena.octets);
+    count_sections(s, s->sections_octets + (uint32_t)octets);
 }
 
 void h2_stream_emptied(struct h2_stream *s)

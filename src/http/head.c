@@ -34,7 +34,8 @@ int fields_copy(struct arena *a, const struct fields *from, struct fields *to)
         return ERR_NOMEM;
     for (uint32_t i = 0; i < from->count; i++) {
         to->at[i] = from->at[i];
-        to->at[i].name = arena_dup(a, from->at[i].name);
+        to->at[i].name =
+            from->at[i].token ? token_rows[from->at[i].token].name : arena_dup(a, from->at[i].name);
         to->at[i].value = arena_dup(a, from->at[i].value);
         if (!to->at[i].name.p || !to->at[i].value.p)
             return ERR_NOMEM;

@@ -43,7 +43,7 @@ static ssize_t receive_warily(struct stream *s, const struct iovec *to, unsigned
                           .msg_control = files.octets,
                           .msg_controllen = sizeof files.octets};
     ssize_t n = recvmsg(s->source.fd, &into, MSG_CMSG_CLOEXEC);
-    if (n < 0 || into.msg_controllen == 0)
+    if (n < 0 || (into.msg_controllen == 0 && !(into.msg_flags & MSG_CTRUNC)))
         return n;
     s->has_got_files = true;
     errno = EPROTO;

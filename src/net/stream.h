@@ -61,6 +61,11 @@ int stream_connect(struct stream *s, struct loop *l, const struct addr *to,
 /* Closes at once, dropping what was not sent.  s may be freed at the end of the turn (loop_reap)
  * or at once if the caller is not inside one of its callbacks. */
 void stream_close(struct stream *s);
+/* Descriptors may lie unread in it: it is not read any more, and stays open when it is closed. */
+static inline void stream_distrust(struct stream *s)
+{
+    s->has_got_files |= s->may_get_files;
+}
 
 static inline bool stream_is_open(const struct stream *s)
 {

@@ -29,6 +29,7 @@ static struct {
     char path[48];    /* of the socket */
     char address[56]; /* the same, for routes */
     int listener;     /* does not block */
+    in_addr_t from;   /* clients come */
 } edge;
 
 static inline int non_blocking(int fd)
@@ -88,6 +89,7 @@ static inline int edge_come(const void *octets, size_t len)
     int fds[2];
     struct addr peer = {.len = sizeof peer.u.in};
     peer.u.in.sin_family = AF_INET;
+    peer.u.in.sin_addr.s_addr = edge.from;
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
     assert_int_equal(write(fds[0], octets, len), (ssize_t)len);
     client_accept(&shard, non_blocking(fds[1]), &peer, false);

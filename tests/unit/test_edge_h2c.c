@@ -183,6 +183,27 @@ static void test_a_tunnel_has_no_trailers(void **state)
     turn();
 }
 
+/* What the worker takes of a head is not known before its SETTINGS, which a tunnel waits for. */
+static void test_a_head_that_is_too_large(void **state)
+{
+    static char request[16000];
+    (void)state;
+    worker.settings.max_field_section_octets = 4096;
+    int n = snprintf(request, sizeof request,
+                     "GET / HTTP/1.1\r\nHost: a.test\r\nConnection: upgrade\r\n"
+                     "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+                     "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nCookie: ");
+    memset(request + n, 'c', 8000);
+    memcpy(request + n + 8000, "\r\n\r\n", 5);
+    for (int i = 0; i < 2; i++) { /* the second one finds a connection that is known */
+        int client = send_request(request);
+        turn();
+        assert_int_equal(status(client), 431);
+        close(client);
+        turn();
+    }
+}
+
 /* More come than the worker takes on a connection, before it has said how many that is. */
 static void test_each_finds_a_connection(void **state)
 {
@@ -547,6 +568,7 @@ static int teardown(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_a_head_that_is_too_large, setup, teardown),
         cmocka_unit_test_setup_teardown(test_each_finds_a_connection, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_left_response_ends, setup, teardown),
         cmocka_unit_test_setup_teardown(test_heads_that_wait, setup, teardown),

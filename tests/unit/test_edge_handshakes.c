@@ -134,6 +134,36 @@ static void test_who_is_gone_gets_nothing(void **state)
     close(one);
 }
 
+/* So many come, say that, and go, until one is suspect.  return  whether one was */
+static bool is_suspect_after(unsigned n, const char *text, size_t len)
+{
+    while (n-- && !shard.stats->connections_suspect) {
+        int one = come(true, text, len);
+        for (unsigned turns = 0; turns < 3; turns++)
+            loop_turn(shard.loop, 0);
+        close(one);
+        for (unsigned turns = 0; turns < 3; turns++)
+            loop_turn(shard.loop, 0);
+    }
+    while (shard.stats->connections_open) /* a suspect is heard later */
+        loop_turn(shard.loop, 100);
+    return shard.stats->connections_suspect;
+}
+
+/* A browser that opens one connection more than it needs, or whose other address family was faster,
+ * and what looks whether the port is open, cost nothing: nobody who shares an address with many of
+ * them is suspect for it. */
+static void test_who_says_nothing_is_no_suspect(void **state)
+{
+    (void)state;
+    shard.addresses = addresses_new();
+    assert_non_null(shard.addresses);
+    assert_false(is_suspect_after(200, "", 0));
+    assert_true(is_suspect_after(200, HELLO, sizeof HELLO - 1));
+    addresses_free(shard.addresses);
+    shard.addresses = NULL;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -141,6 +171,7 @@ int main(void)
         cmocka_unit_test(test_who_leaves_is_not_waited_for),
         cmocka_unit_test(test_the_end_may_come_while_they_wait),
         cmocka_unit_test(test_who_is_gone_gets_nothing),
+        cmocka_unit_test(test_who_says_nothing_is_no_suspect),
     };
     return cmocka_run_group_tests_name("edge_handshakes", tests, setup, teardown);
 }

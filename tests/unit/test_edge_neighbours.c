@@ -3,11 +3,13 @@
  * other's to bear.  A shard, clients over socket pairs, and a worker with our own HTTP/2 server,
  * all in this thread. */
 #include "h2_worker.h"
-#include "edge/worker.h"
+#include "edge/worker_h2.h"
+#include "edge/worker_internal.h"
 #include "http/h2_internal.h"
 
 static struct h2_stream *slow; /* that the worker was asked for /slow by, and has not answered */
 static bool worker_is_patient; /* it answers when a request has ended */
+static bool worker_refuses;    /* one stream, the next */
 
 /* ---- the worker ---- */
 
@@ -19,8 +21,12 @@ static void answer(struct h2_stream *s)
 
 static void on_head(void *user, struct h2_stream *s, const struct http_head *head, bool end)
 {
+    bool refuses = worker_refuses;
     (void)user;
-    if (slice_eq(head->path, SLICE("/slow")))
+    worker_refuses = false;
+    if (refuses)
+        h2_stream_reset(s, H2_REFUSED_STREAM);
+    else if (slice_eq(head->path, SLICE("/slow")))
         slow = s;
     else if (end || !worker_is_patient)
         answer(s);
@@ -165,7 +171,7 @@ static int setup(void **state)
     worker_setup(&worker_events);
     worker.settings.budget.pings = (struct h2_bucket){.burst = 10000, .per_second = 10000};
     slow = NULL;
-    worker_is_patient = false;
+    worker_is_patient = worker_refuses = false;
     struct route_builder *b = route_builder_new(1);
     assert_int_equal(route_builder_site(b, SLICE("a"), &site), 0);
     assert_int_equal(route_builder_host(b, SLICE("a.test")), 0);
@@ -267,6 +273,9 @@ static void test_large_trailers_of_one_client(void **state)
         assert_int_equal(h2_stream_trailers(streams[i], &trailers), 0);
     }
     turn(crowd.all, ARRAY_LEN(crowd.all));
+    const struct stats_site *said = stats_site(shard.counters, 0, 0);
+    assert_int_equal(said->faults[FAULT_MEMORY], 0); /* there is enough of it */
+    assert_true(said->faults[FAULT_OVERLOAD] > 0);
     assert_true(crowd_close(&crowd) > 0);
 }
 
@@ -333,6 +342,41 @@ static void test_an_upload_that_is_stuck(void **state)
     turn(NULL, 0);
 }
 
+/* Uploads that are given up, by several and again and again.  A worker that gets too many resets
+ * ends the connection (Node's does at 1000). */
+static void test_uploads_that_are_given_up(void **state)
+{
+    struct crowd crowd;
+    struct h2_stream *streams[OTHERS * REQUESTS];
+    (void)state;
+    crowd_open(&crowd);
+    worker_is_patient = true;
+    for (unsigned round = 0; round < 10; round++) {
+        for (unsigned i = 0; i < OTHERS * REQUESTS; i++)
+            streams[i] = ask_with(&crowd.others[i / REQUESTS], "/", SLICE(""), false);
+        turn(crowd.all, ARRAY_LEN(crowd.all));
+        for (unsigned i = 0; i < OTHERS * REQUESTS; i++)
+            h2_stream_reset(streams[i], H2_CANCEL);
+        turn(crowd.all, ARRAY_LEN(crowd.all));
+    }
+    assert_int_equal(crowd.one.failed, 0);
+    assert_non_null(slow);
+    size_t it = 0;
+    struct backend *b = map_next(&shard.backends, &it);
+    for (int i = 0; i < 2; i++) /* time passes, and the ration comes back */
+        LIST_FOR(node, &b->h2_conns[WORKER_NO_PUSH])
+        {
+            struct worker *w = LIST_ENTRY(node, struct worker, node);
+            ration_init(&w->ration, shard_now_us(&shard));
+            worker_h2_reset_dropped(w);
+        }
+    turn(crowd.all, ARRAY_LEN(crowd.all));
+    assert_int_equal(h2_conn_streams(worker.conns[0].h2), 1); /* the slow one */
+    for (unsigned i = 0; i < OTHERS; i++)
+        crowd.others[i].answered = REQUESTS;
+    crowd_close(&crowd);
+}
+
 /* More ask at once than it takes on a connection, before it has said how many that is. */
 static void test_a_worker_that_takes_few(void **state)
 {
@@ -355,10 +399,9 @@ static void test_a_worker_that_takes_few(void **state)
     turn(NULL, 0);
 }
 
-/* What the worker resets it resets with its own code, though it has said GOAWAY. */
-static void test_a_reset_by_who_goes(void **state)
+/* A call of gRPC. */
+static void call(struct client_end *c, bool end)
 {
-    struct client_end one, *all[] = {&one};
     int err;
     struct field grpc = {SLICE("content-type"), SLICE("application/grpc"), TOKEN_CONTENT_TYPE, 0};
     const struct http_head head = {.method = SLICE("POST"),
@@ -367,9 +410,16 @@ static void test_a_reset_by_who_goes(void **state)
                                    .path = SLICE("/slow"),
                                    .content_length = -1,
                                    .fields = {&grpc, 1, 1}};
+    assert_non_null(h2_conn_request(c->h2, &head, end, NULL, &err));
+}
+
+/* What the worker resets it resets with its own code, though it has said GOAWAY. */
+static void test_a_reset_by_who_goes(void **state)
+{
+    struct client_end one, *all[] = {&one};
     (void)state;
     client_open(&one);
-    assert_non_null(h2_conn_request(one.h2, &head, false, NULL, &err));
+    call(&one, false);
     turn(all, 1);
     assert_non_null(slow);
     h2_conn_shutdown(worker.conns[0].h2);
@@ -379,6 +429,109 @@ static void test_a_reset_by_who_goes(void **state)
     turn(all, 1);
     assert_int_equal(one.failed, 1);
     assert_int_equal(one.code, H2_CANCEL);
+    client_close(&one);
+    turn(NULL, 0);
+}
+
+/* A stream that is refused has not been acted on: that is not said of one that was taken the second
+ * time.  RFC 9113 8.7 */
+static void test_a_refusal_is_forgotten_when_it_is_taken(void **state)
+{
+    struct client_end one, *all[] = {&one};
+    (void)state;
+    worker_refuses = true;
+    client_open(&one);
+    call(&one, true);
+    turn(all, 1);
+    assert_non_null(slow);
+    struct client *c = LIST_ENTRY(shard.clients.next, struct client, node);
+    struct exchange *x = LIST_ENTRY(c->exchanges.next, struct exchange, client_node);
+    loop_timer_set(shard.loop, &x->timer, shard_now_us(&shard)); /* its time is up */
+    for (int i = 0; i < 1000 && !one.failed; i++) {
+        loop_turn(shard.loop, 1);
+        play_client(&one);
+    }
+    assert_int_equal(one.failed, 1);
+    assert_int_not_equal(one.code, H2_REFUSED_STREAM);
+    client_close(&one);
+    turn(NULL, 0);
+}
+
+/* An octet with its own end beside it. */
+static void send_file(int to)
+{
+    union {
+        struct cmsghdr align;
+        char octets[CMSG_SPACE(sizeof(int))];
+    } file = {.align = {.cmsg_len = CMSG_LEN(sizeof to),
+                        .cmsg_level = SOL_SOCKET,
+                        .cmsg_type = SCM_RIGHTS}};
+    struct iovec octet = {.iov_base = (char[]){'x'}, .iov_len = 1};
+    const struct msghdr m = {.msg_iov = &octet,
+                             .msg_iovlen = 1,
+                             .msg_control = file.octets,
+                             .msg_controllen = sizeof file.octets};
+    memcpy(CMSG_DATA(&file.align), &to, sizeof to);
+    assert_int_equal(sendmsg(to, &m, MSG_NOSIGNAL), 1);
+}
+
+/* As where the kernel cannot refuse them.  return  its descriptor */
+static int may_get_files(struct worker *w)
+{
+    const int on = 1;
+    w->stream.may_get_files = true;
+    setsockopt(w->stream.source.fd, SOL_SOCKET, 83 /* SO_PASSRIGHTS, Linux 6.16 */, &on, sizeof on);
+    return w->stream.source.fd;
+}
+
+static bool is_closed(int fd)
+{
+    return fcntl(fd, F_GETFD) < 0;
+}
+
+/* A worker that has sent descriptors gets no more of ours to keep them in: it is not connected to,
+ * and nothing that it says on other connections is read. */
+static void test_a_worker_that_sends_descriptors(void **state)
+{
+    struct client_end one, *all[] = {&one};
+    int kept[2];
+    unsigned count = 0;
+    size_t it = 0;
+    (void)state;
+    worker.settings.max_concurrent_streams = 1;
+    client_open(&one);
+    ask(&one, "/slow", SLICE(""));
+    turn(all, 1);
+    ask(&one, "/slow", SLICE(""));
+    turn(all, 1);
+    assert_int_equal(worker.conn_count, 2);
+    struct backend *b = map_next(&shard.backends, &it);
+    LIST_FOR(node, &b->h2_conns[WORKER_NO_PUSH])
+    {
+        kept[count++] = may_get_files(LIST_ENTRY(node, struct worker, node));
+    }
+    assert_int_equal(count, 2);
+    int next = dup(0);
+    close(next);
+    for (int i = 0; i < 3; i++)
+        send_file(worker.conns[0].fd);
+    turn(all, 1);
+    for (int i = 0; i < 3; i++)
+        send_file(worker.conns[1].fd);
+    turn(all, 1);
+    assert_int_equal(one.failed, 2);
+    uint64_t before = loop_calls(shard.loop)->connects;
+    ask(&one, "/", SLICE(""));
+    turn(all, 1);
+    assert_int_equal(one.failed, 3);
+    assert_int_equal(loop_calls(shard.loop)->connects, before);
+    assert_false(is_closed(next)); /* what came with the first */
+    assert_true(is_closed(next + 1));
+    close(next);
+    for (unsigned i = 0; i < 2; i++) {
+        assert_false(is_closed(kept[i]));
+        close(kept[i]);
+    }
     client_close(&one);
     turn(NULL, 0);
 }
@@ -434,7 +587,11 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_a_worker_that_says_much, setup, teardown),
         cmocka_unit_test_setup_teardown(test_an_upload_that_is_stuck, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_reset_by_who_goes, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_refusal_is_forgotten_when_it_is_taken, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(test_uploads_that_are_given_up, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_worker_that_takes_few, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_worker_that_sends_descriptors, setup, teardown),
         cmocka_unit_test_setup_teardown(test_memory_is_out_for_one, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -14,7 +14,9 @@
 #include "edge/leave.h"
 #include "edge/places.h"
 #include "edge/shard.h"
+#include "edge/site.h"
 #include "edge/waiting.h"
+#include "edge/worker.h"
 #include "edge_routes.h"
 
 #include <fcntl.h>
@@ -26,6 +28,7 @@
 #include <unistd.h>
 
 #define SHARDS 2
+#define CONNS  32
 
 static char directory[] = "/tmp/portico-places-XXXXXX";
 static char socket_path[64];
@@ -33,7 +36,7 @@ static struct tls_server *tls;
 static void *counters;
 static struct shard shards[SHARDS];
 static int listener;
-static int conns[16]; /* of the worker, as accepted */
+static int conns[CONNS]; /* of the worker, as accepted */
 static uint32_t conn_count;
 
 static int non_blocking(int fd)
@@ -173,10 +176,10 @@ static int status(int client)
 static uint32_t work(uint32_t answer)
 {
     static const char response[] = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
-    static bool is_busy[16];
+    static bool is_busy[CONNS];
     uint32_t under_way = 0;
     int fd;
-    while (conn_count < 16 && (fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK)) >= 0)
+    while (conn_count < CONNS && (fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK)) >= 0)
         conns[conn_count++] = fd;
     for (uint32_t i = 0; i < conn_count; i++) {
         char got[2048];
@@ -301,6 +304,131 @@ static void frames(const uint8_t *f, size_t len, char *types)
         if (f[at + 8] == 1)
             *types++ = (char)('0' + f[at + 3]);
     *types = 0;
+}
+
+/* A GET of stream id. return  behind it */
+static char *put_get(char *to, uint8_t id, const char *host)
+{
+    uint8_t len = (uint8_t)strlen(host);
+    const uint8_t head[] = {0,    0,  (uint8_t)(5 + len), 1, 5, 0, 0, 0, id, 0x82, 0x86, 0x84,
+                            0x41, len};
+    memcpy(to, head, sizeof head);
+    memcpy(to + sizeof head, host, len);
+    return to + sizeof head + len;
+}
+
+/* The turns of those who wait for a.test in a shard, in the order in which they are served. */
+static uint32_t turns(uint32_t shard, uint64_t *out)
+{
+    uint32_t n = 0;
+    LIST_FOR(node, &shards[shard].waiting)
+    {
+        const struct exchange *x = LIST_ENTRY(node, struct exchange, worker_node);
+        if (slice_eq(x->site->name, SLICE("a")))
+            out[n++] = x->turn;
+    }
+    return n;
+}
+
+/* What is asked of another app in between makes nobody's turn come sooner, and what is given up is
+ * as if it had not been asked. */
+static void test_turns_are_of_what_waits(void **state)
+{
+    static const char hello[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+                                "\0\0\0\4\0\0\0\0";
+    static const char two[] = "GET / HTTP/1.1\r\nHost: two.test\r\nConnection: close\r\n\r\n";
+    char text[512], *to = text;
+    uint64_t at[8];
+    (void)state;
+    publish(10);
+    int busy[] = {ask(0), ask_by(0, two, sizeof two - 1), ask_by(0, two, sizeof two - 1)};
+    memcpy(to, hello, sizeof hello);
+    to += sizeof hello;
+    for (uint8_t id = 1; id <= 9; id = (uint8_t)(id + 2))
+        to = put_get(to, id, id % 4 == 1 ? "a.test" : "two.test");
+    int fickle = ask_by(0, text, (size_t)(to - text));
+    assert_int_equal(count_waiting(), 5);
+    assert_int_equal(turns(0, at), 3);
+    for (uint64_t i = 0; i < 3; i++)
+        assert_int_equal(at[i], i + 1);
+    to = text;
+    for (uint8_t id = 1; id <= 9; id = (uint8_t)(id + 2)) {
+        const uint8_t reset[] = {0, 0, 4, 3, 0, 0, 0, 0, id, 0, 0, 0, 8};
+        memcpy(to, reset, sizeof reset);
+        to += sizeof reset;
+    }
+    to = put_get(to, 11, "a.test");
+    assert_int_equal(write(fickle, text, (size_t)(to - text)), to - text);
+    turn();
+    assert_int_equal(turns(0, at), 1);
+    assert_int_equal(at[0], 1);
+    for (int i = 0; i < 4; i++)
+        work(1);
+    assert_int_equal(count_waiting(), 0);
+    for (size_t i = 0; i < 3; i++)
+        close(busy[i]);
+    close(fickle);
+    publish(2);
+}
+
+/* All who may wait are one client's: who comes takes the last one's place. */
+static void test_one_does_not_fill_the_room(void **state)
+{
+    static const char hello[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+                                "\0\0\0\4\0\0\0\0";
+    char text[512], *to = text;
+    uint64_t at[8];
+    (void)state;
+    publish(3);
+    int busy = ask(0);
+    memcpy(to, hello, sizeof hello);
+    to += sizeof hello;
+    for (uint8_t id = 1; id <= 9; id = (uint8_t)(id + 2))
+        to = put_get(to, id, "a.test");
+    int greedy = ask_by(0, text, (size_t)(to - text));
+    assert_int_equal(turns(0, at), 3); /* and two were refused */
+    int modest = ask(0);
+    assert_int_equal(status(modest), -1);
+    assert_int_equal(turns(0, at), 3);
+    assert_int_equal(at[1], at[0]);
+    int late = ask(0); /* as good as the others */
+    assert_int_equal(status(late), -1);
+    int later = ask(0);
+    assert_int_equal(status(later), 503);
+    for (int i = 0; i < 4; i++)
+        work(1);
+    assert_int_equal(count_waiting(), 0);
+    assert_int_equal(status(modest), 200);
+    assert_int_equal(status(late), 200);
+    const int fds[] = {busy, greedy, modest, late, later};
+    for (size_t i = 0; i < 5; i++)
+        close(fds[i]);
+    publish(2);
+}
+
+/* An instance has a place, but no connection to it can be had: that another request has ended is no
+ * reason to give up. */
+static void test_waits_for_a_connection(void **state)
+{
+    struct backend *b = NULL;
+    size_t it = 0;
+    (void)state;
+    while (!b || !slice_starts(b->key, SLICE("a/0")))
+        assert_non_null(b = map_next(&shards[0].backends, &it));
+    backend_sweep(b, SWEEP_UNUSED); /* what others have left idle */
+    b->h1_count += WORKER_H1_MAX;
+    int a = ask(0);
+    assert_int_equal(count_waiting(), 1);
+    loop_flush(shards[0].loop, &shards[0].waiting_room); /* as for who waits for a descriptor */
+    turn();
+    assert_int_equal(count_waiting(), 1);
+    b->h1_count -= WORKER_H1_MAX;
+    waiting_retry(&shards[0]); /* as the timer does */
+    turn();
+    assert_int_equal(work(1), 0);
+    assert_int_equal(status(a), 200);
+    close(a);
+    turn();
 }
 
 /* Time is up, and the timer of the room is the first to see it, that of the request the next. */
@@ -444,13 +572,16 @@ static void test_a_shard_that_ends_tells_nobody(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_waits_for_a_descriptor),  /* no connection is left of others */
+        cmocka_unit_test(test_turns_are_of_what_waits), /* nobody has had one at a.test */
+        cmocka_unit_test(test_one_does_not_fill_the_room),
         cmocka_unit_test(test_goes_to_the_other_shard),
+        cmocka_unit_test(test_waits_for_a_connection),
         cmocka_unit_test(test_goes_on_when_nobody_wants_it),
         cmocka_unit_test(test_of_two_that_wait_one_is_served),
         cmocka_unit_test(test_new_routes_bound_the_room),
         cmocka_unit_test(test_the_answer_is_whole_when_both_timers_are_due),
         cmocka_unit_test(test_a_client_that_goes_in_its_content_waits_no_more),
-        cmocka_unit_test(test_waits_for_a_descriptor),
         cmocka_unit_test(test_waits_for_who_takes_grpc),
         cmocka_unit_test(test_a_shard_that_ends_tells_nobody),
     };

@@ -558,6 +558,48 @@ static void test_sections(void **state)
     world_close(&w);
 }
 
+/* A browser sends its cookies one by one, and a page of a hundred images all of them with each. */
+static void test_sections_of_a_browser(void **state)
+{
+    enum { CRUMBS = 14, CRUMB = 4096 / CRUMBS, FIELDS = 13 };
+    static const struct h2_events nothing = {.on_head = NULL};
+    static char crumbs[CRUMBS][CRUMB];
+    static uint8_t octets[65536];
+    struct world w = {0};
+    struct h2_settings set;
+    struct field fields[FIELDS + CRUMBS];
+    int err;
+    h2_settings_default(&w.settings, H2_SERVER);
+    world_open(&w, H2_SERVER);
+    h2_settings_default(&set, H2_CLIENT);
+    struct h2_conn *browser = h2_conn_new(H2_CLIENT, &set, &nothing, NULL, &w.pool, 1);
+    assert_non_null(browser);
+    for (uint32_t i = 0; i < FIELDS; i++)
+        fields[i] = (struct field){SLICE("x-some-name"), SLICE("some value that is not short"),
+                                   TOKEN_NONE, 0};
+    for (uint32_t i = 0; i < CRUMBS; i++) {
+        memset(crumbs[i], 'a' + (int)i, CRUMB);
+        fields[FIELDS + i] =
+            (struct field){SLICE("cookie"), slice_of(crumbs[i], CRUMB), TOKEN_COOKIE, 0};
+    }
+    const struct http_head head = {.method = SLICE("GET"),
+                                   .scheme = SLICE("https"),
+                                   .authority = SLICE("www.example.org"),
+                                   .path = SLICE("/images/a.webp"),
+                                   .content_length = -1,
+                                   .fields = {fields, ARRAY_LEN(fields), ARRAY_LEN(fields)}};
+    assert_int_not_equal(h2_conn_output(browser, octets, sizeof octets, 1), 0); /* the preface */
+    for (uint32_t i = 0; i < w.settings.max_concurrent_streams; i++) {
+        assert_non_null(h2_conn_request(browser, &head, true, NULL, &err));
+        size_t n = h2_conn_output(browser, octets, sizeof octets, 1);
+        assert_int_equal(h2_conn_feed(w.conn, octets, n, 1), 0);
+    }
+    assert_int_equal(w.heads, w.settings.max_concurrent_streams);
+    assert_int_equal(w.refused, 0);
+    h2_conn_free(browser);
+    world_close(&w);
+}
+
 static void test_sections_of_trailers(void **state)
 {
     struct world w = {0};
@@ -571,6 +613,25 @@ static void test_sections_of_trailers(void **state)
                      0);
     assert_int_equal(w.closed, 1);
     assert_int_equal(w.blame, H2_BLAME_FIELDS_LARGE);
+    assert_int_equal(feed_get(&w, 3, true), 0);
+    assert_int_equal(w.heads, 2);
+    world_close(&w);
+}
+
+/* What the owner has allocated for the request meanwhile is none of its sections. */
+static void test_sections_are_what_came(void **state)
+{
+    struct world w = {0};
+    static const char trailers[] = "\0\1x\1y";
+    h2_settings_default(&w.settings, H2_SERVER);
+    w.settings.max_sections_octets = 4096;
+    world_open(&w, H2_SERVER);
+    assert_int_equal(feed_get(&w, 1, false), 0);
+    assert_non_null(arena_alloc(h2_stream_arena(w.last), 8192));
+    assert_int_equal(feed(&w, H2_FRAME_HEADERS, H2_FLAG_END_HEADERS | H2_FLAG_END_STREAM, 1,
+                          trailers, sizeof trailers - 1),
+                     0);
+    assert_int_equal(w.refused, 0);
     assert_int_equal(feed_get(&w, 3, true), 0);
     assert_int_equal(w.heads, 2);
     world_close(&w);
@@ -678,7 +739,9 @@ int main(void)
         cmocka_unit_test(test_section_of_request),
         cmocka_unit_test(test_streams),
         cmocka_unit_test(test_sections),
+        cmocka_unit_test(test_sections_of_a_browser),
         cmocka_unit_test(test_sections_of_trailers),
+        cmocka_unit_test(test_sections_are_what_came),
         cmocka_unit_test(test_promises),
         cmocka_unit_test(test_informational),
         cmocka_unit_test(test_informational_octets),
