@@ -117,7 +117,8 @@ static void test_who_is_stopped_before_it_runs_does_not_hold_monitor(void **stat
     _Atomic pid_t *last =
         mmap(NULL, sizeof *last, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     assert_true(last != MAP_FAILED);
-    pid_t freezer = *last = start_freezer(last);
+    pid_t freezer = start_freezer(last);
+    *last = freezer;
     assert_true(freezer > 0);
     alarm(60); /* one that is waited for in vain fails */
     for (unsigned i = 0; i < 300; i++) {

@@ -201,7 +201,7 @@ def main():
     contestant = Contestant('portico', 'ours', portico((a.program or a.build / 'src/bin/portico').resolve()))
     rows = []
     with in_place(a) as place:
-        place.directory.chmod(0o777)  # callgrind writes as edge's user
+        place.directory.chmod(0o1777)  # callgrind writes as edge's user
         if a.peers:
             print_peers(place, a.cases, [contestant, FLOOR, *PEERS])
             return 0
