@@ -126,11 +126,14 @@ static int make_directories(struct app *a, char *error_out, size_t cap)
         snprintf(error_out, cap, "the data directory's name is too long");
         return ERR_SYS;
     }
-    if (stat(a->wanted.directory, &st) < 0)
-        return refuse(error_out, cap, "its directory", a->wanted.directory);
-    if (!S_ISDIR(st.st_mode)) {
-        errno = ENOTDIR;
-        return refuse(error_out, cap, "its directory", a->wanted.directory);
+    /* As root it is the copy that looks: where others can mount something, or over the network, who
+     * looks may wait for ever. */
+    if (!m->as_root) {
+        bool is_there = stat(a->wanted.directory, &st) == 0;
+        if (is_there && !S_ISDIR(st.st_mode))
+            errno = ENOTDIR;
+        if (!is_there || !S_ISDIR(st.st_mode))
+            return refuse(error_out, cap, "its directory", a->wanted.directory);
     }
     /* What the app is made of is nobody else's to read. */
     if (files_mkdir(top, m->as_root ? 0750 : 0755, nobody, m->as_root ? a->uid : nobody) < 0)

@@ -213,19 +213,29 @@ static bool remove_one(int at, const char *name)
     return unlinkat(at, name, 0) == 0 || errno == ENOENT || unlinkat(at, name, AT_REMOVEDIR) == 0;
 }
 
+/* Under a name that is free there, whatever the directory's owner has made. */
+static bool move_up(int from, const char *name, int top, unsigned *lifted)
+{
+    char up[16];
+    while (++*lifted < MAX_LIFTED) {
+        snprintf(up, sizeof up, ".%u", *lifted);
+        if (renameat(from, name, top, up) == 0)
+            return true;
+        if (errno != ENOTEMPTY && errno != EEXIST && errno != ENOTDIR)
+            return false;
+    }
+    return false;
+}
+
 /* Of a directory in top: what is in it and can be, is removed, and all else goes up into top.
  * return  false: not all */
 static bool lift(int top, const char *name, unsigned *lifted)
 {
-    char up[16];
     int fd = openat(top, name, ENTER);
     DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
     bool ok = d != NULL;
     for (const struct dirent *e; ok && (e = readdir(d));) {
-        if (is_self(e->d_name) || remove_one(fd, e->d_name))
-            continue;
-        snprintf(up, sizeof up, ".%u", ++*lifted);
-        ok = *lifted < MAX_LIFTED && renameat(fd, e->d_name, top, up) == 0;
+        ok = is_self(e->d_name) || remove_one(fd, e->d_name) || move_up(fd, e->d_name, top, lifted);
     }
     if (d)
         closedir(d);
@@ -269,7 +279,6 @@ static bool replace(int at, const char *made, const char *name, const char *befo
 int monitor_copy(const char *from, const char *to, const char *user,
                  const struct copy_limits *limits)
 {
-
     char parent[PATH_MAX], made[NAME_MAX + 8], before[NAME_MAX + 8];
     struct copy c = {.user = (uid_t)strtoul(user, NULL, 10), .left = *limits, .limit = *limits};
     const char *name = strrchr(to, '/');

@@ -326,6 +326,24 @@ static void however_deep_it_is_the_one_before_goes(void **state)
     assert_int_equal(look("to/site/main.js").st_uid, APP);
 }
 
+/* While it goes, what is in it gets names in it, which may be there already. */
+static void whatever_its_names_are_the_one_before_goes(void **state)
+{
+    static const char *const directories[] = {"to/site",    "to/site/.1",   "to/site/.1/x",
+                                              "to/site/.2", "to/site/.2/x", "to/site/.2/x/y",
+                                              "to/site/a",  "to/site/a/b",  "to/site/a/b/c"};
+    NEEDS_ROOT;
+    for (size_t i = 0; i < sizeof directories / sizeof directories[0]; i++)
+        make(directories[i], APP);
+    write_file("to/site/.1/x/f", "", APP, 0600);
+    write_file("to/site/.2/x/y/f", "", APP, 0600);
+    write_file("to/site/.3", "", APP, 0600);
+    write_file("to/site/a/b/c/f", "", APP, 0600);
+    assert_int_equal(copy("app"), 0);
+    assert_int_equal(look("to/site/.1").st_mode, 0);
+    assert_int_equal(look("to/site.old").st_mode, 0);
+}
+
 static void nothing_is_copied_into_itself(void **state)
 {
     NEEDS_ROOT;
@@ -397,6 +415,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_file_is_opened_by_the_same_rule, set_up, tear_down),
         cmocka_unit_test_setup_teardown(what_was_there_stays_when_a_copy_fails, set_up, tear_down),
         cmocka_unit_test_setup_teardown(however_deep_it_is_the_one_before_goes, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(whatever_its_names_are_the_one_before_goes, set_up,
+                                        tear_down),
         cmocka_unit_test_setup_teardown(nothing_is_copied_into_itself, set_up, tear_down),
         cmocka_unit_test_setup_teardown(nothing_is_read_through_links_that_come_and_go, set_up,
                                         tear_down),
