@@ -2,40 +2,69 @@
 #include "base/machine.h"
 
 #include <inttypes.h>
-#include <stdbool.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/sysinfo.h>
 
-#define PATH_OCTETS 4096
-
-/* The first line that begins so, or the first one; without its end.  return  whether there is one
- */
-static bool read_line(const char *path, const char *begins, char line[PATH_OCTETS])
+static uint64_t least_of(uint64_t a, uint64_t b)
 {
-    FILE *f = fopen(path, "re");
-    bool found = false;
-    while (f && !found && fgets(line, PATH_OCTETS, f))
-        found = strncmp(line, begins, strlen(begins)) == 0;
-    if (f)
-        fclose(f);
-    line[found ? strcspn(line, "\n") : 0] = '\0';
-    return found;
+    return a < b ? a : b;
 }
 
-uint64_t machine_memory(const char *groups, const char *own)
+uint64_t machine_number(const char *root, const char *path)
 {
-    struct sysinfo info;
-    char line[PATH_OCTETS], path[2 * PATH_OCTETS], most[PATH_OCTETS];
-    uint64_t least = sysinfo(&info) == 0 ? (uint64_t)info.totalram * info.mem_unit : UINT64_MAX;
-    if (!read_line(own, "0::/", line))
-        return least;
-    for (char *group = line + 3, *end = group + strlen(group); end; end = strrchr(group, '/')) {
-        uint64_t octets;
-        *end = '\0'; /* the group, then each that it is in */
-        snprintf(path, sizeof path, "%s%s/memory.max", groups, group);
-        if (read_line(path, "", most) && sscanf(most, "%" SCNu64, &octets) == 1 && octets < least)
-            least = octets;
+    char at[3 * PATH_MAX];
+    uint64_t n = UINT64_MAX;
+    snprintf(at, sizeof at, "%s%s", root, path);
+    FILE *f = fopen(at, "re");
+    if (f && fscanf(f, "%" SCNu64, &n) != 1)
+        n = UINT64_MAX;
+    if (f)
+        fclose(f);
+    return n;
+}
+
+/* Of a group and all that it is in; group is used up. */
+static uint64_t limit_of(const char *root, const char *hierarchy, char *group, const char *file)
+{
+    uint64_t least = UINT64_MAX;
+    for (char *end = group + strcspn(group, "\n"); end; end = strrchr(group, '/')) {
+        char path[2 * PATH_MAX];
+        *end = 0;
+        snprintf(path, sizeof path, "/sys/fs/cgroup%s%s/%s", hierarchy, group, file);
+        least = least_of(least, machine_number(root, path));
     }
     return least;
+}
+
+uint64_t machine_group_limit(const char *root, const char *controller, const char *v1,
+                             const char *v2)
+{
+    uint64_t least = UINT64_MAX;
+    char line[PATH_MAX], hierarchy[64];
+    snprintf(line, sizeof line, "%s/proc/self/cgroup", root);
+    snprintf(hierarchy, sizeof hierarchy, "/%s", controller);
+    FILE *f = fopen(line, "re");
+    while (f && fgets(line, sizeof line, f)) { /* "0::/GROUP", or "8:CONTROLLER:/GROUP" */
+        char *name = strchr(line, ':'), *group = name ? strchr(name + 1, ':') : NULL;
+        if (!group)
+            continue;
+        *group++ = 0;
+        if (name[1] == 0)
+            least = least_of(least, limit_of(root, "", group, v2));
+        else if (strcmp(name + 1, controller) == 0)
+            least = least_of(least, limit_of(root, hierarchy, group, v1));
+    }
+    if (f)
+        fclose(f);
+    return least;
+}
+
+uint64_t machine_memory(const char *root)
+{
+    struct sysinfo info;
+    uint64_t octets = sysinfo(&info) == 0 ? (uint64_t)info.totalram * info.mem_unit : UINT64_MAX;
+    return least_of(octets,
+                    machine_group_limit(root, "memory", "memory.limit_in_bytes", "memory.max"));
 }

@@ -289,7 +289,7 @@ static int configure(const struct ipc_message *m)
     edge.threads = calloc(c->loops, sizeof *edge.threads);
     if (!edge.tls || !edge.addresses || !edge.shards || !edge.threads)
         return ERR_NOMEM;
-    uint64_t memory = machine_memory(MACHINE_GROUPS, MACHINE_OWN);
+    uint64_t memory = machine_memory("");
     for (uint32_t i = 0; i < c->loops; i++) {
         err = shard_init(&edge.shards[i], i, c->copy * c->loops + i, edge.tls, edge.counters, NULL);
         if (err < 0)
