@@ -91,13 +91,13 @@ static int setup(void **state)
     (void)state;
     if (!mkdtemp(made) || !realpath(made, place) || chmod(place, 0755) < 0)
         return -1;
-    make("root", 0, 0, 0755);
+    make("ours", 0, 0, 0755);
     make("user", USER, USER, 0755);
     make("group", 0, USER, 0775); /* as /var/log is in some distributions */
-    make("group/root", 0, 0, 0755);
+    make("group/ours", 0, 0, 0755);
     make("sticky", 0, 0, 01777);
     make("secret", 0, 0, 0700);
-    write_file("secret/root", 0);
+    write_file("secret/file", 0);
     return 0;
 }
 
@@ -111,7 +111,7 @@ static int teardown(void **state)
 
 static void test_it_is_made_and_opened_again(void **state)
 {
-    static const char *const names[] = {"root/log", "user/log", "group/log", "group/root/log",
+    static const char *const names[] = {"ours/log", "user/log", "group/log", "group/ours/log",
                                         "sticky/log"};
     (void)state;
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
@@ -122,26 +122,26 @@ static void test_it_is_made_and_opened_again(void **state)
         assert_int_equal(st.st_uid, 0);
         assert_int_equal(st.st_mode & 0137, 0);
     }
-    assert_adds("root//./../root/log", "root/log");
+    assert_adds("ours//./../ours/log", "ours/log");
     assert_refused("none/log", "No such file");
-    assert_refused("root/log/log", "Not a directory");
+    assert_refused("ours/log/log", "Not a directory");
 }
 
 static void test_where_root_alone_writes_its_word_counts(void **state)
 {
     (void)state;
-    write_file("root/given", USER); /* as logrotate's `create 0640 USER` makes it */
-    assert_adds("root/given", "root/given");
-    link_to("root/elsewhere", "../user", 0);
-    assert_adds("root/elsewhere/log", "user/log");
-    link_to("root/absolute", at("root"), 0);
-    assert_adds("root/absolute/log", "root/log");
-    link_to("root/last", "log", 0);
-    assert_refused("root/last", "symbolic link");
-    link_to("root/round", "round", 0);
-    assert_refused("root/round/log", "Too many levels");
-    assert_int_equal(link(at("root/given"), at("root/other")), 0);
-    assert_adds("root/other", "root/given");
+    write_file("ours/given", USER); /* as logrotate's `create 0640 USER` makes it */
+    assert_adds("ours/given", "ours/given");
+    link_to("ours/elsewhere", "../user", 0);
+    assert_adds("ours/elsewhere/log", "user/log");
+    link_to("ours/absolute", at("ours"), 0);
+    assert_adds("ours/absolute/log", "ours/log");
+    link_to("ours/last", "log", 0);
+    assert_refused("ours/last", "symbolic link");
+    link_to("ours/round", "round", 0);
+    assert_refused("ours/round/log", "Too many levels");
+    assert_int_equal(link(at("ours/given"), at("ours/other")), 0);
+    assert_adds("ours/other", "ours/given");
     int fd = log_file_open("/dev/null", why, sizeof why);
     assert_true(fd >= 0);
     close(fd);
@@ -170,7 +170,7 @@ static void refuses_in(const char *directory)
     assert_refused(in(directory, "fifo"), "not a regular file");
     link_to(in(directory, "moved"), "../secret", 0);
     assert_refused(in(directory, "moved/new"), "the symbolic link moved");
-    assert_int_equal(link(at("secret/root"), at(in(directory, "hard"))), 0);
+    assert_int_equal(link(at("secret/file"), at(in(directory, "hard"))), 0);
     assert_refused(in(directory, "hard"), "another name");
 }
 
@@ -186,7 +186,7 @@ static void test_where_others_write_nothing_of_theirs_counts(void **state)
     make("sticky/below", 0, 0, 0755); /* which he cannot */
     write_file("sticky/below/given", USER);
     assert_adds("sticky/below/given", "sticky/below/given");
-    assert_int_equal(octets_of("secret/root"), 0);
+    assert_int_equal(octets_of("secret/file"), 0);
     assert_int_equal(octets_of("secret/new"), -1);
 }
 
