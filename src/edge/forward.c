@@ -5,7 +5,7 @@
 #include "base/err.h"
 #include "base/panic.h"
 
-/* Most that add_forwarding adds, and Max-Forwards. */
+/* Most that add_lasting and add_passing add, and Max-Forwards. */
 #define FORWARDING_FIELDS 19
 /* A longer target is not repeated in X-Original-URL and its like: workers have limits of their own
  * on the head (Node's is 16 KiB in all). */
