@@ -10,6 +10,7 @@
  * any length;
  *   - the judge gave the connection up where RFC 9113 asks for an error of the stream only or
  * leaves the choice (5.1);
+ *   - its last frame's padding is still to come, all content is there;
  *   - a promise's :path has octets that the judge's narrower table lacks, or its parent was over.
  *  The judge alone has it
  *   - our connection is over: a budget is empty, or RFC 9113 leaves the choice;
@@ -222,7 +223,8 @@ static bool judge_alone_may(struct h2_both *b, const struct h2_message *m)
 static bool ours_alone_may(struct h2_both *b, const struct h2_message *m)
 {
     struct h2_message *judge = h2_message(&b->judge, m->id);
-    if (b->judge.is_over || judge->has_late_field || judge->has_bare_length)
+    if (b->judge.is_over || judge->has_late_field || judge->has_bare_length ||
+        h2_both_lacks_padding(b, m))
         return true;
     if (m->id & PROMISE)
         return true; /* the judge asks more of the parent, and less of the octets in a path */

@@ -14,13 +14,15 @@
  *   - the judge gave the connection up where RFC 9113 asks for an error of the stream only (a
  * stream that depends on itself, WINDOW_UPDATE of 0), or leaves the choice (5.1, frames on streams
  *     that are over);
+ *   - its last frame's padding is still to come, all content is there;
  *   - :path has octets that the judge's narrower table lacks.
  *  The judge alone has one
  *   - our connection is over because a budget is empty, or where RFC 9113 leaves the choice;
  *   - the authority is none by RFC 3986, has user information (RFC 9110 4.2.4), or Host is there
  *     twice or says something else than :authority (RFC 9113 8.3.1);
  *   - :path is no path ("#", not beginning with "/"), or :method no token;
- *   - CONNECT without :authority, or with a trailer section (RFC 9113 8.5, RFC 8441 4);
+ *   - CONNECT without :authority, or with a trailer section (RFC 9113 8.5, RFC 8441 4), or with a
+ *     Content-Length that its content does not have (RFC 9113 8.1.1): the judge does not count;
  *   - a block says again and again what stands in the table (HPACK_REPEATED_OCTETS);
  *   - its trailer section's HEADERS makes the stream depend on itself, an error by RFC 7540 5.3.1
  *     that the judge looks for in the first HEADERS alone.  RFC 9113 5.3.2 leaves the choice.
@@ -157,7 +159,8 @@ static bool judge_alone_may(const struct h2_both *b, const struct h2_message *m)
         return true;
     if (h2_message_octets(m) > HPACK_REPEATED_OCTETS)
         return true;
-    if (connect && m->has_trailers)
+    if (connect &&
+        (m->has_trailers || (m->length >= 0 && (uint64_t)m->length != buf_len(&m->content))))
         return true;
     if (connect && m->protocol.len == 0)
         return false;
@@ -169,7 +172,8 @@ static bool judge_alone_may(const struct h2_both *b, const struct h2_message *m)
 static bool ours_alone_may(struct h2_both *b, const struct h2_message *m)
 {
     const struct h2_message *judge = h2_message(&b->judge, m->id);
-    if (b->judge.is_over || m->authority.len == 0 || judge->has_late_field)
+    if (b->judge.is_over || m->authority.len == 0 || judge->has_late_field ||
+        h2_both_lacks_padding(b, m))
         return true;
     if (judge->has_length_list && judge->length == m->length)
         return true;

@@ -88,6 +88,16 @@ static int on_data(nghttp2_session *session, uint8_t flags, int32_t id, const ui
     return 0;
 }
 
+static int on_begin_frame(nghttp2_session *session, const nghttp2_frame_hd *head, void *user)
+{
+    struct h2_reader *r = &((struct h2_both *)user)->judge;
+    const uint8_t last = NGHTTP2_FLAG_END_STREAM | NGHTTP2_FLAG_PADDED;
+    bool is_last = head->type == NGHTTP2_DATA && (head->flags & last) == last;
+    for (unsigned i = 0; is_last && i < r->count; i++)
+        r->at[i].has_last_begun |= r->at[i].id == (uint32_t)head->stream_id;
+    return 0;
+}
+
 nghttp2_session_callbacks *h2_both_callbacks(nghttp2_on_header_callback on_header,
                                              nghttp2_on_frame_recv_callback on_frame)
 {
@@ -97,6 +107,7 @@ nghttp2_session_callbacks *h2_both_callbacks(nghttp2_on_header_callback on_heade
     nghttp2_session_callbacks_set_on_frame_recv_callback(c, on_frame);
     nghttp2_session_callbacks_set_on_invalid_header_callback(c, on_invalid_header);
     nghttp2_session_callbacks_set_error_callback2(c, on_error);
+    nghttp2_session_callbacks_set_on_begin_frame_callback(c, on_begin_frame);
     nghttp2_session_callbacks_set_on_data_chunk_recv_callback(c, on_data);
     return c;
 }
@@ -111,6 +122,12 @@ static void feed_judge(struct h2_both *b, struct slice in)
     while (nghttp2_session_mem_send(b->session, &out) > 0)
         ;
     b->judge.is_over = !nghttp2_session_want_read(b->session);
+}
+
+bool h2_both_lacks_padding(struct h2_both *b, const struct h2_message *ours)
+{
+    const struct h2_message *judge = h2_message(&b->judge, ours->id);
+    return judge->has_last_begun && slice_eq(buf_slice(&ours->content), buf_slice(&judge->content));
 }
 
 void h2_both_feed(struct h2_both *b, struct slice in, size_t step)

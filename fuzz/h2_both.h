@@ -25,6 +25,10 @@ void h2_both_fini(struct h2_both *b);
 void h2_both_body(struct h2_both *b, struct h2_stream *s, struct slice octets, bool end);
 void h2_both_trailers(struct h2_both *b, struct h2_stream *s, const struct fields *trailers);
 
+/* Whether ours may have told the end already: all content is there, and of its last frame only
+ * padding is to come, for which the judge waits. */
+bool h2_both_lacks_padding(struct h2_both *b, const struct h2_message *ours);
+
 /* The judge's callbacks, these two and what is the same for both roles; given. */
 nghttp2_session_callbacks *h2_both_callbacks(nghttp2_on_header_callback on_header,
                                              nghttp2_on_frame_recv_callback on_frame);

@@ -20,6 +20,7 @@ struct h2_message {
      * the trailers. */
     bool has_length_list, has_late_field, has_bare_length;
     bool has_trailers;
+    bool has_last_begun; /* the judge has the head of padded DATA that ends the stream */
     bool has_self_dependent_trailers; /* the judge does not look there */
     bool has_early_data;              /* before the head, empty, so the judge takes it */
     unsigned hosts, crumbs, informational;

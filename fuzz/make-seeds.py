@@ -250,6 +250,9 @@ H2_DIFFERENTIAL = {
     "priority-headers": b("00 10 21 00 05 80"),
     "connect": b("00 10 00 00 04 07 03 08 01 11 00 00 05"),
     "connect-plain": b("00 10 00 00 02 07 03 11 00 00 05"),
+    "connect-plain-length": b("00 10 01 00 03 07 03 1c"),
+    "padding-to-come": b("00 10 00 00 02 07 03 19 00 09 00 e1 07"),
+    "padding-to-come-post": b("00 10 00 00 41 03 19 00 09 00 64 03 61 62 63"),
     "connect-asterisk": b("00 10 01 00 05 07 03 08 01 0a"),
     "connect-host": b("00 10 01 00 05 07 02 08 01 19"),
     "cookies": b("00 10 01 00 83 22 23 62"),
@@ -280,6 +283,7 @@ def h2_differential():
 H2_CLIENT_DIFFERENTIAL = {
     "all": b("00 10 01 23 80 10 01 22 80 10 01 21 80 10 01 20 80"),
     "content": b("00 10 00 20 80 11 00 20 30 11 01 20 05"),
+    "padding-to-come": b("00 10 00 20 80 19 00 09 20 64 03 61 62 63"),
     "content-length": b("00 10 00 20 81 1c 11 01 20 05"),
     "content-length-wrong": b("00 10 00 20 81 1c 11 01 20 06"),
     "content-length-list": b("00 10 00 20 81 20 11 01 20 05"),
