@@ -12,6 +12,8 @@
 #include <unistd.h>
 
 #define PATIENCE_MS 200
+#define LINE_OCTETS 2048
+#define FMT_OCTETS  512 /* a format of ours is shorter by far */
 
 static const char *role_name = "portico";
 static enum log_level max_level = LOG_INFO;
@@ -24,6 +26,37 @@ void log_setup(const char *role, enum log_level level)
     max_level = level;
 }
 
+static int print_marked(char *out, size_t room, char mark, const char *fmt, va_list ap)
+{
+    char marked[FMT_OCTETS];
+    size_t n = strnlen(fmt, sizeof marked - 1);
+    for (size_t i = 0; i < n; i++)
+        marked[i] = fmt[i] == '"' ? mark : fmt[i];
+    marked[n] = '\0';
+    return vsnprintf(out, room, marked, ap);
+}
+
+/* A value's own quotes become "'", so that it cannot end itself and fake the next field: printed
+ * twice, with other marks for the quotes of fmt, the line differs at these alone.
+ * return  octets written, as many as there is room for */
+static size_t print_fields(char *out, size_t room, const char *fmt, va_list ap)
+{
+    char other[LINE_OCTETS];
+    va_list again;
+    va_copy(again, ap);
+    int n = print_marked(out, room, '\1', fmt, ap);
+    print_marked(other, room, '\2', fmt, again);
+    va_end(again);
+    size_t len = n < 0 ? 0 : (size_t)n < room ? (size_t)n : room - 1;
+    for (size_t i = 0; i < len; i++) {
+        if (out[i] != other[i])
+            out[i] = '"';
+        else if (out[i] == '"')
+            out[i] = '\'';
+    }
+    return len;
+}
+
 /* Who reads the log has a moment, since a worker may write faster than he reads; when he has
  * stopped to, nothing waits for him any more until there is room again.  The descriptor is shared
  * with whoever started us, so it may not be made non-blocking; a pipe with room takes a line as a
@@ -31,21 +64,18 @@ void log_setup(const char *role, enum log_level level)
 static bool put_list(enum log_level level, const char *event, const char *fmt, va_list ap)
 {
     static const char *const names[] = {"error", "warn", "info", "debug"};
-    char line[2048], stamp[CLOCK_ISO_OCTETS + 1] = {0};
+    char line[LINE_OCTETS], stamp[CLOCK_ISO_OCTETS + 1] = {0};
     struct pollfd p = {.fd = STDERR_FILENO, .events = POLLOUT};
     is_stuck = poll(&p, 1, is_stuck ? 0 : PATIENCE_MS) != 1 || !(p.revents & POLLOUT);
     if (is_stuck)
         return false;
     clock_iso(clock_wall_us(), stamp);
-    int n =
-        snprintf(line, sizeof line, "%.23sZ %-5s %s %s ", stamp, names[level], role_name, event);
-    int m = vsnprintf(line + n, sizeof line - (size_t)n - 1, fmt, ap);
-    n += m < 0 ? 0 : m;
-    if ((size_t)n > sizeof line - 2)
-        n = (int)sizeof line - 2;
-    terminal_mask(line, (size_t)n, ""); /* one event stays one line, whatever the fields hold */
+    size_t n = (size_t)snprintf(line, sizeof line, "%.23sZ %-5s %s %s ", stamp, names[level],
+                                role_name, event);
+    n += print_fields(line + n, sizeof line - n, fmt, ap);
+    terminal_mask(line, n, ""); /* one event stays one line, whatever the fields hold */
     line[n++] = '\n';
-    return write(STDERR_FILENO, line, (size_t)n) == n;
+    return write(STDERR_FILENO, line, n) == (ssize_t)n;
 }
 
 static bool put(enum log_level level, const char *event, const char *fmt, ...)

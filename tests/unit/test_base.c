@@ -634,6 +634,28 @@ static void log_lines(void **state)
     assert_ptr_equal(strchr(line, '\n'), line + strlen(line) - 1);
 }
 
+/* Nor another field of its own line. */
+static void log_quotes(void **state)
+{
+    static char text[3000];
+    char line[2200] = "";
+    int ends[2], saved = dup(STDERR_FILENO);
+    (void)state;
+    log_setup("edge", LOG_INFO);
+    memset(text, 'x', sizeof text - 1);
+    assert_int_equal(pipe(ends), 0);
+    assert_true(dup2(ends[1], STDERR_FILENO) >= 0);
+    log_event(LOG_INFO, "a", "file=\"%s\" n=%d error=\"%s\"", "a\" n=2 b=\"\x1e\x1f", 1, "\"");
+    log_event(LOG_INFO, "a", "file=\"%s\" error=\"%s\"", "\x1e n=2\x1f", text);
+    dup2(saved, STDERR_FILENO);
+    close(saved);
+    close(ends[1]);
+    assert_true(read(ends[0], line, sizeof line - 1) > 100);
+    close(ends[0]);
+    assert_non_null(strstr(line, " a file=\"a' n=2 b='??\" n=1 error=\"'\"\n"));
+    assert_non_null(strstr(line, " a file=\"? n=2?\" error=\"xxx"));
+}
+
 /* Whoever reads the log may stop to, and who fills it up may be a worker: nothing waits for that.
  */
 static void log_waits_for_nobody(void **state)
@@ -716,6 +738,7 @@ int main(void)
         TEST(lists),
         TEST(histogram_buckets),
         TEST(log_lines),
+        TEST(log_quotes),
         TEST(log_waits_for_nobody),
         TEST(terminal_controls),
     };
