@@ -52,6 +52,10 @@ static void fed_settings(struct h2_watch *w, const struct h2_frame *f)
             w->push_off_at = value ? 0 : w->settings_fed;
             break;
         case H2_SETTING_INITIAL_WINDOW_SIZE:
+            if (value < w->initial_window) {
+                w->decreases[w->settings_fed % H2_WATCH_SETTINGS] += w->initial_window - value;
+                w->decrease += w->initial_window - value;
+            }
             for (unsigned i = 0; i < w->stream_count; i++)
                 w->streams[i].window += (int64_t)value - w->initial_window;
             w->initial_window = value;
@@ -168,7 +172,7 @@ static void sent_data(struct h2_watch *w, struct h2_watch_stream *s, const struc
     ASSERT(s->head_sent);
     s->window -= f->len;
     w->window -= f->len;
-    ASSERT(f->len == 0 || (s->window >= 0 && w->window >= 0));
+    ASSERT(f->len == 0 || (s->window >= -w->decrease && w->window >= 0));
     s->end_sent |= (f->flags & H2_FLAG_END_STREAM) != 0;
 }
 
@@ -177,8 +181,13 @@ static void sent_on_connection(struct h2_watch *w, const struct h2_frame *f)
     switch (f->type) {
     case H2_FRAME_SETTINGS:
         ASSERT(f->len % 6 == 0);
-        w->settings_acked += (f->flags & H2_FLAG_ACK) != 0;
-        ASSERT(w->settings_acked <= w->settings_fed);
+        if (f->flags & H2_FLAG_ACK) {
+            w->settings_acked++;
+            ASSERT(w->settings_acked <= w->settings_fed);
+            int64_t *by = &w->decreases[w->settings_acked % H2_WATCH_SETTINGS];
+            w->decrease -= *by;
+            *by = 0;
+        }
         w->sent_settings |= !(f->flags & H2_FLAG_ACK);
         break;
     case H2_FRAME_GOAWAY:

@@ -12,7 +12,8 @@
 #include "http/h2.h"
 #include "http/hpack.h"
 
-#define H2_WATCH_STREAMS 512
+#define H2_WATCH_STREAMS  512
+#define H2_WATCH_SETTINGS 1024
 
 struct h2_watch_stream {
     uint32_t id;
@@ -29,6 +30,9 @@ struct h2_watch {
     bool fed_preface, sent_preface, sent_settings;
     int64_t window;
     int64_t initial_window;
+    /* By how much each SETTINGS frame has made it smaller, and those together that are not yet
+     * acknowledged: a frame may be on its way until then. */
+    int64_t decreases[H2_WATCH_SETTINGS], decrease;
     uint32_t max_frame_octets; /* most that was ever allowed */
     uint32_t settings_fed, settings_acked;
     uint32_t push_off_at; /* number of the SETTINGS that disabled push, 0: none did */
