@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "exchange_client.h"
 #include "base/panic.h"
+#include "exchange_extras.h"
 #include "h1_strict.h"
 
 #include <stdio.h>
@@ -72,6 +73,18 @@ static struct exchange_ask *tunnel_of(struct exchange_client *c)
     return NULL;
 }
 
+/* ---- requests ---- */
+
+static const char *method_of(const struct exchange_ask *a, const char *method)
+{
+    return a->extra && a->extra->method ? a->extra->method : method;
+}
+
+static const char *tail_of(const struct exchange_ask *a)
+{
+    return a->extra && a->extra->tail ? a->extra->tail : "";
+}
+
 /* ---- HTTP/1.1 ---- */
 
 static const struct slice *field(const struct strict_message *m, const char *name)
@@ -88,6 +101,12 @@ static void switch_h1(struct exchange_client *c, struct exchange_ask *a, const s
     a->response = number_of(*id);
     a->is_switched = c->is_switched = true;
     check_belongs(c, a, a->response);
+}
+
+/* To HTTP/1.0 the end of the connection may be the end of the content: nobody can tell a cut. */
+static bool is_ten(const struct exchange_ask *a)
+{
+    return a->extra && a->extra->is_ten;
 }
 
 static void read_h1(struct exchange_client *c)
@@ -107,7 +126,7 @@ static void read_h1(struct exchange_client *c)
             check_content(number_of(*id), content);
             for (size_t i = 0; i < m.trailers.count; i++)
                 check_trailer(c, number_of(*id), m.trailers.at[i].name, m.trailers.at[i].value);
-            if (v == STRICT_WHOLE)
+            if (v == STRICT_WHOLE && !is_ten(&c->asks[c->answered]))
                 check_whole(c, &c->asks[c->answered], number_of(*id), content.len);
         }
         if (v == STRICT_WHOLE) {
@@ -133,14 +152,19 @@ static void ask_h1(struct exchange_client *c, const struct exchange_request *r,
 {
     bool chunked = how & 8;
     unsigned number = a->request;
-    buf_printf(&c->out, "%s /%u HTTP/1.1\r\nHost: %s\r\nX-Conn: %u\r\nCookie: %u\r\n", method,
-               number, exchange_hosts[r->host], c->conn, a->cookie);
+    buf_printf(&c->out, "%s /%u%s HTTP/1.%d\r\nHost: %s\r\nX-Conn: %u\r\nCookie: %u\r\n",
+               method_of(a, method), number, tail_of(a), !is_ten(a), exchange_hosts[r->host],
+               c->conn, a->cookie);
+    if (a->extra)
+        buf_printf(&c->out, "%s: %s\r\n", a->extra->name, a->extra->value);
     if (r->is_tunnel)
         buf_add_str(&c->out, "Connection: upgrade\r\nUpgrade: websocket\r\n"
                              "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
                              "Sec-WebSocket-Version: 13\r\n");
     else if (how & 0x10)
         buf_add_str(&c->out, "Connection: close\r\n");
+    if (r->content_octets && how & 0x40 && !chunked)
+        buf_add_str(&c->out, "Expect: 100-continue\r\n");
     if (r->is_bad)
         buf_add_str(&c->out, "Bad Field\r\n");
     if (chunked && r->content_octets)
@@ -243,40 +267,47 @@ static void draw_h2(struct exchange_client *c)
     }
 }
 
+static void add_field(struct fields *f, const char *name, const char *value)
+{
+    ASSERT(f->count < f->cap);
+    f->at[f->count++] = (struct field){.name = slice_str(name),
+                                       .value = slice_str(value),
+                                       .token = (uint16_t)token_find(slice_str(name))};
+}
+
 /* Cancels at bit 3: on the stream asked for last, whatever its state.  A browser's navigation at
  * bit 6. */
 static void ask_h2(struct exchange_client *c, struct exchange_ask *a, const char *method,
                    uint8_t how)
 {
     static char content[65536];
-    char path[16], conn[16], cookie[16];
+    char path[32], conn[16], cookie[16];
     int err;
     const struct exchange_request *r = &c->log->requests[a->request];
     size_t n = r->content_octets;
-    snprintf(path, sizeof path, "/%u", a->request);
+    snprintf(path, sizeof path, "/%u%s", a->request, tail_of(a));
     snprintf(conn, sizeof conn, "%u", c->conn);
     snprintf(cookie, sizeof cookie, "%u", a->cookie);
-    struct field fields[] = {
-        {SLICE("x-conn"), slice_str(conn), TOKEN_NONE, 0},
-        {SLICE("cookie"), slice_str(cookie), TOKEN_COOKIE, 0},
-        {SLICE("sec-fetch-mode"), SLICE("navigate"), 0, 0},
-        {SLICE("sec-fetch-dest"), SLICE("document"), 0, 0},
-    };
+    struct field at[5];
+    struct fields fields = {at, 0, ARRAY_LEN(at)};
+    add_field(&fields, "x-conn", conn);
+    add_field(&fields, "cookie", cookie);
     if (r->is_tunnel)
-        fields[2] = (struct field){SLICE("sec-websocket-version"), SLICE("13"), 0, 0};
-    for (size_t i = 2; i < 4; i++)
-        fields[i].token = (uint16_t)token_find(fields[i].name);
-    const struct http_head head = {.method = slice_str(r->is_tunnel ? "CONNECT" : method),
+        add_field(&fields, "sec-websocket-version", "13");
+    if (how & 0x40 && !r->is_tunnel) {
+        add_field(&fields, "sec-fetch-mode", "navigate");
+        add_field(&fields, "sec-fetch-dest", "document");
+    }
+    if (a->extra && !a->extra->is_ten)
+        add_field(&fields, a->extra->name, a->extra->value);
+    const struct http_head head = {.method =
+                                       slice_str(r->is_tunnel ? "CONNECT" : method_of(a, method)),
                                    .protocol = r->is_tunnel ? SLICE("websocket") : SLICE(""),
                                    .scheme = SLICE("http"),
                                    .authority = slice_str(exchange_hosts[r->host]),
                                    .path = slice_str(path),
                                    .content_length = how & 0x10 || r->is_tunnel ? -1 : (int64_t)n,
-                                   .fields = {fields,
-                                              r->is_tunnel ? 3
-                                              : how & 0x40 ? 4
-                                                           : 2,
-                                              4}};
+                                   .fields = fields};
     if (how & 8 && a > c->asks && a[-1].stream) {
         h2_stream_reset(a[-1].stream, H2_CANCEL);
         a[-1].stream = NULL;
@@ -318,19 +349,10 @@ void exchange_client_init(struct exchange_client *c, int fd, bool h2, bool push,
     draw_h2(c);
 }
 
-/* The n-th last that a worker has promised.  return  NULL: there is none */
-static struct exchange_request *promised(struct exchange_log *log, unsigned n)
-{
-    for (unsigned i = log->request_count; i-- > 0;)
-        if (log->requests[i].is_promised && n-- == 0)
-            return &log->requests[i];
-    return NULL;
-}
-
 /* GET what a worker has promised to somebody. */
 static void ask_promised(struct exchange_client *c, uint8_t how, uint8_t size)
 {
-    struct exchange_request *r = promised(c->log, size >> 2 & 7);
+    struct exchange_request *r = exchange_promised(c->log, size >> 2 & 7);
     if (!r)
         return;
     struct exchange_ask *a = &c->asks[c->ask_count++];
@@ -384,20 +406,23 @@ void exchange_client_ask(struct exchange_client *c, uint8_t how, uint8_t size)
         ask_promised(c, how, size);
         return;
     }
-    unsigned method = how & 3, number = log->request_count++;
+    unsigned method = how & 3, number = log->request_count++, extra = size >> 3;
     struct exchange_request *r = &log->requests[number];
     struct exchange_ask *a = &c->asks[c->ask_count++];
-    *r = (struct exchange_request){.is_tunnel = method == 0 && size >= OPENS,
-                                   .is_idempotent = methods[method].is_idempotent,
-                                   .is_head = method == 3,
-                                   .host = how & 0x20 ? 1 + (size >> 2 & 1) : EXCHANGE_HOST_H1};
+    *a = (struct exchange_ask){.request = number, .cookie = size & 3};
+    if (how & 4 && extra < ARRAY_LEN(exchange_ask_extras) && (method == 0 || method == 3))
+        a->extra = &exchange_ask_extras[extra];
+    *r = (struct exchange_request){
+        .is_tunnel = method == 0 && size >= OPENS,
+        .is_idempotent = methods[method].is_idempotent,
+        .is_head = slice_eq(slice_str(method_of(a, methods[method].name)), SLICE("HEAD")),
+        .host = how & 0x20 ? 1 + (size >> 2 & 1) : EXCHANGE_HOST_H1};
     if (method == 1 || method == 2)
         r->content_octets = how & 4 ? size * 250u : size;
     r->is_bad = method == 2 && size >= OPENS && !c->h2;
     if (r->is_bad)
         r->content_octets = 0;
     r->has_trailers = r->content_octets && how & 0x40 && (c->h2 || how & 8);
-    *a = (struct exchange_ask){.request = number, .cookie = size & 3};
     if (c->h2) {
         r->is_sent = true; /* its frames end when the stream does, see exchange_worker.c */
         ask_h2(c, a, methods[method].name, how);

@@ -13,6 +13,7 @@
 
 struct exchange_ask {
     unsigned request, cookie;
+    const struct exchange_extra *extra; /* or NULL */
     size_t end; /* where it ends in all octets of the connection; HTTP/2: 0 */
     /* HTTP/2 alone */
     struct h2_stream *stream;

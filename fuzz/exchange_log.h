@@ -48,6 +48,24 @@ static inline unsigned exchange_deliveries_max(const struct exchange_request *r,
     return r->is_idempotent ? tries * (1 + r->asked) : 1;
 }
 
+/* return  whether a path begins with the number of a request: "/7", "/7?..." */
+static inline bool exchange_number(struct slice path, uint64_t *number_out)
+{
+    size_t len = 1;
+    while (len < path.len && path.p[len] >= '0' && path.p[len] <= '9')
+        len++;
+    return path.len && slice_u64(slice_of(path.p + 1, len - 1), number_out);
+}
+
+/* The n-th last request that a worker has promised.  return  NULL: there is none */
+static inline struct exchange_request *exchange_promised(struct exchange_log *log, unsigned n)
+{
+    for (unsigned i = log->request_count; i-- > 0;)
+        if (log->requests[i].is_promised && n-- == 0)
+            return &log->requests[i];
+    return NULL;
+}
+
 /* Its value is the number of the request or response. */
 #define EXCHANGE_TRAILER "x-t"
 

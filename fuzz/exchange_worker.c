@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "exchange_worker.h"
 #include "base/panic.h"
+#include "exchange_extras.h"
 #include "edge/tunnel.h"
 #include "h1_strict.h"
 
@@ -45,8 +46,7 @@ static void note_delivery(struct exchange_worker *w, struct exchange_conn *c,
                           const struct strict_message *m)
 {
     uint64_t number;
-    ASSERT(m->path.len > 1 && slice_u64(slice_of(m->path.p + 1, m->path.len - 1), &number) &&
-           number < w->log->request_count);
+    ASSERT(exchange_number(m->path, &number) && number < w->log->request_count);
     if (c->has_request && c->request == number)
         return;
     ASSERT(!c->has_request); /* the next one comes when this one is over */
@@ -68,7 +68,7 @@ static void note_key(struct exchange_conn *c, const struct strict_message *m)
             memcpy(c->key, m->fields.at[i].value.p, sizeof c->key);
             return;
         }
-    ASSERT(!"a key");
+    PANIC("a tunnel without %s", "a key");
 }
 
 /* What the client says in a tunnel. */
@@ -199,6 +199,7 @@ void exchange_worker_answer(struct exchange_worker *w, unsigned conn, uint8_t ho
         open_tunnel(w, c, how & 8 ? size * 700u : size, style == TOO_SHORT);
         return;
     }
+    const struct exchange_extra *extra = exchange_answer_extra(size);
     unsigned number = log->response_count++;
     struct exchange_response *r = &log->responses[number];
     size_t octets = how & 8 ? size * 700u : size;
@@ -211,6 +212,8 @@ void exchange_worker_answer(struct exchange_worker *w, unsigned conn, uint8_t ho
                style == NO_CONTENT ? "204 No Content" : "200 OK", number);
     if (how & 0x10)
         buf_add_str(&c->out, "Connection: close\r\n");
+    if (how & 0x80)
+        buf_printf(&c->out, "%s: %s\r\n", extra->name, extra->value);
     if (style == EXACT || style == TOO_LONG)
         buf_printf(&c->out, "Content-Length: %zu\r\n", octets);
     else if (style == TOO_SHORT)

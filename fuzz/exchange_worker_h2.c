@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "exchange_worker_h2.h"
 #include "base/panic.h"
+#include "exchange_extras.h"
 #include "edge/exchange.h"
 
 #include <stdio.h>
@@ -24,9 +25,7 @@ static void on_head(void *user, struct h2_stream *s, const struct http_head *hea
     struct exchange_h2_conn *c = user;
     struct exchange_log *log = c->worker->log;
     uint64_t number;
-    ASSERT(head->path.len > 1 &&
-           slice_u64(slice_of(head->path.p + 1, head->path.len - 1), &number) &&
-           number < log->request_count);
+    ASSERT(exchange_number(head->path, &number) && number < log->request_count);
     struct exchange_request *r = &log->requests[number];
     ASSERT(!r->is_bad && r->is_tunnel == slice_eq(head->method, SLICE("CONNECT")));
     for (unsigned i = 0; i < EXCHANGE_H2_STREAMS; i++) {
@@ -161,12 +160,13 @@ enum act { WHOLE, NO_LENGTH, HALF, REST, RESET, REFUSE, PUSH, GIVE_UP };
 /* A Link field for something that was promised once: edge may ask for it by itself. */
 static void name_one(struct exchange_log *log, size_t octets, char *out, size_t cap)
 {
-    struct exchange_request *r = &log->requests[octets % EXCHANGE_REQUESTS];
+    struct exchange_request *r =
+        octets % 16 < 10 ? NULL : exchange_promised(log, (unsigned)octets / 16 % 8);
     out[0] = '\0';
-    if (octets % 16 < 10 || !r->is_promised)
+    if (!r)
         return;
     r->asked++;
-    snprintf(out, cap, "</%zu>; rel=preload; as=style", octets % EXCHANGE_REQUESTS);
+    snprintf(out, cap, "</%u>; rel=preload; as=style", (unsigned)(r - log->requests));
 }
 
 /* In a tunnel, that opens if it is not open. */
@@ -203,6 +203,7 @@ static void respond(struct exchange_h2_conn *c, struct exchange_h2_stream *x, en
         say(c, x, octets, act == NO_LENGTH);
         return;
     }
+    const struct exchange_extra *extra = exchange_answer_extra((unsigned)octets / 4);
     char id[16], length[24], link[48];
     if (x->is_answered || log->response_count == EXCHANGE_RESPONSES)
         return;
@@ -214,7 +215,7 @@ static void respond(struct exchange_h2_conn *c, struct exchange_h2_stream *x, en
     snprintf(id, sizeof id, "%u", number);
     snprintf(length, sizeof length, "%zu", octets);
     name_one(log, octets, link, sizeof link);
-    struct field fields[4] = {{SLICE("x-rid"), slice_str(id), TOKEN_NONE, 0}};
+    struct field fields[5] = {{SLICE("x-rid"), slice_str(id), TOKEN_NONE, 0}};
     uint32_t count = 1;
     if (act != NO_LENGTH)
         fields[count++] =
@@ -223,12 +224,15 @@ static void respond(struct exchange_h2_conn *c, struct exchange_h2_stream *x, en
         fields[count++] = (struct field){SLICE("vary"), SLICE("x-conn"), TOKEN_VARY, 0};
     if (octets % 16 == 9)
         fields[count++] = (struct field){SLICE("set-cookie"), SLICE("a=b"), TOKEN_SET_COOKIE, 0};
+    if (octets / 16 % 2)
+        fields[count++] = (struct field){slice_str(extra->name), slice_str(extra->value),
+                                         (uint16_t)token_find(slice_str(extra->name)), 0};
     if (*link)
         fields[count++] = (struct field){SLICE("link"), slice_str(link), TOKEN_LINK, 0};
     const struct http_head head = {
         .status = octets % 16 == 7 || log->requests[x->request].is_tunnel ? 404 : 200,
         .content_length = act == NO_LENGTH ? -1 : (int64_t)octets,
-        .fields = {fields, count, 4}};
+        .fields = {fields, count, ARRAY_LEN(fields)}};
     bool is_whole = act != HALF || is_head || octets == 0;
     if (h2_stream_respond(x->stream, &head, is_head || octets == 0) < 0)
         return;

@@ -9,6 +9,7 @@
  *  - what a worker promised with a page goes to nobody but who asked for the page, by whatever
  *    vehicle, and with the same Cookie;
  *  - what edge writes, the strict reader (h1_strict.h) takes for HTTP/1.1;
+ *  - a line of the access log is one, whatever was asked;
  *  - connections to workers are counted as they are;
  *  - when the clients are gone, so are the exchanges, and all memory.
  * Some requests are for a WebSocket, in which both sides then say as much as they like.  Meanwhile
@@ -16,12 +17,15 @@
  *
  * The input is a program: an octet says what happens next, one or two say how. */
 #include "base/err.h"
+#include "base/log.h"
 #include "base/panic.h"
 #include "edge/client.h"
 #include "edge/leave.h"
 #include "edge/shed.h"
 #include "edge/worker.h"
 #include "exchange_client.h"
+#include "exchange_extras.h"
+#include "exchange_lines.h"
 #include "exchange_worker.h"
 #include "exchange_worker_h2.h"
 #include "input.h"
@@ -42,6 +46,10 @@ enum routing {
     ROUTING_ONE_AT_A_TIME,
     ROUTING_NO_INSTANCES,
     ROUTING_ONLY_H2,
+    ROUTING_TIGHT,   /* every limit is small, nobody waits long */
+    ROUTING_STRICT,  /* HTTPS only, HTTP/1.1 only and no WebSockets: one host each */
+    ROUTING_TRUSTS,  /* clients are proxies; push has patterns, and tells what it decides */
+    ROUTING_FAILING, /* the workers will not come back */
     ROUTINGS
 };
 
@@ -64,6 +72,21 @@ uint64_t __wrap_clock_mono_us(void)
     return now_us;
 }
 
+/* The access log is read on the spot, and never full. */
+int __wrap_access_log_write(struct access_log *l, struct slice lines);
+uint64_t __wrap_access_log_lost(struct access_log *l);
+
+int __wrap_access_log_write(struct access_log *l, struct slice lines)
+{
+    exchange_lines_check(lines);
+    return 0;
+}
+
+uint64_t __wrap_access_log_lost(struct access_log *l)
+{
+    return 0;
+}
+
 static void tidy(void)
 {
     unlink(socket_paths[ROUTE_H1]);
@@ -80,16 +103,31 @@ static void add_site(struct route_builder *b, enum routing routing, unsigned hos
     bool h2 = host != EXCHANGE_HOST_H1;
     enum route_protocol protocol = h2 ? ROUTE_H2C : ROUTE_H1;
     struct slice name = slice_of(&"abc"[host], 1);
+    bool tight = routing == ROUTING_TIGHT;
+    uint32_t timeout_ms = tight ? 1000 : 60000;
     struct route_site site = {
         .flags = ROUTE_HTTP20 | ROUTE_WEBSOCKETS | (h2 ? 0 : ROUTE_DEFAULT),
         .proxy_flag = h2 ? ROUTE_PROXY_ALL : ROUTE_PROXY_H1,
         .push = {.policy = policy, .budget_octets = 20000, .copied = PUSH_COPY_DEFAULT},
-        .request_timeout_ms = 60000,
-        .idle_timeout_ms = 60000,
-        .tunnel_timeout_ms = 60000,
-        .concurrency = routing == ROUTING_ONE_AT_A_TIME,
-        .queue = 10,
-        .body_limit_octets = 1u << 30};
+        .request_timeout_ms = timeout_ms,
+        .idle_timeout_ms = timeout_ms,
+        .tunnel_timeout_ms = timeout_ms,
+        .concurrency = tight || routing == ROUTING_ONE_AT_A_TIME,
+        .queue = tight ? 1 : 10,
+        .body_limit_octets = tight ? 1000 : 1u << 30};
+    if (routing == ROUTING_STRICT) {
+        static const uint32_t lacks[] = {ROUTE_WEBSOCKETS, ROUTE_HTTP20, 0};
+        site.flags &= ~lacks[host];
+        site.flags |= host == 2 ? ROUTE_HTTPS_ONLY : 0;
+    }
+    if (routing == ROUTING_TRUSTS) {
+        site.flags |= ROUTE_XFF_PORT;
+        site.push.copied = (1u << PUSH_COPY_COUNT) - 1;
+        site.push.weave_octets = 1000;
+        site.push.budget_octets = PUSH_BUDGET_FITS;
+    }
+    if (routing == ROUTING_FAILING)
+        site.flags |= ROUTE_MANAGED | ROUTE_FAILING;
     char address[8 + sizeof socket_paths], id[8];
     snprintf(id, sizeof id, "%.*s/0", SLICE_FMT(name));
     snprintf(socket_paths[protocol], sizeof socket_paths[protocol], "%s/%s", directory,
@@ -97,13 +135,43 @@ static void add_site(struct route_builder *b, enum routing routing, unsigned hos
     snprintf(address, sizeof address, "unix:%s", socket_paths[protocol]);
     ASSERT(route_builder_site(b, name, &site) == 0 &&
            route_builder_host(b, slice_str(exchange_hosts[host])) == 0);
-    if (routing != ROUTING_NO_INSTANCES)
+    if (routing == ROUTING_TRUSTS)
+        ASSERT(route_builder_push(b, &(struct push_rules){.include = SLICE("/1*\n/*2*3\n"),
+                                                          .exclude = SLICE("/*9\n")}) == 0);
+    if (routing != ROUTING_NO_INSTANCES && routing != ROUTING_FAILING)
         ASSERT(route_builder_instance(b, slice_str(id), slice_str(address), SLICE(""), ROUTE_READY,
                                       protocol) == 0);
 }
 
+/* Of the edge, beside its sites. */
+static void add_rest(struct route_builder *b, enum routing routing)
+{
+    if (routing == ROUTING_TIGHT) {
+        struct limits l = limits_default;
+        l.connections_per_address = 2;
+        l.abuses_per_address = (struct limit_rate){1, 1};
+        l.h2_streams = 2;
+        l.h2_sections = 1024;
+        l.h2_stream_window = 16384;
+        l.h2_conn_window = 65535;
+        l.h2_unsent = 65536;
+        l.h2_resets = (struct limit_rate){3, 1};
+        l.hops = 1;
+        ASSERT(route_builder_limits(b, &l) == 0);
+    }
+    if (routing == ROUTING_TRUSTS) {
+        struct addr_prefix clients;
+        uint8_t digest[TLS_SHA256_OCTETS];
+        tls_sha256(EXCHANGE_TOKEN, strlen(EXCHANGE_TOKEN), digest);
+        route_builder_push_token(b, digest);
+        ASSERT(addr_prefix_parse(SLICE("127.0.0.0/8"), &clients) == 0 &&
+               route_builder_trusted_proxy(b, &clients) == 0);
+    }
+}
+
 static void setup(void)
 {
+    log_setup("fuzz", LOG_ERROR);
     ASSERT(mkdtemp(directory));
     for (enum routing routing = 0; routing < ROUTINGS; routing++) {
         struct route_builder *b = route_builder_new(1);
@@ -112,6 +180,7 @@ static void setup(void)
             add_site(b, routing, EXCHANGE_HOST_H1, PUSH_POLICY_AUTO);
         add_site(b, routing, 1, PUSH_POLICY_AUTO);
         add_site(b, routing, 2, PUSH_POLICY_ALWAYS);
+        add_rest(b, routing);
         snapshots[routing].octets = route_builder_finish(b, &snapshots[routing].len);
         ASSERT(snapshots[routing].octets);
         route_builder_free(b);
@@ -137,6 +206,7 @@ static void on_drained(struct shard *s)
 struct world {
     struct shard shard;
     void *counters;
+    struct addresses *addresses;
     struct exchange_log log;
     struct exchange_client clients[EXCHANGE_CLIENTS];
     struct exchange_worker worker;
@@ -179,10 +249,12 @@ static void world_init(struct world *w)
 {
     memset(w, 0, sizeof *w);
     w->counters = calloc(1, stats_octets(1, 1));
-    ASSERT(w->counters);
+    w->addresses = addresses_new();
+    ASSERT(w->counters && w->addresses);
     stats_init(w->counters, 1, 1);
-    ASSERT(shard_init(&w->shard, 0, 0, tls, stats_open(w->counters, stats_octets(1, 1)), NULL) ==
-           0);
+    ASSERT(shard_init(&w->shard, 0, 0, tls, stats_open(w->counters, stats_octets(1, 1)),
+                      (struct access_log *)w) == 0); /* nobody looks into it */
+    w->shard.addresses = w->addresses;
     w->shard.on_left = on_left;
     w->shard.on_drained = on_drained;
     left = drained = 0;
@@ -198,6 +270,7 @@ static void connect_client(struct world *w, struct exchange_client *c, bool h2, 
     int fds[2];
     struct addr peer = {.len = sizeof peer.u.in};
     peer.u.in.sin_family = AF_INET;
+    peer.u.in.sin_addr.s_addr = htonl(INADDR_LOOPBACK + (c == w->clients));
     ASSERT(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds) == 0);
     exchange_client_init(c, fds[0], h2, push, &w->log);
     client_accept(&w->shard, fds[1], &peer, false);
@@ -310,7 +383,7 @@ static void happen(struct world *w, uint8_t how)
         break;
     case 1:
         if (left == w->leaving) /* no instance comes back before it was left */
-            put_routes(w, how >> 5 & 3);
+            put_routes(w, how >> 5 & 7);
         break;
     case 2:
         leave(w, how & 0x20);
@@ -429,6 +502,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *octets, size_t len)
     exchange_worker_fini(&world.worker);
     exchange_worker_h2_fini(&world.worker_h2);
     shard_fini(&world.shard);
+    addresses_free(world.addresses);
     free(world.counters);
     return 0;
 }
