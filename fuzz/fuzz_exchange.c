@@ -255,6 +255,7 @@ static void world_init(struct world *w)
     ASSERT(shard_init(&w->shard, 0, 0, tls, stats_open(w->counters, stats_octets(1, 1)),
                       (struct access_log *)w) == 0); /* nobody looks into it */
     w->shard.addresses = w->addresses;
+    w->shard.https_port = 8443;
     w->shard.on_left = on_left;
     w->shard.on_drained = on_drained;
     left = drained = 0;

@@ -517,6 +517,8 @@ EXCHANGE = {
     "trusts": b("04 cc c0 60 00 85 06 15 85 00 14 03 ff"),
     "trusts-told": b("04 cc c0 64 90 85 06 15 85 00 14 03 ff c0 64 94 85 06 15 85 00 14 03 ff"),
     "trusts-always": b("04 cc 48 24 94 85 06 15 85 06 14 85 00 54 03 ff"),
+    "trusts-budget": b("04 cc 48 60 00 85 06 15 85 06 14 85 00 54 0b ff 48 60 00 85 06 15 85 00 14 0b ff"),
+    "strict-redirect": b("04 ac 00 20 04 00 25 10 48 20 04 48 23 34 03 ff 0b ff"),
     "failing": b("04 ec 00 00 00 40 20 00 08 00 f4 03 ff 0b ff"),
     **{f"ask-{n:02}": bytes([0, 4, n << 3, 5, 0, 20, 3, 255, 0x48, 7, n << 3, 5, 0, 20, 0xb, 255])
        for n in range(28)},
