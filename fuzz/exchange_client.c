@@ -51,6 +51,8 @@ static void check_whole(const struct exchange_client *c, const struct exchange_a
 static void check_trailer(const struct exchange_client *c, unsigned response, struct slice name,
                           struct slice value)
 {
+    if (slice_ieq(name, SLICE("portico-push")))
+        return; /* edge's own: what was decided of promises that came after the head */
     ASSERT(c->log->responses[response].has_trailers);
     ASSERT(slice_ieq(name, SLICE(EXCHANGE_TRAILER)) && number_of(value) == response);
 }

@@ -376,7 +376,7 @@ static void drain(struct world *w, bool patient)
 }
 
 /* What comes from neither side. */
-static void happen(struct world *w, uint8_t how)
+static void happen(struct world *w, uint8_t how, struct input *in)
 {
     switch (how >> 3 & 3) {
     case 0:
@@ -392,6 +392,9 @@ static void happen(struct world *w, uint8_t how)
     case 3:
         if (how & 0x40) /* memory is short, until the routes change */
             w->shard.memory_most = how & 0x80 ? 0 : SHED_LEAST_OCTETS;
+        else if (how & 0x80) /* or out, once, soon */
+            w->shard.pool->fail_at =
+                w->shard.pool->gets + 1 + (how & 0x20 ? input_u8(in) : input_u8(in) & 15);
         else if (!w->drains)
             drain(w, how & 0x20);
         break;
@@ -424,7 +427,7 @@ static void step(struct world *w, struct input *in)
         if (how & 2)
             use_up_rations(&w->shard);
         if (how & 4)
-            happen(w, how);
+            happen(w, how, in);
         else if (c->fd >= 0)
             exchange_client_end(c, how);
         break;

@@ -526,6 +526,11 @@ EXCHANGE = {
                                    0x85, 0, 20, 0xb, 255]) for n in range(28)},
     **{f"answer-{n:02}": bytes([0, 0, 0, 5, 0x80, n << 3, 3, 255, 0x48, 0x20, 0, 0x85, 6, n << 5 & 255 | 0x11,
                                 0x85, 0, n << 5 & 255 | 0x10, 0xb, 255]) for n in range(16)},
+    # 9c, bc: the 16th, or any next allocation fails
+    "no-memory-tunnel": b("04 bc 17 00 00 f4 05 03 14 03 ff"),
+    "no-memory-head": b("04 bc 04 0a e7 db 00 10 63 03 ff"),
+    "no-memory-head-behind": b("04 bc 1a 00 04 20 05 00 14 03 ff 00 03 00 03 ff"),
+    "no-memory-told": b("04 bc 53 04 cc 48 24 94 85 06 15 85 06 14 85 00 54 03 ff"),
     "expect": b("00 41 32 05 00 14 03 ff"),
     "drain": GET1 + b("48 20 00 04 1c 05 00 14 03 ff 85 00 14 0b ff") + b("04 e4") * 3,
     "drain-patient": GET1 + b("48 20 00 04 3c 05 00 14 03 ff 85 00 14 00 00 00 05 00 15 03 ff") + b("04 e4") * 3,

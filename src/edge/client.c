@@ -287,6 +287,7 @@ static void refuse(struct client *c, int err)
         return;
     } else if (h1_conn_can_respond(c->http.h1)) {
         const struct err_row *row = err_row(err);
+        bool has_content = !h1_conn_is_head(c->http.h1);
         char text[96], length[8];
         int n = snprintf(text, sizeof text, "%d %s\n\n%s\n", row->http_status,
                          status_phrase((unsigned)row->http_status), row->text);
@@ -297,7 +298,7 @@ static void refuse(struct client *c, int err)
         fields_add_token(&head.fields, a, TOKEN_CONTENT_LENGTH, slice_str(length));
         fields_add_token(&head.fields, a, TOKEN_DATE,
                          slice_of(c->shard->date, sizeof c->shard->date));
-        if (h1_conn_send_head(c->http.h1, &head, false, true) == 0)
+        if (h1_conn_send_head(c->http.h1, &head, !has_content, true) == 0 && has_content)
             h1_conn_send_body(c->http.h1, slice_of(text, (size_t)n), NULL, true);
     }
     c->closing = true;

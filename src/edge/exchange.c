@@ -230,10 +230,11 @@ void exchange_answer(struct exchange *x, unsigned status, struct slice location,
         client_cut(x, H2_INTERNAL_ERROR);
         return;
     }
-    if (has_content) {
-        x->body_out += text.len;
-        client_send_body(x, text, true);
-    }
+    if (!has_content)
+        return;
+    x->body_out += text.len;
+    if (client_send_body(x, text, true) < 0)
+        client_cut(x, H2_INTERNAL_ERROR);
 }
 
 void exchange_fail(struct exchange *x, enum fault fault)

@@ -128,6 +128,9 @@ int h1_conn_upgrade(struct h1_conn *c);
 size_t h1_conn_queued(const struct h1_conn *c);    /* body octets not yet drawn */
 bool h1_conn_is_idle(const struct h1_conn *c);     /* no exchange is under way */
 bool h1_conn_can_respond(const struct h1_conn *c); /* server: no octet of a final response queued */
+/* The request's method is HEAD, which a server also knows of a request that it cannot read: what
+ * answers it has no content. */
+bool h1_conn_is_head(const struct h1_conn *c);
 /* Client: an octet of the current response (informational included) has come. */
 bool h1_conn_response_begun(const struct h1_conn *c);
 /* Server: an octet of the next request has come (for time limits on heads). */

@@ -206,6 +206,11 @@ bool h1_conn_can_respond(const struct h1_conn *c)
     return c->role == H1_SERVER && c->out == OUT_WAIT;
 }
 
+bool h1_conn_is_head(const struct h1_conn *c)
+{
+    return c->is_head;
+}
+
 bool h1_conn_response_begun(const struct h1_conn *c)
 {
     return c->response_begun;

@@ -85,7 +85,6 @@ static int request_head(struct h1_conn *c, char *text, size_t len)
         return err;
     c->keep = framing.keep;
     c->minor_0 = head->version_minor == 0;
-    c->is_head = slice_eq(head->method, SLICE("HEAD"));
     c->is_connect = slice_eq(head->method, SLICE("CONNECT"));
     c->upgrade_asked = head->protocol.len != 0;
     c->extension_octets = 0;
@@ -169,9 +168,23 @@ static int response_head(struct h1_conn *c, char *text, size_t len)
     return 0;
 }
 
+/* By the first octets of the head: what answers it has no content, even if nothing else of it can
+ * be read.  RFC 9110 9.3.2 */
+static void note_method(struct h1_conn *c, const char *in, size_t len)
+{
+    static const char head[] = "HEAD ";
+    size_t before = buf_len(&c->gather), n = 0;
+    while (n < sizeof head - 1 && n < before + len &&
+           (n < before ? buf_at(&c->gather)[n] : in[n - before]) == head[n])
+        n++;
+    c->is_head = n == sizeof head - 1;
+}
+
 static int step_head(struct h1_conn *c, const char *in, size_t len, size_t *taken_out)
 {
     size_t text_len;
+    if (c->role == H1_SERVER && !c->is_head)
+        note_method(c, in, len);
     int found = seek_end(c, in, len, taken_out);
     if (found == ERR_URI_TOO_LONG && c->role == H1_CLIENT)
         return ERR_BAD_MESSAGE;

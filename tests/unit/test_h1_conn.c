@@ -244,11 +244,42 @@ static void connection_ends_when_somebody_asks(void **state)
     }
 }
 
+/* What answers HEAD has no content, whatever else of the request cannot be read. */
+static void bad_head_request_gets_no_content(void **state)
+{
+    static const struct {
+        const char *first, *then;
+    } rows[] = {
+        {"HEAD / HTTP/1.1\r\nBad Field\r\n\r\n", ""},
+        {"HE", "AD / HTTP/1.1\r\nBad Field\r\n\r\n"},
+        {"HEAD", " /\x01 HTTP/1.1\r\n\r\n"},
+        {"HEAD / HTTP/1.1\r\nBad Field", "\r\n\r\n"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        rec_open(&r, H1_SERVER);
+        int err = rec_feed_str(&r, rows[i].first);
+        if (!err)
+            err = rec_feed_str(&r, rows[i].then);
+        assert_int_equal(err, ERR_BAD_MESSAGE);
+        assert_true(h1_conn_is_head(r.conn));
+        assert_int_equal(respond(&r, 400, 3, true), 0);
+        assert_output("HTTP/1.1 400 Bad Request\r\ncontent-length: 3\r\nconnection: close\r\n\r\n");
+        rec_close(&r);
+    }
+    rec_open(&r, H1_SERVER);
+    assert_int_equal(rec_feed_str(&r, "HEAD / HT"), 0);
+    assert_int_equal(h1_conn_eof(r.conn), ERR_TRUNCATED);
+    assert_true(h1_conn_is_head(r.conn));
+    assert_int_equal(respond(&r, 400, 3, true), 0);
+    assert_output("HTTP/1.1 400 Bad Request\r\ncontent-length: 3\r\nconnection: close\r\n\r\n");
+    rec_close(&r);
+}
+
 static void bad_request_is_answered(void **state)
 {
     rec_open(&r, H1_SERVER);
     assert_int_equal(rec_feed_str(&r, "GET / HTTP/1.1\r\n\r\n"), ERR_BAD_MESSAGE);
-    assert_true(h1_conn_can_respond(r.conn));
+    assert_true(h1_conn_can_respond(r.conn) && !h1_conn_is_head(r.conn));
     assert_int_equal(respond(&r, 400, 3, false), 0);
     assert_int_equal(body(&r, "bad", true), 0);
     assert_output("HTTP/1.1 400 Bad Request\r\ncontent-length: 3\r\nconnection: close\r\n\r\nbad");
@@ -858,6 +889,7 @@ int main(void)
         cmocka_unit_test(responses_without_content),
         cmocka_unit_test(old_clients),
         cmocka_unit_test(connection_ends_when_somebody_asks),
+        cmocka_unit_test(bad_head_request_gets_no_content),
         cmocka_unit_test(bad_request_is_answered),
         cmocka_unit_test(exchanges_are_apart),
         cmocka_unit_test(lengths_are_kept),
