@@ -333,8 +333,8 @@ void exchange_request_trailers(struct exchange *x, const struct fields *trailers
 {
     struct fields out = {.count = 0};
     x->request_ended = true;
-    if (x->response_ended || (!x->worker && x->head_sent))
-        return;
+    if (x->response_ended || (!x->worker && x->head_sent) || x->request_sent)
+        return; /* nobody wants them any more */
     if (forward_trailers(x->arena, trailers, &out) < 0) {
         exchange_fail(x, FAULT_MEMORY);
         return;
