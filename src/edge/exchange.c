@@ -244,7 +244,7 @@ void exchange_fail(struct exchange *x, enum fault fault)
         x->fault = (uint8_t)fault;
     waiting_leave(x);
     worker_cancel(x);
-    if (x->site && row->status >= 502)
+    if (x->site && row->status >= 502 && row->status <= 504)
         stats_add(&x->site->stats->failures, 1);
     if (x->response_ended && !x->switched)
         return;

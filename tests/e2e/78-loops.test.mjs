@@ -41,6 +41,8 @@ check('an app that asks itself is asked ten times', async () => {
   assert.match(String(body), /an app asks itself/);
   assert.equal(await asked('one.localhost'), 10);
   assert.equal(await p.metric('portico_faults_total', { app: 'one', reason: 'loop' }), 1);
+  // Any client can say so: no reason for an alarm.
+  assert.equal(await p.metric('portico_gateway_failures_total', { app: 'one' }), 0);
   await p.line(/"status":508,.*"fault":"loop"/, { of: p.access });
 });
 
