@@ -245,7 +245,7 @@ void exchange_fail(struct exchange *x, enum fault fault)
         x->fault = (uint8_t)fault;
     waiting_leave(x);
     worker_cancel(x);
-    if (x->site && row->status >= 502)
+    if (x->site && row->status >= 502 && row->status <= 504)
         stats_add(&x->site->stats->failures, 1);
     if (x->response_ended && !x->switched)
         return;
@@ -334,8 +334,8 @@ void exchange_request_trailers(struct exchange *x, const struct fields *trailers
 {
     struct fields out = {.count = 0};
     x->request_ended = true;
-    if (x->response_ended || (!x->worker && x->head_sent))
-        return;
+    if (x->response_ended || (!x->worker && x->head_sent) || x->request_sent)
+        return; /* nobody wants them any more */
     if (forward_trailers(x->arena, trailers, &out) < 0) {
         exchange_fail(x, FAULT_MEMORY);
         return;

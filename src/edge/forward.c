@@ -250,8 +250,8 @@ uint32_t forward_hops(const struct http_head *request)
     uint32_t hops = 0;
     for (uint32_t i = 0; i < f->count; i++) {
         struct slice rest = f->at[i].value, hop;
-        if (f->at[i].token == TOKEN_VIA)
-            while (list_next(&rest, &hop))
+        if (f->at[i].token == TOKEN_VIA) /* where a quote is not to hide what is behind it */
+            while (tokens_next(&rest, &hop))
                 hops += slice_ends(hop, SLICE(" portico")); /* as via() writes it */
     }
     return hops;

@@ -11,9 +11,9 @@ static size_t held_for(struct client *c)
 {
     size_t octets = stream_waiting(&c->stream);
     if (c->http.h2)
-        octets += h2_conn_queued(c->http.h2);
+        octets += h2_conn_held(c->http.h2);
     else if (c->http.h1)
-        octets += h1_conn_queued(c->http.h1);
+        octets += h1_conn_held(c->http.h1);
     LIST_FOR(node, &c->exchanges)
     {
         struct exchange *x = LIST_ENTRY(node, struct exchange, client_node);

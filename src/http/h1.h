@@ -125,7 +125,9 @@ int h1_conn_send_trailers(struct h1_conn *c, const struct fields *trailers);
  * ERR_USAGE: not now */
 int h1_conn_upgrade(struct h1_conn *c);
 
-size_t h1_conn_queued(const struct h1_conn *c);    /* body octets not yet drawn */
+size_t h1_conn_queued(const struct h1_conn *c); /* body octets not yet drawn */
+/* All octets not yet drawn, those of a head whose rest has not come, and those behind a message. */
+size_t h1_conn_held(const struct h1_conn *c);
 bool h1_conn_is_idle(const struct h1_conn *c);     /* no exchange is under way */
 bool h1_conn_can_respond(const struct h1_conn *c); /* server: no octet of a final response queued */
 /* The request's method is HEAD, which a server also knows of a request that it cannot read: what

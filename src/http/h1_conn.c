@@ -201,6 +201,12 @@ bool h1_conn_is_idle(const struct h1_conn *c)
     return c->out == OUT_IDLE && c->in == IN_START && buf_len(&c->waiting) == 0;
 }
 
+size_t h1_conn_held(const struct h1_conn *c)
+{
+    return c->body.octets + buf_len(&c->out_head) + buf_len(&c->out_tail) + buf_len(&c->gather) +
+           buf_len(&c->waiting);
+}
+
 bool h1_conn_can_respond(const struct h1_conn *c)
 {
     return c->role == H1_SERVER && c->out == OUT_WAIT;

@@ -174,6 +174,8 @@ size_t h2_conn_queued(const struct h2_conn *c);  /* body octets of all streams, 
 uint32_t h2_conn_resets(struct h2_conn *c, uint64_t now_us);
 /* Octets of other frames than DATA, heads among them, not yet drawn. */
 size_t h2_conn_queued_control(const struct h2_conn *c);
+/* Both, and those of a frame or field block whose rest has not come. */
+size_t h2_conn_held(const struct h2_conn *c);
 
 /* What the peer's SETTINGS say now.  Before they came: RFC 9113's initial values. */
 bool h2_conn_peer_settings_seen(const struct h2_conn *c);

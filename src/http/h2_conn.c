@@ -408,6 +408,12 @@ size_t h2_conn_queued_control(const struct h2_conn *c)
     return buf_len(&c->control);
 }
 
+size_t h2_conn_held(const struct h2_conn *c)
+{
+    return c->queued + buf_len(&c->control) + buf_len(&c->block.octets) +
+           buf_len(&c->reader.payload);
+}
+
 void *h2_conn_user(const struct h2_conn *c)
 {
     return c->user;

@@ -100,17 +100,19 @@ void role_respawn_later(struct role *r)
     respawn_in(r, life_role_delay_ms(r->quick_deaths));
 }
 
+#define EXIT_FIELDS "role=%s status=%d signal=%d ran_ms=%llu deaths=%u"
+
 void role_log_exit(struct role *r, int code, int signal)
 {
     bool expected = r->is_told || r->monitor->stop != STOP_NOT;
     r->deaths += !expected;
     log_event(expected ? LOG_INFO : LOG_ERROR, "role.exit",
-              "role=%s status=%d signal=%d ran_ms=%llu deaths=%u%s", r->name, code, signal,
-              (unsigned long long)(clock_mono_us() - r->started_us) / 1000u, r->deaths,
-              signal == SIGSYS ? " text=\"seccomp refused a system call: it was broken into, or "
-                                 "this kernel's C library needs one more; the kernel's log tells "
-                                 "which (type=1326)\""
-                               : "");
+              signal == SIGSYS ? EXIT_FIELDS " text=\"seccomp refused a system call: it was broken "
+                                             "into, or this kernel's C library needs one more; the "
+                                             "kernel's log tells which (type=1326)\""
+                               : EXIT_FIELDS,
+              r->name, code, signal, (unsigned long long)(clock_mono_us() - r->started_us) / 1000u,
+              r->deaths);
 }
 
 /* The channel is of no use any more: end the process, and its exit does the rest. */

@@ -33,7 +33,7 @@ check('a worker reads in Via which version the request came in, behind what its 
 });
 
 const asked = async (host) => JSON.parse((await p.h1(host, '/asked')).body).asked;
-const ask = (host, next) => p.h1(host, '/', { headers: { 'x-ask': next, 'x-ask-port': p.ports.http } });
+const ask = (host, next, more) => p.h1(host, '/', { headers: { 'x-ask': next, 'x-ask-port': p.ports.http, ...more } });
 
 check('an app that asks itself is asked ten times', async () => {
   const { status, body } = await ask('one.localhost', 'one.localhost');
@@ -41,7 +41,14 @@ check('an app that asks itself is asked ten times', async () => {
   assert.match(String(body), /an app asks itself/);
   assert.equal(await asked('one.localhost'), 10);
   assert.equal(await p.metric('portico_faults_total', { app: 'one', reason: 'loop' }), 1);
+  // Any client can say so: no reason for an alarm.
+  assert.equal(await p.metric('portico_gateway_failures_total', { app: 'one' }), 0);
   await p.line(/"status":508,.*"fault":"loop"/, { of: p.access });
+});
+
+check('nor does it go on for ever when a client has sent a quote ahead, for Via knows none', async () => {
+  assert.equal((await ask('one.localhost', 'one.localhost', { via: '1.1 "' })).status, 508);
+  assert.equal(await asked('one.localhost'), 10);
 });
 
 check('ends clean', () => p.stop());

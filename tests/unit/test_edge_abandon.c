@@ -526,6 +526,34 @@ static void test_a_client_that_is_gone_waits_for_nothing(void **state)
     assert_int_equal(length(&shard.clients), 1); /* the one over HTTP/2 */
 }
 
+/* It has sent ahead what was for the tunnel, and ends its request by a trailer section while the
+ * refusal comes: that is the response to a message like others, and nobody's request is in it. */
+static void test_a_refused_websocket_is_answered_whole(void **state)
+{
+    struct field trailer = {SLICE("x-checksum"), SLICE("1"), TOKEN_NONE, 0};
+    const struct fields trailers = {&trailer, 1, 1};
+    struct response r, next;
+    (void)state;
+    struct h2_stream *s = ask("/ws", "CONNECT", -1, &r);
+    h2_stream_body(s, SLICE("early"), NULL, false);
+    turn();
+    assert_true(has_got(0, "GET /ws "));
+    assert_true(answer(0, "HTTP/1.1 403 Forbidden\r\nContent-Length: 6\r\n\r\nabc", 0));
+    turn();
+    assert_int_equal(h2_stream_body(s, SLICE("late"), NULL, false), 0);
+    assert_int_equal(h2_stream_trailers(s, &trailers), 0);
+    turn();
+    assert_true(answer(0, "def", 0));
+    turn();
+    assert_int_equal(r.status, 403);
+    assert_string_equal(r.content, "abcdef");
+    assert_true(r.is_over);
+    get("/next", &next);
+    turn();
+    assert_int_equal(worker.conn_count, 1);
+    assert_int_equal(strncmp(worker.conns[0].got, "GET /next ", 10), 0);
+}
+
 static void test_the_shard_ends(void **state)
 {
     struct response one;
@@ -554,6 +582,7 @@ int main(void)
         WITH(test_its_place_is_taken_until_then, setup_with_one_place),
         WITH(test_who_waits_for_room_gets_it, setup),
         WITH(test_a_client_that_is_gone_waits_for_nothing, setup),
+        WITH(test_a_refused_websocket_is_answered_whole, setup),
         WITH(test_the_shard_ends, setup_with_one_place),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Asks the front end what it was asked, as a proxy does, under the host that x-ask names; counts.
+// Asks the front end what it was asked, as a proxy does, under the host that x-ask names; counts, and has enough at 100.
 import http from 'node:http';
 import { where } from './routes.mjs';
 
@@ -11,7 +11,10 @@ http.createServer((request, response) => {
     asked = 0;
     return;
   }
-  asked++;
+  if (++asked > 100) {
+    response.writeHead(500).end();
+    return;
+  }
   const { 'x-ask': host, 'x-ask-port': port } = request.headers;
   const headers = { ...request.headers, host };
   http.get({ host: '127.0.0.1', port, path: request.url, headers, agent: false }, (answer) => {
