@@ -22,6 +22,7 @@
 #include "edge/client.h"
 #include "edge/leave.h"
 #include "edge/shed.h"
+#include "edge/suspects.h"
 #include "edge/worker.h"
 #include "exchange_client.h"
 #include "exchange_extras.h"
@@ -468,6 +469,7 @@ static void finish(struct world *w)
             exchange_client_end(&w->clients[k], 0);
     for (unsigned i = 0; i < 50 && (w->shard.open_exchanges || !list_empty(&w->shard.clients));
          i++) {
+        now_us += SUSPECTS_WAIT_MAX_US / 40; /* until a suspect is heard, who has gone */
         turn(w, 1);
         exchange_worker_read(&w->worker); /* it closes what a client has closed */
         exchange_worker_h2_hang_up(&w->worker_h2);
