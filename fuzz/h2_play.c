@@ -447,6 +447,8 @@ static void app_op(struct play *p, uint8_t op)
             h2_conn_abort(p->conn, H2_NO_ERROR);
             p->is_over = true;
         }
+        if (which & 0x80) /* memory is out, once, soon */
+            p->pool.fail_at = p->pool.gets + 1 + (which & 0x7f);
         return;
     default:
         for (unsigned i = 0; i < STREAMS_MAX; i++)

@@ -181,6 +181,8 @@ H2_SERVER = {
     "window-zero": b("00 00") + GET + b("00 16 40 00"),
     "goaway": b("00 00") + GET + b("00 15 00 00 84 00 02"),
     "shutdown": b("00 00") + GET + b("00 83 01 14 01 84 00 02"),
+    "no-memory-shutdown": b("00 00 83 85 10 01 00 80 00 83 01 14 01 84 00 02"),
+    "no-memory-get": b("00 00 83 83") + GET + b("f5 03"),
     "table-update": b("00 00 10 01 00 81 c3 3f e1 1f 02 10 01 00 81 c1 20 02"),
     "table-index": b("00 00 10 01 00 81 6e 02 10 01 00 81 c1 be 02"),
     "octet-by-octet": b("00 00 50 01 00 80 01 02"),

@@ -358,6 +358,8 @@ void h2_conn_shutdown(struct h2_conn *c)
         return;
     c->going = H2_GOING_SOON;
     send_goaway(c, H2_ID_MAX, H2_NO_ERROR);
+    if (c->error)
+        return; /* that was the last word */
     uint8_t *p = h2_send_frame(c, H2_FRAME_PING, 0, 0, 8);
     if (p)
         memcpy(p, shutdown_ping, 8);
