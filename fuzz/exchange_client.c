@@ -2,6 +2,7 @@
 #include "exchange_client.h"
 #include "base/panic.h"
 #include "exchange_extras.h"
+#include "exchange_frames.h"
 #include "h1_strict.h"
 
 #include <stdio.h>
@@ -466,9 +467,17 @@ void exchange_client_read(struct exchange_client *c, size_t n)
         }
     }
     if (c->h2) /* edge may end the connection, but never by a mistake that we would have to name */
-        ASSERT(h2_conn_blame(c->h2) == H2_BLAME_NONE);
+        ASSERT(h2_conn_blame(c->h2) == H2_BLAME_NONE || c->is_foul);
     else
         read_h1(c);
+}
+
+void exchange_client_misbehave(struct exchange_client *c, uint8_t which, uint8_t value)
+{
+    if (!c->h2)
+        return;
+    exchange_put_frame(&c->out, which, value);
+    c->is_foul = true;
 }
 
 void exchange_client_end(struct exchange_client *c, uint8_t how)

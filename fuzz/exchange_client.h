@@ -33,6 +33,7 @@ struct exchange_client {
     struct exchange_ask asks[CLIENT_ASKS];
     unsigned ask_count, answered;
     bool is_over;     /* the connection has ended */
+    bool is_foul;     /* HTTP/2: it has sent a frame of exchange_frames.h */
     bool is_switched; /* HTTP/1.1: to the tunnel that was asked for last */
     unsigned conn;    /* its number */
 };
@@ -46,6 +47,8 @@ void exchange_client_ask(struct exchange_client *c, uint8_t how, uint8_t size);
 void exchange_client_send(struct exchange_client *c, size_t n);
 /* At most n octets; looks at each response that has come. */
 void exchange_client_read(struct exchange_client *c, size_t n);
+/* Say what no engine of ours would, see exchange_frames.h.  HTTP/2 alone */
+void exchange_client_misbehave(struct exchange_client *c, uint8_t which, uint8_t value);
 /* bit 0: only the sending side is shut down; else the connection is closed and c is free. */
 void exchange_client_end(struct exchange_client *c, uint8_t how);
 

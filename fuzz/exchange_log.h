@@ -22,6 +22,7 @@ struct exchange_request {
     bool is_bad;         /* no request at all: nobody may get it */
     bool is_sent;        /* the client has given all of it to the kernel */
     unsigned deliveries; /* worker connections that it came on */
+    unsigned disowned;   /* as often may a worker have said that it did not act on it */
     /* Promised by an HTTP/2 worker with a page of this host: clients may ask for it, too. */
     bool is_promised;
     unsigned host;
@@ -45,7 +46,7 @@ struct exchange_log {
 /* How often a worker may get it: an idempotent one so many times for each time it is asked for. */
 static inline unsigned exchange_deliveries_max(const struct exchange_request *r, unsigned tries)
 {
-    return r->is_idempotent ? tries * (1 + r->asked) : 1;
+    return r->disowned + (r->is_idempotent ? tries * (1 + r->asked) : 1);
 }
 
 /* return  whether a path begins with the number of a request: "/7", "/7?..." */

@@ -2,6 +2,7 @@
 #include "exchange_worker_h2.h"
 #include "base/panic.h"
 #include "exchange_extras.h"
+#include "exchange_frames.h"
 #include "edge/exchange.h"
 
 #include <stdio.h>
@@ -35,6 +36,7 @@ static void on_head(void *user, struct h2_stream *s, const struct http_head *hea
         *x = (struct exchange_h2_stream){
             .stream = s, .request = (unsigned)number, .whom = whom_of(head)};
         h2_stream_set_user(s, x);
+        r->disowned += c->is_foul;
         /* A connection that has served says nothing against its instance when it dies. */
         if (++r->deliveries > exchange_deliveries_max(r, 1 + EXCHANGE_RETRIES))
             PANIC("request %u was delivered %u times", x->request, r->deliveries);
@@ -146,8 +148,8 @@ void exchange_worker_h2_read(struct exchange_worker_h2 *w)
         ssize_t n;
         while ((n = read(c->fd, in, sizeof in)) > 0)
             h2_conn_feed(c->h2, in, (size_t)n, 1);
-        ASSERT(h2_conn_blame(c->h2) == H2_BLAME_NONE); /* edge makes no mistakes */
-        exchange_worker_h2_send(w, i, 200);            /* SETTINGS and the like, and some more */
+        ASSERT(h2_conn_blame(c->h2) == H2_BLAME_NONE || c->is_foul); /* edge makes no mistakes */
+        exchange_worker_h2_send(w, i, 200); /* SETTINGS and the like, and some more */
         if (n == 0)
             conn_close(c);
     }
@@ -333,6 +335,22 @@ void exchange_worker_h2_answer(struct exchange_worker_h2 *w, unsigned conn, uint
         act(c, &c->streams[i], (enum act)(how & 7), how & 8 ? size * 250u : size);
         return;
     }
+}
+
+void exchange_worker_h2_misbehave(struct exchange_worker_h2 *w, unsigned conn, uint8_t which,
+                                  uint8_t value)
+{
+    struct exchange_h2_conn *c = &w->conns[conn % EXCHANGE_H2_CONNS];
+    if (c->fd < 0)
+        return;
+    draw(c);
+    if (h2_conn_has_output(c->h2))
+        return; /* perhaps inside a frame */
+    exchange_put_frame(&c->out, which, value);
+    c->is_foul = true;
+    for (unsigned i = 0; i < EXCHANGE_H2_STREAMS; i++)
+        if (c->streams[i].stream)
+            w->log->requests[c->streams[i].request].disowned++;
 }
 
 void exchange_worker_h2_send(struct exchange_worker_h2 *w, unsigned conn, size_t n)

@@ -26,6 +26,7 @@ struct exchange_h2_conn {
     struct exchange_worker_h2 *worker;
     struct h2_conn *h2;
     struct buf out;
+    bool is_foul; /* it has sent a frame of exchange_frames.h */
     struct exchange_h2_stream streams[EXCHANGE_H2_STREAMS];
 };
 
@@ -44,6 +45,9 @@ void exchange_worker_h2_read(struct exchange_worker_h2 *w);
 /* Do something with a stream of the connection: bits 0 to 2 of how say what. */
 void exchange_worker_h2_answer(struct exchange_worker_h2 *w, unsigned conn, uint8_t how,
                                uint8_t size);
+/* Say what no engine of ours would, see exchange_frames.h. */
+void exchange_worker_h2_misbehave(struct exchange_worker_h2 *w, unsigned conn, uint8_t which,
+                                  uint8_t value);
 void exchange_worker_h2_send(struct exchange_worker_h2 *w, unsigned conn, size_t n);
 /* It has no more to say in any tunnel. */
 void exchange_worker_h2_hang_up(struct exchange_worker_h2 *w);

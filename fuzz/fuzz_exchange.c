@@ -11,6 +11,7 @@
  *  - what edge writes, the strict reader (h1_strict.h) takes for HTTP/1.1;
  *  - a line of the access log is one, whatever was asked;
  *  - connections to workers are counted as they are;
+ *  - frames that say what was not agreed upon, from either side, change nothing of this;
  *  - when the clients are gone, so are the exchanges, and all memory.
  * Some requests are for a WebSocket, in which both sides then say as much as they like.  Meanwhile
  * time passes, routes change, instances are left, memory gets short and edge drains.
@@ -301,8 +302,12 @@ static void step_worker_h2(struct exchange_worker_h2 *w, uint8_t op, uint8_t how
         exchange_worker_h2_close(w, conn);
         return;
     }
-    if ((op & 7) != 7)
+    if ((op & 7) != 7 && (how & 15) == 15) {
+        uint8_t which = input_u8(in);
+        exchange_worker_h2_misbehave(w, conn, which, input_u8(in));
+    } else if ((op & 7) != 7) {
         exchange_worker_h2_answer(w, conn, how, input_u8(in));
+    }
     exchange_worker_h2_send(w, conn,
                             (op & 7) == 5   ? SIZE_MAX
                             : (op & 7) == 6 ? input_u8(in) * 4u
@@ -402,6 +407,13 @@ static void happen(struct world *w, uint8_t how, struct input *in)
     }
 }
 
+static void misbehave(struct exchange_client *c, struct input *in)
+{
+    uint8_t which = input_u8(in);
+    exchange_client_misbehave(c, which, input_u8(in));
+    exchange_client_send(c, SIZE_MAX);
+}
+
 static void step(struct world *w, struct input *in)
 {
     uint8_t op = input_u8(in), how = input_u8(in);
@@ -429,6 +441,8 @@ static void step(struct world *w, struct input *in)
             use_up_rations(&w->shard);
         if (how & 4)
             happen(w, how, in);
+        else if (c->fd >= 0 && how & 8)
+            misbehave(c, in);
         else if (c->fd >= 0)
             exchange_client_end(c, how);
         break;

@@ -533,6 +533,16 @@ EXCHANGE = {
     "no-memory-head": b("04 bc 04 0a e7 db 00 10 63 03 ff"),
     "no-memory-head-behind": b("04 bc 1a 00 04 20 05 00 14 03 ff 00 03 00 03 ff"),
     "no-memory-told": b("04 bc 53 04 cc 48 24 94 85 06 15 85 06 14 85 00 54 03 ff"),
+    # 85 0f WHICH VALUE, 04 08 WHICH VALUE: a frame of exchange_frames.c, of a worker, of a client
+    **{f"foul-worker-{which:02x}-{value:02x}": bytes([0x48, 0x21, 50, 0x48, 0x20, 0, 0x85, 15, which, value, 0x85, 0, 20,
+                                                      0x85, 0, 21, 0x48, 0x20, 0, 0x85, 0, 22, 0xb, 255])
+       for which, value in ((0x09, 0x07), (0x09, 0x00), (0x0a, 0x03), (0x02, 0x03), (0x02, 0x04), (0x02, 0xc4), (0x03, 0x10),
+                            (0x04, 0x00), (0x04, 0x20), (0x04, 0xcb), (0x05, 0xc0), (0x0d, 0xc0), (0x0d, 0x00), (0x06, 0x01),
+                            (0x07, 0x00), (0x08, 0x20))},
+    **{f"foul-client-{which:02x}-{value:02x}": bytes([0x40, 0x21, 50, 0x40, 0, 0, 4, 8, which, value, 0x85, 0, 20, 5, 0, 20,
+                                                      0x40, 0x20, 0, 0x85, 0, 22, 3, 255])
+       for which, value in ((0x09, 0x08), (0x02, 0x04), (0x02, 0xc4), (0x02, 0x05), (0x03, 0x10), (0x04, 0x00), (0x05, 0xc0),
+                            (0x0d, 0xc0), (0x0d, 0x00), (0x06, 0x01), (0x00, 0x20), (0x08, 0x20))},
     "expect": b("00 41 32 05 00 14 03 ff"),
     "drain": GET1 + b("48 20 00 04 1c 05 00 14 03 ff 85 00 14 0b ff") + b("04 e4") * 3,
     "drain-patient": GET1 + b("48 20 00 04 3c 05 00 14 03 ff 85 00 14 00 00 00 05 00 15 03 ff") + b("04 e4") * 3,
