@@ -51,7 +51,6 @@ struct admin_conn {
     enum kind kind;
     bool is_held;   /* its content comes first: head is the request's, in the engine's arena */
     bool is_reload; /* the answer comes when the manifest was read */
-    bool is_head;   /* of a HEAD */
     struct http_head head;
     struct buf body;
     bool is_over;      /* no more requests: end when the output has left */
@@ -127,7 +126,7 @@ static int find_answer(struct admin_conn *c, const struct http_head *head, struc
                      c->kind == OPERATOR, a, verdict_out);
 }
 
-static int send_answer(struct admin_conn *c, const struct admin_answer *a, bool is_head)
+static int send_answer(struct admin_conn *c, const struct admin_answer *a)
 {
     struct arena arena;
     char date[CLOCK_HTTP_DATE_OCTETS];
@@ -146,7 +145,7 @@ static int send_answer(struct admin_conn *c, const struct admin_answer *a, bool 
                          SLICE("nosniff"));
     if (err == 0 && a->allow)
         err = fields_add_token(&head.fields, &arena, TOKEN_ALLOW, slice_str(a->allow));
-    bool end = is_head || buf_len(&a->body) == 0;
+    bool end = h1_conn_is_head(c->h1) || buf_len(&a->body) == 0;
     if (err == 0)
         err = h1_conn_send_head(c->h1, &head, end, a->close);
     if (err == 0 && !end)
@@ -155,10 +154,10 @@ static int send_answer(struct admin_conn *c, const struct admin_answer *a, bool 
     return err;
 }
 
-static void respond(struct admin_conn *c, struct admin_answer *a, int err, bool is_head)
+static void respond(struct admin_conn *c, struct admin_answer *a, int err)
 {
     if (err == 0)
-        err = send_answer(c, a, is_head);
+        err = send_answer(c, a);
     buf_fini(&a->body);
     if (a->close)
         c->is_over = true;
@@ -173,14 +172,13 @@ static void answer(struct admin_conn *c, const struct http_head *head, bool end)
     struct admin_answer a = {.status = 200, .close = !end};
     enum admin_verdict verdict;
     buf_init(&a.body, loop_pool(c->admin->control->loop));
-    c->is_head = slice_eq(head->method, SLICE("HEAD"));
     int err = find_answer(c, head, &a, &verdict);
     if (err == 0 && verdict == ADMIN_RELOAD) {
         buf_fini(&a.body);
         c->is_reload = true;
         return;
     }
-    respond(c, &a, err, c->is_head);
+    respond(c, &a, err);
 }
 
 static void on_head(void *user, const struct http_head *head, bool end)
@@ -209,7 +207,7 @@ static void on_body(void *user, struct slice octets, bool end)
     }
     struct admin_answer a = {.close = true};
     buf_init(&a.body, loop_pool(c->admin->control->loop));
-    respond(c, &a, admin_error(&a, 413, "The content is too long."), false);
+    respond(c, &a, admin_error(&a, 413, "The content is too long."));
 }
 
 static void on_trailers(void *user, const struct fields *trailers)
@@ -250,8 +248,7 @@ static void refuse(struct admin_conn *c, int err)
         return;
     }
     buf_init(&a.body, loop_pool(c->admin->control->loop));
-    respond(c, &a, admin_error(&a, (unsigned)err_row(err)->http_status, "%s", err_text(err)),
-            false);
+    respond(c, &a, admin_error(&a, (unsigned)err_row(err)->http_status, "%s", err_text(err)));
 }
 
 static void read_more(struct admin_conn *c)
@@ -466,7 +463,7 @@ static void reload_answered(struct admin *a, unsigned status, struct slice body)
             continue;
         c->is_reload = false;
         buf_init(&to.body, loop_pool(a->control->loop));
-        respond(c, &to, buf_add(&to.body, body.p, body.len), c->is_head);
+        respond(c, &to, buf_add(&to.body, body.p, body.len));
     }
 }
 

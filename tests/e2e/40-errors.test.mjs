@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import http2 from 'node:http2';
 import net from 'node:net';
-import { Portico, check, close2, fetch2, until, worker } from './lib.mjs';
+import { Portico, check, close2, fetch2, raw, until, worker } from './lib.mjs';
 
 let p;
 
@@ -85,6 +85,11 @@ check('HEAD gets an error without content', async () => {
   assert.equal(status, 503);
   assert.equal(body.length, 0);
   assert.ok(Number(headers['content-length']) > 0);
+  for (const rest of ['Bad Field\r\n\r\n', `X: ${'x'.repeat(100000)}\r\n\r\n`]) { // one that cannot be read, too
+    for (const port of [p.ports.http, p.ports.admin]) {
+      assert.match(await raw(port, `HEAD / HTTP/1.1\r\nHost: localhost\r\n${rest}`), /^HTTP\/1\.1 4\d\d [^]*\r\n\r\n$/);
+    }
+  }
 });
 
 check('an answer that is cut is seen to be cut', async () => {
