@@ -3,6 +3,7 @@
 #include "base/panic.h"
 #include "exchange_extras.h"
 #include "exchange_frames.h"
+#include "exchange_tls.h"
 #include "h1_strict.h"
 
 #include <stdio.h>
@@ -306,7 +307,7 @@ static void ask_h2(struct exchange_client *c, struct exchange_ask *a, const char
     const struct http_head head = {.method =
                                        slice_str(r->is_tunnel ? "CONNECT" : method_of(a, method)),
                                    .protocol = r->is_tunnel ? SLICE("websocket") : SLICE(""),
-                                   .scheme = SLICE("http"),
+                                   .scheme = c->tls ? SLICE("https") : SLICE("http"),
                                    .authority = slice_str(exchange_hosts[r->host]),
                                    .path = slice_str(path),
                                    .content_length = how & 0x10 || r->is_tunnel ? -1 : (int64_t)n,
@@ -341,6 +342,7 @@ void exchange_client_init(struct exchange_client *c, int fd, bool h2, bool push,
     pool_init(&c->pool);
     buf_init(&c->out, &c->pool);
     buf_init(&c->in, &c->pool);
+    buf_init(&c->wire, &c->pool);
     if (!h2)
         return;
     struct h2_settings settings;
@@ -350,6 +352,11 @@ void exchange_client_init(struct exchange_client *c, int fd, bool h2, bool push,
     c->h2 = h2_conn_new(H2_CLIENT, &settings, &events, c, &c->pool, 1);
     ASSERT(c->h2);
     draw_h2(c);
+}
+
+void exchange_client_secure(struct exchange_client *c, unsigned how, const char *name)
+{
+    c->tls = exchange_tls_new(how, name, &c->wire);
 }
 
 /* GET what a worker has promised to somebody. */
@@ -437,15 +444,39 @@ void exchange_client_ask(struct exchange_client *c, uint8_t how, uint8_t size)
 
 void exchange_client_send(struct exchange_client *c, size_t n)
 {
-    if (n > buf_len(&c->out))
-        n = buf_len(&c->out);
-    ssize_t sent = n ? send(c->fd, buf_at(&c->out), n, MSG_NOSIGNAL) : 0;
-    if (sent <= 0)
-        return;
-    buf_consume(&c->out, (size_t)sent);
-    c->out_octets += (size_t)sent;
+    struct buf *from = c->tls ? &c->wire : &c->out;
+    size_t taken = c->tls ? exchange_tls_seal(c->tls, buf_slice(&c->out)) : 0;
+    if (n > buf_len(from))
+        n = buf_len(from);
+    ssize_t sent = n ? send(c->fd, buf_at(from), n, MSG_NOSIGNAL) : 0;
+    if (sent > 0 && c->tls)
+        buf_consume(from, (size_t)sent);
+    else if (sent > 0)
+        taken = (size_t)sent;
+    buf_consume(&c->out, taken);
+    c->out_octets += taken;
     for (unsigned i = 0; i < c->ask_count && !c->h2; i++)
         c->log->requests[c->asks[i].request].is_sent |= c->asks[i].end <= c->out_octets;
+}
+
+static void take(struct exchange_client *c, struct slice content)
+{
+    if (c->h2) {
+        h2_conn_feed(c->h2, content.p, content.len, 1);
+        draw_h2(c);
+    } else {
+        buf_add(&c->in, content.p, content.len);
+    }
+}
+
+static void take_sealed(struct exchange_client *c, struct slice in)
+{
+    char content[16384];
+    ssize_t n;
+    for (; (n = exchange_tls_open(c->tls, in, content, sizeof content)) > 0; in = SLICE(""))
+        take(c, slice_of(content, (size_t)n));
+    c->is_over |= n < 0;
+    exchange_client_send(c, SIZE_MAX); /* the handshake goes on, and an alert is told */
 }
 
 void exchange_client_read(struct exchange_client *c, size_t n)
@@ -459,12 +490,10 @@ void exchange_client_read(struct exchange_client *c, size_t n)
             break;
         c->is_over = got == 0;
         n -= (size_t)got;
-        if (c->h2) {
-            h2_conn_feed(c->h2, in, (size_t)got, 1);
-            draw_h2(c);
-        } else {
-            buf_add(&c->in, in, (size_t)got);
-        }
+        if (c->tls)
+            take_sealed(c, slice_of(in, (size_t)got));
+        else
+            take(c, slice_of(in, (size_t)got));
     }
     if (c->h2) /* edge may end the connection, but never by a mistake that we would have to name */
         ASSERT(h2_conn_blame(c->h2) == H2_BLAME_NONE || c->is_foul);
@@ -474,7 +503,12 @@ void exchange_client_read(struct exchange_client *c, size_t n)
 
 void exchange_client_misbehave(struct exchange_client *c, uint8_t which, uint8_t value)
 {
-    if (!c->h2)
+    if (c->tls && value >= 0xe0) {
+        buf_add_str(&c->wire, "rubbish");
+    } else if (c->tls && value >= 0xc0) {
+        exchange_tls_update(c->tls);
+    }
+    if (!c->h2 || (c->tls && value >= 0xc0))
         return;
     exchange_put_frame(&c->out, which, value);
     c->is_foul = true;
@@ -489,6 +523,8 @@ void exchange_client_end(struct exchange_client *c, uint8_t how)
     close(c->fd);
     c->fd = -1;
     h2_conn_free(c->h2);
+    exchange_tls_free(c->tls);
+    buf_fini(&c->wire);
     buf_fini(&c->out);
     buf_fini(&c->in);
     ASSERT(c->pool.live == 0);

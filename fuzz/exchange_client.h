@@ -26,7 +26,9 @@ struct exchange_ask {
 struct exchange_client {
     int fd; /* -1: not connected */
     struct exchange_log *log;
-    struct h2_conn *h2; /* NULL: HTTP/1.1 */
+    struct exchange_tls *tls; /* NULL: plain */
+    struct buf wire;          /* what TLS has sealed */
+    struct h2_conn *h2;       /* NULL: HTTP/1.1 */
     struct pool pool;
     struct buf out, in;
     size_t out_octets; /* given to the kernel */
@@ -41,13 +43,16 @@ struct exchange_client {
 /* fd: given.  push: it takes what is promised */
 void exchange_client_init(struct exchange_client *c, int fd, bool h2, bool push,
                           struct exchange_log *log);
+/* Before anything else: over TLS, see exchange_tls_new. */
+void exchange_client_secure(struct exchange_client *c, unsigned how, const char *name);
 /* Queue a request. */
 void exchange_client_ask(struct exchange_client *c, uint8_t how, uint8_t size);
 /* At most n octets of what is queued. */
 void exchange_client_send(struct exchange_client *c, size_t n);
 /* At most n octets; looks at each response that has come. */
 void exchange_client_read(struct exchange_client *c, size_t n);
-/* Say what no engine of ours would, see exchange_frames.h.  HTTP/2 alone */
+/* Say what no engine of ours would: over HTTP/2 see exchange_frames.h; over TLS from 0xc0 on new
+ * keys, or from 0xe0 on octets that are no record. */
 void exchange_client_misbehave(struct exchange_client *c, uint8_t which, uint8_t value);
 /* bit 0: only the sending side is shut down; else the connection is closed and c is free. */
 void exchange_client_end(struct exchange_client *c, uint8_t how);

@@ -13,8 +13,9 @@
  *  - connections to workers are counted as they are;
  *  - frames that say what was not agreed upon, from either side, change nothing of this;
  *  - when the clients are gone, so are the exchanges, and all memory.
- * Some requests are for a WebSocket, in which both sides then say as much as they like.  Meanwhile
- * time passes, routes change, instances are left, memory gets short and edge drains.
+ * Some clients come over TLS.  Some requests are for a WebSocket, in which both sides then say as
+ * much as they like.  Meanwhile time passes, routes change, instances are left, memory gets short
+ * and edge drains.
  *
  * The input is a program: an octet says what happens next, one or two say how. */
 #include "base/err.h"
@@ -28,6 +29,7 @@
 #include "exchange_client.h"
 #include "exchange_extras.h"
 #include "exchange_lines.h"
+#include "exchange_tls.h"
 #include "exchange_worker.h"
 #include "exchange_worker_h2.h"
 #include "input.h"
@@ -64,6 +66,7 @@ static struct {
     size_t len;
 } snapshots[ROUTINGS];
 static struct tls_server *tls;
+static struct tls_identity *identities[2]; /* of the first two hosts, and of the last */
 
 /* Time passes when we say so: the program is linked with --wrap=clock_mono_us. */
 uint64_t __wrap_clock_mono_us(void);
@@ -97,6 +100,9 @@ static void tidy(void)
     for (int i = 0; i < ROUTINGS; i++)
         free(snapshots[i].octets);
     tls_server_free(tls);
+    for (int i = 0; i < 2; i++)
+        tls_identity_unref(identities[i]);
+    exchange_tls_tidy();
 }
 
 static void add_site(struct route_builder *b, enum routing routing, unsigned host,
@@ -116,7 +122,9 @@ static void add_site(struct route_builder *b, enum routing routing, unsigned hos
         .tunnel_timeout_ms = timeout_ms,
         .concurrency = tight || routing == ROUTING_ONE_AT_A_TIME,
         .queue = tight ? 1 : 10,
-        .body_limit_octets = tight ? 1000 : 1u << 30};
+        .body_limit_octets = tight ? 1000 : 1u << 30,
+        .certificate = host == 2,
+        .min_tls_version = routing == ROUTING_STRICT && host == 1 ? TLS_1_3 : TLS_1_2};
     if (routing == ROUTING_STRICT) {
         static const uint32_t lacks[] = {ROUTE_WEBSOCKETS, ROUTE_HTTP20, 0};
         site.flags &= ~lacks[host];
@@ -189,6 +197,14 @@ static void setup(void)
     }
     tls = tls_server_new();
     ASSERT(tls);
+    for (int i = 0; i < 2; i++) {
+        char *chain, *key;
+        exchange_tls_certificate(i ? "DNS:c.test" : "DNS:a.test,DNS:b.test", &chain, &key);
+        identities[i] = tls_identity_new(slice_str(chain), slice_str(key), NULL);
+        ASSERT(identities[i]);
+        free(chain);
+        free(key);
+    }
     atexit(tidy);
 }
 
@@ -243,7 +259,7 @@ static void put_routes(struct world *w, enum routing routing)
         mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     ASSERT(map != MAP_FAILED);
     memcpy(map, snapshots[routing].octets, len);
-    struct routes *r = routes_new(map, len, ++w->revision, NULL, 0);
+    struct routes *r = routes_new(map, len, ++w->revision, identities, 2);
     ASSERT(r && mailbox_post(w->shard.mailbox, SHARD_ROUTES, r) == 0);
 }
 
@@ -268,7 +284,8 @@ static void world_init(struct world *w)
     ASSERT(w->shard.routes);
 }
 
-static void connect_client(struct world *w, struct exchange_client *c, bool h2, bool push)
+static void connect_client(struct world *w, struct exchange_client *c, bool h2, bool push,
+                           bool https)
 {
     int fds[2];
     struct addr peer = {.len = sizeof peer.u.in};
@@ -276,7 +293,7 @@ static void connect_client(struct world *w, struct exchange_client *c, bool h2, 
     peer.u.in.sin_addr.s_addr = htonl(INADDR_LOOPBACK + (c == w->clients));
     ASSERT(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds) == 0);
     exchange_client_init(c, fds[0], h2, push, &w->log);
-    client_accept(&w->shard, fds[1], &peer, false);
+    client_accept(&w->shard, fds[1], &peer, https);
 }
 
 /* 5: answer at once, 6: begin to, 7: go on or close */
@@ -407,6 +424,22 @@ static void happen(struct world *w, uint8_t how, struct input *in)
     }
 }
 
+/* Over TLS, of any version, for any host; perhaps it was there before. */
+static void connect_secure(struct world *w, struct exchange_client *c, uint8_t how,
+                           struct input *in)
+{
+    static const char *const names[] = {"a.test", "b.test", "c.test", NULL};
+    bool h2 = how & 0x10;
+    if (w->drains)
+        return;
+    connect_client(w, c, h2, !(how & 0x20), true);
+    exchange_client_secure(c,
+                           (h2 ? EXCHANGE_TLS_H2 : 0) | (how & 0x40 ? EXCHANGE_TLS_RESUME : 0) |
+                               (how & 0x80 ? EXCHANGE_TLS_1_2 : 0),
+                           names[input_u8(in) & 3]);
+    exchange_client_send(c, SIZE_MAX);
+}
+
 static void misbehave(struct exchange_client *c, struct input *in)
 {
     uint8_t which = input_u8(in);
@@ -421,7 +454,7 @@ static void step(struct world *w, struct input *in)
     if (c->fd < 0 && (op & 7) < 3 && w->drains)
         return; /* edge does not listen any more */
     if (c->fd < 0 && (op & 7) < 3)
-        connect_client(w, c, op & 0x40, !(op & 0x80));
+        connect_client(w, c, op & 0x40, !(op & 0x80), false);
     switch (op & 7) {
     case 0:
         exchange_client_ask(c, how, input_u8(in));
@@ -441,7 +474,9 @@ static void step(struct world *w, struct input *in)
             use_up_rations(&w->shard);
         if (how & 4)
             happen(w, how, in);
-        else if (c->fd >= 0 && how & 8)
+        else if (how & 8 && c->fd < 0)
+            connect_secure(w, c, how, in);
+        else if (how & 8)
             misbehave(c, in);
         else if (c->fd >= 0)
             exchange_client_end(c, how);
