@@ -21,6 +21,7 @@ struct exchange_ask {
     size_t content_octets;
     bool has_response, is_ours; /* is_ours: of edge itself */
     bool is_switched;           /* it is a tunnel now */
+    bool is_foul;               /* to a worker that does not say who it is */
 };
 
 struct exchange_client {

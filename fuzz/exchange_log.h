@@ -33,6 +33,7 @@ struct exchange_response {
     unsigned request;
     size_t content_octets;
     bool has_trailers;
+    bool is_foul;  /* who has it on its connection has said what belongs to none */
     bool is_whole; /* the worker has given all of it to the kernel, and it is in order */
     struct exchange_person whom;
 };
@@ -41,6 +42,7 @@ struct exchange_log {
     struct exchange_request requests[EXCHANGE_REQUESTS];
     struct exchange_response responses[EXCHANGE_RESPONSES];
     unsigned request_count, response_count, conn_count;
+    bool has_foul; /* responses */
 };
 
 /* How often a worker may get it: an idempotent one so many times for each time it is asked for. */

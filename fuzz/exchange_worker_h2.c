@@ -181,8 +181,8 @@ static void say(struct exchange_h2_conn *c, struct exchange_h2_stream *x, size_t
         if (x->is_answered || log->response_count == EXCHANGE_RESPONSES)
             return;
         x->response = log->response_count++;
-        log->responses[x->response] =
-            (struct exchange_response){.request = x->request, .whom = x->whom};
+        log->responses[x->response] = (struct exchange_response){
+            .request = x->request, .whom = x->whom, .is_foul = c->is_garbled};
         snprintf(id, sizeof id, "%u", x->response);
         struct field fields[] = {{SLICE("x-rid"), slice_str(id), TOKEN_NONE, 0}};
         const struct http_head head = {
@@ -209,11 +209,11 @@ static void respond(struct exchange_h2_conn *c, struct exchange_h2_stream *x, en
     char id[16], length[24], link[48];
     if (x->is_answered || log->response_count == EXCHANGE_RESPONSES)
         return;
-    unsigned number = log->response_count++;
+    unsigned number = x->response = log->response_count++;
     struct exchange_response *r = &log->responses[number];
     bool is_head = log->requests[x->request].is_head;
     *r = (struct exchange_response){
-        .request = x->request, .content_octets = octets, .whom = x->whom};
+        .request = x->request, .content_octets = octets, .whom = x->whom, .is_foul = c->is_garbled};
     snprintf(id, sizeof id, "%u", number);
     snprintf(length, sizeof length, "%zu", octets);
     name_one(log, octets, link, sizeof link);
@@ -346,11 +346,20 @@ void exchange_worker_h2_misbehave(struct exchange_worker_h2 *w, unsigned conn, u
     draw(c);
     if (h2_conn_has_output(c->h2))
         return; /* perhaps inside a frame */
-    exchange_put_frame(&c->out, which, value);
+    if (which & 8)
+        exchange_put_message(&c->out, which, value);
+    else
+        exchange_put_frame(&c->out, which, value);
     c->is_foul = true;
-    for (unsigned i = 0; i < EXCHANGE_H2_STREAMS; i++)
-        if (c->streams[i].stream)
-            w->log->requests[c->streams[i].request].disowned++;
+    c->is_garbled |= (which & 8) != 0;
+    w->log->has_foul |= c->is_garbled;
+    for (unsigned i = 0; i < EXCHANGE_H2_STREAMS; i++) {
+        const struct exchange_h2_stream *x = &c->streams[i];
+        if (x->stream)
+            w->log->requests[x->request].disowned++;
+        if (x->is_answered) /* perhaps it has closed here, but what it said has not left */
+            w->log->responses[x->response].is_foul |= c->is_garbled;
+    }
 }
 
 void exchange_worker_h2_send(struct exchange_worker_h2 *w, unsigned conn, size_t n)
@@ -371,8 +380,12 @@ void exchange_worker_h2_hang_up(struct exchange_worker_h2 *w)
     for (unsigned i = 0; i < EXCHANGE_H2_CONNS; i++)
         for (unsigned k = 0; w->conns[i].fd >= 0 && k < EXCHANGE_H2_STREAMS; k++) {
             struct exchange_h2_stream *x = &w->conns[i].streams[k];
-            if (x->stream && x->is_switched)
+            if (!x->stream)
+                continue;
+            if (x->is_switched)
                 h2_stream_body(x->stream, SLICE(""), NULL, true);
+            else if (w->conns[i].is_garbled) /* which may have opened one */
+                act(&w->conns[i], x, RESET, 0);
         }
 }
 

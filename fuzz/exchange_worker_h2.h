@@ -17,7 +17,7 @@ struct exchange_h2_stream {
     size_t content_octets;
     struct exchange_person whom;
     bool is_answered;
-    unsigned response; /* of a tunnel that is open, see is_switched */
+    unsigned response; /* once it is answered */
     bool is_switched;
 };
 
@@ -26,7 +26,8 @@ struct exchange_h2_conn {
     struct exchange_worker_h2 *worker;
     struct h2_conn *h2;
     struct buf out;
-    bool is_foul; /* it has sent a frame of exchange_frames.h */
+    bool is_foul;    /* it has sent a frame of exchange_frames.h */
+    bool is_garbled; /* one that carries fields or content */
     struct exchange_h2_stream streams[EXCHANGE_H2_STREAMS];
 };
 
