@@ -213,6 +213,17 @@ static bool remove_one(int at, const char *name)
     return unlinkat(at, name, 0) == 0 || errno == ENOENT || unlinkat(at, name, AT_REMOVEDIR) == 0;
 }
 
+/* From then on nobody else makes anything in it, though he be in it already: who may is asked at
+ * each name that is made. */
+static int enter_alone(int at, const char *name)
+{
+    int fd = openat(at, name, ENTER);
+    if (fd < 0 || (fchown(fd, 0, 0) == 0 && fchmod(fd, 0700) == 0))
+        return fd;
+    close(fd);
+    return -1;
+}
+
 /* Under a name that is free there, whatever the directory's owner has made. */
 static bool move_up(int from, const char *name, int top, unsigned *lifted)
 {
@@ -231,7 +242,7 @@ static bool move_up(int from, const char *name, int top, unsigned *lifted)
  * return  false: not all */
 static bool lift(int top, const char *name, unsigned *lifted)
 {
-    int fd = openat(top, name, ENTER);
+    int fd = enter_alone(top, name);
     DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
     bool ok = d != NULL;
     for (const struct dirent *e; ok && (e = readdir(d));) {
@@ -249,7 +260,7 @@ static bool remove_entry(int at, const char *name)
 {
     if (remove_one(at, name))
         return true;
-    int fd = openat(at, name, ENTER);
+    int fd = enter_alone(at, name);
     DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
     unsigned lifted = 0;
     bool ok = d != NULL;

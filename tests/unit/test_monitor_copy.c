@@ -15,12 +15,15 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define OWNER 61001u
@@ -344,6 +347,45 @@ static void whatever_its_names_are_the_one_before_goes(void **state)
     assert_int_equal(look("to/site.old").st_mode, 0);
 }
 
+/* One of the app's processes, which has left its session, say, makes names where it is. */
+static pid_t start_maker(const char *directory)
+{
+    int begun[2];
+    char octet, name[16];
+    assert_int_equal(pipe(begun), 0);
+    pid_t pid = fork();
+    if (pid == 0) {
+        bool ok = chdir(directory) == 0 && setresgid(APP, APP, APP) == 0 &&
+                  setresuid(APP, APP, APP) == 0 && prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 &&
+                  write(begun[1], "", 1) == 1;
+        for (unsigned i = 0; ok; i = (i + 1) % 64) {
+            snprintf(name, sizeof name, "%u", i);
+            ok = symlink(name, name) == 0 || errno != ENOSPC;
+        }
+        _exit(1);
+    }
+    close(begun[1]);
+    assert_int_equal(read(begun[0], &octet, 1), 1);
+    close(begun[0]);
+    return pid;
+}
+
+static void whoever_is_in_it_the_one_before_goes(void **state)
+{
+    NEEDS_ROOT;
+    make("app/deep", OWNER);
+    make("app/deep/er", OWNER);
+    assert_int_equal(copy("app"), 0);
+    for (unsigned i = 0; i < 20; i++) {
+        pid_t pid = start_maker(at(i % 2 ? "to/site" : "to/site/deep/er"));
+        int code = copy("app");
+        kill(pid, SIGKILL);
+        assert_int_equal(waitpid(pid, NULL, 0), pid);
+        assert_int_equal(code, 0);
+        assert_int_equal(look("to/site.old").st_mode, 0);
+    }
+}
+
 static void nothing_is_copied_into_itself(void **state)
 {
     NEEDS_ROOT;
@@ -417,6 +459,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(however_deep_it_is_the_one_before_goes, set_up, tear_down),
         cmocka_unit_test_setup_teardown(whatever_its_names_are_the_one_before_goes, set_up,
                                         tear_down),
+        cmocka_unit_test_setup_teardown(whoever_is_in_it_the_one_before_goes, set_up, tear_down),
         cmocka_unit_test_setup_teardown(nothing_is_copied_into_itself, set_up, tear_down),
         cmocka_unit_test_setup_teardown(nothing_is_read_through_links_that_come_and_go, set_up,
                                         tear_down),
