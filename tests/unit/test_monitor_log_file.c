@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #define USER 64009u
@@ -46,6 +47,19 @@ static void write_file(const char *name, uid_t uid)
     assert_true(fd >= 0);
     assert_int_equal(fchown(fd, uid, uid), 0);
     close(fd);
+}
+
+/* setfacl -m u:USER:rwx (acl(5), of an rwxr-xr-x).  return  false: this file system has no lists */
+static bool give_rights(const char *name)
+{
+    static const struct {
+        uint32_t version;
+        struct {
+            uint16_t tag, rights;
+            uint32_t id;
+        } entries[5];
+    } list = {2, {{1, 7, ~0u}, {2, 7, USER}, {4, 5, ~0u}, {16, 7, ~0u}, {32, 5, ~0u}}};
+    return setxattr(at(name), "system.posix_acl_access", &list, sizeof list, 0) == 0;
 }
 
 static void link_to(const char *name, const char *target, uid_t uid)
@@ -190,6 +204,16 @@ static void test_where_others_write_nothing_of_theirs_counts(void **state)
     assert_int_equal(octets_of("secret/new"), -1);
 }
 
+static void test_whom_a_list_lets_write_counts(void **state)
+{
+    (void)state;
+    make("list", 0, 0, 0755);
+    if (!give_rights("list"))
+        skip();
+    assert_adds("list/log", "list/log");
+    refuses_in("list");
+}
+
 static void test_who_may_exchange_what(void **state)
 {
     static const struct {
@@ -220,7 +244,7 @@ static void test_who_may_exchange_what(void **state)
                                        .st_gid = cases[i].gid,
                                        .st_mode = S_IFDIR | cases[i].mode},
                           entry = {.st_uid = cases[i].entry, .st_mode = cases[i].kind};
-        if (files_is_exchangeable(&directory, &entry) != cases[i].is)
+        if (files_is_exchangeable("/", &directory, &entry) != cases[i].is)
             fail_msg("case %zu", i);
     }
 }
@@ -231,6 +255,7 @@ int main(void)
         cmocka_unit_test(test_it_is_made_and_opened_again),
         cmocka_unit_test(test_where_root_alone_writes_its_word_counts),
         cmocka_unit_test(test_where_others_write_nothing_of_theirs_counts),
+        cmocka_unit_test(test_whom_a_list_lets_write_counts),
         cmocka_unit_test(test_who_may_exchange_what),
     };
     if (geteuid() != 0) { /* nobody else can make files of others */
