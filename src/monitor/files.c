@@ -45,6 +45,13 @@ bool files_is_ours(uid_t uid)
     return uid == 0 || uid == geteuid();
 }
 
+/* Root's; or an ordinary user's own, who is often alone in it, and then makes what it may write to
+ * (USERGROUPS_ENAB of login.defs(5)). */
+static bool is_our_group(gid_t gid)
+{
+    return gid == 0 || (geteuid() != 0 && gid == getegid());
+}
+
 /* Whom an access list (acl(5)) lets write shows as the group's right, whatever the group is. */
 static bool has_list(const char *path)
 {
@@ -55,8 +62,9 @@ static bool has_list(const char *path)
  * not root's directories. */
 bool files_is_exchangeable(const char *path, const struct stat *directory, const struct stat *entry)
 {
-    bool is_open = directory->st_mode & S_IWOTH ||
-                   (directory->st_mode & S_IWGRP && (directory->st_gid != 0 || has_list(path)));
+    bool is_open =
+        directory->st_mode & S_IWOTH ||
+        (directory->st_mode & S_IWGRP && (!is_our_group(directory->st_gid) || has_list(path)));
     bool is_kept =
         directory->st_mode & S_ISVTX && S_ISDIR(entry->st_mode) && files_is_ours(entry->st_uid);
     return !files_is_ours(directory->st_uid) || (is_open && !is_kept);

@@ -11,11 +11,13 @@
 #include "monitor/log_file.h"
 
 #include <fcntl.h>
+#include <grp.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
@@ -214,6 +216,31 @@ static void test_whom_a_list_lets_write_counts(void **state)
     refuses_in("list");
 }
 
+/* An ordinary user's directories are often writable to a group in which nobody else is. */
+static void test_the_own_group_counts_as_the_user(void **state)
+{
+    (void)state;
+    make("own", USER, USER, 0775);
+    make("own/now", USER, USER, 0775);
+    make("own/else", USER, USER + 1, 0775);
+    link_to("own/current", "now", USER);
+    link_to("own/else/current", "../now", USER);
+    pid_t pid = fork();
+    if (pid == 0) {
+        bool ok = setgroups(0, NULL) == 0 && setresgid(USER, USER, USER) == 0 &&
+                  setresuid(USER, USER, USER) == 0 &&
+                  log_file_open(at("own/current/log"), why, sizeof why) >= 0 &&
+                  log_file_open(at("own/else/current/log"), why, sizeof why) < 0 &&
+                  strstr(why, "may lead anywhere");
+        _exit(!ok);
+    }
+    int status = -1;
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+    assert_int_equal(octets_of("own/now/log"), 0);
+    assert_refused("own/current/log", "the symbolic link current");
+}
+
 static void test_who_may_exchange_what(void **state)
 {
     static const struct {
@@ -256,6 +283,7 @@ int main(void)
         cmocka_unit_test(test_where_root_alone_writes_its_word_counts),
         cmocka_unit_test(test_where_others_write_nothing_of_theirs_counts),
         cmocka_unit_test(test_whom_a_list_lets_write_counts),
+        cmocka_unit_test(test_the_own_group_counts_as_the_user),
         cmocka_unit_test(test_who_may_exchange_what),
     };
     if (geteuid() != 0) { /* nobody else can make files of others */
