@@ -59,7 +59,7 @@ bool children_reap(struct children *all);
 /* To its whole group; nothing happens when there is no process. */
 void child_signal(const struct child *c, int signal);
 /* Processes that left their group and whose parent died have become ours (monitor is a
- * "subreaper"): kill those.  return  how many there were */
-unsigned children_kill_strays(const struct children *all);
+ * "subreaper"): at the end, kills and collects them, within some seconds at most. */
+void children_end_strays(struct children *all);
 
 #endif

@@ -362,11 +362,7 @@ static int start(struct monitor *m)
 static void fini(struct monitor *m)
 {
     char run[IPC_PATH_OCTETS];
-    /* Those whose parents ended just now are handed to us a moment later. */
-    for (int i = 0; i < 20 && (children_kill_strays(&m->children) || i < 2); i++) {
-        usleep(5000);
-        children_reap(&m->children);
-    }
+    children_end_strays(&m->children);
     workers_fini(m);
     map_fini(&m->apps_by_name);
     cert_fini(m);
