@@ -105,7 +105,7 @@ static _Noreturn void fail(int report, enum step step, const char *name)
         dprintf(STDERR_FILENO, "portico: %s %s: %s\n", step_texts[step], name, strerror(f.error));
     else if (write(report, &f, sizeof f) != (ssize_t)sizeof f)
         _exit(126);
-    _exit(127);
+    _exit(CHILD_NOT_BEGUN);
 }
 
 static bool become_group(const struct spawn *s)

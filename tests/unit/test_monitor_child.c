@@ -205,7 +205,7 @@ static void test_what_cannot_be_begun_is_told(void **state)
     s.directory = NULL;
     run_and_hear(&s);
     assert_string_equal(said, "portico: cannot execute /none: No such file or directory\n");
-    assert_int_equal(last_code, 127);
+    assert_int_equal(last_code, CHILD_NOT_BEGUN); /* not the shell's "not found" */
 }
 
 int main(void)
