@@ -151,6 +151,6 @@ void channel_send(struct channel *c, enum ipc_type type, const void *body, const
 
 void channel_drain(struct channel *c)
 {
-    while (c->watch.fd >= 0 && read_one(c))
+    for (unsigned i = 0; i < CHANNEL_LAST_WORDS && c->watch.fd >= 0 && read_one(c); i++)
         ;
 }

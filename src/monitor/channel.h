@@ -8,6 +8,7 @@
 #include "monitor/poller.h"
 
 #define CHANNEL_MAX_QUEUED 200000u
+#define CHANNEL_LAST_WORDS 1024u /* more than a socket holds, by its octets (wmem_default) */
 
 struct channel {
     struct watch watch; /* fd -1: closed */
@@ -31,7 +32,8 @@ void channel_close(struct channel *c);
  * later, never from inside. */
 void channel_send(struct channel *c, enum ipc_type type, const void *body, const int *fds,
                   unsigned fd_count);
-/* Read what is there already: the last words of a role that has ended. */
+/* Read what is there already: the last words of a role that has ended.  It may have given its end
+ * to somebody who goes on, so they are so many at most. */
 void channel_drain(struct channel *c);
 
 #endif

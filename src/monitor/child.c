@@ -38,6 +38,10 @@ static const char *const step_texts[] = {
 #undef X
 };
 
+/* Some 600 are killed a round; so many turns collect as many again, and those before them. */
+#define STRAY_ROUNDS 50
+#define STRAY_TURNS  256
+
 struct failure {
     int step, error;
 };
@@ -101,7 +105,7 @@ static _Noreturn void fail(int report, enum step step, const char *name)
         dprintf(STDERR_FILENO, "portico: %s %s: %s\n", step_texts[step], name, strerror(f.error));
     else if (write(report, &f, sizeof f) != (ssize_t)sizeof f)
         _exit(126);
-    _exit(127);
+    _exit(CHILD_NOT_BEGUN);
 }
 
 static bool become_group(const struct spawn *s)
@@ -272,7 +276,8 @@ bool children_reap(struct children *all)
     return true;
 }
 
-unsigned children_kill_strays(const struct children *all)
+/* The first of them.  return  how many */
+static unsigned kill_strays(const struct children *all)
 {
     char path[64], line[4096];
     unsigned killed = 0;
@@ -292,4 +297,14 @@ unsigned children_kill_strays(const struct children *all)
             killed++;
     }
     return killed;
+}
+
+void children_end_strays(struct children *all)
+{
+    /* Those whose parents ended just now are handed to us a moment later. */
+    for (int i = 0; i < STRAY_ROUNDS && (kill_strays(all) || i < 2); i++) {
+        usleep(5000);
+        for (int turns = 0; turns < STRAY_TURNS && children_reap(all); turns++)
+            ;
+    }
 }

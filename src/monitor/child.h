@@ -11,6 +11,7 @@
 
 #define CHILD_FDS       5 /* 0 to 2, the channel, one more */
 #define CHILD_MAX_GROUP 2
+#define CHILD_NOT_BEGUN 125 /* an exit code; 126 and 127 are the shell's, about its command */
 
 struct child {
     struct child *next;
@@ -43,8 +44,9 @@ struct spawn {
 };
 
 /* Fork and exec.  c->on_exit is set by the caller; c is kept until it was called.  With own_user
- * what fails once it is that user's is told on its standard error, and it ends with 127. return  0,
- * or ERR_SYS: error_out says which step failed and why */
+ * what fails once it is that user's (it has all the processes that it may have, say) is told on its
+ * standard error, and it ends with CHILD_NOT_BEGUN.
+ * return  0, or ERR_SYS: error_out says which step failed and why */
 int child_spawn(struct children *all, struct child *c, const struct spawn *s, char *error_out,
                 size_t cap);
 /* The same for one whose end is waited for: at most so long, then it is killed.
@@ -59,7 +61,7 @@ bool children_reap(struct children *all);
 /* To its whole group; nothing happens when there is no process. */
 void child_signal(const struct child *c, int signal);
 /* Processes that left their group and whose parent died have become ours (monitor is a
- * "subreaper"): kill those.  return  how many there were */
-unsigned children_kill_strays(const struct children *all);
+ * "subreaper"): at the end, kills and collects them, within some seconds at most. */
+void children_end_strays(struct children *all);
 
 #endif

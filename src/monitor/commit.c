@@ -165,11 +165,12 @@ static bool later(struct monitor *m, const struct ipc_commit *c)
     return true;
 }
 
-/* A control that was broken into can have shut it down, and it does not listen again. */
+/* A control that was broken into can have shut it down, for reading at least, and it does not
+ * listen again. */
 static bool is_shut(int fd)
 {
-    struct pollfd p = {.fd = fd};
-    return poll(&p, 1, 0) == 1 && p.revents & POLLHUP;
+    struct pollfd p = {.fd = fd, .events = POLLRDHUP};
+    return poll(&p, 1, 0) == 1 && p.revents & POLLRDHUP;
 }
 
 static void tell_control(struct monitor *m, const struct ipc_commit *c, bool applied)

@@ -5,6 +5,7 @@
  * names a link is followed only where it is root's, or belongs to who owns what it leads to. */
 #include "monitor/files.h"
 #include "monitor/monitor.h"
+#include "base/clock.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -17,12 +18,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define MAX_DEPTH  200      /* directories in each other: three descriptors each */
-#define MAX_LIFTED 10000000 /* directories, before one that grows while it is removed is left */
+#define MAX_DEPTH  200 /* directories in each other: three descriptors each */
+#define MAX_BEFORE 100 /* that could not be removed */
 
 const struct copy_limits copy_limits_default = {
     .octets = UINT64_C(16) << 30,
     .entries = 1000000,
+    .removal_ms = 10000,
 };
 
 #define ENTER (O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
@@ -213,12 +215,28 @@ static bool remove_one(int at, const char *name)
     return unlinkat(at, name, 0) == 0 || errno == ENOENT || unlinkat(at, name, AT_REMOVEDIR) == 0;
 }
 
+/* From then on nobody else makes anything in it, though he be in it already: who may is asked at
+ * each name that is made. */
+static int enter_alone(int at, const char *name)
+{
+    int fd = openat(at, name, ENTER);
+    if (fd < 0 || (fchown(fd, 0, 0) == 0 && fchmod(fd, 0700) == 0))
+        return fd;
+    close(fd);
+    return -1;
+}
+
+struct removal {
+    uint64_t until_us;
+    unsigned lifted;
+};
+
 /* Under a name that is free there, whatever the directory's owner has made. */
-static bool move_up(int from, const char *name, int top, unsigned *lifted)
+static bool move_up(int from, const char *name, int top, struct removal *r)
 {
     char up[16];
-    while (++*lifted < MAX_LIFTED) {
-        snprintf(up, sizeof up, ".%u", *lifted);
+    while (clock_mono_us() < r->until_us) {
+        snprintf(up, sizeof up, ".%u", ++r->lifted);
         if (renameat(from, name, top, up) == 0)
             return true;
         if (errno != ENOTEMPTY && errno != EEXIST && errno != ENOTDIR)
@@ -229,13 +247,13 @@ static bool move_up(int from, const char *name, int top, unsigned *lifted)
 
 /* Of a directory in top: what is in it and can be, is removed, and all else goes up into top.
  * return  false: not all */
-static bool lift(int top, const char *name, unsigned *lifted)
+static bool lift(int top, const char *name, struct removal *r)
 {
-    int fd = openat(top, name, ENTER);
+    int fd = enter_alone(top, name);
     DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
     bool ok = d != NULL;
     for (const struct dirent *e; ok && (e = readdir(d));) {
-        ok = is_self(e->d_name) || remove_one(fd, e->d_name) || move_up(fd, e->d_name, top, lifted);
+        ok = is_self(e->d_name) || remove_one(fd, e->d_name) || move_up(fd, e->d_name, top, r);
     }
     if (d)
         closedir(d);
@@ -245,13 +263,13 @@ static bool lift(int top, const char *name, unsigned *lifted)
 }
 
 /* Directories in each other cost their owner nothing: no descriptor is held for each. */
-static bool remove_entry(int at, const char *name)
+static bool remove_entry(int at, const char *name, uint64_t until_us)
 {
     if (remove_one(at, name))
         return true;
-    int fd = openat(at, name, ENTER);
+    int fd = enter_alone(at, name);
     DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
-    unsigned lifted = 0;
+    struct removal r = {.until_us = until_us};
     bool ok = d != NULL;
     for (bool found = true; ok && found; rewinddir(d)) {
         found = false;
@@ -259,7 +277,7 @@ static bool remove_entry(int at, const char *name)
             if (is_self(e->d_name) || remove_one(fd, e->d_name))
                 continue;
             found = true;
-            ok = lift(fd, e->d_name, &lifted) && remove_one(fd, e->d_name);
+            ok = lift(fd, e->d_name, &r) && remove_one(fd, e->d_name);
         }
     }
     if (d)
@@ -269,32 +287,64 @@ static bool remove_entry(int at, const char *name)
     return ok && unlinkat(at, name, AT_REMOVEDIR) == 0;
 }
 
-/* The copy is made beside the one before, which workers may still run in, and takes its place. */
-static bool replace(int at, const char *made, const char *name, const char *before)
+/* The number'th name for what was there before.  return  false: it is too long */
+static bool before_name(char out[NAME_MAX], const char *name, unsigned number)
 {
-    return (renameat(at, name, at, before) == 0 || errno == ENOENT) &&
-           renameat(at, made, at, name) == 0 && remove_entry(at, before);
+    return number ? files_fmt(out, NAME_MAX, "%s.old.%u", name, number)
+                  : files_fmt(out, NAME_MAX, "%s.old", name);
 }
 
+/* return  false: not all */
+static bool remove_before(int at, const char *name, uint64_t until_us)
+{
+    char before[NAME_MAX];
+    bool ok = true;
+    for (unsigned i = 0; i < MAX_BEFORE && before_name(before, name, i); i++)
+        ok = remove_entry(at, before, until_us) && ok;
+    return ok;
+}
+
+static bool set_aside(int at, const char *name)
+{
+    char before[NAME_MAX];
+    for (unsigned i = 0; i < MAX_BEFORE && before_name(before, name, i); i++) {
+        if (renameat(at, name, at, before) == 0 || errno == ENOENT)
+            return true;
+        if (errno != ENOTEMPTY && errno != EEXIST)
+            return false;
+    }
+    return false;
+}
+
+static uint64_t removal_end(const struct copy_limits *limits)
+{
+    return clock_mono_us() + limits->removal_ms * UINT64_C(1000);
+}
+
+/* The copy is made beside the one before, which workers may still run in, and takes its place. */
 int monitor_copy(const char *from, const char *to, const char *user,
                  const struct copy_limits *limits)
 {
-    char parent[PATH_MAX], made[NAME_MAX + 8], before[NAME_MAX + 8];
+    char parent[PATH_MAX], made[NAME_MAX];
     struct copy c = {.user = (uid_t)strtoul(user, NULL, 10), .left = *limits, .limit = *limits};
     const char *name = strrchr(to, '/');
     if (!name || !FILES_FMT(parent, "%.*s", (int)(name - to), to) ||
-        !FILES_FMT(made, "%s.new", ++name) || !FILES_FMT(before, "%s.old", name))
+        !FILES_FMT(made, "%s.new", ++name))
         return 1;
     int in = files_open(from, ENTER), at = -1, out = -1;
     bool ok = in >= 0 || tell("copy", from);
-    ok = ok && (((at = open(parent, ENTER)) >= 0 && remove_entry(at, made) &&
-                 remove_entry(at, before) && mkdirat(at, made, 0700) == 0 &&
+    ok = ok && ((at = open(parent, ENTER)) >= 0 || tell("make", to));
+    if (ok)
+        remove_before(at, name, removal_end(limits)); /* it may have filled the disk */
+    ok = ok && ((remove_entry(at, made, removal_end(limits)) && mkdirat(at, made, 0700) == 0 &&
                  (out = openat(at, made, ENTER)) >= 0 && fstat(out, &c.made) == 0) ||
                 tell("make", to));
     ok = ok && copy_directory(&c, in, out) &&
-         (replace(at, made, name, before) || tell("replace", to));
+         ((set_aside(at, name) && renameat(at, made, at, name) == 0) || tell("replace", to));
+    if (ok && !remove_before(at, name, removal_end(limits)))
+        fprintf(stderr, "portico: not all of what was in %s before could be removed\n", to);
     if (!ok && out >= 0)
-        remove_entry(at, made); /* what may have filled the disk */
+        remove_entry(at, made, removal_end(limits)); /* the same */
     const int fds[] = {in, at, out};
     for (size_t i = 0; i < sizeof fds / sizeof fds[0]; i++)
         if (fds[i] >= 0)

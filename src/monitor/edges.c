@@ -307,7 +307,6 @@ int edge_replace(struct monitor *m)
     struct role *r = edge_new(m);
     if (!r)
         return ERR_NOMEM;
-    timer_cancel(&old->timer);
     r->deaths = old->deaths;
     m->edge = r;
     edge_start(m);

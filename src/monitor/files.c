@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/sendfile.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 bool files_fmt(char *out, size_t cap, const char *fmt, ...)
@@ -44,12 +45,26 @@ bool files_is_ours(uid_t uid)
     return uid == 0 || uid == geteuid();
 }
 
-/* Whom an access list lets write shows as the group.  Where names are kept (sticky) others can
- * still give root's files and links new ones there, but not root's directories. */
-bool files_is_exchangeable(const struct stat *directory, const struct stat *entry)
+/* Root's; or an ordinary user's own, who is often alone in it, and then makes what it may write to
+ * (USERGROUPS_ENAB of login.defs(5)). */
+static bool is_our_group(gid_t gid)
+{
+    return gid == 0 || (geteuid() != 0 && gid == getegid());
+}
+
+/* Whom an access list (acl(5)) lets write shows as the group's right, whatever the group is. */
+static bool has_list(const char *path)
+{
+    return getxattr(path, "system.posix_acl_access", NULL, 0) > 0;
+}
+
+/* Where names are kept (sticky) others can still give root's files and links new ones there, but
+ * not root's directories. */
+bool files_is_exchangeable(const char *path, const struct stat *directory, const struct stat *entry)
 {
     bool is_open =
-        directory->st_mode & S_IWOTH || (directory->st_mode & S_IWGRP && directory->st_gid != 0);
+        directory->st_mode & S_IWOTH ||
+        (directory->st_mode & S_IWGRP && (!is_our_group(directory->st_gid) || has_list(path)));
     bool is_kept =
         directory->st_mode & S_ISVTX && S_ISDIR(entry->st_mode) && files_is_ours(entry->st_uid);
     return !files_is_ours(directory->st_uid) || (is_open && !is_kept);
@@ -63,7 +78,7 @@ static bool is_private(const char *path, char *obstacle_out, size_t cap)
     struct stat entry = {.st_uid = (uid_t)-1}, directory; /* anybody's */
     bool ok = FILES_FMT(at, "%s", path);
     for (bool is_top = false; ok && !is_top; entry = directory) {
-        ok = stat(at, &directory) == 0 && !files_is_exchangeable(&directory, &entry);
+        ok = stat(at, &directory) == 0 && !files_is_exchangeable(at, &directory, &entry);
         if (!ok)
             snprintf(obstacle_out, cap, "%s", at);
         is_top = !at[1];

@@ -16,7 +16,8 @@ bool files_fmt(char *out, size_t cap, const char *fmt, ...) __attribute__((forma
 /* Root's, or this process's user's. */
 bool files_is_ours(uid_t uid);
 /* Can others put something else in the place of a directory's entry? */
-bool files_is_exchangeable(const struct stat *directory, const struct stat *entry);
+bool files_is_exchangeable(const char *path, const struct stat *directory,
+                           const struct stat *entry);
 /* The data directory that the operator named, or the default of this user; absolute, created.
  * return  0, or ERR_USAGE or ERR_SYS: told on standard error */
 int files_data_directory(const char *named, char *out, size_t cap);

@@ -162,14 +162,16 @@ int listener_open(struct listener *l, uint32_t loops, char *error_out, size_t ca
 
 bool listener_restore(const struct listener *l)
 {
+    static const struct sockaddr none = {.sa_family = AF_UNSPEC};
     struct addr a;
     bool ok = addr_parse(slice_str(l->address), &a) == 0;
     for (uint32_t i = 0; ok && i < l->count; i++) {
         if (listens(l->fds[i]))
             continue;
-        /* EINVAL: it has an address, and no other than it had.  It loses one that the kernel chose.
-         */
-        ok = (bind(l->fds[i], &a.u.sa, a.len) == 0 || errno == EINVAL) &&
+        /* It may be a client's by now: that it is not any more.  EINVAL: it has an address, and no
+         * other than it had.  It loses one that the kernel chose. */
+        ok = connect(l->fds[i], &none, sizeof none) == 0 &&
+             (bind(l->fds[i], &a.u.sa, a.len) == 0 || errno == EINVAL) &&
              listen(l->fds[i], LISTEN_BACKLOG) == 0;
     }
     return ok;

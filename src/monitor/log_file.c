@@ -23,9 +23,9 @@ struct way {
 static void pass(struct way *w, const struct stat *entry)
 {
     char link[64];
-    if (w->shared[0] || !files_is_exchangeable(&w->here, entry))
-        return;
     snprintf(link, sizeof link, "/proc/self/fd/%d", w->at);
+    if (w->shared[0] || !files_is_exchangeable(link, &w->here, entry))
+        return;
     ssize_t n = readlink(link, w->shared, sizeof w->shared - 1);
     w->shared[n > 0 ? n : 0] = 0;
     if (n <= 0)

@@ -240,6 +240,21 @@ static void fill_standard_fds(void)
     }
 }
 
+/* A terminal that nobody reads keeps who writes to it, though poll() has said that there is room.
+ * The descriptor is shared with whoever started us, so ours and the roles' is another one. */
+static void open_terminals_anew(void)
+{
+    char path[32];
+    for (int fd = STDOUT_FILENO; fd <= STDERR_FILENO; fd++) {
+        snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+        int own = isatty(fd) ? open(path, O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC) : -1;
+        if (own < 0) /* another user's: it stays as it is */
+            continue;
+        dup2(own, fd);
+        close(own);
+    }
+}
+
 /* Room for every socket and pipe of ours and of edge's; workers get what we were started with. */
 static void raise_limit(struct monitor *m)
 {
@@ -362,11 +377,7 @@ static int start(struct monitor *m)
 static void fini(struct monitor *m)
 {
     char run[IPC_PATH_OCTETS];
-    /* Those whose parents ended just now are handed to us a moment later. */
-    for (int i = 0; i < 20 && (children_kill_strays(&m->children) || i < 2); i++) {
-        usleep(5000);
-        children_reap(&m->children);
-    }
+    children_end_strays(&m->children);
     workers_fini(m);
     map_fini(&m->apps_by_name);
     cert_fini(m);
@@ -404,6 +415,7 @@ int monitor_main(const struct monitor_options *options)
     struct monitor *m = &monitor;
     fill_standard_fds();
     listen_take_handed();
+    open_terminals_anew();
     init(m, options);
     upgrade_find_program(m);
     if (poller_init(&m->poller) < 0) {

@@ -25,6 +25,9 @@ int monitor_check_resume(int fd);
 struct copy_limits {
     uint64_t octets;  /* of files, holes not counted */
     uint32_t entries; /* files, directories and links */
+    /* For the directories in each other of the copy before: whoever makes one more for each that is
+     * removed is left behind, until the next copy. */
+    uint32_t removal_ms;
 };
 extern const struct copy_limits copy_limits_default;
 /* `portico role copy`, as root: the copy of an app's directory that its workers run in, in the

@@ -106,6 +106,32 @@ static void test_many_that_ended_are_not_collected_in_one_go(void **state)
     assert_false(children_reap(&all));
 }
 
+/* At monitor's end: those that ended stand before those that are to be. */
+static void test_however_many_ended_who_is_left_is_ended(void **state)
+{
+    (void)state;
+    const unsigned many = 3000;
+    for (unsigned i = 0; i < many; i++) {
+        pid_t pid = fork();
+        if (pid == 0)
+            _exit(0);
+        assert_true(pid > 0);
+    }
+    pid_t last = fork();
+    if (last == 0)
+        for (;;)
+            pause();
+    assert_true(last > 0);
+    children_end_strays(&all);
+    bool is_gone = kill(last, 0) < 0;
+    if (!is_gone) {
+        kill(last, SIGKILL);
+        waitpid(last, NULL, 0);
+    }
+    assert_true(is_gone);
+    assert_false(is_zombie_left());
+}
+
 static void test_who_is_stopped_before_it_runs_does_not_hold_monitor(void **state)
 {
     NEEDS_ROOT;
@@ -179,13 +205,14 @@ static void test_what_cannot_be_begun_is_told(void **state)
     s.directory = NULL;
     run_and_hear(&s);
     assert_string_equal(said, "portico: cannot execute /none: No such file or directory\n");
-    assert_int_equal(last_code, 127);
+    assert_int_equal(last_code, CHILD_NOT_BEGUN); /* not the shell's "not found" */
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_what_cannot_be_begun_is_told),
+        cmocka_unit_test(test_however_many_ended_who_is_left_is_ended),
         cmocka_unit_test(test_many_that_ended_are_not_collected_in_one_go),
         cmocka_unit_test(test_who_is_stopped_before_it_runs_does_not_hold_monitor),
     };

@@ -10,9 +10,12 @@
 
 #include <cmocka.h>
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 static struct monitor m; /* large */
@@ -116,6 +119,28 @@ static void what_was_given_up_is_not_had_back(void **state)
     assert_false(m.foreign_sockets);
     commit(1, 4096);
     assert_false(m.foreign_sockets);
+}
+
+/* Control can have shut it down, and each control after it would be deaf there. */
+static void admin_sock_answers_the_next_control(void **state)
+{
+    static const int ways[] = {SHUT_RD, SHUT_WR, SHUT_RDWR};
+    struct sockaddr_un a = {.sun_family = AF_UNIX};
+    (void)state;
+    assert_true(FILES_FMT(a.sun_path, "%s/admin.sock", m.data));
+    commit(0, 4096);
+    for (size_t i = 0; i < sizeof ways / sizeof ways[0]; i++) {
+        assert_int_equal(shutdown(m.admin_fd, ways[i]), 0);
+        commit(0, 4096);
+        int client = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        if (connect(client, (struct sockaddr *)&a, sizeof a) < 0)
+            fail_msg("way %d: %s", ways[i], strerror(errno));
+        int its = accept(m.admin_fd, NULL, NULL);
+        assert_true(its >= 0);
+        assert_int_equal(write(its, "x", 1), 1);
+        close(its);
+        close(client);
+    }
 }
 
 /* ---- certificates that stay ---- */
@@ -379,6 +404,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(edge_keeps_its_root, set_up, tear_down),
         cmocka_unit_test_setup_teardown(what_was_given_up_is_not_had_back, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(admin_sock_answers_the_next_control, set_up, tear_down),
         cmocka_unit_test_setup_teardown(certificates_stay_that_are_kept, set_up, tear_down),
         cmocka_unit_test_setup_teardown(what_is_not_there_is_told_of_once, set_up, tear_down),
         cmocka_unit_test_setup_teardown(only_what_the_manifest_names_is_run, set_up, tear_down),

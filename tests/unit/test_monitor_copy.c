@@ -15,12 +15,15 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define OWNER 61001u
@@ -211,9 +214,9 @@ static void a_copy_has_limits(void **state)
         struct copy_limits limits;
         int code;
     } cases[] = {
-        {{.octets = 9, .entries = 3}, 0}, /* main.js has one */
-        {{.octets = 8, .entries = 3}, 1},
-        {{.octets = 9, .entries = 2}, 1},
+        {{9, 3, 1000}, 0}, /* main.js has one */
+        {{8, 3, 1000}, 1},
+        {{9, 2, 1000}, 1},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         if (copy_within("app", cases[i].limits) != cases[i].code)
@@ -344,6 +347,91 @@ static void whatever_its_names_are_the_one_before_goes(void **state)
     assert_int_equal(look("to/site.old").st_mode, 0);
 }
 
+/* One of the app's processes, which has left its session, say, makes names where it is. */
+static pid_t start_maker(const char *directory)
+{
+    int begun[2];
+    char octet, name[16];
+    assert_int_equal(pipe(begun), 0);
+    pid_t pid = fork();
+    if (pid == 0) {
+        bool ok = chdir(directory) == 0 && setresgid(APP, APP, APP) == 0 &&
+                  setresuid(APP, APP, APP) == 0 && prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 &&
+                  write(begun[1], "", 1) == 1;
+        for (unsigned i = 0; ok; i = (i + 1) % 64) {
+            snprintf(name, sizeof name, "%u", i);
+            ok = symlink(name, name) == 0 || errno != ENOSPC;
+        }
+        _exit(1);
+    }
+    close(begun[1]);
+    assert_int_equal(read(begun[0], &octet, 1), 1);
+    close(begun[0]);
+    return pid;
+}
+
+static void whoever_is_in_it_the_one_before_goes(void **state)
+{
+    NEEDS_ROOT;
+    make("app/deep", OWNER);
+    make("app/deep/er", OWNER);
+    assert_int_equal(copy("app"), 0);
+    for (unsigned i = 0; i < 20; i++) {
+        pid_t pid = start_maker(at(i % 2 ? "to/site" : "to/site/deep/er"));
+        int code = copy("app");
+        kill(pid, SIGKILL);
+        assert_int_equal(waitpid(pid, NULL, 0), pid);
+        assert_int_equal(code, 0);
+        assert_int_equal(look("to/site.old").st_mode, 0);
+    }
+}
+
+/* One of the app's processes makes a directory in each that it has made, without end. */
+static pid_t start_digger(const char *directory)
+{
+    int begun[2];
+    char octet;
+    assert_int_equal(pipe(begun), 0);
+    pid_t pid = fork();
+    if (pid == 0) {
+        bool ok = chdir(directory) == 0 && setresgid(APP, APP, APP) == 0 &&
+                  setresuid(APP, APP, APP) == 0 && prctl(PR_SET_PDEATHSIG, SIGKILL) == 0;
+        for (unsigned i = 0; ok; i++) {
+            ok = mkdir("x", 0700) == 0 && chdir("x") == 0;
+            if (ok && i == 100)
+                ok = write(begun[1], "", 1) == 1;
+        }
+        _exit(1);
+    }
+    close(begun[1]);
+    assert_int_equal(read(begun[0], &octet, 1), 1);
+    close(begun[0]);
+    return pid;
+}
+
+static void who_digs_on_in_it_is_left_behind(void **state)
+{
+    NEEDS_ROOT;
+    struct copy_limits limits = copy_limits_default;
+    pid_t diggers[2];
+    limits.removal_ms = 10;
+    assert_int_equal(copy("app"), 0);
+    for (size_t i = 0; i < sizeof diggers / sizeof diggers[0]; i++) {
+        diggers[i] = start_digger(at("to/site"));
+        assert_int_equal(copy_within("app", limits), 0);
+        assert_int_equal(look("to/site/x").st_mode, 0);
+        assert_int_equal(look("to/site/main.js").st_uid, APP);
+    }
+    for (size_t i = 0; i < sizeof diggers / sizeof diggers[0]; i++) {
+        kill(diggers[i], SIGKILL);
+        assert_int_equal(waitpid(diggers[i], NULL, 0), diggers[i]);
+    }
+    limits.removal_ms = UINT32_MAX;
+    assert_int_equal(copy_within("app", limits), 0);
+    assert_int_equal(look("to/site.old").st_mode, 0);
+    assert_int_equal(look("to/site.old.1").st_mode, 0);
+}
+
 static void nothing_is_copied_into_itself(void **state)
 {
     NEEDS_ROOT;
@@ -417,6 +505,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(however_deep_it_is_the_one_before_goes, set_up, tear_down),
         cmocka_unit_test_setup_teardown(whatever_its_names_are_the_one_before_goes, set_up,
                                         tear_down),
+        cmocka_unit_test_setup_teardown(whoever_is_in_it_the_one_before_goes, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(who_digs_on_in_it_is_left_behind, set_up, tear_down),
         cmocka_unit_test_setup_teardown(nothing_is_copied_into_itself, set_up, tear_down),
         cmocka_unit_test_setup_teardown(nothing_is_read_through_links_that_come_and_go, set_up,
                                         tear_down),

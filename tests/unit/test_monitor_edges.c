@@ -12,6 +12,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -69,19 +70,37 @@ static int tear_down(void **state)
     return 0;
 }
 
-static void one_that_does_not_leave_is_ended(void **state)
+static void assert_is_ended(struct role *edge)
 {
     int status = 0;
-    pid_t pid = m.edge->child.pid;
-    (void)state;
-    edges_drain(&m, 1);
-    while (looks < PATIENCE && m.edge->child.pid) {
+    pid_t pid = edge->child.pid;
+    while (looks < PATIENCE && edge->child.pid) {
         assert_int_equal(poller_turn(&m.poller), 0);
         if (waitpid(pid, &status, WNOHANG) == pid)
-            m.edge->child.pid = 0;
+            edge->child.pid = 0;
     }
-    assert_int_equal(m.edge->child.pid, 0);
+    assert_int_equal(edge->child.pid, 0);
     assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+}
+
+static void one_that_does_not_leave_is_ended(void **state)
+{
+    (void)state;
+    edges_drain(&m, 1);
+    assert_is_ended(m.edge);
+}
+
+static void one_that_hung_up_is_ended_though_its_successor_cannot_start(void **state)
+{
+    struct role *edge = m.edge;
+    (void)state;
+    edge->is_up = true;
+    assert_int_equal(shutdown(its_end, SHUT_RDWR), 0);
+    while (edge->channel.watch.fd >= 0)
+        assert_int_equal(poller_turn(&m.poller), 0);
+    assert_int_equal(edge_replace(&m), 0);
+    assert_ptr_not_equal(m.edge, edge);
+    assert_is_ended(edge);
 }
 
 /* Each is a line in the log. */
@@ -100,6 +119,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(one_that_does_not_leave_is_ended, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(one_that_hung_up_is_ended_though_its_successor_cannot_start,
+                                        set_up, tear_down),
         cmocka_unit_test_setup_teardown(one_says_once_that_it_is_drained, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

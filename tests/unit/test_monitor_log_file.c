@@ -11,11 +11,14 @@
 #include "monitor/log_file.h"
 
 #include <fcntl.h>
+#include <grp.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #define USER 64009u
@@ -46,6 +49,19 @@ static void write_file(const char *name, uid_t uid)
     assert_true(fd >= 0);
     assert_int_equal(fchown(fd, uid, uid), 0);
     close(fd);
+}
+
+/* setfacl -m u:USER:rwx (acl(5), of an rwxr-xr-x).  return  false: this file system has no lists */
+static bool give_rights(const char *name)
+{
+    static const struct {
+        uint32_t version;
+        struct {
+            uint16_t tag, rights;
+            uint32_t id;
+        } entries[5];
+    } list = {2, {{1, 7, ~0u}, {2, 7, USER}, {4, 5, ~0u}, {16, 7, ~0u}, {32, 5, ~0u}}};
+    return setxattr(at(name), "system.posix_acl_access", &list, sizeof list, 0) == 0;
 }
 
 static void link_to(const char *name, const char *target, uid_t uid)
@@ -190,6 +206,41 @@ static void test_where_others_write_nothing_of_theirs_counts(void **state)
     assert_int_equal(octets_of("secret/new"), -1);
 }
 
+static void test_whom_a_list_lets_write_counts(void **state)
+{
+    (void)state;
+    make("list", 0, 0, 0755);
+    if (!give_rights("list"))
+        skip();
+    assert_adds("list/log", "list/log");
+    refuses_in("list");
+}
+
+/* An ordinary user's directories are often writable to a group in which nobody else is. */
+static void test_the_own_group_counts_as_the_user(void **state)
+{
+    (void)state;
+    make("own", USER, USER, 0775);
+    make("own/now", USER, USER, 0775);
+    make("own/else", USER, USER + 1, 0775);
+    link_to("own/current", "now", USER);
+    link_to("own/else/current", "../now", USER);
+    pid_t pid = fork();
+    if (pid == 0) {
+        bool ok = setgroups(0, NULL) == 0 && setresgid(USER, USER, USER) == 0 &&
+                  setresuid(USER, USER, USER) == 0 &&
+                  log_file_open(at("own/current/log"), why, sizeof why) >= 0 &&
+                  log_file_open(at("own/else/current/log"), why, sizeof why) < 0 &&
+                  strstr(why, "may lead anywhere");
+        _exit(!ok);
+    }
+    int status = -1;
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+    assert_int_equal(octets_of("own/now/log"), 0);
+    assert_refused("own/current/log", "the symbolic link current");
+}
+
 static void test_who_may_exchange_what(void **state)
 {
     static const struct {
@@ -220,7 +271,7 @@ static void test_who_may_exchange_what(void **state)
                                        .st_gid = cases[i].gid,
                                        .st_mode = S_IFDIR | cases[i].mode},
                           entry = {.st_uid = cases[i].entry, .st_mode = cases[i].kind};
-        if (files_is_exchangeable(&directory, &entry) != cases[i].is)
+        if (files_is_exchangeable("/", &directory, &entry) != cases[i].is)
             fail_msg("case %zu", i);
     }
 }
@@ -231,6 +282,8 @@ int main(void)
         cmocka_unit_test(test_it_is_made_and_opened_again),
         cmocka_unit_test(test_where_root_alone_writes_its_word_counts),
         cmocka_unit_test(test_where_others_write_nothing_of_theirs_counts),
+        cmocka_unit_test(test_whom_a_list_lets_write_counts),
+        cmocka_unit_test(test_the_own_group_counts_as_the_user),
         cmocka_unit_test(test_who_may_exchange_what),
     };
     if (geteuid() != 0) { /* nobody else can make files of others */
