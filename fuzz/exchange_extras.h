@@ -35,7 +35,7 @@ static const struct exchange_extra exchange_ask_extras[] = {
     {"trailer", "x", NULL, NULL, false},
     {"cache-control", "max-age=0", NULL, NULL, false},
     {"if-none-match", "W/\"1\"", NULL, NULL, false},
-    {"range", "bytes=0-1", NULL, NULL, false},
+    {"priority", "u=1, i", NULL, NULL, false},
     {"user-agent", CHROME, NULL, NULL, false},
     {"user-agent", FIREFOX, NULL, NULL, false},
     {"user-agent", "curl/8", NULL, NULL, false},

@@ -563,8 +563,8 @@ EXCHANGE = {
                                                 0x85, 3, 0, 0xb, 255]) for value in (0, 1, 9)},
     "foul-worker-to-h1": b("00 20 00 85 02 20 85 0f 19 01 03 ff 00 20 00 85 00 14 03 ff"),
     "foul-worker-tunnel": b("00 20 f4 85 0f 18 00 03 ff 48 20 f4 85 0f 18 00 0b ff"),
-    **{f"foul-client-{which:02x}-{value:02x}": bytes([0x40, 0x21, 50, 0x40, 0, 0, 4, 8, which, value, 0x85, 0, 20, 5, 0, 20,
-                                                      0x40, 0x20, 0, 0x85, 0, 22, 3, 255])
+    **{f"foul-client-{which:02x}-{value:02x}": bytes([0x48, 0x21, 50, 0x48, 0, 0, 4, 8, which, value, 0x85, 0, 20, 5, 0, 20,
+                                                      0x48, 0x20, 0, 0x85, 0, 22, 3, 255])
        for which, value in ((0x11, 0x08), (0x02, 0x04), (0x02, 0xc4), (0x02, 0x05), (0x03, 0x10), (0x04, 0x00), (0x05, 0xc0),
                             (0x15, 0xc0), (0x15, 0x00), (0x06, 0x01), (0x00, 0x20), (0x10, 0x20))},
     "expect": b("00 41 32 05 00 14 03 ff"),
