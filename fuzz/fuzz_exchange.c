@@ -354,6 +354,7 @@ static void use_up_rations(struct shard *s)
 static void check_backends(struct shard *s)
 {
     size_t it = 0;
+    uint64_t conns = 0;
     const struct backend *b;
     while ((b = map_next(&s->backends, &it)) != NULL) {
         uint32_t idle = 0, busy = 0, draining = 0, retired[WORKER_CLASSES] = {0};
@@ -372,15 +373,27 @@ static void check_backends(struct shard *s)
             LIST_FOR(node, &b->h2_conns[k])
             {
                 const struct worker *conn = LIST_ENTRY(node, struct worker, node);
+                conns++;
                 retired[k] += conn->retired;
                 ASSERT(conn->left_octets <= h2_conn_queued(conn->http.h2));
                 ASSERT(conn->dropped_count <= conn->draining);
             }
+        conns += idle + busy;
         ASSERT(b->h2_retired[0] == retired[0] && b->h2_retired[1] == retired[1]);
         ASSERT(b->h1_idle_count == idle && b->h1_draining == draining);
         ASSERT(b->h2 || b->h1_count == idle + busy);
         ASSERT(s->open_exchanges || s->promised_octets || b->in_flight == 0);
     }
+    ASSERT(stats_get(&s->stats->worker_connections_open) == conns);
+}
+
+/* Nothing is open any more. */
+static void check_gauges(struct shard *s)
+{
+    const struct stats_site *site = stats_site_used(s->counters, 0, 0);
+    ASSERT(stats_get(&s->stats->connections_open) == 0);
+    ASSERT(!site ||
+           (stats_get(&site->requests_open) == 0 && stats_get(&site->requests_waiting) == 0));
 }
 
 /* As monitor does it: the routes come first. */
@@ -536,6 +549,7 @@ static void finish(struct world *w)
         PANIC("%u exchanges and %s are left when nobody is there", w->shard.open_exchanges,
               list_empty(&w->shard.clients) ? "no client" : "a client");
     check_backends(&w->shard);
+    check_gauges(&w->shard);
     for (unsigned i = 0; i < 40 && left != w->leaving; i++) { /* the rest of what was cut */
         now_us += 1000000;
         turn(w, 1);
