@@ -10,7 +10,8 @@
  *    vehicle, and with the same Cookie;
  *  - what edge writes, the strict reader (h1_strict.h) takes for HTTP/1.1;
  *  - a line of the access log is one, whatever was asked;
- *  - connections to workers are counted as they are;
+ *  - connections to workers are counted as they are, and so are places at instances, which two
+ *    shards share where there are limits;
  *  - frames that say what was not agreed upon, from either side, change nothing of this;
  *  - when the clients are gone, so are the exchanges, and all memory.
  * Some clients come over TLS.  Some requests are for a WebSocket, in which both sides then say as
@@ -23,6 +24,7 @@
 #include "base/panic.h"
 #include "edge/client.h"
 #include "edge/leave.h"
+#include "edge/places.h"
 #include "edge/shed.h"
 #include "edge/suspects.h"
 #include "edge/worker.h"
@@ -43,6 +45,7 @@
 #include <unistd.h>
 
 #define OPS_MAX 120
+#define SHARDS  2 /* the second one only where instances have limits, which they share */
 
 /* What the routes may be. */
 enum routing {
@@ -222,7 +225,8 @@ static void on_drained(struct shard *s)
 }
 
 struct world {
-    struct shard shard;
+    struct shard shards[SHARDS];
+    uint32_t shard_count;
     void *counters;
     struct addresses *addresses;
     struct exchange_log log;
@@ -238,7 +242,8 @@ static void turn(struct world *w, unsigned turns)
 {
     while (turns--) {
         now_us += 100;
-        loop_turn(w->shard.loop, 0);
+        for (uint32_t i = 0; i < w->shard_count; i++)
+            loop_turn(w->shards[i].loop, 0);
     }
 }
 
@@ -260,28 +265,39 @@ static void put_routes(struct world *w, enum routing routing)
     ASSERT(map != MAP_FAILED);
     memcpy(map, snapshots[routing].octets, len);
     struct routes *r = routes_new(map, len, ++w->revision, identities, 2);
-    ASSERT(r && mailbox_post(w->shard.mailbox, SHARD_ROUTES, r) == 0);
+    ASSERT(r);
+    for (uint32_t i = 0; i < w->shard_count; i++)
+        ASSERT(mailbox_post(w->shards[i].mailbox, SHARD_ROUTES, routes_ref(r)) == 0);
+    routes_unref(r);
+}
+
+static void add_shard(struct world *w)
+{
+    uint32_t i = w->shard_count++;
+    struct shard *s = &w->shards[i];
+    ASSERT(shard_init(s, i, i, tls, stats_open(w->counters, stats_octets(SHARDS, 1)),
+                      (struct access_log *)w) == 0); /* nobody looks into it */
+    s->peers = w->shards;
+    s->addresses = w->addresses;
+    s->https_port = 8443;
+    s->on_left = on_left;
+    s->on_drained = on_drained;
 }
 
 static void world_init(struct world *w)
 {
     memset(w, 0, sizeof *w);
-    w->counters = calloc(1, stats_octets(1, 1));
+    w->counters = calloc(1, stats_octets(SHARDS, 1));
     w->addresses = addresses_new();
     ASSERT(w->counters && w->addresses);
-    stats_init(w->counters, 1, 1);
-    ASSERT(shard_init(&w->shard, 0, 0, tls, stats_open(w->counters, stats_octets(1, 1)),
-                      (struct access_log *)w) == 0); /* nobody looks into it */
-    w->shard.addresses = w->addresses;
-    w->shard.https_port = 8443;
-    w->shard.on_left = on_left;
-    w->shard.on_drained = on_drained;
+    stats_init(w->counters, SHARDS, 1);
+    add_shard(w);
     left = drained = 0;
     put_routes(w, ROUTING_ALL);
     exchange_worker_init(&w->worker, listen_at(socket_paths[ROUTE_H1]), &w->log);
     exchange_worker_h2_init(&w->worker_h2, listen_at(socket_paths[ROUTE_H2C]), &w->log);
     turn(w, 3);
-    ASSERT(w->shard.routes);
+    ASSERT(w->shards[0].routes);
 }
 
 static void connect_client(struct world *w, struct exchange_client *c, bool h2, bool push,
@@ -296,7 +312,7 @@ static void connect_client(struct world *w, struct exchange_client *c, bool h2, 
     if (c == &w->clients[1])
         ASSERT(setsockopt(fds[1], SOL_SOCKET, SO_SNDBUF, &little, sizeof little) == 0);
     exchange_client_init(c, fds[0], h2, push, &w->log);
-    client_accept(&w->shard, fds[1], &peer, https);
+    client_accept(&w->shards[c == &w->clients[2] ? w->shard_count - 1 : 0], fds[1], &peer, https);
 }
 
 /* 5: answer at once, 6: begin to, 7: go on or close */
@@ -390,7 +406,7 @@ static void check_backends(struct shard *s)
 /* Nothing is open any more. */
 static void check_gauges(struct shard *s)
 {
-    const struct stats_site *site = stats_site_used(s->counters, 0, 0);
+    const struct stats_site *site = stats_site_used(s->counters, s->row, 0);
     ASSERT(stats_get(&s->stats->connections_open) == 0);
     ASSERT(!site ||
            (stats_get(&site->requests_open) == 0 && stats_get(&site->requests_waiting) == 0));
@@ -400,40 +416,49 @@ static void check_gauges(struct shard *s)
 static void leave(struct world *w, bool h2)
 {
     struct ipc_edge_leave m = {.ticket = ++w->leaving, .app = {h2 ? 'b' : 'a'}};
-    struct leave *l = leave_new(&m, 1);
+    struct leave *l = leave_new(&m, w->shard_count);
     put_routes(w, ROUTING_NO_INSTANCES);
-    ASSERT(l && mailbox_post(w->shard.mailbox, SHARD_LEAVE, l) == 0);
+    ASSERT(l);
+    for (uint32_t i = 0; i < w->shard_count; i++)
+        ASSERT(mailbox_post(w->shards[i].mailbox, SHARD_LEAVE, l) == 0);
 }
 
 static void drain(struct world *w, bool patient)
 {
-    struct shard_drain *d = malloc(sizeof *d);
-    ASSERT(d);
-    *d = (struct shard_drain){.limit_us = 30000000, .patient = patient};
-    ASSERT(mailbox_post(w->shard.mailbox, SHARD_DRAIN, d) == 0);
+    for (uint32_t i = 0; i < w->shard_count; i++) {
+        struct shard_drain *d = malloc(sizeof *d);
+        ASSERT(d);
+        *d = (struct shard_drain){.limit_us = 30000000, .patient = patient};
+        ASSERT(mailbox_post(w->shards[i].mailbox, SHARD_DRAIN, d) == 0);
+    }
     w->drains = true;
 }
 
 /* What comes from neither side. */
 static void happen(struct world *w, uint8_t how, struct input *in)
 {
+    struct shard *s = &w->shards[w->shard_count - 1];
+    enum routing routing = how >> 5 & 7;
     switch (how >> 3 & 3) {
     case 0:
         now_us += 1000ull << 2 * (how >> 5); /* to 16 s */
         break;
     case 1:
-        if (left == w->leaving) /* no instance comes back before it was left */
-            put_routes(w, how >> 5 & 7);
+        if (left != w->leaving)
+            break; /* no instance comes back before it was left */
+        if ((routing == ROUTING_ONE_AT_A_TIME || routing == ROUTING_TIGHT) &&
+            w->shard_count < SHARDS && !w->drains)
+            add_shard(w);
+        put_routes(w, routing);
         break;
     case 2:
         leave(w, how & 0x20);
         break;
     case 3:
         if (how & 0x40) /* memory is short, until the routes change */
-            w->shard.memory_most = how & 0x80 ? 0 : SHED_LEAST_OCTETS;
+            s->memory_most = how & 0x80 ? 0 : SHED_LEAST_OCTETS;
         else if (how & 0x80) /* or out, once, soon */
-            w->shard.pool->fail_at =
-                w->shard.pool->gets + 1 + (how & 0x20 ? input_u8(in) : input_u8(in) & 15);
+            s->pool->fail_at = s->pool->gets + 1 + (how & 0x20 ? input_u8(in) : input_u8(in) & 15);
         else if (!w->drains)
             drain(w, how & 0x20);
         break;
@@ -487,7 +512,8 @@ static void step(struct world *w, struct input *in)
         break;
     case 4:
         if (how & 2)
-            use_up_rations(&w->shard);
+            for (uint32_t i = 0; i < w->shard_count; i++)
+                use_up_rations(&w->shards[i]);
         if (how & 4)
             happen(w, how, in);
         else if (how & 8 && c->fd < 0)
@@ -507,7 +533,60 @@ static void step(struct world *w, struct input *in)
     exchange_worker_read(&w->worker);
     exchange_worker_h2_read(&w->worker_h2);
     turn(w, op & 0x80 ? 1 : 0);
-    check_backends(&w->shard);
+    for (uint32_t i = 0; i < w->shard_count; i++)
+        check_backends(&w->shards[i]);
+}
+
+static bool is_busy(const struct world *w)
+{
+    for (uint32_t i = 0; i < w->shard_count; i++)
+        if (w->shards[i].open_exchanges || !list_empty(&w->shards[i].clients))
+            return true;
+    return false;
+}
+
+/* Places at an instance that are taken for requests of which nobody wants the answer any more. */
+static uint32_t abandoned(const struct world *w, const struct places *p)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < w->shard_count; i++) {
+        size_t it = 0;
+        const struct backend *b;
+        while ((b = map_next(&w->shards[i].backends, &it)) != NULL)
+            LIST_FOR(node, &b->h1_busy)
+            {
+                n += LIST_ENTRY(node, struct worker, node)->place == p;
+            }
+    }
+    return n;
+}
+
+static void check_places(const struct world *w, struct shard *s)
+{
+    size_t it = 0;
+    const struct backend *b;
+    while ((b = map_next(&s->backends, &it)) != NULL)
+        ASSERT(!b->places || places_taken(b->places) == abandoned(w, b->places));
+    for (int host = 0; host < 3; host++) {
+        struct places *queue = places_get(slice_of(&"abc"[host], 1));
+        ASSERT(queue && places_taken(queue) == 0);
+        places_unref(queue);
+    }
+}
+
+/* Nobody is there any more. */
+static void check_rest(struct shard *s)
+{
+    size_t it = 0;
+    const struct backend *b;
+    while ((b = map_next(&s->backends, &it)) != NULL)
+        ASSERT(b->in_flight == 0);
+    ASSERT(s->promised_octets == 0);
+    if (s->open_exchanges || !list_empty(&s->clients))
+        PANIC("%u exchanges and %s are left when nobody is there", s->open_exchanges,
+              list_empty(&s->clients) ? "no client" : "a client");
+    check_backends(s);
+    check_gauges(s);
 }
 
 /* Everything that was begun goes on to its end, or half of it is just left. */
@@ -532,31 +611,24 @@ static void finish(struct world *w)
     for (unsigned k = 0; k < EXCHANGE_CLIENTS; k++)
         if (w->clients[k].fd >= 0)
             exchange_client_end(&w->clients[k], 0);
-    for (unsigned i = 0; i < 50 && (w->shard.open_exchanges || !list_empty(&w->shard.clients));
-         i++) {
+    for (unsigned i = 0; i < 50 && is_busy(w); i++) {
         now_us += SUSPECTS_WAIT_MAX_US / 40; /* until a suspect is heard, who has gone */
         turn(w, 1);
         exchange_worker_read(&w->worker); /* it closes what a client has closed */
         exchange_worker_h2_hang_up(&w->worker_h2);
         exchange_worker_h2_read(&w->worker_h2);
     }
-    size_t it = 0;
-    const struct backend *b;
-    while ((b = map_next(&w->shard.backends, &it)) != NULL)
-        ASSERT(b->in_flight == 0);
-    ASSERT(w->shard.promised_octets == 0);
-    if (w->shard.open_exchanges || !list_empty(&w->shard.clients))
-        PANIC("%u exchanges and %s are left when nobody is there", w->shard.open_exchanges,
-              list_empty(&w->shard.clients) ? "no client" : "a client");
-    check_backends(&w->shard);
-    check_gauges(&w->shard);
+    turn(w, 2 * SHARDS); /* a place may be on its way from one to the other */
+    for (uint32_t i = 0; i < w->shard_count; i++) {
+        check_rest(&w->shards[i]);
+        check_places(w, &w->shards[i]);
+    }
     for (unsigned i = 0; i < 40 && left != w->leaving; i++) { /* the rest of what was cut */
         now_us += 1000000;
         turn(w, 1);
     }
-    if (left != w->leaving || drained != w->drains)
-        PANIC("%u of %u instances were left, edge drained %u of %u times", left, w->leaving,
-              drained, w->drains);
+    if (left != w->leaving || drained != w->drains * w->shard_count)
+        PANIC("%u of %u instances were left, %u shards are drained", left, w->leaving, drained);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *octets, size_t len)
@@ -573,7 +645,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *octets, size_t len)
     finish(&world);
     exchange_worker_fini(&world.worker);
     exchange_worker_h2_fini(&world.worker_h2);
-    shard_fini(&world.shard);
+    for (uint32_t i = 0; i < world.shard_count; i++)
+        world.shards[i].peers = NULL;
+    for (uint32_t i = 0; i < world.shard_count; i++)
+        shard_fini(&world.shards[i]);
     addresses_free(world.addresses);
     free(world.counters);
     return 0;
