@@ -81,4 +81,10 @@ static inline char exchange_octet(unsigned number)
     return (char)('!' + number % 90);
 }
 
+static inline bool exchange_is_content(struct slice octets, unsigned number)
+{
+    return octets.len == 0 || (octets.p[0] == exchange_octet(number) &&
+                               memcmp(octets.p, octets.p + 1, octets.len - 1) == 0);
+}
+
 #endif

@@ -75,8 +75,7 @@ static void note_key(struct exchange_conn *c, const struct strict_message *m)
 static void hear(struct exchange_worker *w, struct exchange_conn *c)
 {
     struct slice said = buf_slice(&c->in);
-    for (size_t i = 0; i < said.len; i++)
-        ASSERT(said.p[i] == exchange_octet(c->request));
+    ASSERT(exchange_is_content(said, c->request));
     c->heard += said.len;
     ASSERT(c->heard <= w->log->requests[c->request].content_octets);
     buf_consume(&c->in, said.len);
@@ -95,8 +94,7 @@ static void parse(struct exchange_worker *w, struct exchange_conn *c)
     if (m.has_head) {
         note_delivery(w, c, &m);
         const struct exchange_request *r = &w->log->requests[c->request];
-        for (size_t i = 0; i < m.content_len; i++)
-            ASSERT(m.content[i] == (uint8_t)exchange_octet(c->request));
+        ASSERT(exchange_is_content(slice_of(m.content, m.content_len), c->request));
         ASSERT(m.content_len <= r->content_octets);
         if (v == STRICT_WHOLE)
             ASSERT(m.content_len == r->content_octets && r->is_sent);

@@ -51,8 +51,7 @@ static void on_body(void *user, struct h2_stream *s, struct slice octets, bool e
     struct exchange_h2_conn *c = user;
     struct exchange_h2_stream *x = h2_stream_user(s);
     const struct exchange_request *r = &c->worker->log->requests[x->request];
-    for (size_t i = 0; i < octets.len; i++)
-        ASSERT(octets.p[i] == exchange_octet(x->request));
+    ASSERT(exchange_is_content(octets, x->request));
     x->content_octets += octets.len;
     ASSERT(x->content_octets <= r->content_octets);
     if (end && !r->is_tunnel)
