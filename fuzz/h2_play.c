@@ -343,8 +343,7 @@ static void on_promise(void *user, struct h2_stream *parent, struct h2_stream *p
     struct play *p = user;
     app(parent);
     check_head(p, head, true);
-    /* Without an authority it is for none of ours, which the application finds (RFC 9113 8.4). */
-    ASSERT(method_is_safe(head->method) && head->content_length <= 0);
+    ASSERT(method_is_safe(head->method) && head->authority.len && head->content_length <= 0);
     ASSERT(h2_stream_is_promised(promised));
     struct app_stream *a = keep(p, promised);
     if (!a) {

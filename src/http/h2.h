@@ -110,8 +110,8 @@ struct h2_events {
      * h2_stream_queued(s). */
     void (*on_sent)(void *user, struct h2_stream *s, size_t octets);
     /* Client role: the peer promised `promised` on `parent`; head is the promised request.  Its
-     * response comes by on_head for `promised`.  Its authority may be empty, or another's than the
-     * server's (RFC 9113 8.4).  Refuse with h2_stream_reset. */
+     * response comes by on_head for `promised`.  Its authority may be another's than the server's
+     * (RFC 9113 8.4).  Refuse with h2_stream_reset. */
     void (*on_promise)(void *user, struct h2_stream *parent, struct h2_stream *promised,
                        const struct http_head *head);
     /* The last call for s: it has ended.  NO_ERROR: both directions complete, or the server reset

@@ -212,9 +212,10 @@ static int finish(struct h2_head_reader *r, bool end)
     }
     if (!is_complete_request(r) || (end && h->content_length > 0))
         return ERR_H2_STREAM;
-    /* RFC 9113 8.4: a promised request is safe, cacheable, and has no content. */
-    if (r->section == H2_SECTION_PROMISE && !slice_eq(h->method, SLICE("GET")) &&
-        !slice_eq(h->method, SLICE("HEAD")))
+    /* RFC 9113 8.4: a promised request names an authority, is safe, cacheable, without content. */
+    if (r->section == H2_SECTION_PROMISE &&
+        (h->authority.len == 0 ||
+         (!slice_eq(h->method, SLICE("GET")) && !slice_eq(h->method, SLICE("HEAD")))))
         return ERR_H2_STREAM;
     h->expect_continue =
         r->expect_seen && fields_list_has(&h->fields, TOKEN_EXPECT, SLICE("100-continue"));

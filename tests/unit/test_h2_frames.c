@@ -421,6 +421,8 @@ static const struct row client_rows[] = {
     ROW("a push that is refused",
         "PUSH_PROMISE 4 1 00000002 " GET "|HEADERS 4 2 " OK "|DATA 1 2 61",
         "promise 2 of 1 > RST_STREAM 2 CANCEL", .act = RESET),
+    ROW("a push without an authority", "PUSH_PROMISE 4 1 00000002 82 87 84",
+        "> RST_STREAM 2 PROTOCOL_ERROR"),
     ROW("a push of POST", "PUSH_PROMISE 4 1 00000002 " POST, "> RST_STREAM 2 PROTOCOL_ERROR"),
     ROW("a push with content", "PUSH_PROMISE 4 1 00000002 " GET "[content-length: 1]",
         "> RST_STREAM 2 PROTOCOL_ERROR"),
