@@ -12,6 +12,8 @@
 #define QUEUED_MAX  65536
 #define MEMORY_MAX  (8u << 20)
 #define OPS_MAX     400
+#define WINDOW      100000
+#define WIDE        (2 * WINDOW) /* also of the connection */
 
 /* Only a sanitizer counts; without one the cap is not watched. */
 size_t __sanitizer_get_current_allocated_bytes(void) __attribute__((weak));
@@ -199,6 +201,10 @@ static void act(struct play *p, struct app_stream *a, uint8_t how)
         break;
     case 14:
         ASSERT(h2_stream_send_window(a->stream) <= INT32_MAX);
+        if (how & 0x80) {
+            h2_stream_widen(a->stream, WIDE);
+            h2_watch_widen(&p->watch, WIDE);
+        }
         break;
     case 15:
         if (serves)
@@ -474,8 +480,8 @@ static void play_open(struct play *p, enum h2_role role, const uint8_t *octets, 
     buf_init(&p->out, &p->own);
     h2_settings_default(&settings, role);
     settings.max_concurrent_streams = setup & 1 ? 3 : 20;
-    settings.stream_window = setup & 2 ? 1000 : 100000;
-    settings.conn_window = 200000;
+    settings.stream_window = setup & 2 ? 1000 : WINDOW;
+    settings.conn_window = WIDE;
     settings.max_field_section_octets = 1000;
     settings.decoder_table_octets = setup & 4 ? 100 : 4096;
     settings.encoder_table_octets = setup & 8 ? 0 : 4096;
@@ -485,7 +491,7 @@ static void play_open(struct play *p, enum h2_role role, const uint8_t *octets, 
     settings.enable_push = role == H2_CLIENT && !(setup & 32);
     p->conn = h2_conn_new(role, &settings, &events, p, &p->pool, p->now_us);
     ASSERT(p->conn);
-    h2_watch_init(&p->watch, role, &p->own);
+    h2_watch_init(&p->watch, role, settings.stream_window, settings.conn_window, &p->own);
     h2_peer_init(&p->peer, role == H2_SERVER ? H2_CLIENT : H2_SERVER);
     if (!(setup & 64))
         h2_peer_preface(&p->peer, &p->in, &p->out);

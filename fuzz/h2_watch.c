@@ -3,12 +3,15 @@
 #include "base/panic.h"
 #include "http/h2_frame.h"
 
-void h2_watch_init(struct h2_watch *w, enum h2_role role, struct pool *pool)
+void h2_watch_init(struct h2_watch *w, enum h2_role role, uint32_t stream_most, uint32_t most,
+                   struct pool *pool)
 {
     memset(w, 0, sizeof *w);
     w->role = role;
     w->pool = pool;
-    w->window = w->initial_window = 65535;
+    w->window = w->initial_window = w->credit = w->initial_credit = 65535;
+    w->stream_most = stream_most;
+    w->most = most;
     w->max_frame_octets = 16384;
     w->last_goaway = UINT32_MAX;
     buf_init(&w->fed, pool);
@@ -26,6 +29,11 @@ void h2_watch_fini(struct h2_watch *w)
     hpack_decoder_free(w->decoder);
 }
 
+void h2_watch_widen(struct h2_watch *w, uint32_t stream_most)
+{
+    w->stream_most = stream_most;
+}
+
 /* return  NULL when there are too many, which then go unwatched */
 static struct h2_watch_stream *stream(struct h2_watch *w, uint32_t id)
 {
@@ -34,7 +42,8 @@ static struct h2_watch_stream *stream(struct h2_watch *w, uint32_t id)
             return &w->streams[i];
     if (w->stream_count == H2_WATCH_STREAMS)
         return NULL;
-    w->streams[w->stream_count] = (struct h2_watch_stream){.id = id, .window = w->initial_window};
+    w->streams[w->stream_count] = (struct h2_watch_stream){
+        .id = id, .window = w->initial_window, .credit = w->initial_credit};
     return &w->streams[w->stream_count++];
 }
 
@@ -106,15 +115,32 @@ static bool take_preface(struct buf *b, bool *is_taken)
     return *is_taken = true;
 }
 
+/* What of a DATA frame has come may be let come again before the rest is there. */
+static void count_data(struct h2_watch *w)
+{
+    struct h2_frame f;
+    if (w->fed_counted || buf_len(&w->fed) < H2_FRAME_HEAD_OCTETS)
+        return;
+    w->fed_counted = true;
+    h2_frame_head_read(&f, (const uint8_t *)buf_at(&w->fed));
+    if (f.type != H2_FRAME_DATA)
+        return;
+    struct h2_watch_stream *s = f.stream_id ? stream(w, f.stream_id) : NULL;
+    w->credit -= f.len;
+    if (s)
+        s->credit -= f.len;
+}
+
 void h2_watch_fed(struct h2_watch *w, struct slice octets)
 {
     struct h2_frame f;
     buf_add(&w->fed, octets.p, octets.len);
     if (w->role == H2_SERVER && !take_preface(&w->fed, &w->fed_preface))
         return;
-    while (take_frame(&w->fed, &f)) {
+    for (count_data(w); take_frame(&w->fed, &f); count_data(w)) {
         fed_frame(w, &f);
         buf_consume(&w->fed, H2_FRAME_HEAD_OCTETS + f.len);
+        w->fed_counted = false;
     }
 }
 
@@ -176,6 +202,21 @@ static void sent_data(struct h2_watch *w, struct h2_watch_stream *s, const struc
     s->end_sent |= (f->flags & H2_FLAG_END_STREAM) != 0;
 }
 
+/* Also of the streams that there are.  RFC 9113 6.9.2 */
+static void sent_initial_credit(struct h2_watch *w, uint32_t credit)
+{
+    for (unsigned i = 0; i < w->stream_count; i++)
+        w->streams[i].credit += credit - w->initial_credit;
+    w->initial_credit = credit;
+}
+
+static void sent_credit(int64_t *credit, int64_t most, const struct h2_frame *f)
+{
+    ASSERT(f->len == 4 && h2_get_u32(f->payload) != 0);
+    *credit += h2_get_u32(f->payload);
+    ASSERT(*credit <= most);
+}
+
 static void sent_on_connection(struct h2_watch *w, const struct h2_frame *f)
 {
     switch (f->type) {
@@ -189,6 +230,9 @@ static void sent_on_connection(struct h2_watch *w, const struct h2_frame *f)
             *by = 0;
         }
         w->sent_settings |= !(f->flags & H2_FLAG_ACK);
+        for (uint32_t at = 0; at < f->len; at += 6)
+            if (h2_get_u16(f->payload + at) == H2_SETTING_INITIAL_WINDOW_SIZE)
+                sent_initial_credit(w, h2_get_u32(f->payload + at + 2));
         break;
     case H2_FRAME_GOAWAY:
         ASSERT(f->len >= 8 && h2_get_u32(f->payload) <= w->last_goaway);
@@ -196,7 +240,7 @@ static void sent_on_connection(struct h2_watch *w, const struct h2_frame *f)
         w->is_failed |= h2_get_u32(f->payload + 4) != 0;
         break;
     case H2_FRAME_WINDOW_UPDATE:
-        ASSERT(f->len == 4 && h2_get_u32(f->payload) != 0);
+        sent_credit(&w->credit, w->most, f);
         break;
     case H2_FRAME_PING:
         ASSERT(f->len == 8);
@@ -248,7 +292,7 @@ static void sent_frame(struct h2_watch *w, const struct h2_frame *f)
         s->reset_sent = true;
         break;
     case H2_FRAME_WINDOW_UPDATE:
-        ASSERT(f->len == 4 && h2_get_u32(f->payload) != 0);
+        sent_credit(&s->credit, w->stream_most, f);
         break;
     case H2_FRAME_PRIORITY_UPDATE:
         break;

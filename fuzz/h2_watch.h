@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Watches what an HTTP/2 engine sends, knowing what it was sent, and aborts at what RFC 9113
  * forbids it: frames too long, after the end, out of the order of states, beyond flow control, an
- * undecodable field block, a promise after push was disabled.
+ * undecodable field block, a promise after push was disabled.  Nor may it let more come than it
+ * was to: what waits is its memory.
  *
  * It reads what the engine was fed in the most generous way, so that what the engine has refused
  * can never count against it. */
@@ -18,6 +19,7 @@
 struct h2_watch_stream {
     uint32_t id;
     int64_t window; /* what it may still send */
+    int64_t credit; /* what it may still be sent */
     bool is_known;  /* the one who may open it has */
     bool head_sent; /* HEADERS, of any status */
     bool end_sent, reset_sent, reset_fed;
@@ -28,8 +30,10 @@ struct h2_watch {
     struct pool *pool;
     struct buf fed, sent; /* what is not a whole frame yet */
     bool fed_preface, sent_preface, sent_settings;
-    int64_t window;
-    int64_t initial_window;
+    bool fed_counted; /* the DATA whose head stands in fed */
+    int64_t window, credit;
+    int64_t initial_window, initial_credit;
+    int64_t stream_most, most; /* of credit */
     /* By how much each SETTINGS frame has made it smaller, and those together that are not yet
      * acknowledged: a frame may be on its way until then. */
     int64_t decreases[H2_WATCH_SETTINGS], decrease;
@@ -46,7 +50,11 @@ struct h2_watch {
     unsigned stream_count;
 };
 
-void h2_watch_init(struct h2_watch *w, enum h2_role role, struct pool *pool);
+/* most: octets that a stream, and all of them, may ever be allowed to be sent. */
+void h2_watch_init(struct h2_watch *w, enum h2_role role, uint32_t stream_most, uint32_t most,
+                   struct pool *pool);
+/* From now on so much of a stream. */
+void h2_watch_widen(struct h2_watch *w, uint32_t stream_most);
 void h2_watch_fini(struct h2_watch *w);
 void h2_watch_fed(struct h2_watch *w, struct slice octets);
 void h2_watch_sent(struct h2_watch *w, struct slice octets);
