@@ -93,6 +93,12 @@ static const char *tail_of(const struct exchange_ask *a)
     return a->extra && a->extra->tail ? a->extra->tail : "";
 }
 
+/* Of a WebSocket.  RFC 6455 4.4 */
+static const char *version_of(const struct exchange_request *r)
+{
+    return r->is_bad ? "12" : "13";
+}
+
 /* ---- HTTP/1.1 ---- */
 
 static const struct slice *field(const struct strict_message *m, const char *name)
@@ -169,15 +175,19 @@ static void ask_h1(struct exchange_client *c, const struct exchange_request *r,
                c->conn, a->cookie);
     if (a->extra)
         buf_printf(&c->out, "%s: %s\r\n", a->extra->name, a->extra->value);
-    if (r->is_tunnel)
-        buf_add_str(&c->out, "Connection: upgrade\r\nUpgrade: websocket\r\n"
-                             "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
-                             "Sec-WebSocket-Version: 13\r\n");
+    if (r->is_opaque)
+        buf_add_str(&c->out, "Connection: upgrade\r\nUpgrade: " EXCHANGE_UPGRADE "\r\n");
+    else if (r->is_tunnel)
+        buf_printf(
+            &c->out,
+            "Connection: upgrade\r\nUpgrade: websocket\r\n"
+            "Sec-WebSocket-Key: %s\r\nSec-WebSocket-Version: %s\r\n",
+            r->is_bad && how & 0x40 ? "AAAAAAAA" : "AAAAAAAAAAAAAAAAAAAAAA==", version_of(r));
     else if (how & 0x10)
         buf_add_str(&c->out, "Connection: close\r\n");
     if (r->content_octets && how & 0x40 && !chunked)
         buf_add_str(&c->out, "Expect: 100-continue\r\n");
-    if (r->is_bad)
+    if (r->is_bad && !r->is_tunnel)
         buf_add_str(&c->out, "Bad Field\r\n");
     if (chunked && r->content_octets)
         buf_add_str(&c->out, "Transfer-Encoding: chunked\r\n");
@@ -262,7 +272,7 @@ static void on_promise(void *user, struct h2_stream *parent, struct h2_stream *p
     const struct exchange_ask *page = h2_stream_user(parent);
     *a = (struct exchange_ask){.stream = promised, .cookie = page->cookie};
     a->request = number_of(slice_of(head->path.p + 1, head->path.len - 1));
-    ASSERT(a->request < c->log->request_count);
+    ASSERT(exchange_is_request(c->log, a->request));
     h2_stream_set_user(promised, a);
 }
 
@@ -306,8 +316,8 @@ static void ask_h2(struct exchange_client *c, struct exchange_ask *a, const char
     struct fields fields = {at, 0, ARRAY_LEN(at)};
     add_field(&fields, "x-conn", conn);
     add_field(&fields, "cookie", cookie);
-    if (r->is_tunnel)
-        add_field(&fields, "sec-websocket-version", "13");
+    if (r->is_tunnel && !r->is_opaque)
+        add_field(&fields, "sec-websocket-version", version_of(r));
     if (how & 0x40 && !r->is_tunnel) {
         add_field(&fields, "sec-fetch-mode", "navigate");
         add_field(&fields, "sec-fetch-dest", "document");
@@ -316,7 +326,9 @@ static void ask_h2(struct exchange_client *c, struct exchange_ask *a, const char
         add_field(&fields, a->extra->name, a->extra->value);
     const struct http_head head = {.method =
                                        slice_str(r->is_tunnel ? "CONNECT" : method_of(a, method)),
-                                   .protocol = r->is_tunnel ? SLICE("websocket") : SLICE(""),
+                                   .protocol = slice_str(!r->is_tunnel  ? ""
+                                                         : r->is_opaque ? EXCHANGE_UPGRADE
+                                                                        : "websocket"),
                                    .scheme = c->tls ? SLICE("https") : SLICE("http"),
                                    .authority = slice_str(exchange_hosts[r->host]),
                                    .path = slice_str(path),
@@ -399,8 +411,8 @@ static void say(struct exchange_client *c, struct exchange_ask *a, uint8_t how, 
         draw_h2(c);
 }
 
-/* GET: from these sizes on it says something in a tunnel, where there is one, or opens one.
- * PUT over HTTP/1.1: from OPENS on it is malformed. */
+/* GET: from these sizes on it says something in a tunnel, where there is one, or opens one (bit 2
+ * of how: no WebSocket; bit 4: a bad one).  PUT over HTTP/1.1: from OPENS on it is malformed. */
 #define SAYS  0xe0
 #define OPENS 0xf0
 
@@ -434,12 +446,14 @@ void exchange_client_ask(struct exchange_client *c, uint8_t how, uint8_t size)
         a->extra = &exchange_ask_extras[extra];
     *r = (struct exchange_request){
         .is_tunnel = method == 0 && size >= OPENS,
+        .is_opaque = method == 0 && size >= OPENS && how & 4,
+        .is_h2 = c->h2 != NULL,
         .is_idempotent = methods[method].is_idempotent,
         .is_head = slice_eq(slice_str(method_of(a, methods[method].name)), SLICE("HEAD")),
         .host = how & 0x20 ? 1 + (size >> 2 & 1) : EXCHANGE_HOST_H1};
     if (method == 1 || method == 2)
         r->content_octets = how & 4 ? size * 250u : size;
-    r->is_bad = method == 2 && size >= OPENS && !c->h2;
+    r->is_bad = r->is_tunnel ? !r->is_opaque && how & 0x10 : method == 2 && size >= OPENS && !c->h2;
     if (r->is_bad)
         r->content_octets = 0;
     r->has_trailers = r->content_octets && how & 0x40 && (c->h2 || how & 8);

@@ -5,7 +5,10 @@
 
 #include "base/slice.h"
 
-#define EXCHANGE_REQUESTS  256
+#define EXCHANGE_REQUESTS  255
+#define EXCHANGE_PRELOADED EXCHANGE_REQUESTS /* its number: of edge alone, for any page of an app \
+                                              */
+#define EXCHANGE_PRELOADS  "/*\n</255>; rel=preload; as=style\n"
 #define EXCHANGE_RESPONSES 256
 
 /* For whom a worker works: a client's connection, counted from 1, and the number in its Cookie.
@@ -18,6 +21,8 @@ struct exchange_request {
     size_t content_octets;
     bool is_idempotent, is_head;
     bool is_tunnel;      /* a WebSocket is asked for; content is what the client says in it */
+    bool is_opaque;      /* not a WebSocket, but EXCHANGE_UPGRADE */
+    bool is_h2;          /* it came over HTTP/2 */
     bool has_trailers;   /* one, see EXCHANGE_TRAILER */
     bool is_bad;         /* no request at all: nobody may get it */
     bool is_sent;        /* the client has given all of it to the kernel */
@@ -39,7 +44,7 @@ struct exchange_response {
 };
 
 struct exchange_log {
-    struct exchange_request requests[EXCHANGE_REQUESTS];
+    struct exchange_request requests[EXCHANGE_REQUESTS + 1];
     struct exchange_response responses[EXCHANGE_RESPONSES];
     unsigned request_count, response_count, conn_count;
     bool has_foul; /* responses */
@@ -60,6 +65,12 @@ static inline bool exchange_number(struct slice path, uint64_t *number_out)
     return path.len && slice_u64(slice_of(path.p + 1, len - 1), number_out);
 }
 
+/* return  whether somebody may have asked for it: a client, a worker that promised it, or edge */
+static inline bool exchange_is_request(const struct exchange_log *log, uint64_t number)
+{
+    return number < log->request_count || number == EXCHANGE_PRELOADED;
+}
+
 /* The n-th last request that a worker has promised.  return  NULL: there is none */
 static inline struct exchange_request *exchange_promised(struct exchange_log *log, unsigned n)
 {
@@ -71,6 +82,10 @@ static inline struct exchange_request *exchange_promised(struct exchange_log *lo
 
 /* Its value is the number of the request or response. */
 #define EXCHANGE_TRAILER "x-t"
+
+/* A protocol that all apps let through; the other one, none does. */
+#define EXCHANGE_UPGRADE       "foo/1"
+#define EXCHANGE_WRONG_UPGRADE "bar"
 
 static const char *const exchange_hosts[] = {"a.test", "b.test", "c.test"};
 #define EXCHANGE_HOST_H1 0 /* the others are served by HTTP/2 workers */

@@ -46,12 +46,12 @@ static void note_delivery(struct exchange_worker *w, struct exchange_conn *c,
                           const struct strict_message *m)
 {
     uint64_t number;
-    ASSERT(exchange_number(m->path, &number) && number < w->log->request_count);
+    ASSERT(exchange_number(m->path, &number) && exchange_is_request(w->log, number));
     if (c->has_request && c->request == number)
         return;
     ASSERT(!c->has_request); /* the next one comes when this one is over */
     struct exchange_request *r = &w->log->requests[number];
-    ASSERT(!r->is_bad);
+    ASSERT(!r->is_bad && !(r->is_opaque && r->is_h2));
     c->has_request = true;
     c->request = (unsigned)number;
     /* After a connection that was kept alive comes a new one; when that dies, the instance is left
@@ -99,7 +99,7 @@ static void parse(struct exchange_worker *w, struct exchange_conn *c)
         if (v == STRICT_WHOLE)
             ASSERT(m.content_len == r->content_octets && r->is_sent);
         ASSERT(m.trailers.count == 0);
-        if (v == STRICT_WHOLE && r->is_tunnel)
+        if (v == STRICT_WHOLE && r->is_tunnel && !r->is_opaque)
             note_key(c, &m);
     }
     if (v == STRICT_WHOLE) {
@@ -168,12 +168,17 @@ static void open_tunnel(struct exchange_worker *w, struct exchange_conn *c, size
     unsigned number = w->log->response_count++;
     w->log->responses[number] =
         (struct exchange_response){.request = c->request, .content_octets = octets};
-    ws_accept(slice_of(c->key, sizeof c->key), accept);
-    accept[0] ^= is_wrong;
-    buf_printf(&c->out,
-               "HTTP/1.1 101 Switching Protocols\r\nX-Rid: %u\r\nConnection: upgrade\r\n"
-               "Upgrade: websocket\r\nSec-WebSocket-Accept: %.*s\r\n\r\n",
-               number, (int)sizeof accept, accept);
+    buf_printf(&c->out, "HTTP/1.1 101 Switching Protocols\r\nX-Rid: %u\r\nConnection: upgrade\r\n",
+               number);
+    if (w->log->requests[c->request].is_opaque) {
+        buf_printf(&c->out, "Upgrade: %s\r\n\r\n",
+                   is_wrong ? EXCHANGE_WRONG_UPGRADE : EXCHANGE_UPGRADE);
+    } else {
+        ws_accept(slice_of(c->key, sizeof c->key), accept);
+        accept[0] ^= is_wrong;
+        buf_printf(&c->out, "Upgrade: websocket\r\nSec-WebSocket-Accept: %.*s\r\n\r\n",
+                   (int)sizeof accept, accept);
+    }
     c->is_answered = true;
     c->is_switched = true;
     c->response = number;

@@ -26,9 +26,10 @@ static void on_head(void *user, struct h2_stream *s, const struct http_head *hea
     struct exchange_h2_conn *c = user;
     struct exchange_log *log = c->worker->log;
     uint64_t number;
-    ASSERT(exchange_number(head->path, &number) && number < log->request_count);
+    ASSERT(exchange_number(head->path, &number) && exchange_is_request(log, number));
     struct exchange_request *r = &log->requests[number];
     ASSERT(!r->is_bad && r->is_tunnel == slice_eq(head->method, SLICE("CONNECT")));
+    ASSERT(!r->is_opaque || (r->is_h2 && slice_eq(head->protocol, SLICE(EXCHANGE_UPGRADE))));
     for (unsigned i = 0; i < EXCHANGE_H2_STREAMS; i++) {
         struct exchange_h2_stream *x = &c->streams[i];
         if (x->stream)
@@ -156,6 +157,8 @@ void exchange_worker_h2_read(struct exchange_worker_h2 *w)
 
 /* ---- answering ---- */
 
+#define OCTETS_MAX (255u * 700u)
+
 enum act { WHOLE, NO_LENGTH, HALF, REST, RESET, REFUSE, PUSH, GIVE_UP };
 
 /* A Link field for something that was promised once: edge may ask for it by itself. */
@@ -173,7 +176,7 @@ static void name_one(struct exchange_log *log, size_t octets, char *out, size_t 
 /* In a tunnel, that opens if it is not open. */
 static void say(struct exchange_h2_conn *c, struct exchange_h2_stream *x, size_t octets, bool end)
 {
-    static char content[65536];
+    static char content[OCTETS_MAX];
     struct exchange_log *log = c->worker->log;
     char id[16];
     if (!x->is_switched) {
@@ -198,7 +201,7 @@ static void say(struct exchange_h2_conn *c, struct exchange_h2_stream *x, size_t
 static void respond(struct exchange_h2_conn *c, struct exchange_h2_stream *x, enum act act,
                     size_t octets)
 {
-    static char content[65536];
+    static char content[OCTETS_MAX];
     struct exchange_log *log = c->worker->log;
     if (log->requests[x->request].is_tunnel && act != WHOLE) {
         say(c, x, octets, act == NO_LENGTH);
@@ -331,7 +334,7 @@ void exchange_worker_h2_answer(struct exchange_worker_h2 *w, unsigned conn, uint
     for (unsigned i = 0; i < EXCHANGE_H2_STREAMS; i++) {
         if (!c->streams[i].stream || skip-- > 0)
             continue;
-        act(c, &c->streams[i], (enum act)(how & 7), how & 8 ? size * 250u : size);
+        act(c, &c->streams[i], (enum act)(how & 7), how & 8 ? size * 700u : size);
         return;
     }
 }

@@ -50,7 +50,7 @@
 /* What the routes may be. */
 enum routing {
     ROUTING_ALL,
-    ROUTING_ONE_AT_A_TIME,
+    ROUTING_ONE_AT_A_TIME, /* of the configured push, too */
     ROUTING_NO_INSTANCES,
     ROUTING_ONLY_H2,
     ROUTING_TIGHT,   /* every limit is small, nobody waits long */
@@ -146,11 +146,14 @@ static void add_site(struct route_builder *b, enum routing routing, unsigned hos
     snprintf(socket_paths[protocol], sizeof socket_paths[protocol], "%s/%s", directory,
              h2 ? "h2" : "h1");
     snprintf(address, sizeof address, "unix:%s", socket_paths[protocol]);
-    ASSERT(route_builder_site(b, name, &site) == 0 &&
-           route_builder_host(b, slice_str(exchange_hosts[host])) == 0);
+    struct push_rules rules = {.preload = SLICE(EXCHANGE_PRELOADS)};
     if (routing == ROUTING_TRUSTS)
-        ASSERT(route_builder_push(b, &(struct push_rules){.include = SLICE("/1*\n/*2*3\n"),
-                                                          .exclude = SLICE("/*9\n")}) == 0);
+        rules = (struct push_rules){.include = SLICE("/1*\n/*2*3\n"), .exclude = SLICE("/*9\n")};
+    ASSERT(route_builder_site(b, name, &site) == 0 &&
+           route_builder_host(b, slice_str(exchange_hosts[host])) == 0 &&
+           route_builder_upgrades(b, SLICE(EXCHANGE_UPGRADE)) == 0);
+    if (routing == ROUTING_TRUSTS || routing == ROUTING_ONE_AT_A_TIME || routing == ROUTING_STRICT)
+        ASSERT(route_builder_push(b, &rules) == 0);
     if (routing != ROUTING_NO_INSTANCES && routing != ROUTING_FAILING)
         ASSERT(route_builder_instance(b, slice_str(id), slice_str(address), SLICE(""), ROUTE_READY,
                                       protocol) == 0);
@@ -293,6 +296,8 @@ static void world_init(struct world *w)
     stats_init(w->counters, SHARDS, 1);
     add_shard(w);
     left = drained = 0;
+    w->log.requests[EXCHANGE_PRELOADED] = (struct exchange_request){
+        .is_idempotent = true, .is_sent = true, .is_h2 = true, .asked = 1000};
     put_routes(w, ROUTING_ALL);
     exchange_worker_init(&w->worker, listen_at(socket_paths[ROUTE_H1]), &w->log);
     exchange_worker_h2_init(&w->worker_h2, listen_at(socket_paths[ROUTE_H2C]), &w->log);
