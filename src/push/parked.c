@@ -1,9 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "push/parked.h"
 
+/* By everything, or by more than is compared. */
 static bool varies_by_all(const struct fields *f)
 {
-    return fields_list_has(f, TOKEN_VARY, SLICE("*"));
+    unsigned count = 0;
+    for (uint32_t i = 0; i < f->count; i++) {
+        struct slice rest = f->at[i].value, name;
+        if (f->at[i].token != TOKEN_VARY)
+            continue;
+        while (list_next(&rest, &name))
+            if (slice_eq(name, SLICE("*")) || ++count > PUSH_VARY_MAX)
+                return true;
+    }
+    return false;
 }
 
 bool push_may_park(const struct http_head *response)

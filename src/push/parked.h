@@ -7,10 +7,10 @@
 #ifndef PUSH_PARKED_H
 #define PUSH_PARKED_H
 
-#include "http/head.h"
+#include "push/storable.h"
 
 /* A response that may wait: 200, without Set-Cookie, not no-store, and Vary names what it varies
- * by. */
+ * by, at most PUSH_VARY_MAX fields. */
 bool push_may_park(const struct http_head *response);
 /* asked: the client's request; promised: the worker's; page: the request of the page that promised;
  * response: what push_may_park has passed.  Method, authority, path, Cookie and Authorization (of

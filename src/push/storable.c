@@ -126,6 +126,7 @@ static bool varies(const struct http_head *request, const struct http_head *resp
                    uint32_t copied)
 {
     const struct fields *f = &response->fields;
+    unsigned count = 0;
     for (uint32_t i = 0; i < f->count; i++) {
         struct slice rest = f->at[i].value, name;
         if (f->at[i].token != TOKEN_VARY)
@@ -134,7 +135,7 @@ static bool varies(const struct http_head *request, const struct http_head *resp
             bool is_same =
                 is_copied(name, copied) ||
                 (slice_ieq(name, SLICE("origin")) && !fields_find(&request->fields, TOKEN_ORIGIN));
-            if (!is_same)
+            if (!is_same || ++count > PUSH_VARY_MAX)
                 return true;
         }
     }

@@ -26,6 +26,10 @@ enum push_storable {
 
 const char *push_storable_name(enum push_storable s);
 
+/* So many names of fields in all of Vary; who has more varies by everything.  Each is looked for in
+ * requests, and a worker may list thirty thousand. */
+#define PUSH_VARY_MAX 32
+
 /* Of a final response and the request that it answers.  copied: bits of enum push_copy, what
  * requests of our own have from the page's; of fields that name a person the answer varies all the
  * same.

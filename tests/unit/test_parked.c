@@ -68,6 +68,24 @@ static void knows_what_may_wait(void **state)
     }
 }
 
+/* Each name is looked for in two requests, whose fields may be as many. */
+static void looks_for_so_many_names_only(void **state)
+{
+    char vary[32 + 2 * PUSH_VARY_MAX] = "vary: ";
+    for (unsigned i = 0; i < PUSH_VARY_MAX; i++)
+        strcat(vary, "a,");
+    size_t len = strlen(vary);
+    vary[len - 1] = '\n';
+    struct http_head h = head("", "", 200, vary);
+    assert_true(push_may_park(&h));
+    strcpy(vary + len - 1, ",a\n");
+    h = head("", "", 200, vary);
+    assert_false(push_may_park(&h));
+    strcpy(vary + len - 1, "\nvary: b\n");
+    h = head("", "", 200, vary);
+    assert_false(push_may_park(&h));
+}
+
 static void fits_only_the_same_question(void **state)
 {
     static const struct {
@@ -127,6 +145,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(knows_what_may_wait, setup, teardown),
+        cmocka_unit_test_setup_teardown(looks_for_so_many_names_only, setup, teardown),
         cmocka_unit_test_setup_teardown(fits_only_the_same_question, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -165,6 +165,24 @@ static void varies_by_what_is_not_copied(void **state)
     }
 }
 
+/* A list of names that goes on and on is not read to its end: it may stand in each answer. */
+static void reads_so_many_names_only(void **state)
+{
+    char vary[32 + 7 * PUSH_VARY_MAX] = "vary: ";
+    for (unsigned i = 0; i < PUSH_VARY_MAX; i++)
+        strcat(vary, "origin,");
+    size_t len = strlen(vary);
+    struct pair p;
+    vary[len - 1] = '\n';
+    set_up(&p, "", 200, vary);
+    assert_int_equal(push_storable(&p.request, &p.response, 0), PUSH_STORABLE_PUBLIC);
+    tear_down(&p);
+    strcpy(vary + len - 1, "\nvary: origin\n");
+    set_up(&p, "", 200, vary);
+    assert_int_equal(push_storable(&p.request, &p.response, 0), PUSH_STORABLE_VARIES);
+    tear_down(&p);
+}
+
 static void believes_for_a_while(void **state)
 {
     static const struct {
@@ -222,6 +240,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(classifies),
         cmocka_unit_test(varies_by_what_is_not_copied),
+        cmocka_unit_test(reads_so_many_names_only),
         cmocka_unit_test(believes_for_a_while),
         cmocka_unit_test(copies_nothing_that_names_a_person),
     };
