@@ -133,6 +133,14 @@ static void confirm(struct push_answers *m, const struct hash_key *key, uint64_t
     }
 }
 
+/* A part, a condition that does not hold, or a client that wants nothing kept (RFC 9111 5.2.1.5):
+ * another one's answer would be another. */
+static bool is_for_one(const struct http_head *request, const struct http_head *response)
+{
+    return response->status == 206 || response->status == 412 || response->status == 416 ||
+           fields_list_has(&request->fields, TOKEN_CACHE_CONTROL, SLICE("no-store"));
+}
+
 void push_answers_learn(struct push_answers *m, struct pool *pool, const struct hash_key *key,
                         uint64_t resource, const struct http_head *request,
                         const struct http_head *response, uint32_t copied, uint64_t octets,
@@ -142,6 +150,8 @@ void push_answers_learn(struct push_answers *m, struct pool *pool, const struct 
         confirm(m, key, resource, response, now_us);
         return;
     }
+    if (is_for_one(request, response))
+        return;
     struct push_answers_entry *e = touch(m, pool, resource, now_us);
     if (!e)
         return;

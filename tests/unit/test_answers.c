@@ -168,6 +168,35 @@ static void not_modified_confirms(void **state)
     }
 }
 
+/* Nobody makes what is known of a resource be forgotten, or that it is private, by how he asks. */
+static void what_only_one_asked_for_tells_nothing(void **state)
+{
+    static const struct {
+        unsigned status;
+        const char *asked; /* Cache-Control */
+    } rows[] = {
+        {206, NULL}, {412, NULL}, {416, NULL}, {200, "no-store"}, {200, "max-age=0, No-Store"}};
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct world w;
+        uint64_t r = resource_of("/"), own = resource_of("/me");
+        struct field field = {.value = slice_str(rows[i].asked ? rows[i].asked : ""),
+                              .token = TOKEN_CACHE_CONTROL};
+        const struct http_head request = {.method = SLICE("GET"),
+                                          .fields = {&field, rows[i].asked != NULL, 1}};
+        const struct http_head response = {.status = (uint16_t)rows[i].status};
+        set_up(&w);
+        learn(&w, r, 200, NULL, "\"a\"", 5);
+        learn(&w, own, 200, "private", NULL, 5);
+        push_answers_learn(&w.m, &w.pool, &key, r, &request, &response, 0, 1, w.now_us);
+        push_answers_learn(&w.m, &w.pool, &key, own, &request, &response, 0, 1, w.now_us);
+        assert_int_equal(find(&w, r).status, 200);
+        assert_int_equal(find(&w, r).octets, 5);
+        assert_int_equal(find(&w, r).validator, validator("\"a\""));
+        assert_int_equal(find(&w, own).storable, PUSH_STORABLE_PRIVATE);
+        tear_down(&w);
+    }
+}
+
 static void validators(void **state)
 {
     assert_int_equal(validator(""), 0);
@@ -321,6 +350,7 @@ int main(void)
         cmocka_unit_test(learns),
         cmocka_unit_test(believes_the_last),
         cmocka_unit_test(not_modified_confirms),
+        cmocka_unit_test(what_only_one_asked_for_tells_nothing),
         cmocka_unit_test(validators),
         cmocka_unit_test(learns_thinking),
         cmocka_unit_test(switches_off_what_is_wasted),
