@@ -6,24 +6,40 @@
 
 /* ---- what a connection knows ---- */
 
-struct push_client *push_client_of(struct exchange *x)
+static struct push_client *push_client_new(struct exchange *x)
 {
-    struct client *c = x->client;
     struct shard *s = x->shard;
-    if (c->push)
-        return c->push;
-    struct push_client *pc = c->push = pool_zget(s->pool, sizeof *pc);
+    struct push_client *pc = pool_zget(s->pool, sizeof *pc);
     if (!pc)
         return NULL;
     push_seen_init(&pc->seen);
     list_init(&pc->promised);
     struct slice agent = fields_value(&x->request->fields, TOKEN_USER_AGENT);
     pc->agent = push_kind(agent);
-    pc->shared = s->routes && route_trusts(&s->routes->route, &c->peer);
-    if (!pc->shared)
-        pc->kind = push_consent_kind(&s->seen_key, agent);
+    pc->kind = push_consent_kind(&s->seen_key, agent);
     pc->lot = (uint8_t)(push_resource(s, x->site, exchange_id(x), SLICE("lot")) % 100);
     return pc;
+}
+
+/* New routes may tell that it is a proxy; who was one stays one. */
+static void learn_whose(struct push_client *pc, const struct client *c)
+{
+    const struct routes *r = c->shard->routes;
+    pc->revision = r->revision;
+    pc->shared |= route_trusts(&r->route, &c->peer);
+    if (pc->shared)
+        pc->kind = 0;
+}
+
+struct push_client *push_client_of(struct exchange *x)
+{
+    struct client *c = x->client;
+    bool is_new = !c->push;
+    if (is_new && !(c->push = push_client_new(x)))
+        return NULL;
+    if (is_new || c->push->revision != x->shard->routes->revision)
+        learn_whose(c->push, c);
+    return c->push;
 }
 
 void push_client_free(struct client *c)

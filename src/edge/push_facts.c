@@ -14,20 +14,21 @@ static uint16_t port_of(const struct exchange *x, struct slice authority, struct
     return port ? port : slice_eq(x->request->scheme, SLICE("https")) ? 443 : 80;
 }
 
-/* Whether an authority leads to the same app, and to nobody else.  Another port is another origin,
- * and who listens there we do not know. */
+/* Whether an authority leads to the same app, and to nobody else: today, for the page's own may
+ * have been given to another app since it was asked for.  Another port is another origin, and who
+ * listens there we do not know. */
 static bool same_app(const struct exchange *x, struct slice authority)
 {
     struct slice host, own;
     char lower[256];
-    if (slice_ieq(authority, x->request->authority))
-        return true;
     if (port_of(x, authority, &host) != port_of(x, x->request->authority, &own))
         return false;
     if (host.len == 0 || host.len > sizeof lower)
         return false;
     for (size_t i = 0; i < host.len; i++)
         lower[i] = (char)ascii_lower((unsigned char)host.p[i]);
+    if (lower[host.len - 1] == '.') /* a fully qualified name is the same name */
+        host.len--;
     const struct route *r = &x->shard->routes->route;
     const struct route_site *site = route_find(r, slice_of(lower, host.len));
     return site && slice_eq(route_text(r, site->name), x->site->name);

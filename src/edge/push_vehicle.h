@@ -27,6 +27,7 @@ struct push_client {
     uint32_t kept;        /* of these */
     uint32_t undecided;   /* of these */
     uint32_t open;        /* pushed responses under way */
+    uint64_t revision;    /* of the routes that told whether it is shared */
     uint8_t lot;          /* 0 to 99: it gets no help where the hold-back share is above */
     bool shared;          /* a trusted proxy's: what it has, nobody knows of any client */
     bool due;             /* something is to be settled before the next flush */

@@ -38,31 +38,39 @@ static void *snapshot;
 static size_t snapshot_len;
 static struct tls_server *tls;
 
+/* Routes of one app, to whom a.test belongs. */
+static struct route_builder *routes_to(const char *app, uint64_t revision)
+{
+    static const struct route_site site = {.flags = ROUTE_HTTP20 | ROUTE_DEFAULT,
+                                           .proxy_flag = ROUTE_PROXY_ALL,
+                                           .push = {.policy = PUSH_POLICY_AUTO,
+                                                    .budget_octets = 1u << 20,
+                                                    .copied = PUSH_COPY_DEFAULT},
+                                           .concurrency = 10,
+                                           .request_timeout_ms = 60000,
+                                           .idle_timeout_ms = 60000,
+                                           .tunnel_timeout_ms = 60000,
+                                           .queue = 10,
+                                           .body_limit_octets = 1u << 30};
+    char address[80], id[16];
+    struct route_builder *b = route_builder_new(revision);
+    snprintf(address, sizeof address, "unix:%s", socket_path);
+    snprintf(id, sizeof id, "%s/0", app);
+    assert_int_equal(route_builder_site(b, slice_str(app), &site), 0);
+    assert_int_equal(route_builder_host(b, SLICE("a.test")), 0);
+    assert_int_equal(route_builder_instance(b, slice_str(id), slice_str(address), SLICE(""),
+                                            ROUTE_READY, ROUTE_H2C),
+                     0);
+    return b;
+}
+
 static int setup(void **state)
 {
-    struct route_site site = {.flags = ROUTE_HTTP20 | ROUTE_DEFAULT,
-                              .proxy_flag = ROUTE_PROXY_ALL,
-                              .push = {.policy = PUSH_POLICY_AUTO,
-                                       .budget_octets = 1u << 20,
-                                       .copied = PUSH_COPY_DEFAULT},
-                              .concurrency = 10,
-                              .request_timeout_ms = 60000,
-                              .idle_timeout_ms = 60000,
-                              .tunnel_timeout_ms = 60000,
-                              .queue = 10,
-                              .body_limit_octets = 1u << 30};
-    char address[80];
     (void)state;
     if (!mkdtemp(directory))
         return -1;
     snprintf(socket_path, sizeof socket_path, "%s/w", directory);
-    snprintf(address, sizeof address, "unix:%s", socket_path);
-    struct route_builder *b = route_builder_new(1);
-    if (route_builder_site(b, SLICE("a"), &site) < 0 ||
-        route_builder_host(b, SLICE("a.test")) < 0 ||
-        route_builder_instance(b, SLICE("a/0"), slice_str(address), SLICE(""), ROUTE_READY,
-                               ROUTE_H2C) < 0)
-        return -1;
+    struct route_builder *b = routes_to("a", 1);
     snapshot = route_builder_finish(b, &snapshot_len);
     route_builder_free(b);
     tls = tls_server_new();
@@ -85,6 +93,7 @@ struct play {
     bool waits;          /* the promised response comes when the client has asked for the part */
     bool has_trailers;   /* it ends with some */
     bool part_is_asked;  /* before the page */
+    bool dawdles;        /* the worker promises and answers when the world says so */
     unsigned least;      /* allocations */
     unsigned parts_made; /* by the worker, when nothing fails */
 };
@@ -108,9 +117,11 @@ struct world {
         int fd; /* -1: free */
         struct h2_conn *h2;
         struct h2_stream *promised; /* not answered yet */
+        struct h2_stream *page;     /* of a worker that dawdles */
     } conns[CONNS_MAX];
     unsigned parts_made;
-    int client; /* -1: over */
+    bool is_time; /* for a worker that dawdles */
+    int client;   /* -1: over */
     struct h2_conn *h2;
     struct asked asks[ASKS_MAX];
     unsigned ask_count;
@@ -147,21 +158,15 @@ static void answer(struct conn *c, struct h2_stream *s, char content)
         h2_stream_trailers(s, &(struct fields){&sum, 1, 1});
 }
 
-static void worker_on_head(void *user, struct h2_stream *s, const struct http_head *head, bool end)
+static void answer_page(struct conn *c, struct h2_stream *s)
 {
-    struct conn *c = user;
     const struct play *play = c->world->play;
     const struct http_head part = {.method = SLICE("GET"),
                                    .scheme = SLICE("http"),
-                                   .authority = head->authority,
+                                   .authority = SLICE("a.test"),
                                    .path = SLICE("/a"),
                                    .content_length = -1};
     int err;
-    assert_true(end);
-    if (slice_eq(head->path, SLICE("/a"))) {
-        answer(c, s, 'a');
-        return;
-    }
     if (!play->links)
         c->promised = h2_stream_promise(s, &part, NULL, &err);
     if (c->promised && !play->waits) {
@@ -171,12 +176,26 @@ static void worker_on_head(void *user, struct h2_stream *s, const struct http_he
     answer(c, s, 'p');
 }
 
+static void worker_on_head(void *user, struct h2_stream *s, const struct http_head *head, bool end)
+{
+    struct conn *c = user;
+    assert_true(end);
+    if (slice_eq(head->path, SLICE("/a")))
+        answer(c, s, 'a');
+    else if (c->world->play->dawdles)
+        c->page = s;
+    else
+        answer_page(c, s);
+}
+
 static void worker_on_close(void *user, struct h2_stream *s, uint32_t code)
 {
     struct conn *c = user;
     (void)code;
     if (c->promised == s)
         c->promised = NULL;
+    if (c->page == s)
+        c->page = NULL;
 }
 
 static const struct h2_events worker_events = {.on_head = worker_on_head,
@@ -220,6 +239,11 @@ static void play_worker(struct world *w)
         if (c->promised && part_was_asked(w)) {
             answer(c, c->promised, 'a');
             c->promised = NULL;
+        }
+        if (c->page && w->is_time) {
+            struct h2_stream *page = c->page;
+            c->page = NULL;
+            answer_page(c, page);
         }
         bool is_gone = n == 0;
         while (!is_gone && (n = (ssize_t)h2_conn_output(c->h2, octets, sizeof octets, 1)) > 0)
@@ -539,10 +563,83 @@ static void test_left(void **state)
     world_fini(&w);
 }
 
+/* For a worker that dawdles. */
+static void wait_a_little(struct world *w)
+{
+    for (int i = 0; i < 10; i++) {
+        loop_turn(w->shard.loop, 0);
+        play_worker(w);
+        play_client(w);
+    }
+}
+
+/* From now on, also for who has asked already. */
+static void reload(struct world *w, struct route_builder *b, uint64_t revision)
+{
+    struct routes *r = edge_routes_build(b, revision);
+    assert_int_equal(mailbox_post(w->shard.mailbox, SHARD_ROUTES, r), 0);
+    wait_a_little(w);
+    assert_ptr_equal(w->shard.routes, r);
+}
+
+/* While an app makes a page, its name is given to another one: for that it cannot promise any more
+ * (RFC 9113 8.4).  Of its own it does. */
+static void test_name_given_away(void **state)
+{
+    const struct play play = {.takes_push = true, .dawdles = true};
+    (void)state;
+    for (int is_given_away = 0; is_given_away < 2; is_given_away++) {
+        static struct world w;
+        world_init(&w, &play);
+        come(&w);
+        ask(&w, 'p');
+        wait_a_little(&w);
+        reload(&w, routes_to(is_given_away ? "b" : "a", 2), 2);
+        w.is_time = true;
+        assert_true(run(&w));
+        assert_int_equal(w.ask_count, is_given_away ? 1 : 2);
+        for (unsigned i = 0; i < w.ask_count; i++)
+            assert_true(w.asks[i].is_whole && w.asks[i].status == 200);
+        world_fini(&w);
+    }
+}
+
+/* What is parked was one visitor's.  It is not given away when it turns out that the client is a
+ * proxy, and speaks for others. */
+static void test_proxy_is_told(void **state)
+{
+    const struct play play = {.least = 0};
+    static struct world w;
+    struct addr_prefix all;
+    (void)state;
+    assert_int_equal(addr_prefix_parse(SLICE("0.0.0.0/0"), &all), 0);
+    world_init(&w, &play);
+    come(&w);
+    ask(&w, 'p');
+    assert_true(run(&w));
+    assert_true(w.shard.promised_octets > 0);
+    struct route_builder *b = routes_to("a", 2);
+    assert_int_equal(route_builder_trusted_proxy(b, &all), 0);
+    reload(&w, b, 2);
+    ask(&w, 'a');
+    assert_true(run(&w));
+    assert_int_equal(w.parts_made, 2);
+    ask(&w, 'p');
+    assert_true(run(&w));
+    ask(&w, 'a');
+    assert_true(run(&w));
+    assert_int_equal(w.parts_made, 4); /* one was promised, and refused */
+    for (unsigned i = 0; i < w.ask_count; i++)
+        assert_true(w.asks[i].is_whole && w.asks[i].status == 200);
+    world_fini(&w);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_pushed), cmocka_unit_test(test_parked),
-                                       cmocka_unit_test(test_awaited),
-                                       cmocka_unit_test(test_linked), cmocka_unit_test(test_left)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_pushed),       cmocka_unit_test(test_parked),
+        cmocka_unit_test(test_awaited),      cmocka_unit_test(test_linked),
+        cmocka_unit_test(test_left),         cmocka_unit_test(test_name_given_away),
+        cmocka_unit_test(test_proxy_is_told)};
     return cmocka_run_group_tests(tests, setup, teardown);
 }
