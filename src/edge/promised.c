@@ -304,6 +304,13 @@ bool promised_ask(struct exchange *x)
     return true;
 }
 
+void promised_is_old(struct exchange *x)
+{
+    struct promised *p;
+    while ((p = find(x->client, x->request)) != NULL)
+        promised_drop(p);
+}
+
 /* ---- from the worker ---- */
 
 void promised_head(struct promised *p, const struct http_head *head, bool end)

@@ -59,6 +59,9 @@ void promised_hand_over(struct promised *p, struct exchange *x);
 void promised_drop(struct promised *p);
 /* A client's request: answered from here, or waiting for a head.  return  whether it is */
 bool promised_ask(struct exchange *x);
+/* A client's request that is not safe: what is parked for its URL was answered before it (RFC 9111
+ * 4.4). */
+void promised_is_old(struct exchange *x);
 /* x waits no more. */
 void promised_forget_waiter(struct exchange *x);
 /* Of a client that leaves. */

@@ -111,7 +111,11 @@ static void asked(struct exchange *x, enum push_seen_how before)
 bool push_request(struct exchange *x)
 {
     struct push_client *pc = push_client_of(x);
-    if (!pc || !slice_eq(x->request->method, SLICE("GET")))
+    if (!pc)
+        return false;
+    if (pc->kept && !method_is_safe(x->request->method))
+        promised_is_old(x);
+    if (!slice_eq(x->request->method, SLICE("GET")))
         return false;
     if (!pc->shared) {
         asked(x, push_remember(x, x->request, PUSH_SEEN_REQUESTED));

@@ -352,7 +352,7 @@ static void come(struct world *w)
     client_accept(&w->shard, non_blocking(fds[1]), &peer, false);
 }
 
-static void ask(struct world *w, char content)
+static void ask_by(struct world *w, const char *method, char content)
 {
     int err;
     struct field fields[] = {{SLICE("sec-fetch-mode"), SLICE("navigate"), 0, 0},
@@ -363,7 +363,7 @@ static void ask(struct world *w, char content)
     for (size_t i = 0; i < 2; i++)
         fields[i].token = (uint16_t)token_find(fields[i].name);
     const struct http_head head = {
-        .method = SLICE("GET"),
+        .method = slice_str(method),
         .scheme = SLICE("http"),
         .authority = SLICE("a.test"),
         .path = content == 'p' ? SLICE("/page") : SLICE("/a"),
@@ -371,6 +371,11 @@ static void ask(struct world *w, char content)
         .fields = {is_navigation ? fields : fields + 2, is_navigation ? 4 : 2, 4}};
     struct asked *a = asked_new(w, content, false);
     a->stream = h2_conn_request(w->h2, &head, true, a, &err);
+}
+
+static void ask(struct world *w, char content)
+{
+    ask_by(w, "GET", content);
 }
 
 /* return  whether all that was asked, or promised, has an end */
@@ -634,12 +639,33 @@ static void test_proxy_is_told(void **state)
     world_fini(&w);
 }
 
+/* Who changes what is parked does not get it as it was.  RFC 9111 4.4 */
+static void test_changed(void **state)
+{
+    static const char *const methods[] = {"OPTIONS", "POST", "DELETE", "X"};
+    const struct play play = {.least = 0};
+    (void)state;
+    for (size_t i = 0; i < sizeof methods / sizeof methods[0]; i++) {
+        static struct world w;
+        world_init(&w, &play);
+        come(&w);
+        ask(&w, 'p');
+        assert_true(run(&w));
+        ask_by(&w, methods[i], 'a');
+        assert_true(run(&w));
+        ask(&w, 'a');
+        assert_true(run(&w));
+        assert_int_equal(w.parts_made, i == 0 ? 2 : 3);
+        world_fini(&w);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_pushed),       cmocka_unit_test(test_parked),
-        cmocka_unit_test(test_awaited),      cmocka_unit_test(test_linked),
-        cmocka_unit_test(test_left),         cmocka_unit_test(test_name_given_away),
-        cmocka_unit_test(test_proxy_is_told)};
+        cmocka_unit_test(test_pushed),        cmocka_unit_test(test_parked),
+        cmocka_unit_test(test_awaited),       cmocka_unit_test(test_linked),
+        cmocka_unit_test(test_left),          cmocka_unit_test(test_name_given_away),
+        cmocka_unit_test(test_proxy_is_told), cmocka_unit_test(test_changed)};
     return cmocka_run_group_tests(tests, setup, teardown);
 }
