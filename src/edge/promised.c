@@ -202,11 +202,15 @@ void promised_drop(struct promised *p)
     free_promised(p);
 }
 
-void promised_drop_all(struct client *c)
+/* Who waits for one and is sent his own way may push somebody out of the waiting room, with what he
+ * was promised: not while that list is walked. */
+void promised_drop_unasked(struct client *c)
 {
     LIST_FOR(node, &c->push->promised)
     {
-        promised_drop(LIST_ENTRY(node, struct promised, node));
+        struct promised *p = LIST_ENTRY(node, struct promised, node);
+        if (!p->waiter)
+            promised_drop(p);
     }
 }
 

@@ -64,8 +64,8 @@ bool promised_ask(struct exchange *x);
 void promised_is_old(struct exchange *x);
 /* x waits no more. */
 void promised_forget_waiter(struct exchange *x);
-/* Of a client that leaves. */
-void promised_drop_all(struct client *c);
+/* Of a client that leaves, or for whom there is no memory: what no request waits for. */
+void promised_drop_unasked(struct client *c);
 
 /* From the worker's side. */
 void promised_head(struct promised *p, const struct http_head *head, bool end);

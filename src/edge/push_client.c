@@ -3,6 +3,7 @@
 #include "edge/client.h"
 #include "edge/push_facts.h"
 #include "edge/site.h"
+#include "base/panic.h"
 
 /* ---- what a connection knows ---- */
 
@@ -48,7 +49,8 @@ void push_client_free(struct client *c)
     struct shard *s = c->shard;
     if (!pc)
         return;
-    promised_drop_all(c);
+    promised_drop_unasked(c);
+    ASSERT(list_empty(&pc->promised)); /* exchanges have ended before */
     push_consent_vote(&pc->consent, &s->kinds, s->pool, pc->kind, true, shard_now_us(s));
     push_past_fini(&pc->past, s->pool);
     push_seen_fini(&pc->seen, s->pool);

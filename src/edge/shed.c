@@ -24,16 +24,30 @@ static size_t held_for(struct client *c)
     return octets;
 }
 
+/* Without what is promised and nobody has asked for yet all are served as well. */
+static void drop_promised(struct shard *s)
+{
+    LIST_FOR(node, &s->clients)
+    {
+        struct client *c = LIST_ENTRY(node, struct client, node);
+        if (c->push)
+            promised_drop_unasked(c);
+    }
+}
+
 /* To an eighth below the bound, so that it is not reached by the next octet; who has edge hold less
  * than half of the most stays. */
 static void on_shed(struct loop_task *t)
 {
     struct shard *s = CONTAINER_OF(t, struct shard, shed);
-    uint64_t enough = s->memory_most - s->memory_most / 8, octets = s->pool->live_octets;
+    uint64_t enough = s->memory_most - s->memory_most / 8, octets;
     size_t most = 0;
     s->is_packed = false;
+    if (shed_is_full(s))
+        drop_promised(s);
     if (!shed_is_full(s))
         return;
+    octets = s->pool->live_octets;
     LIST_FOR(node, &s->clients)
     {
         size_t held = held_for(LIST_ENTRY(node, struct client, node));

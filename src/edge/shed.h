@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Memory has a bound (limits.memory): beyond it the clients that have edge hold most are let go,
- * and nobody new is taken.  Each bound of a connection by itself is generous, and thousands of
- * connections at their bounds would be the end of all. */
+/* Memory has a bound (limits.memory): beyond it what workers promised is dropped, then the clients
+ * that have edge hold most are let go, and nobody new is taken.  Each bound of a connection by
+ * itself is generous, and thousands of connections at their bounds would be the end of all. */
 #ifndef EDGE_SHED_H
 #define EDGE_SHED_H
 

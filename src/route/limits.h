@@ -18,8 +18,9 @@ struct limit_rate {
 #define LIMIT_TABLE(X)                                                                             \
     X(SIZE, memory_octets, memory, 0, 0, 0, 1125899906842624,                                      \
       "What all connections and requests may hold of edge's memory, over all loops; 0: half of "   \
-      "what the machine has, or edge's control group. Beyond it the clients that have edge hold "  \
-      "most are let go, and nobody new is taken: else the kernel would choose, and all would go.") \
+      "what the machine has, or edge's control group. Beyond it what workers promised and "        \
+      "nobody has asked for is dropped, then the clients that have edge hold most are let "        \
+      "go, and nobody new is taken: else the kernel would choose, and all would go.")              \
     X(COUNT, connections_per_address, connectionsPerAddress, 4096, 0, 0, 10000000,                 \
       "Connections open at once from one IPv4 address or IPv6 /64, over all loops; 0: no limit. "  \
       "Trusted proxies are not counted. Enough for a large office behind one address.")            \

@@ -93,6 +93,7 @@ struct play {
     bool waits;          /* the promised response comes when the client has asked for the part */
     bool has_trailers;   /* it ends with some */
     bool part_is_asked;  /* before the page */
+    unsigned more;       /* times that the worker promises the part beside that */
     bool dawdles;        /* the worker promises and answers when the world says so */
     unsigned least;      /* allocations */
     unsigned parts_made; /* by the worker, when nothing fails */
@@ -173,6 +174,8 @@ static void answer_page(struct conn *c, struct h2_stream *s)
         answer(c, c->promised, 'a');
         c->promised = NULL;
     }
+    for (unsigned i = 0; i < play->more; i++)
+        answer(c, h2_stream_promise(s, &part, NULL, &err), 'a');
     answer(c, s, 'p');
 }
 
@@ -660,12 +663,34 @@ static void test_changed(void **state)
     }
 }
 
+/* When memory is out, what nobody has asked for yet goes before any client. */
+static void test_memory_is_out(void **state)
+{
+    const struct play play = {.more = 12};
+    static struct world w;
+    (void)state;
+    world_init(&w, &play);
+    come(&w);
+    ask(&w, 'p');
+    assert_true(run(&w));
+    assert_true(w.shard.promised_octets > 10 * PART_OCTETS);
+    w.shard.memory_most = w.shard.pool->live_octets - 10 * PART_OCTETS;
+    ask(&w, 'a');
+    assert_true(run(&w));
+    wait_a_little(&w);
+    assert_int_equal(w.shard.promised_octets, 0);
+    assert_false(w.shard.is_packed);
+    assert_all(&w);
+    world_fini(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_pushed),        cmocka_unit_test(test_parked),
         cmocka_unit_test(test_awaited),       cmocka_unit_test(test_linked),
         cmocka_unit_test(test_left),          cmocka_unit_test(test_name_given_away),
-        cmocka_unit_test(test_proxy_is_told), cmocka_unit_test(test_changed)};
+        cmocka_unit_test(test_proxy_is_told), cmocka_unit_test(test_changed),
+        cmocka_unit_test(test_memory_is_out)};
     return cmocka_run_group_tests(tests, setup, teardown);
 }
