@@ -65,13 +65,25 @@ static int copy_person(struct promised *p, const struct fields *from, struct fie
     return 0;
 }
 
-/* What it holds counts in the shard.  return  whether that is too much */
+/* An app has no more than it leaves to the others, so that none of them has all. */
+static bool is_too_much(const struct site *site)
+{
+    return site->promised_octets + site->shard->promised_octets > PROMISED_OCTETS;
+}
+
+/* held: octets from now on */
+static void count_held(struct promised *p, uint64_t held)
+{
+    p->shard->promised_octets += held - p->charged;
+    p->site->promised_octets += held - p->charged;
+    p->charged = held;
+}
+
+/* return  whether what it holds is too much */
 static bool charge(struct promised *p)
 {
-    uint64_t held = p->arena.octets + p->body.octets;
-    p->shard->promised_octets += held - p->charged;
-    p->charged = held;
-    return p->shard->promised_octets > PROMISED_OCTETS;
+    count_held(p, p->arena.octets + p->body.octets);
+    return is_too_much(p->site);
 }
 
 struct promised *promised_new(struct exchange *x, struct worker *w, struct h2_stream *ws,
@@ -79,7 +91,7 @@ struct promised *promised_new(struct exchange *x, struct worker *w, struct h2_st
 {
     struct shard *s = x->shard;
     struct push_client *pc = x->client->push;
-    if (pc->kept >= PROMISED_MAX || s->promised_octets >= PROMISED_OCTETS)
+    if (pc->kept >= PROMISED_MAX || is_too_much(x->site))
         return NULL;
     struct promised *p = pool_zget(s->pool, sizeof *p);
     if (!p)
@@ -164,7 +176,7 @@ static void free_promised(struct promised *p)
 {
     struct shard *s = p->shard;
     ASSERT(!p->ws && !p->waiter);
-    s->promised_octets -= p->charged;
+    count_held(p, 0);
     loop_timer_clear(&p->timer);
     list_remove(&p->node);
     p->client->push->kept--;

@@ -15,7 +15,7 @@
 #define PROMISED_KEPT_US    10000000u     /* parked for the client's own request */
 #define PROMISED_MAX        32            /* of a client's connection */
 #define PROMISED_WORKER_MAX 50            /* that wait for nobody on a worker's connection */
-#define PROMISED_OCTETS     (64ull << 20) /* of heads and content, in a shard */
+#define PROMISED_OCTETS     (64ull << 20) /* of heads and content, in a shard; half for one app */
 
 struct push_client;
 

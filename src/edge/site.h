@@ -21,10 +21,11 @@ struct site {
     struct slice upgrades; /* protocols that pass opaque, joined by "," */
     struct push_rules push_rules;
     struct stats_site *stats;
-    struct places *queue; /* of the app: for those that wait */
-    uint32_t next;        /* where to begin among equally loaded instances */
-    uint32_t retry_milli; /* retries that may be made, in thousandths */
-    bool has_promised;    /* a promise was seen: from then on requests are remembered */
+    struct places *queue;     /* of the app: for those that wait */
+    uint32_t next;            /* where to begin among equally loaded instances */
+    uint32_t retry_milli;     /* retries that may be made, in thousandths */
+    uint64_t promised_octets; /* of the shard's, this site's */
+    bool has_promised;        /* a promise was seen: from then on requests are remembered */
     uint32_t count;
     struct site_instance {
         struct slice id;

@@ -14,6 +14,7 @@
 
 #include "edge/client.h"
 #include "edge/leave.h"
+#include "edge/promised.h"
 #include "edge/shard.h"
 #include "edge/worker.h"
 #include "edge_routes.h"
@@ -684,6 +685,30 @@ static void test_memory_is_out(void **state)
     world_fini(&w);
 }
 
+/* However much one app promises, there is as much left for another one. */
+static void test_one_app_of_many(void **state)
+{
+    const uint64_t others = PROMISED_OCTETS - 8 * PART_OCTETS;
+    const struct play play = {.more = 12};
+    static struct world w;
+    (void)state;
+    world_init(&w, &play);
+    w.shard.promised_octets = others;
+    come(&w);
+    ask(&w, 'p');
+    assert_true(run(&w));
+    ask(&w, 'a');
+    assert_true(run(&w));
+    assert_true(w.shard.promised_octets > others + PART_OCTETS);
+    assert_true(w.shard.promised_octets <= others + 4 * PART_OCTETS);
+    assert_all(&w);
+    leave(&w);
+    wait_a_little(&w);
+    assert_int_equal(w.shard.promised_octets, others);
+    w.shard.promised_octets = 0;
+    world_fini(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -691,6 +716,6 @@ int main(void)
         cmocka_unit_test(test_awaited),       cmocka_unit_test(test_linked),
         cmocka_unit_test(test_left),          cmocka_unit_test(test_name_given_away),
         cmocka_unit_test(test_proxy_is_told), cmocka_unit_test(test_changed),
-        cmocka_unit_test(test_memory_is_out)};
+        cmocka_unit_test(test_memory_is_out), cmocka_unit_test(test_one_app_of_many)};
     return cmocka_run_group_tests(tests, setup, teardown);
 }
