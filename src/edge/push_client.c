@@ -142,16 +142,11 @@ void push_page_done(struct exchange *x)
     push_learn_end(x);
 }
 
-static bool is_refusal(uint32_t h2_code)
-{
-    return h2_code == H2_CANCEL || h2_code == H2_REFUSED_STREAM;
-}
-
 void push_ended(struct exchange *x, bool complete, uint32_t reset_code)
 {
     struct shard *s = x->shard;
     struct push_client *pc = x->client->push;
-    bool refused = !complete && is_refusal(reset_code);
+    bool refused = !complete && reset_code; /* whatever the client calls it */
     struct push_ledger_row *row =
         push_count_fate(x,
                         complete  ? PUSH_FATE_COMPLETED
@@ -182,7 +177,7 @@ void push_reset_late(struct client *c, uint32_t stream_id, uint32_t h2_code)
     struct shard *s = c->shard;
     struct push_client *pc = c->push;
     struct push_past_entry *past = pc ? push_past_stream(&pc->past, stream_id) : NULL;
-    if (!past || past->is_refused || !is_refusal(h2_code))
+    if (!past || past->is_refused || h2_code == H2_NO_ERROR)
         return;
     past->is_refused = true;
     push_ledger_fate(past->ledger, PUSH_FATE_REFUSED_LATE, past->octets, past->kind,

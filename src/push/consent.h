@@ -42,8 +42,9 @@ struct push_consent_kinds {
     uint32_t count;
 };
 
-/* A pushed stream of this connection has ended: whole, or reset by the client with CANCEL or
- * REFUSED_STREAM.  One that failed otherwise says nothing. */
+/* A pushed stream of this connection has ended: whole, or reset by the client, which is meant to
+ * say CANCEL or REFUSED_STREAM (RFC 9113 8.4.2), but nobody is asked again who says something else.
+ * One that failed otherwise says nothing. */
 void push_consent_ended(struct push_consent *c, bool refused);
 /* The client has reset one that push_consent_ended knows as completed. */
 void push_consent_refused_late(struct push_consent *c);

@@ -30,8 +30,7 @@ enum push_octets {
 /* fate, stable code, octets, the sentence that a person reads */
 #define PUSH_FATE_TABLE(X)                                                                     \
     X(COMPLETED, "completed", SENT, "The pushed response was sent whole.")                     \
-    X(REFUSED, "refused", LOST,                                                                \
-      "The client reset the pushed stream (CANCEL or REFUSED_STREAM): waste.")                 \
+    X(REFUSED, "refused", LOST, "The client reset the pushed stream: waste.")                  \
     X(REFUSED_LATE, "refused-late", WASTED,                                                    \
       "It completed, and the client reset the stream after all: waste.")                       \
     X(FAILED, "failed", LOST, "The worker's response failed, or the connection ended: waste.") \

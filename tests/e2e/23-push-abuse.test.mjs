@@ -136,20 +136,23 @@ for (const [name, leave] of [
   });
 }
 
-check('a client that resets what it is pushed has refused it', async () => {
-  const v = await visit('auto', { window: 10 });
-  v.onPromise = (id) => v.reset(id);
-  for (let i = 0; i < 3; i++) {
-    play((conn, { id }) => {
-      conn.answer(conn.promise(id, `/unwanted-${i}`), 'x'.repeat(1000));
-      conn.answer(id, 'page');
-    });
-    assert.equal(text(await v.get('/page', navigator('resets'))), 'page');
-    await v.ping();
-  }
-  assert.equal(v.promises.length, 2);
-  v.end();
-});
+/** By whatever code: a client may call a promise wrong, or say no more than that it failed. */
+for (const code of [0, 1, 2, REFUSED, CANCEL, 0xffffffff]) {
+  check(`a client that resets what it is pushed has refused it: code ${code}`, async () => {
+    const v = await visit('auto', { window: 10 });
+    v.onPromise = (id) => v.reset(id, code);
+    for (let i = 0; i < 3; i++) {
+      play((conn, { id }) => {
+        conn.answer(conn.promise(id, `/unwanted-${i}`), 'x'.repeat(1000));
+        conn.answer(id, 'page');
+      });
+      assert.equal(text(await v.get('/page', navigator(`resets-${code}`))), 'page');
+      await v.ping();
+    }
+    assert.equal(v.promises.length, 2);
+    v.end();
+  });
+}
 
 // ---- tunnels ----
 
