@@ -69,12 +69,20 @@ static bool is_plain(const struct fields *f)
            !fields_list_has(f, TOKEN_PRAGMA, SLICE("no-cache"));
 }
 
+/* Another site's page may get another answer, or none, which not every worker says in Vary. */
+static bool is_own_site(const struct fields *asked, const struct fields *promised)
+{
+    return same_field(asked, promised, SLICE("origin")) &&
+           !slice_eq(fields_value(asked, TOKEN_SEC_FETCH_SITE), SLICE("cross-site"));
+}
+
 bool push_parked_fits(const struct http_head *asked, const struct http_head *promised,
                       const struct http_head *page, const struct http_head *response)
 {
     return slice_eq(asked->method, SLICE("GET")) && slice_eq(promised->method, SLICE("GET")) &&
            slice_ieq(asked->authority, promised->authority) &&
            slice_eq(asked->path, promised->path) && is_plain(&asked->fields) &&
+           is_own_site(&asked->fields, &promised->fields) &&
            same_field(&asked->fields, &page->fields, SLICE("cookie")) &&
            same_field(&asked->fields, &page->fields, SLICE("authorization")) &&
            same_variant(asked, promised, response);

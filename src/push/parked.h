@@ -14,7 +14,8 @@
 bool push_may_park(const struct http_head *response);
 /* asked: the client's request; promised: the worker's; page: the request of the page that promised;
  * response: what push_may_park has passed.  Method, authority, path, Cookie and Authorization (of
- * the page), each field that Vary names; no Range, no condition, no reload. */
+ * the page), Origin (of the promise), each field that Vary names; not from another site, no Range,
+ * no condition, no reload. */
 bool push_parked_fits(const struct http_head *asked, const struct http_head *promised,
                       const struct http_head *page, const struct http_head *response);
 
