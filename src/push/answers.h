@@ -59,8 +59,10 @@ bool push_answers_find(const struct push_answers *m, uint64_t resource, uint64_t
 /* A final answer has passed, to a request of any client.  One with status 304 confirms what is
  * known if it has the same validator (RFC 9111 4.3.4), and is else ignored, as are 206, 412, 416
  * and what is answered to Cache-Control: no-store: or one client's way to ask would undo what is
- * known. Out of memory: nothing is learned, here and below. key     for the validator copied  as in
- * push_storable octets  of its content, or PUSH_OCTETS_UNKNOWN */
+ * known.  Out of memory: nothing is learned, here and below.
+ * key     for the validator
+ * copied  as in push_storable
+ * octets  of its content, or PUSH_OCTETS_UNKNOWN */
 void push_answers_learn(struct push_answers *m, struct pool *pool, const struct hash_key *key,
                         uint64_t resource, const struct http_head *request,
                         const struct http_head *response, uint32_t copied, uint64_t octets,

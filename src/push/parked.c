@@ -69,11 +69,21 @@ static bool is_plain(const struct fields *f)
            !fields_list_has(f, TOKEN_PRAGMA, SLICE("no-cache"));
 }
 
-/* Another site's page may get another answer, or none, which not every worker says in Vary. */
-static bool is_own_site(const struct fields *asked, const struct fields *promised)
+/* Of the origin that it asks, as browsers say it with fonts.  RFC 6454 7 */
+static bool is_own_origin(const struct http_head *asked, struct slice origin)
 {
-    return same_field(asked, promised, SLICE("origin")) &&
-           !slice_eq(fields_value(asked, TOKEN_SEC_FETCH_SITE), SLICE("cross-site"));
+    struct slice scheme = asked->scheme, authority = asked->authority;
+    return origin.len == scheme.len + 3 + authority.len && slice_starts(origin, scheme) &&
+           memcmp(origin.p + scheme.len, "://", 3) == 0 &&
+           slice_ieq(slice_of(origin.p + scheme.len + 3, authority.len), authority);
+}
+
+/* Another site's page may get another answer, or none, which not every worker says in Vary. */
+static bool is_own_site(const struct http_head *asked, const struct http_head *promised)
+{
+    return (is_own_origin(asked, fields_value(&asked->fields, TOKEN_ORIGIN)) ||
+            same_field(&asked->fields, &promised->fields, SLICE("origin"))) &&
+           !slice_eq(fields_value(&asked->fields, TOKEN_SEC_FETCH_SITE), SLICE("cross-site"));
 }
 
 bool push_parked_fits(const struct http_head *asked, const struct http_head *promised,
@@ -82,7 +92,7 @@ bool push_parked_fits(const struct http_head *asked, const struct http_head *pro
     return slice_eq(asked->method, SLICE("GET")) && slice_eq(promised->method, SLICE("GET")) &&
            slice_ieq(asked->authority, promised->authority) &&
            slice_eq(asked->path, promised->path) && is_plain(&asked->fields) &&
-           is_own_site(&asked->fields, &promised->fields) &&
+           is_own_site(asked, promised) &&
            same_field(&asked->fields, &page->fields, SLICE("cookie")) &&
            same_field(&asked->fields, &page->fields, SLICE("authorization")) &&
            same_variant(asked, promised, response);

@@ -29,6 +29,7 @@ static struct http_head head(const char *method, const char *path, unsigned stat
                              const char *fields)
 {
     struct http_head h = {.method = slice_str(method),
+                          .scheme = SLICE("https"),
                           .authority = SLICE("a.example"),
                           .path = slice_str(path),
                           .status = (uint16_t)status};
@@ -112,6 +113,9 @@ static void fits_only_the_same_question(void **state)
         {"pragma: no-cache\n", "", "", "", false},
         {"origin: https://b.example\n", "", "", "", false},
         {"origin: https://b.example\n", "origin: https://b.example\n", "", "", true},
+        {"origin: https://a.example\n", "", "", "", true},
+        {"origin: http://a.example\n", "", "", "", false},
+        {"origin: https://a.example:1\n", "", "", "", false},
         {"sec-fetch-site: cross-site\n", "", "", "", false},
         {"sec-fetch-site: same-origin\n", "", "", "", true},
         {"sec-fetch-site: same-site\n", "", "", "", true},
