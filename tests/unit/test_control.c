@@ -762,6 +762,23 @@ static void test_slots_recalled(void **state)
     slots_fini(&s);
 }
 
+/* Edge may write where the names are kept, and may have been broken into: with the name of an app
+ * that is in use everywhere there would be no slot left for another one. */
+static void test_slots_recalled_twice(void **state)
+{
+    struct slots s;
+    const char *ab[] = {"a", "b", NULL};
+    bool reused;
+    (void)state;
+    assert_int_equal(slots_init(&s, 3), 0);
+    for (uint32_t i = 0; i < 3; i++)
+        assert_int_equal(slots_recall(&s, i, "a"), 0);
+    assert_int_equal(find(&s, "b", ab, &reused), 1);
+    assert_false(reused);
+    assert_int_equal(find(&s, "a", ab, &reused), 0);
+    slots_fini(&s);
+}
+
 #define NOBODY 65534
 
 int main(void)
@@ -769,6 +786,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_slots),
         cmocka_unit_test(test_slots_recalled),
+        cmocka_unit_test(test_slots_recalled_twice),
         cmocka_unit_test(test_hosts_of_the_operator),
         cmocka_unit_test(test_proc_net_tcp),
         cmocka_unit_test(test_reload_names_what_changed),
