@@ -12,7 +12,7 @@
 #define STATIC_CONN_MAGIC 0x53544346u
 
 /* A response keeps at most two pieces in memory, of this size, or of the smaller one where many
- * share a connection: 100 streams hold 3.2 MiB at most. */
+ * share a connection: 100 streams hold 3.2 MiB at most.  Listings (listing.h) come on top. */
 #define STATIC_PIECE_OCTETS       (64u << 10)
 #define STATIC_SMALL_PIECE_OCTETS (16u << 10)
 #define STATIC_FEW_STREAMS        8u
@@ -56,7 +56,7 @@ struct static_transfer {
     struct h2_stream *stream; /* NULL: h1 */
     struct static_answer answer;
     unsigned part;
-    uint64_t at; /* octets of the part's file run that were queued */
+    uint64_t at; /* octets of the part's text, or then of its file run, that were queued */
     bool text_sent, request_ended, response_ended;
 };
 
