@@ -24,6 +24,8 @@
 #define STATIC_IDLE_US   600000000u
 #define STATIC_LINGER_US 2000000u
 
+enum static_wait { STATIC_SERVES, STATIC_AWAITS_HEAD, STATIC_LINGERS };
+
 struct static_server {
     struct loop *loop;
     struct static_site site;
@@ -43,7 +45,8 @@ struct static_conn {
     struct static_transfer *current; /* h1 */
     struct loop_task flush, read, reap;
     struct loop_timer timer;
-    uint32_t open; /* transfers */
+    enum static_wait wait; /* what timer is set for */
+    uint32_t open;         /* transfers */
     uint8_t sniffed_len;
     char sniffed[24];
     bool closing, dead;
