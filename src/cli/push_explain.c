@@ -6,6 +6,7 @@
 #include "cli/table.h"
 #include "base/err.h"
 #include "base/panic.h"
+#include "base/terminal.h"
 #include "http/h2.h"
 #include "push/decision.h"
 #include "push/trace.h"
@@ -146,11 +147,13 @@ static struct slice vehicle_of(const struct row *r)
 
 #define CELL_OCTETS 160
 
+/* A worker chooses the paths that it promises, and a terminal reads them. */
 static const char *cell(char out[CELL_OCTETS], struct slice s)
 {
     bool is_long = s.len >= CELL_OCTETS;
     snprintf(out, CELL_OCTETS, "%.*s%s", is_long ? CELL_OCTETS - 4 : (int)s.len, s.len ? s.p : "-",
              is_long ? "..." : "");
+    terminal_mask(out, strlen(out), "");
     return s.len ? out : "-";
 }
 
@@ -278,9 +281,20 @@ static void print(struct explanation *e)
 
 /* ---- for programs ---- */
 
+/* What is no UTF-8 has "?" for octets beyond ASCII: else all that it belongs to would be left out.
+ */
 static json_t *text(struct slice s)
 {
-    return s.len ? json_stringn(s.p, s.len) : json_null();
+    json_t *j = s.len ? json_stringn(s.p, s.len) : json_null();
+    if (j)
+        return j;
+    char *copy = strndup(s.p, s.len);
+    for (char *p = copy; p && *p; p++)
+        if ((unsigned char)*p >= 0x80)
+            *p = '?';
+    j = copy ? json_string(copy) : NULL;
+    free(copy);
+    return j;
 }
 
 static json_t *ms(int64_t us)

@@ -38,6 +38,14 @@ static int64_t since(const struct page *p)
 
 /* ---- what is noted ---- */
 
+static struct watch_resource *find(struct watch *w, struct slice url)
+{
+    for (unsigned i = 0; i < w->count; i++)
+        if (slice_eq(w->at[i].url, url))
+            return &w->at[i];
+    return NULL;
+}
+
 static struct watch_resource *note(struct page *p, const struct http_head *request)
 {
     struct watch *w = p->w;
@@ -46,12 +54,12 @@ static struct watch_resource *note(struct page *p, const struct http_head *reque
     struct slice url = own ? arena_dup(&w->arena, request->path)
                            : arena_printf(&w->arena, "%.*s://%.*s%.*s", SLICE_FMT(request->scheme),
                                           SLICE_FMT(request->authority), SLICE_FMT(request->path));
-    for (unsigned i = 0; i < w->count; i++)
-        if (slice_eq(w->at[i].url, url))
-            return &w->at[i];
-    if (!url.p || w->count == WATCH_RESOURCES)
-        return NULL;
-    struct watch_resource *r = &w->at[w->count++];
+    struct watch_resource *r = url.p ? find(w, url) : NULL;
+    if (url.p && (r || w->count == WATCH_RESOURCES)) /* a server may say it for ever */
+        arena_shrink(&w->arena, (char *)(uintptr_t)url.p, url.len + 1, 0);
+    if (!url.p || r || w->count == WATCH_RESOURCES)
+        return r;
+    r = &w->at[w->count++];
     *r = (struct watch_resource){.url = url,
                                  .promised_us = WATCH_NEVER,
                                  .asked_us = WATCH_NEVER,
@@ -446,6 +454,8 @@ static void exchange(struct page *p)
     while (err == 0 && p->open) {
         ssize_t n = dial_read(p->dial, octets, sizeof octets, p->until_us);
         p->now_us = clock_mono_us();
+        if (p->now_us >= p->until_us) /* also where there was nothing to wait for */
+            n = ERR_TIMEOUT;
         if (n < 0)
             err = (int)n;
         else if (p->h2)
@@ -474,7 +484,8 @@ int watch_page(struct watch *w, const struct watch_options *options)
     if (code)
         return code;
     p.now_us = clock_mono_us();
-    p.until_us = p.now_us + WATCH_LIMIT_S * 1000000ull;
+    p.until_us =
+        p.now_us + (options->limit_ms ? options->limit_ms : WATCH_LIMIT_S * 1000u) * 1000ull;
     struct dial_to to = {.host = p.host,
                          .port = p.port,
                          .tls = p.https,

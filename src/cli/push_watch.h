@@ -65,6 +65,7 @@ struct watch_options {
     const char *token;     /* or NULL */
     const uint16_t *ports; /* of this machine that may be told the token */
     unsigned port_count;
+    uint32_t limit_ms; /* 0: WATCH_LIMIT_S */
 };
 
 /* w: for watch_fini, whatever is returned.

@@ -17,6 +17,8 @@
 #define LINGER_MS     2000u /* for a client that still sends while its connection is ended */
 #define MAX_LISTENERS 16u
 #define RETRY_MS      200u /* accept again when descriptors were out */
+/* Who connects or asks as fast as it is served would else keep us from everything else. */
+#define ACCEPTS_A_TURN 16
 
 /* Who asks: each kind has connections of its own, so that none keeps another out. */
 enum kind { OPERATOR, TENANT, ANYBODY, KINDS };
@@ -29,6 +31,7 @@ static const uint32_t most[KINDS] = {
 struct admin_listener {
     bool is_local; /* admin.sock */
     struct loop_source source;
+    struct loop_task again;
     struct loop_timer retry;
     struct admin *admin;
 };
@@ -47,7 +50,7 @@ struct admin_conn {
     struct stream stream;
     struct h1_conn *h1;
     struct loop_timer idle;
-    struct loop_task work, reap;
+    struct loop_task work, again, reap; /* again: the next request, or what there is to read */
     enum kind kind;
     bool is_held;   /* its content comes first: head is the request's, in the engine's arena */
     bool is_reload; /* the answer comes when the manifest was read */
@@ -74,6 +77,7 @@ static void conn_close(struct admin_conn *c)
     stream_close(&c->stream);
     loop_timer_clear(&c->idle);
     loop_task_cancel(&c->work);
+    loop_task_cancel(&c->again);
     list_remove(&c->node);
     c->admin->conn_count[c->kind]--;
     loop_reap(c->admin->control->loop, &c->reap);
@@ -251,79 +255,92 @@ static void refuse(struct admin_conn *c, int err)
     respond(c, &a, admin_error(&a, (unsigned)err_row(err)->http_status, "%s", err_text(err)));
 }
 
-static void read_more(struct admin_conn *c)
+static bool wants_to_read(const struct admin_conn *c)
+{
+    return stream_can_read(&c->stream) &&
+           (c->is_lingering || c->is_over || h1_conn_wants_input(c->h1));
+}
+
+static void take(struct admin_conn *c, const char *octets, size_t len)
+{
+    if (c->is_lingering || c->is_over)
+        return;
+    conn_arm(c, ADMIN_IDLE_MS);
+    int err = h1_conn_feed(c->h1, octets, len);
+    if (err && stream_is_open(&c->stream))
+        refuse(c, err);
+}
+
+/* Once a turn. */
+static void read_some(struct admin_conn *c)
 {
     struct loop *l = c->admin->control->loop;
     char *scratch = loop_scratch(l, 2);
-    while (stream_can_read(&c->stream) &&
-           (c->is_lingering || c->is_over || h1_conn_wants_input(c->h1))) {
-        ssize_t n = stream_read(&c->stream, scratch, LOOP_SCRATCH_OCTETS);
-        if (n == ERR_AGAIN)
-            return;
-        if (n < 0 || (n == 0 && c->is_lingering)) {
-            conn_close(c);
-            return;
-        }
-        if (n == 0) { /* the client has no more requests; it may still read an answer */
-            c->is_over = c->is_ended = true;
-            h1_conn_shutdown(c->h1);
-            loop_flush(l, &c->work);
-            return;
-        }
-        if (c->is_lingering || c->is_over)
-            continue;
-        conn_arm(c, ADMIN_IDLE_MS);
-        int err = h1_conn_feed(c->h1, scratch, (size_t)n);
-        if (!stream_is_open(&c->stream))
-            return;
-        if (err)
-            refuse(c, err);
+    if (!wants_to_read(c))
+        return;
+    ssize_t n = stream_read(&c->stream, scratch, LOOP_SCRATCH_OCTETS);
+    if (n == ERR_AGAIN)
+        return;
+    if (n < 0 || (n == 0 && c->is_lingering)) {
+        conn_close(c);
+    } else if (n == 0) { /* the client has no more requests; it may still read an answer */
+        c->is_over = c->is_ended = true;
+        h1_conn_shutdown(c->h1);
+        loop_flush(l, &c->work);
+    } else {
+        take(c, scratch, (size_t)n);
+        if (wants_to_read(c))
+            loop_again(l, &c->again);
     }
+}
+
+static void go_on(struct loop_task *t)
+{
+    struct admin_conn *c = CONTAINER_OF(t, struct admin_conn, again);
+    int err = 0;
+    if (c->is_next && !c->is_over) {
+        c->is_next = false;
+        conn_arm(c, ADMIN_IDLE_MS);
+        err = h1_conn_resume(c->h1);
+    }
+    if (!stream_is_open(&c->stream))
+        return;
+    if (err)
+        refuse(c, err);
+    else
+        read_some(c);
 }
 
 static void work(struct loop_task *t)
 {
     struct admin_conn *c = CONTAINER_OF(t, struct admin_conn, work);
-    char *scratch = loop_scratch(c->admin->control->loop, 2);
-    do {
-        while (!stream_is_blocked(&c->stream)) {
-            size_t n = h1_conn_output(c->h1, scratch, LOOP_SCRATCH_OCTETS);
-            if (n == 0)
-                break;
-            if (stream_write(&c->stream, scratch, n) != 0) {
-                conn_close(c);
-                return;
-            }
-        }
-        if (stream_is_blocked(&c->stream))
+    struct loop *l = c->admin->control->loop;
+    char *scratch = loop_scratch(l, 2);
+    while (!stream_is_blocked(&c->stream)) {
+        size_t n = h1_conn_output(c->h1, scratch, LOOP_SCRATCH_OCTETS);
+        if (n == 0)
+            break;
+        if (stream_write(&c->stream, scratch, n) != 0) {
+            conn_close(c);
             return;
-        if (c->is_next && !c->is_over) {
-            c->is_next = false;
-            conn_arm(c, ADMIN_IDLE_MS);
-            int err = h1_conn_resume(c->h1);
-            if (!stream_is_open(&c->stream))
-                return;
-            if (err)
-                refuse(c, err);
-            else
-                read_more(c);
-            if (!stream_is_open(&c->stream))
-                return;
         }
-    } while (h1_conn_has_output(c->h1));
+    }
+    if (stream_is_blocked(&c->stream))
+        return;
     if (c->is_over && c->is_ended) {
         conn_close(c);
     } else if (c->is_over && !c->is_lingering) {
         c->is_lingering = true;
         stream_shutdown(&c->stream);
         conn_arm(c, LINGER_MS);
-        read_more(c);
     }
+    if (c->is_next || wants_to_read(c))
+        loop_again(l, &c->again);
 }
 
 static void on_readable(struct stream *s)
 {
-    read_more(CONTAINER_OF(s, struct admin_conn, stream));
+    read_some(CONTAINER_OF(s, struct admin_conn, stream));
 }
 
 static void on_writable(struct stream *s)
@@ -395,6 +412,7 @@ static void conn_new(struct admin *a, int fd, bool is_local)
     c->h1 = h1_conn_new(H1_SERVER, &limits, &h1_table, c, loop_pool(l));
     loop_timer_init(&c->idle, on_idle);
     loop_task_init(&c->work, work);
+    loop_task_init(&c->again, go_on);
     loop_task_init(&c->reap, conn_free);
     if (!c->h1 || stream_open(&c->stream, l, fd, NULL, &stream_table) != 0) {
         if (c->h1)
@@ -408,9 +426,10 @@ static void conn_new(struct admin *a, int fd, bool is_local)
     conn_arm(c, ADMIN_IDLE_MS);
 }
 
-static void accept_all(struct admin_listener *l)
+static void accept_some(struct admin_listener *l)
 {
-    for (;;) {
+    struct loop *loop = l->admin->control->loop;
+    for (int i = 0; i < ACCEPTS_A_TURN; i++) {
         int fd = accept4(l->source.fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd >= 0) {
             conn_new(l->admin, fd, l->is_local);
@@ -418,23 +437,27 @@ static void accept_all(struct admin_listener *l)
         }
         if (errno == EINTR || errno == ECONNABORTED)
             continue;
-        if (errno != EAGAIN) { /* edge-triggered: nobody would tell again */
-            struct loop *loop = l->admin->control->loop;
+        if (errno != EAGAIN) /* edge-triggered: nobody would tell again */
             loop_timer_set(loop, &l->retry, loop_now_us(loop) + RETRY_MS * 1000);
-        }
         return;
     }
+    loop_again(loop, &l->again);
 }
 
 static void on_accept(struct loop_source *s, unsigned events)
 {
     (void)events;
-    accept_all(CONTAINER_OF(s, struct admin_listener, source));
+    accept_some(CONTAINER_OF(s, struct admin_listener, source));
+}
+
+static void accept_again(struct loop_task *t)
+{
+    accept_some(CONTAINER_OF(t, struct admin_listener, again));
 }
 
 static void on_retry(struct loop_timer *t)
 {
-    accept_all(CONTAINER_OF(t, struct admin_listener, retry));
+    accept_some(CONTAINER_OF(t, struct admin_listener, retry));
 }
 
 int admin_listen(struct admin *a, int fd, bool is_local)
@@ -445,6 +468,7 @@ int admin_listen(struct admin *a, int fd, bool is_local)
         return ERR_SYS;
     struct admin_listener *l = &a->listeners[a->listener_count];
     *l = (struct admin_listener){.is_local = is_local, .source = {on_accept, fd}, .admin = a};
+    loop_task_init(&l->again, accept_again);
     loop_timer_init(&l->retry, on_retry);
     if (loop_add(a->control->loop, &l->source) != 0)
         return ERR_SYS;
@@ -510,6 +534,7 @@ void admin_free(struct admin *a)
     }
     for (uint32_t i = 0; i < a->listener_count; i++) {
         loop_timer_clear(&a->listeners[i].retry);
+        loop_task_cancel(&a->listeners[i].again);
         loop_forget(a->control->loop, &a->listeners[i].source);
         close(a->listeners[i].source.fd);
     }

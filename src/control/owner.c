@@ -138,28 +138,25 @@ static int has_socket(pid_t pid, unsigned long inode)
     return found;
 }
 
-/* The uid fits: is it a process of this instance, or another one of the same user? */
+/* The uid fits: is it a process of this instance, or another one of the same user?  One that may
+ * not be looked at counts as one that has it.  Mostly the first process settles it, and spares a
+ * look at all others: an app may have thousands, each far down from the one that control started.
+ */
 static enum owner_answer search_processes(unsigned long inode, const struct owner *o)
 {
-    bool hidden = false;
+    enum owner_answer answer = OWNER_NO;
+    if (has_socket(o->group, inode) != 0)
+        return OWNER_YES;
     DIR *d = opendir("/proc");
     if (!d)
         return OWNER_YES;
-    for (struct dirent *e; (e = readdir(d));) {
-        if (!isdigit((unsigned char)e->d_name[0]))
-            continue;
-        pid_t pid = (pid_t)atoi(e->d_name);
-        if (!is_of_instance(pid, o))
-            continue;
-        int has = has_socket(pid, inode);
-        if (has > 0) {
-            closedir(d);
-            return OWNER_YES;
-        }
-        hidden |= has < 0;
+    for (struct dirent *e; answer == OWNER_NO && (e = readdir(d));) {
+        pid_t pid = isdigit((unsigned char)e->d_name[0]) ? (pid_t)atoi(e->d_name) : 0;
+        if (pid && is_of_instance(pid, o) && has_socket(pid, inode) != 0)
+            answer = OWNER_YES;
     }
     closedir(d);
-    return hidden ? OWNER_YES : OWNER_NO;
+    return answer;
 }
 
 enum owner_answer owner_of_port(const struct addr *a, const struct owner *o)

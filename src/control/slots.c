@@ -36,7 +36,7 @@ static int set(struct slots *s, uint32_t i, struct slice name)
 int slots_recall(struct slots *s, uint32_t i, const char *name)
 {
     struct slice n = slice_of(name, strnlen(name, STATS_NAME_OCTETS - 1));
-    return n.len ? set(s, i, n) : 0;
+    return n.len && !map_get(&s->by_name, n) ? set(s, i, n) : 0;
 }
 
 int64_t slots_find(struct slots *s, struct slice name,

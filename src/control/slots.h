@@ -18,7 +18,8 @@ struct slots {
 /* count: more than there may be apps.  return  0 or ERR_NOMEM */
 int slots_init(struct slots *s, uint32_t count);
 void slots_fini(struct slots *s);
-/* An earlier life gave slot i this name, which may be "".  return  0 or ERR_NOMEM */
+/* An earlier life gave slot i this name, which may be "".  Of one that stands twice, as only who
+ * has broken into edge could write it, the first counts.  return  0 or ERR_NOMEM */
 int slots_recall(struct slots *s, uint32_t i, const char *name);
 /* The slot of an app's name: the one it has; a fresh one; else one whose app is not named any more.
  * in_use(user, name) tells whether an app of that name is named

@@ -2,6 +2,7 @@
 #include "control/tree.h"
 #include "base/map.h"
 #include "base/panic.h"
+#include "base/terminal.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -58,9 +59,7 @@ __attribute__((format(printf, 5, 0))) static void fault_add(struct tree_faults *
     int n = vsnprintf(text + len, sizeof text - len, fmt, ap);
     if (n > 0)
         len += (size_t)n < sizeof text - len ? (size_t)n : sizeof text - len - 1;
-    for (size_t i = 0; i < len; i++) /* what is quoted from the file stays on one line */
-        if ((unsigned char)text[i] < 0x20 || text[i] == 0x7f)
-            text[i] = '?';
+    terminal_mask(text, len, ""); /* what is quoted from the file stays on one line */
     f->at[f->count - 1] =
         (struct tree_fault){line, column, arena_dup(f->arena, slice_of(text, len))};
 }

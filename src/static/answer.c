@@ -343,6 +343,10 @@ static int redirect(struct static_answer *x, struct question *q)
 
 static int list(struct static_answer *x, struct question *q)
 {
+    if (q->site->listings == STATIC_LISTINGS)
+        return static_answer_fail(x, q->arena, 503, q->wall_us);
+    x->listings = &q->site->listings;
+    ++*x->listings;
     int err = static_listing_write(&q->site->tree, q->path.relative, x->fd, q->path.raw, &x->page);
     drop_file(x);
     if (err == ERR_SYS)
@@ -422,6 +426,9 @@ void static_answer_fini(struct static_answer *x)
 {
     drop_file(x);
     buf_fini(&x->page);
+    if (x->listings)
+        --*x->listings;
+    x->listings = NULL;
 }
 
 bool static_answer_is_current(const struct static_answer *x)

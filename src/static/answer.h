@@ -12,7 +12,8 @@
 struct static_site {
     struct static_tree tree;
     const char *cache_control;
-    bool is_listed; /* a directory without index.html shows what it holds */
+    bool is_listed;    /* a directory without index.html shows what it holds */
+    unsigned listings; /* that are held, of STATIC_LISTINGS */
 };
 
 struct static_part {
@@ -24,13 +25,14 @@ struct static_answer {
     struct http_head head;
     struct static_part parts[STATIC_RANGES_MAX + 1];
     unsigned part_count;
-    bool has_content;  /* false: the head ends the message (HEAD, 304 ...) */
-    int fd;            /* -1: no file */
-    struct stat state; /* of the file when it was looked at */
-    struct buf page;   /* what a part's text lies in, if it is long */
+    bool has_content;   /* false: the head ends the message (HEAD, 304 ...) */
+    int fd;             /* -1: no file */
+    struct stat state;  /* of the file when it was looked at */
+    struct buf page;    /* what a part's text lies in, if it is long */
+    unsigned *listings; /* the page is counted there; NULL: there is none */
 };
 
-/* request, arena: borrowed; the arena lives as long as out is used.  pool: for page.
+/* site: kept.  request, arena: borrowed; the arena lives as long as out is used.  pool: for page.
  * out is initialised in any case and ended with static_answer_fini.
  * return  0, or ERR_NOMEM: nothing can be said */
 int static_answer_make(struct static_site *site, const struct http_head *request, struct arena *a,

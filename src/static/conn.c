@@ -25,16 +25,29 @@ void static_conn_wants_flush(struct static_conn *c)
         loop_flush(c->server->loop, &c->flush);
 }
 
+static bool has_output(const struct static_conn *c)
+{
+    return c->h2 ? h2_conn_has_output(c->h2) : c->h1 && h1_conn_has_output(c->h1);
+}
+
 /* ---- time ---- */
 
+/* Only a response that moves gives more time: a head and a client's farewell end at their time,
+ * whatever else comes. */
 static void arm(struct static_conn *c)
 {
-    uint64_t in_us = STATIC_IDLE_US;
-    if (c->closing && c->open == 0)
-        in_us = STATIC_LINGER_US;
+    static const uint32_t in_us[] = {[STATIC_SERVES] = STATIC_IDLE_US,
+                                     [STATIC_AWAITS_HEAD] = STATIC_HEAD_US,
+                                     [STATIC_LINGERS] = STATIC_LINGER_US};
+    enum static_wait wait = STATIC_SERVES;
+    if (c->closing && c->open == 0 && !has_output(c) && !stream_is_blocked(&c->stream))
+        wait = STATIC_LINGERS;
     else if (c->open == 0 && (c->sniffed_len || (c->h1 && h1_conn_request_begun(c->h1))))
-        in_us = STATIC_HEAD_US;
-    loop_timer_set(c->server->loop, &c->timer, loop_now_us(c->server->loop) + in_us);
+        wait = STATIC_AWAITS_HEAD;
+    if (wait != STATIC_SERVES && wait == c->wait)
+        return;
+    c->wait = wait;
+    loop_timer_set(c->server->loop, &c->timer, loop_now_us(c->server->loop) + in_us[wait]);
 }
 
 static void on_due(struct loop_timer *t)
@@ -208,11 +221,6 @@ static const struct h2_events h2_events = {
 };
 
 /* ---- the socket ---- */
-
-static bool has_output(const struct static_conn *c)
-{
-    return c->h2 ? h2_conn_has_output(c->h2) : c->h1 && h1_conn_has_output(c->h1);
-}
 
 /* Everything is said and nothing will follow. */
 static bool is_finished(const struct static_conn *c)

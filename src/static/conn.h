@@ -12,7 +12,7 @@
 #define STATIC_CONN_MAGIC 0x53544346u
 
 /* A response keeps at most two pieces in memory, of this size, or of the smaller one where many
- * share a connection: 100 streams hold 3.2 MiB at most. */
+ * share a connection: 100 streams hold 3.2 MiB at most.  Listings (listing.h) come on top. */
 #define STATIC_PIECE_OCTETS       (64u << 10)
 #define STATIC_SMALL_PIECE_OCTETS (16u << 10)
 #define STATIC_FEW_STREAMS        8u
@@ -23,6 +23,8 @@
  * to try it again.  The same limit ends a peer that takes no octet for so long. */
 #define STATIC_IDLE_US   600000000u
 #define STATIC_LINGER_US 2000000u
+
+enum static_wait { STATIC_SERVES, STATIC_AWAITS_HEAD, STATIC_LINGERS };
 
 struct static_server {
     struct loop *loop;
@@ -43,7 +45,8 @@ struct static_conn {
     struct static_transfer *current; /* h1 */
     struct loop_task flush, read, reap;
     struct loop_timer timer;
-    uint32_t open; /* transfers */
+    enum static_wait wait; /* what timer is set for */
+    uint32_t open;         /* transfers */
     uint8_t sniffed_len;
     char sniffed[24];
     bool closing, dead;
@@ -56,7 +59,7 @@ struct static_transfer {
     struct h2_stream *stream; /* NULL: h1 */
     struct static_answer answer;
     unsigned part;
-    uint64_t at; /* octets of the part's file run that were queued */
+    uint64_t at; /* octets of the part's text, or then of its file run, that were queued */
     bool text_sent, request_ended, response_ended;
 };
 

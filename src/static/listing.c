@@ -101,13 +101,6 @@ static int by_kind_and_name(const void *a_, const void *b_)
     return order ? order : strcmp(a->name, b->name);
 }
 
-static void free_entries(struct entry *at, size_t count)
-{
-    for (size_t i = 0; i < count; i++)
-        free(at[i].name);
-    free(at);
-}
-
 /* Of a symbolic link only what it would serve is told: not even a size of what lies outside.
  * return  false: nothing that is shown */
 static bool look(struct static_tree *t, const char *relative, int directory_fd, const char *name,
@@ -128,40 +121,44 @@ static bool look(struct static_tree *t, const char *relative, int directory_fd, 
     return true;
 }
 
-/* return  0, or ERR_NOMEM; *total_out counts those that found no room too */
-static int read_entries(struct static_tree *t, const char *relative, DIR *dir, struct entry **out,
-                        size_t *count_out, size_t *total_out)
+struct entries {
+    struct entry *at;
+    size_t count, cap;
+    bool more; /* than were looked at */
+};
+
+static int add_entry(struct entries *e, const char *name, const struct stat *st)
 {
-    struct entry *at = NULL;
-    size_t count = 0, cap = 0, total = 0;
-    struct dirent *d;
-    while ((d = readdir(dir))) {
-        struct stat st;
-        if (d->d_name[0] == '.' || !look(t, relative, dirfd(dir), d->d_name, &st))
-            continue;
-        if (++total > STATIC_LISTING_MAX)
-            continue;
-        if (count == cap) {
-            cap = cap ? 2 * cap : 64;
-            struct entry *grown = realloc(at, cap * sizeof *grown);
-            if (!grown)
-                break;
-            at = grown;
-        }
-        char *name = strdup(d->d_name);
-        if (!name)
-            break;
-        int64_t s = st.st_mtim.tv_sec > 0 ? st.st_mtim.tv_sec : 0;
-        at[count++] =
-            (struct entry){name, (uint64_t)st.st_size, (uint64_t)s * 1000000u, S_ISDIR(st.st_mode)};
+    if (e->count == e->cap) {
+        size_t cap = e->cap ? 2 * e->cap : 64;
+        struct entry *grown = realloc(e->at, cap * sizeof *grown);
+        if (!grown)
+            return ERR_NOMEM;
+        e->at = grown;
+        e->cap = cap;
     }
-    *out = at;
-    *count_out = count;
-    *total_out = total;
-    if (!d)
-        return 0;
-    free_entries(at, count);
-    return ERR_NOMEM;
+    char *copy = strdup(name);
+    if (!copy)
+        return ERR_NOMEM;
+    int64_t s = st->st_mtim.tv_sec > 0 ? st->st_mtim.tv_sec : 0;
+    e->at[e->count++] =
+        (struct entry){copy, (uint64_t)st->st_size, (uint64_t)s * 1000000u, S_ISDIR(st->st_mode)};
+    return 0;
+}
+
+static int read_entries(struct static_tree *t, const char *relative, DIR *dir, struct entries *e)
+{
+    struct dirent *d;
+    int err = 0;
+    for (size_t looked = 0; err == 0 && (d = readdir(dir)); looked++) {
+        struct stat st;
+        e->more = looked == STATIC_LISTING_MAX;
+        if (e->more)
+            break;
+        if (d->d_name[0] != '.' && look(t, relative, dirfd(dir), d->d_name, &st))
+            err = add_entry(e, d->d_name, &st);
+    }
+    return err;
 }
 
 static int add_row(struct buf *b, const struct entry *e)
@@ -186,10 +183,10 @@ static int add_row(struct buf *b, const struct entry *e)
     return err ? err : buf_printf(b, "%.10s %.5s\n", stamp, stamp + 11);
 }
 
-static int write_page(struct buf *b, struct slice path, const struct entry *at, size_t count,
-                      size_t total)
+static int write_page(struct buf *b, struct slice path, const struct entries *e)
 {
     int err = buf_add_str(b, page_head);
+    size_t i = 0;
     if (err == 0)
         err = add_html(b, path);
     if (err == 0)
@@ -201,13 +198,13 @@ static int write_page(struct buf *b, struct slice path, const struct entry *at, 
                              "Changed (UTC)\n");
     if (err == 0 && path.len > 1)
         err = buf_add_str(b, "<tr><td><a href=\"../\">../</a><td><td>\n");
-    for (size_t i = 0; i < count && err == 0; i++)
-        err = add_row(b, &at[i]);
+    for (; i < e->count && err == 0 && buf_len(b) < STATIC_LISTING_OCTETS; i++)
+        err = add_row(b, &e->at[i]);
     if (err == 0)
         err = buf_add_str(b, "</table>\n");
-    if (err == 0 && total > count)
-        err = buf_printf(b, "<p>%zu of %zu entries are shown.</p>\n", count, total);
-    if (err == 0 && total == 0)
+    if (err == 0 && (e->more || i < e->count))
+        err = buf_add_str(b, "<p>There are more.</p>\n");
+    else if (err == 0 && i == 0)
         err = buf_add_str(b, "<p>Nothing is here.</p>\n");
     return err;
 }
@@ -215,8 +212,7 @@ static int write_page(struct buf *b, struct slice path, const struct entry *at, 
 int static_listing_write(struct static_tree *t, const char *relative, int directory_fd,
                          struct slice path, struct buf *out)
 {
-    struct entry *at = NULL;
-    size_t count = 0, total = 0;
+    struct entries e = {0};
     int fd = openat(directory_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
     if (!dir) {
@@ -224,13 +220,14 @@ int static_listing_write(struct static_tree *t, const char *relative, int direct
             close(fd);
         return ERR_SYS;
     }
-    int err = read_entries(t, relative, dir, &at, &count, &total);
+    int err = read_entries(t, relative, dir, &e);
     closedir(dir);
-    if (err < 0)
-        return err;
-    if (count)
-        qsort(at, count, sizeof *at, by_kind_and_name);
-    err = write_page(out, path, at, count, total);
-    free_entries(at, count);
+    if (err == 0 && e.count)
+        qsort(e.at, e.count, sizeof *e.at, by_kind_and_name);
+    if (err == 0)
+        err = write_page(out, path, &e);
+    for (size_t i = 0; i < e.count; i++)
+        free(e.at[i].name);
+    free(e.at);
     return err;
 }

@@ -6,7 +6,13 @@
 #include "base/buf.h"
 #include "static/tree.h"
 
-#define STATIC_LISTING_MAX 5000u /* entries shown; of more the page says how many there are */
+/* Entries that are looked at, and octets of their rows: a directory of a million would hold the
+ * loop for seconds each time, and octets of a name can become six.  Where that ends the page says
+ * that there are more. */
+#define STATIC_LISTING_MAX    5000u
+#define STATIC_LISTING_OCTETS (1u << 20)
+/* Pages that are held at a time, for clients that do not take them. */
+#define STATIC_LISTINGS 32u
 
 /* relative: of the directory, as static_path_read makes it.  directory_fd: borrowed.  path: the
  * target's path as it came, percent-encoded, with its slash.  out: an HTML document is appended.

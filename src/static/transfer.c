@@ -113,15 +113,19 @@ static int queue_piece(struct static_transfer *t, struct chunk *chunk, size_t oc
     return err;
 }
 
+/* Queues the next piece of a text.  return  0 or an error */
 static int queue_text(struct static_transfer *t)
 {
     const struct static_part *p = &t->answer.parts[t->part];
-    bool end = p->octets == 0 && is_last_part(t);
-    t->text_sent = true;
-    int err = p->text.len || end ? send_body(t, p->text, NULL, end) : 0;
-    if (p->octets == 0) {
-        t->part++;
-        t->text_sent = false;
+    size_t left = p->text.len - (size_t)t->at, most = piece_octets(t->conn);
+    struct slice piece = slice_of(left ? p->text.p + t->at : "", left < most ? left : most);
+    bool end = piece.len == left && p->octets == 0 && is_last_part(t);
+    int err = piece.len || end ? send_body(t, piece, NULL, end) : 0;
+    t->at += piece.len;
+    if (piece.len == left) {
+        t->at = 0;
+        t->text_sent = p->octets != 0;
+        t->part += p->octets == 0;
     }
     t->response_ended = end;
     return err;

@@ -2,6 +2,7 @@
 // `portico push explain`: what a person reads about what was pushed with a page, and why not.
 import assert from 'node:assert/strict';
 import fs from 'node:fs';
+import http2 from 'node:http2';
 import path from 'node:path';
 import test from 'node:test';
 import { Portico, PORTICO, ask, check, close2, collectPushes, fetch2, run, scratch, until, worker } from './lib.mjs';
@@ -196,6 +197,25 @@ check('the token goes to no other server', async () => {
   assert.match(e.unknown, /does not lead to a listener/);
   await another.stop();
 }, 60);
+
+check('octets of a promised path neither move the cursor nor hide the promise', async () => {
+  const server = http2.createServer().on('stream', (stream) => {
+    for (const name of ['/\u00c2\u009b2J', '/\u00ff']) // octets: CSI as UTF-8 writes it, and no UTF-8
+      stream.pushStream({ ':path': name }, (error, pushed) => { pushed.respond(); pushed.end('x'); });
+    stream.respond();
+    stream.end('page');
+  });
+  await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const where = `http://127.0.0.1:${server.address().port}/`;
+  const { code, stdout, stderr } = await explain(where);
+  assert.equal(code, 0, stderr);
+  assert.match(stdout, /Octets came as:.* \/\?\?2J 1/);
+  assert.doesNotMatch(stdout, /\u009b/);
+  const e = await explained(where);
+  assert.deepEqual(e.resources.map((r) => [r.url, r.status]).sort(), [['/?', 200], ['/\u009b2J', 200]]);
+  assert.equal(e.order.length, 3);
+  await new Promise((resolve) => server.close(resolve));
+});
 
 check('stats: totals, reasons, clients and the resources behind them', async () => {
   const stats = async (...args) => {

@@ -362,6 +362,19 @@ check('by itself: one socket speaks both versions, in octets of any number', asy
   assert.ok(!fs.existsSync(s.socket), 'its socket is gone');
 });
 
+check('by itself: who goes on after an answer that was the last one does not stay', async () => {
+  const s = await alone();
+  let got = '';
+  const socket = net.connect({ port: s.port, host: '127.0.0.1', allowHalfOpen: true }, () => socket.write('rubbish\r\n\r\n'));
+  socket.setEncoding('latin1').on('data', (text) => { got += text; }).on('error', () => {});
+  const more = setInterval(() => socket.write('x'), 50);
+  await until('it is closed', () => socket.destroyed);
+  clearInterval(more);
+  assert.match(got, /^HTTP\/1\.1 400 /);
+  s.kill('SIGTERM');
+  assert.equal((await s.ended).code, 0);
+});
+
 check('by itself: SIGTERM lets what is under way end, and takes no more', async () => {
   const s = await alone();
   const idle = net.connect(s.port, '127.0.0.1');

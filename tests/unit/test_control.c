@@ -5,6 +5,7 @@
 #include "control/admin.h"
 #include "control/control.h"
 #include "control/owner.h"
+#include "base/panic.h"
 #include "ipc/ipc.h"
 #include "route/route.h"
 #include "stats/stats.h"
@@ -533,6 +534,67 @@ static void test_admin_connections_are_bounded(void **state)
     stop(&b, 0);
 }
 
+static void connect_for_ever(const struct bench *b, int ahead)
+{
+    for (unsigned n = 1;; n++) {
+        close(admin_connect(b));
+        if (n == 2 * ADMIN_MAX_CONNECTIONS && write(ahead, "!", 1) != 1)
+            _exit(1);
+    }
+}
+
+/* Drops the answers. */
+static void ask_for_ever(const struct bench *b, int ahead)
+{
+    static char octets[1 << 16], dropped[1 << 16];
+    const size_t len = sizeof GET("/nothing") - 1, whole = sizeof octets / len * len;
+    bool told = false;
+    int fd = admin_connect(b);
+    for (size_t at = 0; at < whole; at += len)
+        memcpy(octets + at, GET("/nothing"), len);
+    fcntl(fd, F_SETFL, O_NONBLOCK);
+    for (size_t at = 0, taken = 0;;) {
+        struct pollfd p = {.fd = fd, .events = POLLIN | POLLOUT};
+        poll(&p, 1, -1);
+        for (ssize_t n; (n = read(fd, dropped, sizeof dropped)) > 0;)
+            taken += (size_t)n;
+        ssize_t n = write(fd, octets + at, whole - at);
+        at = n > 0 ? (at + (size_t)n) % whole : at;
+        if (taken > sizeof dropped && !told)
+            told = write(ahead, "!", 1) == 1;
+    }
+}
+
+/* Who connects or asks as fast as it is served does not keep control from everything else. */
+static void test_admin_floods(void **state)
+{
+    void (*const floods[])(const struct bench *, int) = {connect_for_ever, ask_for_ever};
+    for (size_t i = 0; i < ARRAY_LEN(floods); i++) {
+        struct bench b;
+        pid_t pids[4];
+        int ahead[2];
+        char c;
+        begin(&b);
+        assert_int_equal(pipe(ahead), 0);
+        for (size_t k = 0; k < ARRAY_LEN(pids); k++) {
+            pids[k] = fork();
+            assert_true(pids[k] >= 0);
+            if (pids[k] == 0) {
+                prctl(PR_SET_PDEATHSIG, SIGKILL);
+                floods[i](&b, ahead[1]);
+            }
+        }
+        for (size_t k = 0; k < ARRAY_LEN(pids); k++)
+            assert_int_equal(read(ahead[0], &c, 1), 1);
+        assert_has(ask(&b, GET("/healthz")), "HTTP/1.1 503 ");
+        for (size_t k = 0; k < ARRAY_LEN(pids); k++)
+            end_worker(pids[k]);
+        close(ahead[0]);
+        close(ahead[1]);
+        stop(&b, 0);
+    }
+}
+
 /* The manifest again, as monitor hands it over; the listeners come first. */
 static void begin_reload(struct bench *b, const char *manifest)
 {
@@ -762,6 +824,23 @@ static void test_slots_recalled(void **state)
     slots_fini(&s);
 }
 
+/* Edge may write where the names are kept, and may have been broken into: with the name of an app
+ * that is in use everywhere there would be no slot left for another one. */
+static void test_slots_recalled_twice(void **state)
+{
+    struct slots s;
+    const char *ab[] = {"a", "b", NULL};
+    bool reused;
+    (void)state;
+    assert_int_equal(slots_init(&s, 3), 0);
+    for (uint32_t i = 0; i < 3; i++)
+        assert_int_equal(slots_recall(&s, i, "a"), 0);
+    assert_int_equal(find(&s, "b", ab, &reused), 1);
+    assert_false(reused);
+    assert_int_equal(find(&s, "a", ab, &reused), 0);
+    slots_fini(&s);
+}
+
 #define NOBODY 65534
 
 int main(void)
@@ -769,12 +848,14 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_slots),
         cmocka_unit_test(test_slots_recalled),
+        cmocka_unit_test(test_slots_recalled_twice),
         cmocka_unit_test(test_hosts_of_the_operator),
         cmocka_unit_test(test_proc_net_tcp),
         cmocka_unit_test(test_reload_names_what_changed),
         cmocka_unit_test(test_bad_manifest),
         cmocka_unit_test(test_admin),
         cmocka_unit_test(test_admin_connections_are_bounded),
+        cmocka_unit_test(test_admin_floods),
         cmocka_unit_test(test_life_of_an_instance),
         cmocka_unit_test(test_http11_worker_at_a_port),
         cmocka_unit_test(test_foreign_listener),

@@ -314,6 +314,7 @@ static const struct bad bads[] = {
                 "    http20ProxyFlag: 2\n",
      10, 22, "apps.b.http20ProxyFlag: 2 needs \"command\""},
     {"a: [[[[[[[[[[[[[[[[[x\n", 1, 19, "lists and maps are nested deeper than 16"},
+    {LISTEN APP "    \"\\e]0;x\\x9b2J\": 1\n", 7, 5, "apps.a.?]0;x??2J: unknown key"},
 };
 
 static void test_refused(void **state)

@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "static/answer.h"
+#include "static/listing.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -433,6 +434,56 @@ static void lists_and_has_a_page_of_its_own(void **state)
     tear_down(&w);
 }
 
+/* What a page of names costs has its bounds, however many there are and whatever is in them. */
+static void lists_within_bounds(void **state)
+{
+    struct world w;
+    char name[256], path[128];
+    make_directory("site/many");
+    make_directory("site/long");
+    for (unsigned i = 0; i < STATIC_LISTING_MAX + 10; i++) {
+        snprintf(path, sizeof path, "%s/site/many/%u", place, i);
+        int fd = open(path, O_WRONLY | O_CREAT, 0644);
+        assert_true(fd >= 0);
+        close(fd);
+    }
+    snprintf(path, sizeof path, "%s/site/long", place);
+    int directory = open(path, O_RDONLY | O_DIRECTORY);
+    assert_true(directory >= 0);
+    memset(name, '"', sizeof name);
+    for (unsigned i = 0; i < 600; i++) {
+        snprintf(name + 200, sizeof name - 200, "%u", i);
+        int fd = openat(directory, name, O_WRONLY | O_CREAT, 0644);
+        assert_true(fd >= 0);
+        close(fd);
+    }
+    close(directory);
+    set_up(&w, "GET", "/many/");
+    w.site.is_listed = true;
+    assert_int_equal(make(&w), 0);
+    struct slice page = buf_slice(&w.answer.page);
+    assert_non_null(memmem(page.p, page.len, "<p>There are more.</p>", 22));
+    static_answer_fini(&w.answer);
+    w.request.path = SLICE("/long/");
+    assert_int_equal(make(&w), 0);
+    page = buf_slice(&w.answer.page);
+    assert_non_null(memmem(page.p, page.len, "<p>There are more.</p>", 22));
+    assert_true(page.len < STATIC_LISTING_OCTETS + 4096);
+    struct static_answer first = w.answer;
+    struct static_answer more[STATIC_LISTINGS];
+    for (unsigned i = 0; i < STATIC_LISTINGS; i++) {
+        assert_int_equal(make(&w), 0);
+        more[i] = w.answer;
+        assert_int_equal(more[i].head.status, i + 1 < STATIC_LISTINGS ? 200 : 503);
+    }
+    static_answer_fini(&first);
+    assert_int_equal(make(&w), 0);
+    assert_int_equal(w.answer.head.status, 200);
+    for (unsigned i = 0; i < STATIC_LISTINGS; i++)
+        static_answer_fini(&more[i]);
+    tear_down(&w);
+}
+
 static void follows_a_replaced_directory(void **state)
 {
     struct world w;
@@ -524,6 +575,7 @@ int main(void)
         cmocka_unit_test(survives_no_memory),
         cmocka_unit_test(survives_no_descriptors),
         cmocka_unit_test(lists_and_has_a_page_of_its_own),
+        cmocka_unit_test(lists_within_bounds),
     };
     return cmocka_run_group_tests(tests, set_up_tree, tear_down_tree);
 }
