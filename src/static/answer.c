@@ -343,11 +343,11 @@ static int redirect(struct static_answer *x, struct question *q)
 
 static int list(struct static_answer *x, struct question *q)
 {
-    if (q->site->listings == STATIC_LISTINGS)
+    if (q->site->listed_octets >= STATIC_LISTED_OCTETS)
         return static_answer_fail(x, q->arena, 503, q->wall_us);
-    x->listings = &q->site->listings;
-    ++*x->listings;
     int err = static_listing_write(&q->site->tree, q->path.relative, x->fd, q->path.raw, &x->page);
+    x->listed_octets = &q->site->listed_octets;
+    *x->listed_octets += buf_len(&x->page);
     drop_file(x);
     if (err == ERR_SYS)
         return static_answer_fail(x, q->arena, 503, q->wall_us);
@@ -425,10 +425,10 @@ int static_answer_make(struct static_site *site, const struct http_head *request
 void static_answer_fini(struct static_answer *x)
 {
     drop_file(x);
+    if (x->listed_octets)
+        *x->listed_octets -= buf_len(&x->page);
+    x->listed_octets = NULL;
     buf_fini(&x->page);
-    if (x->listings)
-        --*x->listings;
-    x->listings = NULL;
 }
 
 bool static_answer_is_current(const struct static_answer *x)

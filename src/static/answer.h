@@ -12,8 +12,8 @@
 struct static_site {
     struct static_tree tree;
     const char *cache_control;
-    bool is_listed;    /* a directory without index.html shows what it holds */
-    unsigned listings; /* that are held, of STATIC_LISTINGS */
+    bool is_listed;       /* a directory without index.html shows what it holds */
+    size_t listed_octets; /* of the listings that are held, of STATIC_LISTED_OCTETS */
 };
 
 struct static_part {
@@ -25,11 +25,11 @@ struct static_answer {
     struct http_head head;
     struct static_part parts[STATIC_RANGES_MAX + 1];
     unsigned part_count;
-    bool has_content;   /* false: the head ends the message (HEAD, 304 ...) */
-    int fd;             /* -1: no file */
-    struct stat state;  /* of the file when it was looked at */
-    struct buf page;    /* what a part's text lies in, if it is long */
-    unsigned *listings; /* the page is counted there; NULL: there is none */
+    bool has_content;      /* false: the head ends the message (HEAD, 304 ...) */
+    int fd;                /* -1: no file */
+    struct stat state;     /* of the file when it was looked at */
+    struct buf page;       /* what a part's text lies in, if it is long */
+    size_t *listed_octets; /* where page counts; NULL: there is none */
 };
 
 /* site: kept.  request, arena: borrowed; the arena lives as long as out is used.  pool: for page.

@@ -11,8 +11,8 @@
  * that there are more. */
 #define STATIC_LISTING_MAX    5000u
 #define STATIC_LISTING_OCTETS (1u << 20)
-/* Pages that are held at a time, for clients that do not take them. */
-#define STATIC_LISTINGS 32u
+/* Of pages that are held, for clients that do not take them; beyond it there is no other one. */
+#define STATIC_LISTED_OCTETS (32u << 20)
 
 /* relative: of the directory, as static_path_read makes it.  directory_fd: borrowed.  path: the
  * target's path as it came, percent-encoded, with its slash.  out: an HTML document is appended.
