@@ -174,6 +174,20 @@ int addr_prefix_parse(struct slice text, struct addr_prefix *out)
     return 0;
 }
 
+void addr_network(const struct addr *a, char out[ADDR_NETWORK_OCTETS])
+{
+    const struct in6_addr *six = &a->u.in6.sin6_addr;
+    memset(out, 0, ADDR_NETWORK_OCTETS);
+    if (a->u.sa.sa_family == AF_INET) {
+        memcpy(out, &a->u.in.sin_addr, 4);
+    } else if (a->u.sa.sa_family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(six)) {
+        memcpy(out, six->s6_addr + 12, 4);
+    } else if (a->u.sa.sa_family == AF_INET6) {
+        memcpy(out, six->s6_addr, 8);
+        out[8] = 6; /* tells it from IPv4 */
+    }
+}
+
 bool addr_prefix_has(const struct addr_prefix *p, const struct addr *a)
 {
     uint8_t octets[16];

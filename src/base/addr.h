@@ -33,6 +33,10 @@ uint16_t addr_port(const struct addr *a);
  * return  false: it lies outside, and nothing was changed */
 bool addr_enter(struct addr *a, const char *root);
 bool addr_eq(const struct addr *a, const struct addr *b);
+#define ADDR_NETWORK_OCTETS 9
+/* What one host may have all of: an IPv4 address, also a mapped one, or an IPv6 /64.  All zeroes of
+ * another family. */
+void addr_network(const struct addr *a, char out[ADDR_NETWORK_OCTETS]);
 /* 32 or 128 bits of prefix of "10.0.0.0/8", "::1", "fd00::/8": return 0 or ERR_USAGE */
 struct addr_prefix {
     uint8_t octets[16]; /* IPv4 as IPv4-mapped */

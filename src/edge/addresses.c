@@ -8,10 +8,8 @@
 #include <pthread.h>
 #include <stdlib.h>
 
-#define KEY_OCTETS 8
-
 struct address {
-    char key[KEY_OCTETS + 1]; /* the last octet tells IPv4 from IPv6 */
+    char network[ADDR_NETWORK_OCTETS];
     uint32_t open;
     uint64_t blame_micro; /* what is not forgotten yet */
     uint64_t blamed_us;   /* when that was true */
@@ -20,7 +18,7 @@ struct address {
 
 struct addresses {
     pthread_mutex_t lock;
-    struct map map;         /* struct address by key */
+    struct map map;         /* struct address by network */
     struct list remembered; /* those with blame and without a connection, the oldest first */
     uint32_t remembered_count;
 };
@@ -41,7 +39,7 @@ static void forget(struct addresses *a, struct address *e)
     if (!list_empty(&e->node))
         a->remembered_count--;
     list_remove(&e->node);
-    map_del(&a->map, slice_of(e->key, sizeof e->key));
+    map_del(&a->map, slice_of(e->network, sizeof e->network));
     free(e);
 }
 
@@ -57,32 +55,18 @@ void addresses_free(struct addresses *a)
     free(a);
 }
 
-static void make_key(const struct addr *peer, char key[KEY_OCTETS + 1])
-{
-    const struct in6_addr *six = &peer->u.in6.sin6_addr;
-    memset(key, 0, KEY_OCTETS + 1);
-    if (peer->u.sa.sa_family == AF_INET) {
-        memcpy(key, &peer->u.in.sin_addr, sizeof peer->u.in.sin_addr);
-    } else if (peer->u.sa.sa_family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(six)) {
-        memcpy(key, six->s6_addr + 12, 4);
-    } else if (peer->u.sa.sa_family == AF_INET6) {
-        memcpy(key, six->s6_addr, KEY_OCTETS);
-        key[KEY_OCTETS] = 6;
-    }
-}
-
 /* return  the entry, made when there is none, or NULL when memory is out */
-static struct address *find_or_add(struct addresses *a, const char *key)
+static struct address *find_or_add(struct addresses *a, const char *network)
 {
-    struct address *e = map_get(&a->map, slice_of(key, KEY_OCTETS + 1));
+    struct address *e = map_get(&a->map, slice_of(network, ADDR_NETWORK_OCTETS));
     if (e)
         return e;
     e = calloc(1, sizeof *e);
     if (!e)
         return NULL;
-    memcpy(e->key, key, sizeof e->key);
+    memcpy(e->network, network, sizeof e->network);
     list_init(&e->node);
-    if (map_put(&a->map, slice_of(e->key, sizeof e->key), e) == 0)
+    if (map_put(&a->map, slice_of(e->network, sizeof e->network), e) == 0)
         return e;
     free(e);
     return NULL;
@@ -90,11 +74,11 @@ static struct address *find_or_add(struct addresses *a, const char *key)
 
 int addresses_enter(struct addresses *a, const struct addr *peer, uint32_t limit)
 {
-    char key[KEY_OCTETS + 1];
+    char network[ADDR_NETWORK_OCTETS];
     int err = 0;
-    make_key(peer, key);
+    addr_network(peer, network);
     pthread_mutex_lock(&a->lock);
-    struct address *e = find_or_add(a, key);
+    struct address *e = find_or_add(a, network);
     if (!e)
         err = ERR_NOMEM;
     else if (limit && e->open >= limit)
@@ -124,10 +108,10 @@ static void remember(struct addresses *a, struct address *e)
 
 void addresses_leave(struct addresses *a, const struct addr *peer)
 {
-    char key[KEY_OCTETS + 1];
-    make_key(peer, key);
+    char network[ADDR_NETWORK_OCTETS];
+    addr_network(peer, network);
     pthread_mutex_lock(&a->lock);
-    struct address *e = map_get(&a->map, slice_of(key, sizeof key));
+    struct address *e = map_get(&a->map, slice_of(network, sizeof network));
     ASSERT(e && e->open);
     if (--e->open == 0)
         remember(a, e);
@@ -149,10 +133,10 @@ void addresses_blame(struct addresses *a, const struct addr *peer, uint32_t micr
                      struct limit_rate abuses, uint64_t now_us)
 {
     const uint64_t most = 2 * (uint64_t)abuses.burst * ADDRESSES_ABUSE - 1;
-    char key[KEY_OCTETS + 1];
-    make_key(peer, key);
+    char network[ADDR_NETWORK_OCTETS];
+    addr_network(peer, network);
     pthread_mutex_lock(&a->lock);
-    struct address *e = map_get(&a->map, slice_of(key, sizeof key));
+    struct address *e = map_get(&a->map, slice_of(network, sizeof network));
     ASSERT(e && e->open);
     fade(e, abuses, now_us);
     e->blame_micro = e->blame_micro + micro < most ? e->blame_micro + micro : most;
@@ -162,11 +146,11 @@ void addresses_blame(struct addresses *a, const struct addr *peer, uint32_t micr
 uint32_t addresses_excess(struct addresses *a, const struct addr *peer, struct limit_rate abuses,
                           uint64_t now_us)
 {
-    char key[KEY_OCTETS + 1];
+    char network[ADDR_NETWORK_OCTETS];
     uint64_t most = (uint64_t)abuses.burst * ADDRESSES_ABUSE, blame = 0;
-    make_key(peer, key);
+    addr_network(peer, network);
     pthread_mutex_lock(&a->lock);
-    struct address *e = map_get(&a->map, slice_of(key, sizeof key));
+    struct address *e = map_get(&a->map, slice_of(network, sizeof network));
     ASSERT(e && e->open);
     if (e->blame_micro) {
         fade(e, abuses, now_us);

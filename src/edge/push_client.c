@@ -18,6 +18,9 @@ static struct push_client *push_client_new(struct exchange *x)
     struct slice agent = fields_value(&x->request->fields, TOKEN_USER_AGENT);
     pc->agent = push_kind(agent);
     pc->kind = push_consent_kind(&s->seen_key, agent);
+    char network[ADDR_NETWORK_OCTETS];
+    addr_network(&x->client->peer, network);
+    pc->voter = (uint32_t)hash_octets(&s->seen_key, slice_of(network, sizeof network));
     pc->lot = (uint8_t)(push_resource(s, x->site, exchange_id(x), SLICE("lot")) % 100);
     return pc;
 }
@@ -43,6 +46,14 @@ struct push_client *push_client_of(struct exchange *x)
     return c->push;
 }
 
+static void vote(struct client *c, bool is_end)
+{
+    struct push_client *pc = c->push;
+    struct shard *s = c->shard;
+    push_consent_vote(&pc->consent, &s->kinds, s->pool, pc->kind, pc->voter, is_end,
+                      shard_now_us(s));
+}
+
 void push_client_free(struct client *c)
 {
     struct push_client *pc = c->push;
@@ -51,7 +62,7 @@ void push_client_free(struct client *c)
         return;
     promised_drop_unasked(c);
     ASSERT(list_empty(&pc->promised)); /* exchanges have ended before */
-    push_consent_vote(&pc->consent, &s->kinds, s->pool, pc->kind, true, shard_now_us(s));
+    vote(c, true);
     push_past_fini(&pc->past, s->pool);
     push_seen_fini(&pc->seen, s->pool);
     pool_put(s->pool, pc, sizeof *pc);
@@ -167,7 +178,7 @@ void push_ended(struct exchange *x, bool complete, uint32_t reset_code)
                                             .kind = pc->agent,
                                             .is_refused = refused});
     push_consent_ended(&pc->consent, refused);
-    push_consent_vote(&pc->consent, &s->kinds, s->pool, pc->kind, false, shard_now_us(s));
+    vote(x->client, false);
     if (complete || pc->consent.completed)
         push_answers_push_end(&s->answers, s->pool, resource, refused, shard_now_us(s));
 }
@@ -185,7 +196,7 @@ void push_reset_late(struct client *c, uint32_t stream_id, uint32_t h2_code)
     if (push_ledger_row_version(past->row) == past->row_version)
         push_ledger_row_fate(past->row, PUSH_FATE_REFUSED_LATE, past->octets);
     push_consent_refused_late(&pc->consent);
-    push_consent_vote(&pc->consent, &s->kinds, s->pool, pc->kind, false, shard_now_us(s));
+    vote(c, false);
     if (pc->consent.completed)
         push_answers_push_revise(&s->answers, past->resource, shard_now_us(s));
 }

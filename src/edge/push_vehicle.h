@@ -22,6 +22,7 @@ struct push_client {
     struct push_consent consent;
     struct push_past past;
     uint64_t kind;        /* push_consent_kind of its User-Agent; 0 of a shared one */
+    uint32_t voter;       /* who it is for push_consent_vote */
     enum push_kind agent; /* what that tells; a pushed request may have none of its own */
     struct list promised; /* struct promised */
     uint32_t kept;        /* of these */

@@ -3,10 +3,11 @@
 
 struct push_consent_kind {
     uint32_t tag;
-    uint32_t voted; /* its place in the order of votes */
+    uint32_t voted;   /* its place in the order of votes */
+    uint32_t refuser; /* whose refusal counted last */
     struct push_trial trial;
 };
-_Static_assert(sizeof(struct push_consent_kind) == 16, "as the header says");
+_Static_assert(sizeof(struct push_consent_kind) == 20, "as the header says");
 
 static const struct push_trial_rule kind_rule = {.least = PUSH_CONSENT_KIND_LEAST,
                                                  .rest_s = PUSH_CONSENT_KIND_REST_S};
@@ -94,7 +95,7 @@ static struct push_consent_kind *find_or_replace(struct push_consent_kinds *k, s
 }
 
 void push_consent_vote(struct push_consent *c, struct push_consent_kinds *k, struct pool *pool,
-                       uint64_t kind, bool is_end, uint64_t now_us)
+                       uint64_t kind, uint32_t voter, bool is_end, uint64_t now_us)
 {
     enum push_consent_verdict verdict = push_consent_verdict(c);
     if (c->has_voted || !kind || verdict == PUSH_CONSENT_UNKNOWN ||
@@ -103,9 +104,14 @@ void push_consent_vote(struct push_consent *c, struct push_consent_kinds *k, str
     struct push_consent_kind *found = find_or_replace(k, pool, kind);
     if (!found)
         return;
+    bool refuses = verdict == PUSH_CONSENT_REFUSED;
     c->has_voted = true;
     found->voted = ++k->count;
-    push_trial_end(&found->trial, &kind_rule, verdict == PUSH_CONSENT_REFUSED, now_us);
+    if (refuses && found->trial.failures && found->refuser == voter)
+        return;
+    if (refuses)
+        found->refuser = voter;
+    push_trial_end(&found->trial, &kind_rule, refuses, now_us);
 }
 
 void push_consent_kinds_fini(struct push_consent_kinds *k, struct pool *pool)

@@ -7,8 +7,10 @@
  * or when of at least PUSH_CONSENT_LEAST more than half were refused.  It is not asked again.
  * - a kind of client, which is one User-Agent field, refuses when of at least
  * PUSH_CONSENT_KIND_LEAST connections more than half refused; each connection has one vote, so
- * neither a long nor a hostile one decides alone.  One connection an hour is tried again
- * (push/trial.h).  Clients without a User-Agent have nothing in common: they are no kind.
+ * neither a long nor a hostile one decides alone; and no vote against a kind counts after another
+ * one of the same voter, so neither does who comes again and again under others' name.  One
+ * connection an hour is tried again (push/trial.h).  Clients without a User-Agent have nothing in
+ * common: they are no kind.
  *
  * A reset may come after the last octet has left, when the push was counted as completed: it must
  * be told by push_consent_refused_late, or a client that cancels everything looks willing whenever
@@ -24,7 +26,7 @@
 #define PUSH_CONSENT_LEAST       8
 #define PUSH_CONSENT_KIND_LEAST  3
 #define PUSH_CONSENT_KIND_REST_S 3600
-#define PUSH_CONSENT_KINDS       64 /* of 16 octets; the one that voted last stays longest */
+#define PUSH_CONSENT_KINDS       64 /* of 20 octets; the one that voted last stays longest */
 
 enum push_consent_verdict { PUSH_CONSENT_UNKNOWN, PUSH_CONSENT_GIVEN, PUSH_CONSENT_REFUSED };
 
@@ -57,10 +59,10 @@ bool push_consent_kind_refuses(const struct push_consent_kinds *k, uint64_t kind
 /* The first push of a connection begins. */
 void push_consent_kind_begin(struct push_consent_kinds *k, uint64_t kind, uint64_t now_us);
 /* The connection's vote, once: as soon as it refuses, else when it ends and its consent is known.
- * Call it after each change above, and with is_end when the connection ends.  Out of memory: the
- * vote is lost. */
+ * Call it after each change above, and with is_end when the connection ends.  voter: a hash of who
+ * it is.  Out of memory: the vote is lost. */
 void push_consent_vote(struct push_consent *c, struct push_consent_kinds *k, struct pool *pool,
-                       uint64_t kind, bool is_end, uint64_t now_us);
+                       uint64_t kind, uint32_t voter, bool is_end, uint64_t now_us);
 void push_consent_kinds_fini(struct push_consent_kinds *k, struct pool *pool);
 
 #endif

@@ -256,8 +256,8 @@ check('a client that resets what it is pushed is pushed no more', async () => {
 });
 
 /** A client that refuses what it is pushed, the `which`-th of a page or all, when the last octet has come. */
-async function refuser(host, agent) {
-  const client = await h2Client(p.ports.http);
+async function refuser(host, agent, localAddress) {
+  const client = await h2Client(p.ports.http, { localAddress });
   let id = -1, known = 0;
   const ended = (one) => client.until((f) => f.id === one && (f.type === TYPE.DATA || f.type === TYPE.HEADERS) && f.flags & END_STREAM);
   return {
@@ -278,8 +278,8 @@ async function refuser(host, agent) {
 check('a client that resets each push when all of it has come is pushed no more, nor are its kind', async () => {
   const host = 'late.localhost', agent = 'okhttp/4.12.0';
   let pushed = 0;
-  for (let i = 0; i < 3; i++) {
-    const client = await refuser(host, agent);
+  for (let i = 0; i < 3; i++) { // each from elsewhere: nobody alone speaks for his kind
+    const client = await refuser(host, agent, `127.0.0.${2 + i}`);
     const first = await client.visit(`/page?n=2&from=${4 * i}&size=100`);
     assert.equal(first, 2, `connection ${i}`);
     assert.equal(await client.visit(`/page?n=2&from=${4 * i + 2}&size=100`), 0, `connection ${i}`);

@@ -194,6 +194,31 @@ static void test_enter(void **state)
     }
 }
 
+/* What one host may have all of is the same, and nothing else. */
+static void test_network(void **state)
+{
+    static const struct {
+        const char *a, *b;
+        bool same;
+    } rows[] = {
+        {"127.0.0.1:80", "127.0.0.1:81", true},
+        {"127.0.0.1:80", "127.0.0.2:80", false},
+        {"127.0.0.1:80", "[::ffff:127.0.0.1]:80", true},
+        {"[2001:db8::1]:80", "[2001:db8::ffff:ffff:ffff:ffff]:81", true},
+        {"[2001:db8::1]:80", "[2001:db8:0:1::1]:80", false},
+        {"0.0.0.0:80", "[::]:80", false},
+        {"unix:/a", "unix:/b", true},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        char a[ADDR_NETWORK_OCTETS], b[ADDR_NETWORK_OCTETS];
+        struct addr x = parsed(rows[i].a), y = parsed(rows[i].b);
+        addr_network(&x, a);
+        addr_network(&y, b);
+        if ((memcmp(a, b, sizeof a) == 0) != rows[i].same)
+            fail_msg("%s, %s", rows[i].a, rows[i].b);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -205,6 +230,7 @@ int main(void)
         cmocka_unit_test(test_prefix),
         cmocka_unit_test(test_prefix_refuses),
         cmocka_unit_test(test_enter),
+        cmocka_unit_test(test_network),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

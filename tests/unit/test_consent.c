@@ -67,11 +67,19 @@ static uint64_t kind_of(const char *user_agent)
     return push_consent_kind(&key, slice_str(user_agent));
 }
 
+static void vote_as(uint32_t voter, struct push_consent_kinds *k, struct pool *pool,
+                    const char *user_agent, const char *story, uint64_t now_us)
+{
+    struct push_consent c = after(story);
+    push_consent_vote(&c, k, pool, kind_of(user_agent), voter, true, now_us);
+}
+
+/* Of somebody else than the last one. */
 static void vote(struct push_consent_kinds *k, struct pool *pool, const char *user_agent,
                  const char *story, uint64_t now_us)
 {
-    struct push_consent c = after(story);
-    push_consent_vote(&c, k, pool, kind_of(user_agent), true, now_us);
+    static uint32_t voter;
+    vote_as(++voter, k, pool, user_agent, story, now_us);
 }
 
 static void one_vote_a_connection(void **state)
@@ -90,13 +98,13 @@ static void one_vote_a_connection(void **state)
         pool_init(&pool);
         struct push_consent c = after(rows[i].before);
         for (int n = 0; n < 3; n++)
-            push_consent_vote(&c, &k, &pool, kind_of("a"), false, SECOND);
+            push_consent_vote(&c, &k, &pool, kind_of("a"), 1, false, SECOND);
         assert_int_equal(k.count, rows[i].votes_before);
         bool has_voted = c.has_voted;
         c = after(rows[i].at_end);
         c.has_voted = has_voted;
         for (int n = 0; n < 3; n++)
-            push_consent_vote(&c, &k, &pool, kind_of("a"), true, SECOND);
+            push_consent_vote(&c, &k, &pool, kind_of("a"), 1, true, SECOND);
         assert_int_equal(k.count, rows[i].votes);
         push_consent_kinds_fini(&k, &pool);
         assert_int_equal(pool.live, 0);
@@ -135,6 +143,27 @@ static void of_a_kind(void **state)
     assert_false(push_consent_kind_refuses(&k, kind_of(okhttp), now_us));
     push_consent_kinds_fini(&k, &pool);
     assert_int_equal(pool.live, 0);
+    pool_fini(&pool);
+}
+
+/* Who names himself like others does not speak for them, however often he comes. */
+static void of_one_voter(void **state)
+{
+    struct pool pool;
+    struct push_consent_kinds k = {0};
+    pool_init(&pool);
+    for (int i = 0; i < 100; i++)
+        vote_as(7, &k, &pool, "a", "xx", SECOND);
+    assert_false(push_consent_kind_refuses(&k, kind_of("a"), SECOND));
+    for (int i = 0; i < 100; i++) { /* between others who take it, or have not refused yet */
+        vote_as(i % 2 ? 7 : 8, &k, &pool, "a", ".", SECOND);
+        vote_as(7, &k, &pool, "a", "xx", SECOND);
+    }
+    assert_false(push_consent_kind_refuses(&k, kind_of("a"), SECOND));
+    for (int i = 0; i < 200; i++) /* two of them do */
+        vote_as(8 + (i & 1), &k, &pool, "a", "xx", SECOND);
+    assert_true(push_consent_kind_refuses(&k, kind_of("a"), SECOND));
+    push_consent_kinds_fini(&k, &pool);
     pool_fini(&pool);
 }
 
@@ -201,8 +230,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(of_a_connection),       cmocka_unit_test(of_a_connection_is_bounded),
         cmocka_unit_test(one_vote_a_connection), cmocka_unit_test(of_a_kind),
-        cmocka_unit_test(none_is_no_kind),       cmocka_unit_test(kinds_are_bounded),
-        cmocka_unit_test(survives_no_memory),
+        cmocka_unit_test(of_one_voter),          cmocka_unit_test(none_is_no_kind),
+        cmocka_unit_test(kinds_are_bounded),     cmocka_unit_test(survives_no_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -98,10 +98,10 @@ export function h2cServer(on, { first = settings() } = {}) {
 }
 
 /** A client by hand: {send, frames, socket, until(pred)}; secure: options of tls.connect. */
-export function h2Client(port, { first = settings(), secure } = {}) {
+export function h2Client(port, { first = settings(), secure, localAddress } = {}) {
   return new Promise((resolve, reject) => {
     const frames = [], waiting = new Set();
-    const where = { port, host: '127.0.0.1' };
+    const where = { port, host: '127.0.0.1', localAddress };
     const socket = secure ? tls.connect({ ...where, ALPNProtocols: ['h2'], ...secure }) : net.connect(where);
     socket.on(secure ? 'secureConnect' : 'connect', () => {
       socket.write(Buffer.concat([Buffer.from(PREFACE), first]));
