@@ -369,10 +369,11 @@ static bool is_trusted(const struct control *c, int fd)
 static bool is_tenant(const struct control *c, int fd)
 {
     struct addr self = {.len = sizeof self.u}, peer = {.len = sizeof peer.u};
-    uid_t uid;
+    struct diag_socket found;
     return c->hello.uids && c->diag >= 0 && getsockname(fd, &self.u.sa, &self.len) == 0 &&
            getpeername(fd, &peer.u.sa, &peer.len) == 0 &&
-           diag_user(c->diag, &peer, &self, &uid) == 0 && uid - c->hello.uids_first < c->hello.uids;
+           diag_find(c->diag, &peer, &self, &found) == 0 &&
+           found.uid - c->hello.uids_first < c->hello.uids;
 }
 
 /* Whoever reaches the listener could hold all connections that there are: a new one takes the place

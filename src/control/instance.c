@@ -307,7 +307,8 @@ bool instance_is_spared(const struct control_instance *in)
 
 static struct owner owner_of(const struct control_instance *in)
 {
-    return (struct owner){.group = in->last.pid, .uid = in->last.uid};
+    return (struct owner){
+        .group = in->last.pid, .uid = in->last.uid, .diag = in->app->control->diag};
 }
 
 static void on_health(struct health *h)

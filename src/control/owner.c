@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "control/owner.h"
+#include "base/err.h"
+#include "net/diag.h"
 
 #include <ctype.h>
 #include <dirent.h>
@@ -159,13 +161,24 @@ static enum owner_answer search_processes(unsigned long inode, const struct owne
     return answer;
 }
 
-enum owner_answer owner_of_port(const struct addr *a, const struct owner *o)
+/* By the tables of all sockets, which is slow where there are many.  return  as diag_find */
+static int find_listener(const struct addr *a, struct diag_socket *out)
 {
     unsigned fit = 0;
     struct owner_socket s = {0};
     best_of_table("/proc/net/tcp", false, a, &fit, &s);
     best_of_table("/proc/net/tcp6", true, a, &fit, &s);
-    if (fit == 0)
+    *out = (struct diag_socket){s.uid, (uint32_t)s.inode};
+    return fit ? 0 : ERR_NOTFOUND;
+}
+
+enum owner_answer owner_of_port(const struct addr *a, const struct owner *o)
+{
+    struct diag_socket s;
+    int err = o->diag < 0 ? ERR_SYS : diag_find(o->diag, a, NULL, &s);
+    if (err == ERR_SYS)
+        err = find_listener(a, &s);
+    if (err < 0)
         return OWNER_GONE;
     return s.uid == o->uid ? search_processes(s.inode, o) : OWNER_NO;
 }

@@ -10,6 +10,7 @@
 struct owner {
     pid_t group; /* the instance's process group, session and first process */
     uid_t uid;
+    int diag; /* to ask whose a TCP socket is (net/diag.h), -1: the kernel does not tell */
 };
 
 enum owner_answer {

@@ -19,8 +19,12 @@ static bool user_of(const struct backend *b, int fd, uid_t *uid_out)
         return true;
     }
     /* The listener, not the other end: that has no user before it was accepted. */
+    struct diag_socket found;
     loop_calls(s->loop)->other += 2;
-    return diag_user(s->diag, &b->address, NULL, uid_out) == 0;
+    if (diag_find(s->diag, &b->address, NULL, &found) < 0)
+        return false;
+    *uid_out = found.uid;
+    return true;
 }
 
 bool owner_fits(const struct backend *b, int fd)

@@ -27,7 +27,7 @@ static void put_address(const struct addr *a, __be32 octets[4], __be16 *port)
 
 /* One question has one answer, and the kernel has it ready when the question was sent.  What a
  * question before it left unread is passed over. */
-static int answer(int diag, uint32_t number, uid_t *uid_out)
+static int answer(int diag, uint32_t number, struct diag_socket *out)
 {
     union {
         struct nlmsghdr head;
@@ -50,12 +50,13 @@ static int answer(int diag, uint32_t number, uid_t *uid_out)
             (size_t)n < NLMSG_LENGTH(sizeof(struct inet_diag_msg)))
             return ERR_SYS;
         const struct inet_diag_msg *found = NLMSG_DATA(&in.head);
-        *uid_out = found->idiag_uid;
+        *out = (struct diag_socket){found->idiag_uid, found->idiag_inode};
         return 0;
     }
 }
 
-int diag_user(int diag, const struct addr *local, const struct addr *remote, uid_t *uid_out)
+int diag_find(int diag, const struct addr *local, const struct addr *remote,
+              struct diag_socket *out)
 {
     static _Thread_local uint32_t number;
     struct question q = {
@@ -72,15 +73,15 @@ int diag_user(int diag, const struct addr *local, const struct addr *remote, uid
         put_address(remote, q.ask.id.idiag_dst, &q.ask.id.idiag_dport);
     if (send(diag, &q, sizeof q, 0) != (ssize_t)sizeof q)
         return ERR_SYS;
-    return answer(diag, number, uid_out);
+    return answer(diag, number, out);
 }
 
 int diag_open(void)
 {
     struct addr nowhere = {.u.in.sin_family = AF_INET};
-    uid_t uid;
+    struct diag_socket nobody;
     int diag = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG);
-    if (diag >= 0 && diag_user(diag, &nowhere, NULL, &uid) == ERR_SYS) {
+    if (diag >= 0 && diag_find(diag, &nowhere, NULL, &nobody) == ERR_SYS) {
         close(diag);
         return ERR_SYS;
     }

@@ -8,9 +8,14 @@
 
 /* return  a descriptor, or ERR_SYS: this kernel does not answer such questions */
 int diag_open(void);
-/* The user of the socket whose own address is local; remote: of its other end, NULL for a listener
- * (one at the wildcard address counts for all).
+struct diag_socket {
+    uid_t uid;
+    uint32_t inode; /* as in /proc/PID/fd */
+};
+/* The socket whose own address is local; remote: of its other end, NULL for a listener (one at the
+ * wildcard address counts for all).
  * return  0, ERR_NOTFOUND: there is no such socket, or ERR_SYS */
-int diag_user(int diag, const struct addr *local, const struct addr *remote, uid_t *uid_out);
+int diag_find(int diag, const struct addr *local, const struct addr *remote,
+              struct diag_socket *out);
 
 #endif

@@ -7,6 +7,7 @@
 #include "control/owner.h"
 #include "base/panic.h"
 #include "ipc/ipc.h"
+#include "net/diag.h"
 #include "route/route.h"
 #include "stats/stats.h"
 
@@ -752,6 +753,47 @@ static void test_proc_net_tcp(void **state)
     assert_false(owner_parse_line("", false, &s));
 }
 
+static int listen_at(const char *text, struct addr *out)
+{
+    int off = 0;
+    assert_int_equal(addr_parse(slice_str(text), out), 0);
+    int fd = socket(out->u.sa.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (out->u.sa.sa_family == AF_INET6)
+        setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off);
+    assert_int_equal(bind(fd, &out->u.sa, out->len), 0);
+    assert_int_equal(listen(fd, 1), 0);
+    out->len = sizeof out->u;
+    assert_int_equal(getsockname(fd, &out->u.sa, &out->len), 0);
+    return fd;
+}
+
+/* As the kernel says when it is asked, and as its tables say. */
+static void test_owner_of_port(void **state)
+{
+    struct owner me = {.group = getpgrp(), .uid = geteuid(), .diag = diag_open()};
+    struct addr own, all, all_by_4 = {.len = sizeof all_by_4.u.in};
+    int fds[] = {listen_at("127.0.0.1:0", &own), listen_at("[::]:0", &all)};
+    all_by_4.u.in = (struct sockaddr_in){.sin_family = AF_INET,
+                                         .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+                                         .sin_port = all.u.in6.sin6_port};
+    int diag = me.diag;
+    for (int pass = 0; pass < 2; pass++, me.diag = -1) {
+        struct owner other = me;
+        other.uid++;
+        assert_int_equal(owner_of_port(&own, &me), OWNER_YES);
+        assert_int_equal(owner_of_port(&all, &me), OWNER_YES);
+        assert_int_equal(owner_of_port(&all_by_4, &me), OWNER_YES);
+        assert_int_equal(owner_of_port(&own, &other), OWNER_NO);
+    }
+    close(fds[0]);
+    close(fds[1]);
+    assert_int_equal(owner_of_port(&own, &me), OWNER_GONE);
+    me.diag = diag;
+    assert_int_equal(owner_of_port(&own, &me), OWNER_GONE);
+    if (diag >= 0)
+        close(diag);
+}
+
 static int setup(void **state)
 {
     signal(SIGPIPE, SIG_IGN);
@@ -851,6 +893,7 @@ int main(void)
         cmocka_unit_test(test_slots_recalled_twice),
         cmocka_unit_test(test_hosts_of_the_operator),
         cmocka_unit_test(test_proc_net_tcp),
+        cmocka_unit_test(test_owner_of_port),
         cmocka_unit_test(test_reload_names_what_changed),
         cmocka_unit_test(test_bad_manifest),
         cmocka_unit_test(test_admin),
