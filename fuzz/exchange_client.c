@@ -38,7 +38,7 @@ static void check_belongs(const struct exchange_client *c, const struct exchange
 }
 
 static void check_whole(const struct exchange_client *c, const struct exchange_ask *a,
-                        unsigned response, size_t octets)
+                        unsigned response, size_t octets, bool has_trailers)
 {
     const struct exchange_response *r = &c->log->responses[response];
     unsigned request = a->request;
@@ -49,15 +49,18 @@ static void check_whole(const struct exchange_client *c, const struct exchange_a
         PANIC("request %u got a whole response %u of %zu octets, which is not whole", request,
               response, octets);
     ASSERT(octets == (c->log->requests[request].is_head ? 0 : r->content_octets));
+    ASSERT(has_trailers || !r->has_trailers || r->has_length);
 }
 
-static void check_trailer(const struct exchange_client *c, unsigned response, struct slice name,
+/* return  whether it is the worker's */
+static bool check_trailer(const struct exchange_client *c, unsigned response, struct slice name,
                           struct slice value)
 {
     if (slice_ieq(name, SLICE("portico-push")))
-        return; /* edge's own: what was decided of promises that came after the head */
+        return false; /* edge's own: what was decided of promises that came after the head */
     ASSERT(c->log->responses[response].has_trailers);
     ASSERT(slice_ieq(name, SLICE(EXCHANGE_TRAILER)) && number_of(value) == response);
+    return true;
 }
 
 /* ---- tunnels: a worker says as much as it likes, and so does the client ---- */
@@ -139,13 +142,15 @@ static void read_h1(struct exchange_client *c)
             PANIC("response to %u: %s\n%.*s", request, m.why, SLICE_FMT(buf_slice(&c->in)));
         const struct slice *id = m.has_head ? field(&m, "x-rid") : NULL;
         struct slice content = slice_of(m.content, m.content_len);
+        bool has_trailers = false;
         if (id && m.status >= 200) {
             check_belongs(c, &c->asks[c->answered], number_of(*id));
             check_content(c, number_of(*id), content);
             for (size_t i = 0; i < m.trailers.count; i++)
-                check_trailer(c, number_of(*id), m.trailers.at[i].name, m.trailers.at[i].value);
+                has_trailers |=
+                    check_trailer(c, number_of(*id), m.trailers.at[i].name, m.trailers.at[i].value);
             if (v == STRICT_WHOLE && !is_ten(&c->asks[c->answered]))
-                check_whole(c, &c->asks[c->answered], number_of(*id), content.len);
+                check_whole(c, &c->asks[c->answered], number_of(*id), content.len, has_trailers);
         }
         if (v == STRICT_WHOLE) {
             if (m.status >= 200)
@@ -245,7 +250,8 @@ static void on_trailers(void *user, struct h2_stream *s, const struct fields *tr
 {
     struct exchange_ask *a = h2_stream_user(s);
     for (uint32_t i = 0; i < trailers->count; i++)
-        check_trailer(user, a->response, trailers->at[i].name, trailers->at[i].value);
+        a->has_trailers |=
+            check_trailer(user, a->response, trailers->at[i].name, trailers->at[i].value);
 }
 
 static void on_close(void *user, struct h2_stream *s, uint32_t code)
@@ -254,7 +260,7 @@ static void on_close(void *user, struct h2_stream *s, uint32_t code)
     struct exchange_ask *a = h2_stream_user(s);
     a->stream = NULL;
     if (code == H2_NO_ERROR && a->has_response && !a->is_ours && !a->is_switched)
-        check_whole(c, a, a->response, a->content_octets);
+        check_whole(c, a, a->response, a->content_octets, a->has_trailers);
 }
 
 /* Of an HTTP/2 worker: its path names the request that was made for it. */

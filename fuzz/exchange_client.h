@@ -19,9 +19,10 @@ struct exchange_ask {
     struct h2_stream *stream;
     unsigned response;
     size_t content_octets;
-    bool has_response, is_ours; /* is_ours: of edge itself */
-    bool is_switched;           /* it is a tunnel now */
-    bool is_foul;               /* to a worker that does not say who it is */
+    bool has_response, has_trailers;
+    bool is_ours;     /* of edge itself */
+    bool is_switched; /* it is a tunnel now */
+    bool is_foul;     /* to a worker that does not say who it is */
 };
 
 struct exchange_client {

@@ -38,8 +38,9 @@ struct exchange_response {
     unsigned request;
     size_t content_octets;
     bool has_trailers;
-    bool is_foul;  /* who has it on its connection has said what belongs to none */
-    bool is_whole; /* the worker has given all of it to the kernel, and it is in order */
+    bool has_length; /* and so it is whole with that, when the worker fails before the trailers */
+    bool is_foul;    /* who has it on its connection has said what belongs to none */
+    bool is_whole;   /* the worker has given all of it to the kernel, and it is in order */
     struct exchange_person whom;
 };
 

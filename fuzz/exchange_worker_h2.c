@@ -56,7 +56,7 @@ static void on_body(void *user, struct h2_stream *s, struct slice octets, bool e
     x->content_octets += octets.len;
     ASSERT(x->content_octets <= r->content_octets);
     if (end && !r->is_tunnel)
-        ASSERT(x->content_octets == r->content_octets && r->is_sent);
+        ASSERT(x->content_octets == r->content_octets && r->is_sent && !r->has_trailers);
     h2_stream_consumed(s, octets.len);
 }
 
@@ -214,8 +214,11 @@ static void respond(struct exchange_h2_conn *c, struct exchange_h2_stream *x, en
     unsigned number = x->response = log->response_count++;
     struct exchange_response *r = &log->responses[number];
     bool is_head = log->requests[x->request].is_head;
-    *r = (struct exchange_response){
-        .request = x->request, .content_octets = octets, .whom = x->whom, .is_foul = c->is_garbled};
+    *r = (struct exchange_response){.request = x->request,
+                                    .content_octets = octets,
+                                    .has_length = act != NO_LENGTH,
+                                    .whom = x->whom,
+                                    .is_foul = c->is_garbled};
     snprintf(id, sizeof id, "%u", number);
     snprintf(length, sizeof length, "%zu", octets);
     name_one(log, octets, link, sizeof link);
