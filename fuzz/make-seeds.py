@@ -146,6 +146,7 @@ H2_SERVER = {
     "get-many": b("00 00") + (GET + b("02")) * 12,
     "get-more-than-allowed": b("01 00") + (GET + b("00")) * 6,
     "get-and-reset": b("10 00") + (GET + b("00") + b("12 00 08")) * 8,
+    "reset-content": b("00 00") + b("00 01 00 80 f3 81 20 12 00 08"),
     "post": b("00 00") + POST + b("0a") + b("11 00 00 20 0a") + END + b("13"),
     "post-length": b("00 00") + b("10 00 00 41 1c 0a 11 01 00 05 02"),
     "post-length-short": b("00 00") + b("10 00 00 41 1c 0a 11 01 00 04 02"),
