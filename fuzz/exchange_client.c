@@ -537,11 +537,10 @@ void exchange_client_misbehave(struct exchange_client *c, uint8_t which, uint8_t
         buf_add_str(&c->wire, "rubbish");
     } else if (c->tls && value >= 0xc0) {
         exchange_tls_update(c->tls);
+    } else if (c->h2) {
+        exchange_put_frame(&c->out, which, value);
+        c->is_foul = true;
     }
-    if (!c->h2 || (c->tls && value >= 0xc0))
-        return;
-    exchange_put_frame(&c->out, which, value);
-    c->is_foul = true;
 }
 
 void exchange_client_end(struct exchange_client *c, uint8_t how)

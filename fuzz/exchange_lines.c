@@ -29,7 +29,7 @@ static void take_string(struct slice *s)
         c = take_octet(s);
         ASSERT(c == '"' || c == '\\' || c == 'u');
         for (int i = 0; c == 'u' && i < 4; i++)
-            ASSERT(strchr("0123456789abcdef", take_octet(s)));
+            ASSERT(memchr("0123456789abcdef", take_octet(s), 16));
     }
 }
 
