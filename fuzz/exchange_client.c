@@ -144,6 +144,8 @@ static void read_h1(struct exchange_client *c)
         struct slice content = slice_of(m.content, m.content_len);
         bool has_trailers = false;
         if (id && m.status >= 200) {
+            c->asks[c->answered].has_response = true;
+            c->asks[c->answered].response = number_of(*id);
             check_belongs(c, &c->asks[c->answered], number_of(*id));
             check_content(c, number_of(*id), content);
             for (size_t i = 0; i < m.trailers.count; i++)
@@ -310,7 +312,7 @@ static void add_field(struct fields *f, const char *name, const char *value)
 static void ask_h2(struct exchange_client *c, struct exchange_ask *a, const char *method,
                    uint8_t how)
 {
-    static char content[65536];
+    static char content[EXCHANGE_OCTETS_MAX];
     char path[32], conn[16], cookie[16];
     int err;
     const struct exchange_request *r = &c->log->requests[a->request];
@@ -407,8 +409,8 @@ static void ask_promised(struct exchange_client *c, uint8_t how, uint8_t size)
 /* Something in the tunnel; bit 4 of how: and no more. */
 static void say(struct exchange_client *c, struct exchange_ask *a, uint8_t how, uint8_t size)
 {
-    static char octets[65536];
-    size_t n = how & 4 ? size * 250u : size;
+    static char octets[EXCHANGE_OCTETS_MAX];
+    size_t n = exchange_octets(size, how & 4, 250);
     c->log->requests[a->request].content_octets += n;
     memset(octets, exchange_octet(a->request), n);
     if (!c->h2)
@@ -458,7 +460,7 @@ void exchange_client_ask(struct exchange_client *c, uint8_t how, uint8_t size)
         .is_head = slice_eq(slice_str(method_of(a, methods[method].name)), SLICE("HEAD")),
         .host = how & 0x20 ? 1 + (size >> 2 & 1) : EXCHANGE_HOST_H1};
     if (method == 1 || method == 2)
-        r->content_octets = how & 4 ? size * 250u : size;
+        r->content_octets = exchange_octets(size, how & 4, 250);
     r->is_bad = r->is_tunnel ? !r->is_opaque && how & 0x10 : method == 2 && size >= OPENS && !c->h2;
     if (r->is_bad)
         r->content_octets = 0;
@@ -519,6 +521,7 @@ void exchange_client_read(struct exchange_client *c, size_t n)
         if (got < 0)
             break;
         c->is_over = got == 0;
+        c->in_octets += (size_t)got;
         n -= (size_t)got;
         if (c->tls)
             take_sealed(c, slice_of(in, (size_t)got));
@@ -529,6 +532,21 @@ void exchange_client_read(struct exchange_client *c, size_t n)
         ASSERT(h2_conn_blame(c->h2) == H2_BLAME_NONE || c->is_foul);
     else
         read_h1(c);
+}
+
+bool exchange_client_awaits(const struct exchange_client *c)
+{
+    if (c->fd < 0 || c->is_over || c->is_shut || c->is_foul || c->is_switched)
+        return false;
+    for (unsigned i = 0; i < c->ask_count; i++) {
+        const struct exchange_ask *a = &c->asks[i];
+        const struct exchange_response *r = &c->log->responses[a->response];
+        bool is_open = c->h2 ? a->stream != NULL : i == c->answered;
+        if (is_open && a->has_response && !a->is_ours && !a->is_switched && r->is_due &&
+            !r->is_foul)
+            return true;
+    }
+    return false;
 }
 
 void exchange_client_misbehave(struct exchange_client *c, uint8_t which, uint8_t value)
@@ -547,6 +565,7 @@ void exchange_client_end(struct exchange_client *c, uint8_t how)
 {
     if (how & 1) {
         shutdown(c->fd, SHUT_WR);
+        c->is_shut = true;
         return;
     }
     close(c->fd);

@@ -33,10 +33,11 @@ struct exchange_client {
     struct h2_conn *h2;       /* NULL: HTTP/1.1 */
     struct pool pool;
     struct buf out, in;
-    size_t out_octets; /* given to the kernel */
+    size_t out_octets, in_octets; /* given to the kernel, and taken from there */
     struct exchange_ask asks[CLIENT_ASKS];
     unsigned ask_count, answered;
     bool is_over;     /* the connection has ended */
+    bool is_shut;     /* its sending side */
     bool is_foul;     /* HTTP/2: it has sent a frame of exchange_frames.h */
     bool is_switched; /* HTTP/1.1: to the tunnel that was asked for last */
     unsigned conn;    /* its number */
@@ -53,6 +54,8 @@ void exchange_client_ask(struct exchange_client *c, uint8_t how, uint8_t size);
 void exchange_client_send(struct exchange_client *c, size_t n);
 /* At most n octets; looks at each response that has come. */
 void exchange_client_read(struct exchange_client *c, size_t n);
+/* Whether the rest of a response that its worker has given whole is yet to come. */
+bool exchange_client_awaits(const struct exchange_client *c);
 /* Say what no engine of ours would: over HTTP/2 see exchange_frames.h; over TLS from 0xc0 on new
  * keys, or from 0xe0 on octets that are no record. */
 void exchange_client_misbehave(struct exchange_client *c, uint8_t which, uint8_t value);

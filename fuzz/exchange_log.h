@@ -5,9 +5,10 @@
 
 #include "base/slice.h"
 
-#define EXCHANGE_REQUESTS  255
-#define EXCHANGE_PRELOADED EXCHANGE_REQUESTS /* its number: of edge alone, for any page of an app \
-                                              */
+#define EXCHANGE_REQUESTS 255
+#define EXCHANGE_PRELOADED                                                 \
+    EXCHANGE_REQUESTS /* its number: of edge alone, for any page of an app \
+                       */
 #define EXCHANGE_PRELOADS  "/*\n</255>; rel=preload; as=style\n"
 #define EXCHANGE_RESPONSES 256
 
@@ -41,6 +42,7 @@ struct exchange_response {
     bool has_length; /* and so it is whole with that, when the worker fails before the trailers */
     bool is_foul;    /* who has it on its connection has said what belongs to none */
     bool is_whole;   /* the worker has given all of it to the kernel, and it is in order */
+    bool is_due;     /* it gives all of it, as fast as it is taken */
     struct exchange_person whom;
 };
 
@@ -80,6 +82,13 @@ static inline struct exchange_request *exchange_promised(struct exchange_log *lo
             return &log->requests[i];
     return NULL;
 }
+
+/* Of what is said at once, where it is large.  The largest are more than edge has room for. */
+static inline size_t exchange_octets(uint8_t size, bool is_large, unsigned each)
+{
+    return is_large ? size * (each + (size < 0xf0 ? 0 : 1024u)) : size;
+}
+#define EXCHANGE_OCTETS_MAX (255u * (700 + 1024))
 
 /* Its value is the number of the request or response. */
 #define EXCHANGE_TRAILER "x-t"

@@ -18,6 +18,8 @@ void exchange_worker_init(struct exchange_worker *w, int listener, struct exchan
 
 static void conn_close(struct exchange_worker *w, struct exchange_conn *c)
 {
+    if (c->sends)
+        w->log->responses[c->response].is_due = false;
     /* Where the end of the connection ends the content, nobody can tell a cut. */
     if (c->sends && c->is_good && c->ends_by_close) {
         struct exchange_response *r = &w->log->responses[c->response];
@@ -199,13 +201,13 @@ void exchange_worker_answer(struct exchange_worker *w, unsigned conn, uint8_t ho
     enum style style = how & 7;
     if (log->requests[c->request].is_tunnel && c->is_complete &&
         (style <= CHUNKED || style == TOO_SHORT)) {
-        open_tunnel(w, c, how & 8 ? size * 700u : size, style == TOO_SHORT);
+        open_tunnel(w, c, exchange_octets(size, how & 8, 700), style == TOO_SHORT);
         return;
     }
     const struct exchange_extra *extra = exchange_answer_extra(size);
     unsigned number = log->response_count++;
     struct exchange_response *r = &log->responses[number];
-    size_t octets = how & 8 ? size * 700u : size;
+    size_t octets = exchange_octets(size, how & 8, 700);
     bool is_head = log->requests[c->request].is_head;
     *r = (struct exchange_response){.request = c->request,
                                     .content_octets = style == NO_CONTENT ? 0 : octets};
@@ -230,6 +232,7 @@ void exchange_worker_answer(struct exchange_worker *w, unsigned conn, uint8_t ho
     c->response = number;
     c->is_good = style != GARBAGE && (is_head || (style != TOO_SHORT && style != CHUNKED_CUT));
     c->ends_by_close = style == UNTIL_CLOSE && !is_head;
+    r->is_due = c->is_good && !c->ends_by_close;
     c->whole_in = buf_len(&c->out);
     if (style == NO_CONTENT || (is_head && style != TOO_LONG))
         return;

@@ -74,9 +74,14 @@ static void on_trailers(void *user, struct h2_stream *s, const struct fields *tr
 
 static void on_close(void *user, struct h2_stream *s, uint32_t code)
 {
+    struct exchange_h2_conn *c = user;
     struct exchange_h2_stream *x = h2_stream_user(s);
-    if (x)
-        x->stream = NULL;
+    if (!x)
+        return;
+    x->stream = NULL;
+    if (code != H2_NO_ERROR &&
+        x->is_answered) /* given up, and edge may wait for the rest in vain */
+        c->worker->log->responses[x->response].is_due = false;
 }
 
 static const struct h2_events events = {
@@ -157,8 +162,6 @@ void exchange_worker_h2_read(struct exchange_worker_h2 *w)
 
 /* ---- answering ---- */
 
-#define OCTETS_MAX (255u * 700u)
-
 enum act { WHOLE, NO_LENGTH, HALF, REST, RESET, REFUSE, PUSH, GIVE_UP };
 
 /* A Link field for something that was promised once: edge may ask for it by itself. */
@@ -176,7 +179,7 @@ static void name_one(struct exchange_log *log, size_t octets, char *out, size_t 
 /* In a tunnel, that opens if it is not open. */
 static void say(struct exchange_h2_conn *c, struct exchange_h2_stream *x, size_t octets, bool end)
 {
-    static char content[OCTETS_MAX];
+    static char content[EXCHANGE_OCTETS_MAX];
     struct exchange_log *log = c->worker->log;
     char id[16];
     if (!x->is_switched) {
@@ -201,7 +204,7 @@ static void say(struct exchange_h2_conn *c, struct exchange_h2_stream *x, size_t
 static void respond(struct exchange_h2_conn *c, struct exchange_h2_stream *x, enum act act,
                     size_t octets)
 {
-    static char content[OCTETS_MAX];
+    static char content[EXCHANGE_OCTETS_MAX];
     struct exchange_log *log = c->worker->log;
     if (log->requests[x->request].is_tunnel && act != WHOLE) {
         say(c, x, octets, act == NO_LENGTH);
@@ -244,7 +247,7 @@ static void respond(struct exchange_h2_conn *c, struct exchange_h2_stream *x, en
     if (h2_stream_respond(x->stream, &head, is_head || octets == 0) < 0)
         return;
     x->is_answered = true;
-    r->is_whole = is_whole;
+    r->is_whole = r->is_due = is_whole;
     if (is_head || octets == 0)
         return;
     memset(content, exchange_octet(number), octets);
@@ -337,7 +340,7 @@ void exchange_worker_h2_answer(struct exchange_worker_h2 *w, unsigned conn, uint
     for (unsigned i = 0; i < EXCHANGE_H2_STREAMS; i++) {
         if (!c->streams[i].stream || skip-- > 0)
             continue;
-        act(c, &c->streams[i], (enum act)(how & 7), how & 8 ? size * 700u : size);
+        act(c, &c->streams[i], (enum act)(how & 7), exchange_octets(size, how & 8, 700));
         return;
     }
 }

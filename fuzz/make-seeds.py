@@ -505,6 +505,18 @@ EXCHANGE = {
     "one-at-a-time": b("04 2c 00 00 00 08 00 00 10 00 00 05 00 14 0d 00 15 05 00 15 15 00 16 05 00 17 03 ff 0b ff 13 ff"),
     "one-at-a-time-to-h2": b("04 2c 48 20 00 48 20 00 48 20 00 85 00 14 85 00 14 85 00 14 03 ff"),
     "one-at-a-time-gone": b("04 2c 00 00 00 08 00 00 10 00 00 0c 00 05 00 14 0d 00 15 05 00 15 03 ff 13 ff"),
+    # from f0 on, a size with 4 or 8 is more than edge has room for; the second client has little in the kernel
+    "large": b("08 00 00 05 08 ff"),
+    "large-chunked": b("08 00 00 05 09 ff 02 20 0b 80 07 ff 07 ff"),
+    "large-behind-each-other": b("08 00 00 08 00 00 05 08 ff 0b ff 05 09 ff"),
+    "large-to-h2": b("48 00 00 05 08 ff"),
+    "large-from-h2": b("08 20 00 85 08 ff"),
+    "large-from-h2-to-h2": b("48 20 00 48 20 04 85 08 ff 85 18 ff"),
+    "large-asked": b("08 05 ff 05 00 14"),
+    "large-asked-h2": b("48 25 ff 48 2d ff 85 00 14 85 00 14"),
+    "large-given-up": b("48 20 00 85 08 ff 85 07 00"),
+    "large-parked": b("48 60 00 85 06 14 85 18 ff 85 00 14 0b ff 48 80 00 0b ff"),
+    "large-tight": b("04 8c 48 20 00 48 20 04 85 08 ff 85 18 ff"),
     # two shards: the third client's is the other one
     "two-shards": b("04 2c 00 00 00 10 00 00 00 00 00 05 00 14 0d 00 15 05 00 15 15 00 16 03 ff 13 ff 05 00 14 13 ff"),
     "two-shards-gone": b("04 2c 00 00 00 10 00 00 14 00 05 00 14 03 ff 00 00 00 10 00 00 04 00 05 00 14 0d 00 14 13 ff"),
