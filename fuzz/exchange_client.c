@@ -534,16 +534,32 @@ void exchange_client_read(struct exchange_client *c, size_t n)
         read_h1(c);
 }
 
-bool exchange_client_awaits(const struct exchange_client *c)
+/* return  whether it goes on as it should, and this exchange is not over */
+static bool is_open(const struct exchange_client *c, const struct exchange_ask *a)
 {
     if (c->fd < 0 || c->is_over || c->is_shut || c->is_foul || c->is_switched)
         return false;
+    return c->h2 ? a->stream != NULL : a == &c->asks[c->answered];
+}
+
+bool exchange_client_awaits(const struct exchange_client *c)
+{
     for (unsigned i = 0; i < c->ask_count; i++) {
         const struct exchange_ask *a = &c->asks[i];
         const struct exchange_response *r = &c->log->responses[a->response];
-        bool is_open = c->h2 ? a->stream != NULL : i == c->answered;
-        if (is_open && a->has_response && !a->is_ours && !a->is_switched && r->is_due &&
+        if (is_open(c, a) && a->has_response && !a->is_ours && !a->is_switched && r->is_due &&
             !r->is_foul)
+            return true;
+    }
+    return false;
+}
+
+bool exchange_client_asks(const struct exchange_client *c, int request)
+{
+    for (unsigned i = 0; i < c->ask_count; i++) {
+        const struct exchange_ask *a = &c->asks[i];
+        if ((int)a->request == request && is_open(c, a) && !a->has_response &&
+            !c->log->requests[request].is_tunnel)
             return true;
     }
     return false;

@@ -56,6 +56,8 @@ void exchange_client_send(struct exchange_client *c, size_t n);
 void exchange_client_read(struct exchange_client *c, size_t n);
 /* Whether the rest of a response that its worker has given whole is yet to come. */
 bool exchange_client_awaits(const struct exchange_client *c);
+/* Whether it has asked so, has no answer yet, and gives all that belongs to it. */
+bool exchange_client_asks(const struct exchange_client *c, int request);
 /* Say what no engine of ours would: over HTTP/2 see exchange_frames.h; over TLS from 0xc0 on new
  * keys, or from 0xe0 on octets that are no record. */
 void exchange_client_misbehave(struct exchange_client *c, uint8_t which, uint8_t value);

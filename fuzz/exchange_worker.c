@@ -129,8 +129,10 @@ void exchange_worker_read(struct exchange_worker *w)
         if (c->fd < 0)
             continue;
         ssize_t n;
-        while ((n = read(c->fd, in, sizeof in)) > 0)
+        while ((n = read(c->fd, in, sizeof in)) > 0) {
             buf_add(&c->in, in, (size_t)n);
+            w->in_octets += (size_t)n;
+        }
         parse(w, c);
         settle(w, c);
         if (n == 0)
@@ -252,6 +254,13 @@ void exchange_worker_answer(struct exchange_worker *w, unsigned conn, uint8_t ho
         c->whole_in = buf_len(&c->out);
     if (style == TOO_LONG) /* a response that nobody asked for */
         buf_add_str(&c->out, "HTTP/1.1 200 OK\r\nX-Rid: 255\r\nContent-Length: 1\r\n\r\n?");
+}
+
+int exchange_worker_awaits(const struct exchange_worker *w, unsigned conn)
+{
+    const struct exchange_conn *c = &w->conns[conn];
+    return c->fd >= 0 && c->has_request && !c->is_complete && !c->is_answered ? (int)c->request
+                                                                              : -1;
 }
 
 void exchange_worker_send(struct exchange_worker *w, unsigned conn, size_t n)

@@ -28,6 +28,7 @@ struct exchange_worker {
     int listener;
     struct exchange_log *log;
     struct pool pool;
+    size_t in_octets; /* that have come */
     struct exchange_conn conns[EXCHANGE_CONNS];
 };
 
@@ -38,6 +39,8 @@ void exchange_worker_fini(struct exchange_worker *w);
 void exchange_worker_read(struct exchange_worker *w);
 /* Queue a response to what the connection has been asked, if it was. */
 void exchange_worker_answer(struct exchange_worker *w, unsigned conn, uint8_t how, uint8_t size);
+/* return  the request that the connection waits for the rest of, or -1 */
+int exchange_worker_awaits(const struct exchange_worker *w, unsigned conn);
 void exchange_worker_send(struct exchange_worker *w, unsigned conn, size_t n);
 void exchange_worker_close(struct exchange_worker *w, unsigned conn);
 

@@ -35,7 +35,7 @@ static void on_head(void *user, struct h2_stream *s, const struct http_head *hea
         if (x->stream)
             continue;
         *x = (struct exchange_h2_stream){
-            .stream = s, .request = (unsigned)number, .whom = whom_of(head)};
+            .stream = s, .request = (unsigned)number, .is_complete = end, .whom = whom_of(head)};
         h2_stream_set_user(s, x);
         r->disowned += c->is_foul;
         /* A connection that has served says nothing against its instance when it dies. */
@@ -54,6 +54,7 @@ static void on_body(void *user, struct h2_stream *s, struct slice octets, bool e
     const struct exchange_request *r = &c->worker->log->requests[x->request];
     ASSERT(exchange_is_content(octets, x->request));
     x->content_octets += octets.len;
+    x->is_complete = end;
     ASSERT(x->content_octets <= r->content_octets);
     if (end && !r->is_tunnel)
         ASSERT(x->content_octets == r->content_octets && r->is_sent && !r->has_trailers);
@@ -63,9 +64,10 @@ static void on_body(void *user, struct h2_stream *s, struct slice octets, bool e
 static void on_trailers(void *user, struct h2_stream *s, const struct fields *trailers)
 {
     struct exchange_h2_conn *c = user;
-    const struct exchange_h2_stream *x = h2_stream_user(s);
+    struct exchange_h2_stream *x = h2_stream_user(s);
     const struct exchange_request *r = &c->worker->log->requests[x->request];
     uint64_t number;
+    x->is_complete = true;
     for (uint32_t i = 0; i < trailers->count; i++)
         ASSERT(r->has_trailers && slice_eq(trailers->at[i].name, SLICE(EXCHANGE_TRAILER)) &&
                slice_u64(trailers->at[i].value, &number) && number == x->request);
@@ -151,8 +153,10 @@ void exchange_worker_h2_read(struct exchange_worker_h2 *w)
         if (c->fd < 0)
             continue;
         ssize_t n;
-        while ((n = read(c->fd, in, sizeof in)) > 0)
+        while ((n = read(c->fd, in, sizeof in)) > 0) {
             h2_conn_feed(c->h2, in, (size_t)n, 1);
+            w->in_octets += (size_t)n;
+        }
         ASSERT(h2_conn_blame(c->h2) == H2_BLAME_NONE || c->is_foul); /* edge makes no mistakes */
         exchange_worker_h2_send(w, i, 200); /* SETTINGS and the like, and some more */
         if (n == 0)
@@ -288,7 +292,8 @@ static void push(struct exchange_h2_conn *c, struct exchange_h2_stream *parent, 
         struct h2_stream *s = h2_stream_promise(parent->stream, &head, x, &err);
         if (!s)
             return;
-        *x = (struct exchange_h2_stream){.stream = s, .request = number, .whom = parent->whom};
+        *x = (struct exchange_h2_stream){
+            .stream = s, .request = number, .is_complete = true, .whom = parent->whom};
         if (octets & 1)
             respond(c, x, WHOLE, octets);
         return;
@@ -368,6 +373,15 @@ void exchange_worker_h2_misbehave(struct exchange_worker_h2 *w, unsigned conn, u
         if (x->is_answered) /* perhaps it has closed here, but what it said has not left */
             w->log->responses[x->response].is_foul |= c->is_garbled;
     }
+}
+
+int exchange_worker_h2_awaits(const struct exchange_worker_h2 *w, unsigned conn, unsigned stream)
+{
+    const struct exchange_h2_conn *c = &w->conns[conn];
+    const struct exchange_h2_stream *x = &c->streams[stream];
+    return c->fd >= 0 && !c->is_foul && x->stream && !x->is_complete && !x->is_answered
+               ? (int)x->request
+               : -1;
 }
 
 void exchange_worker_h2_send(struct exchange_worker_h2 *w, unsigned conn, size_t n)

@@ -15,6 +15,7 @@ struct exchange_h2_stream {
     struct h2_stream *stream; /* NULL: free */
     unsigned request;
     size_t content_octets;
+    bool is_complete;
     struct exchange_person whom;
     bool is_answered;
     unsigned response; /* once it is answered */
@@ -35,6 +36,7 @@ struct exchange_worker_h2 {
     int listener;
     struct exchange_log *log;
     struct pool pool;
+    size_t in_octets; /* that have come */
     struct exchange_h2_conn conns[EXCHANGE_H2_CONNS];
 };
 
@@ -49,6 +51,8 @@ void exchange_worker_h2_answer(struct exchange_worker_h2 *w, unsigned conn, uint
 /* Say what no engine of ours would, see exchange_frames.h. */
 void exchange_worker_h2_misbehave(struct exchange_worker_h2 *w, unsigned conn, uint8_t which,
                                   uint8_t value);
+/* return  the request that the stream waits for the rest of, or -1 */
+int exchange_worker_h2_awaits(const struct exchange_worker_h2 *w, unsigned conn, unsigned stream);
 void exchange_worker_h2_send(struct exchange_worker_h2 *w, unsigned conn, size_t n);
 /* It has no more to say in any tunnel. */
 void exchange_worker_h2_hang_up(struct exchange_worker_h2 *w);
