@@ -38,7 +38,7 @@ static const char *const step_texts[] = {
 #undef X
 };
 
-/* Some 600 are killed a round; so many turns collect as many again, and those before them. */
+/* Some 600 are killed a round; those that ended before them have to be collected first. */
 #define STRAY_ROUNDS 50
 #define STRAY_TURNS  256
 
