@@ -214,9 +214,9 @@ static void a_copy_has_limits(void **state)
         struct copy_limits limits;
         int code;
     } cases[] = {
-        {{9, 3, 1000}, 0}, /* main.js has one */
-        {{8, 3, 1000}, 1},
-        {{9, 2, 1000}, 1},
+        {{.octets = 9, .entries = 3, .removal_ms = 1000}, 0}, /* main.js has one */
+        {{.octets = 8, .entries = 3, .removal_ms = 1000}, 1},
+        {{.octets = 9, .entries = 2, .removal_ms = 1000}, 1},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         if (copy_within("app", cases[i].limits) != cases[i].code)
