@@ -60,11 +60,13 @@ bool edges_are_gone(const struct monitor *m)
     return true;
 }
 
+/* One that has hung up was told nothing, and has less time. */
 void edge_must_end(struct role *r, uint32_t limit_ms)
 {
-    uint64_t us = (limit_ms + MONITOR_DRAIN_GRACE_MS) * UINT64_C(1000);
+    uint64_t due_us = clock_mono_us() + (limit_ms + MONITOR_DRAIN_GRACE_MS) * UINT64_C(1000);
     r->is_told = true;
-    timer_arm(&r->monitor->poller, &r->timer, clock_mono_us() + us);
+    if (!timer_is_armed(&r->timer) || due_us < r->timer.due_us)
+        timer_arm(&r->monitor->poller, &r->timer, due_us);
 }
 
 static void drain(struct role *r, uint32_t limit_ms, bool patient)

@@ -90,14 +90,28 @@ static void one_that_does_not_leave_is_ended(void **state)
     assert_is_ended(m.edge);
 }
 
+static void hang_up(void)
+{
+    assert_int_equal(shutdown(its_end, SHUT_RDWR), 0);
+    while (m.edge->channel.watch.fd >= 0)
+        assert_int_equal(poller_turn(&m.poller), 0);
+}
+
+/* It would take clients, by the routes that it has, for as long as one may that leaves. */
+static void one_that_hung_up_is_not_given_the_time_to_leave(void **state)
+{
+    (void)state;
+    hang_up();
+    edges_drain(&m, 60000);
+    assert_is_ended(m.edge);
+}
+
 static void one_that_hung_up_is_ended_though_its_successor_cannot_start(void **state)
 {
     struct role *edge = m.edge;
     (void)state;
     edge->is_up = true;
-    assert_int_equal(shutdown(its_end, SHUT_RDWR), 0);
-    while (edge->channel.watch.fd >= 0)
-        assert_int_equal(poller_turn(&m.poller), 0);
+    hang_up();
     assert_int_equal(edge_replace(&m), 0);
     assert_ptr_not_equal(m.edge, edge);
     assert_is_ended(edge);
@@ -119,6 +133,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(one_that_does_not_leave_is_ended, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(one_that_hung_up_is_not_given_the_time_to_leave, set_up,
+                                        tear_down),
         cmocka_unit_test_setup_teardown(one_that_hung_up_is_ended_though_its_successor_cannot_start,
                                         set_up, tear_down),
         cmocka_unit_test_setup_teardown(one_says_once_that_it_is_drained, set_up, tear_down),
