@@ -6,9 +6,8 @@
 #include "base/slice.h"
 
 #define EXCHANGE_REQUESTS 255
-#define EXCHANGE_PRELOADED                                                 \
-    EXCHANGE_REQUESTS /* its number: of edge alone, for any page of an app \
-                       */
+/* The number of a request that is edge's alone, for any page of an app. */
+#define EXCHANGE_PRELOADED EXCHANGE_REQUESTS
 #define EXCHANGE_PRELOADS  "/*\n</255>; rel=preload; as=style\n"
 #define EXCHANGE_RESPONSES 256
 
