@@ -100,6 +100,8 @@ void h2_message_refused(struct h2_reader *r, const char *text)
     const char *end = value ? strrchr(value, ']') : NULL;
     if (!at || (!end && !strstr(at, "name: [host], value: [")))
         return;
+    if (strstr(text, "frame type: 5,"))
+        return; /* of a promise on that stream */
     struct h2_message *m = h2_message(r, (uint32_t)atoi(at + strlen("stream: ")));
     m->has_late_field |= m->has_head;
     if (!end || m->has_head)
