@@ -27,6 +27,7 @@ struct exchange_request {
     bool is_bad;         /* no request at all: nobody may get it */
     bool is_sent;        /* the client has given all of it to the kernel */
     unsigned deliveries; /* worker connections that it came on */
+    unsigned routes;     /* the log's, at the first one */
     unsigned disowned;   /* as often may a worker have said that it did not act on it */
     /* Promised by an HTTP/2 worker with a page of this host: clients may ask for it, too. */
     bool is_promised;
@@ -49,6 +50,7 @@ struct exchange_log {
     struct exchange_request requests[EXCHANGE_REQUESTS + 1];
     struct exchange_response responses[EXCHANGE_RESPONSES];
     unsigned request_count, response_count, conn_count;
+    unsigned routes; /* how often there were new ones */
     bool has_foul; /* responses */
 };
 

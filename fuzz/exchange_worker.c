@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "exchange_worker.h"
 #include "base/panic.h"
-#include "exchange_extras.h"
+#include "edge/exchange.h"
 #include "edge/tunnel.h"
+#include "exchange_extras.h"
 #include "h1_strict.h"
 
 #include <sys/socket.h>
@@ -57,8 +58,13 @@ static void note_delivery(struct exchange_worker *w, struct exchange_conn *c,
     c->has_request = true;
     c->request = (unsigned)number;
     /* After a connection that was kept alive comes a new one; when that dies, the instance is left
-     * out, and there is no other. */
-    if (++r->deliveries > exchange_deliveries_max(r, 2))
+     * out, and there is no other, but in new routes. */
+    if (r->deliveries == 0)
+        r->routes = w->log->routes;
+    unsigned tries = 2 + w->log->routes - r->routes;
+    if (tries > 1 + EXCHANGE_RETRIES)
+        tries = 1 + EXCHANGE_RETRIES;
+    if (++r->deliveries > exchange_deliveries_max(r, tries))
         PANIC("request %u was delivered %u times", c->request, r->deliveries);
 }
 

@@ -5,7 +5,7 @@
  *  - no octet of one exchange is in another, in either direction;
  *  - what a client takes for a whole response, the worker sent whole, and the same for requests;
  *  - a request that is not idempotent is delivered once, any other to an HTTP/1.1 worker at most
- *    twice, to an HTTP/2 worker no more often than edge may try again;
+ *    twice while the routes are the same, and nowhere more often than edge may try again;
  *  - what a worker promised with a page goes to nobody but who asked for the page, by whatever
  *    vehicle, and with the same Cookie;
  *  - what edge writes, the strict reader (h1_strict.h) takes for HTTP/1.1;
@@ -139,6 +139,7 @@ static int listen_at(const char *path)
 static void put_routes(struct world *w, enum routing routing)
 {
     struct routes *r = exchange_routes_new(routing, ++w->revision);
+    w->log.routes++;
     for (uint32_t i = 0; i < w->shard_count; i++)
         ASSERT(mailbox_post(w->shards[i].mailbox, SHARD_ROUTES, routes_ref(r)) == 0);
     routes_unref(r);
