@@ -274,7 +274,9 @@ void exchange_worker_send(struct exchange_worker *w, unsigned conn, size_t n)
     struct exchange_conn *c = &w->conns[conn % EXCHANGE_CONNS];
     if (c->fd < 0)
         return;
-    if (n > buf_len(&c->out))
+    /* What follows a response at once gives its worker away; what would follow the next request
+     * could be the answer to that one. */
+    if (n > buf_len(&c->out) || (c->whole_in && n >= c->whole_in))
         n = buf_len(&c->out);
     ssize_t sent = n ? send(c->fd, buf_at(&c->out), n, MSG_NOSIGNAL) : 0;
     if (sent > 0) {
