@@ -91,17 +91,24 @@ void stats_site_clear(struct stats s, uint32_t loop, uint32_t slot)
         memset(site_at(s, loop, slot), 0, sizeof(struct stats_site));
 }
 
+static void forget(_Atomic uint64_t *c, const char *type)
+{
+    if (strcmp(type, "gauge") == 0)
+        atomic_store(c, 0);
+}
+
 void stats_forget(struct stats s, uint32_t loop)
 {
-    struct stats_loop *l = stats_loop(s, loop);
-    atomic_store(&l->connections_open, 0);
-    atomic_store(&l->worker_connections_open, 0);
+#define X(symbol, name, type, help) forget(&stats_loop(s, loop)->symbol, type);
+    STATS_LOOP_TABLE(X)
+#undef X
     for (uint32_t i = 0; i < s.site_slots; i++) {
         struct stats_site *site = stats_site_used(s, loop, i);
         if (!site)
             continue;
-        atomic_store(&site->requests_open, 0);
-        atomic_store(&site->requests_waiting, 0);
+#define X(symbol, name, type, help) forget(&site->symbol, type);
+        STATS_SITE_TABLE(X)
+#undef X
     }
 }
 

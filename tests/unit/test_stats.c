@@ -82,6 +82,32 @@ static void test_nobody_moves_where_another_looks(void **state)
     free(memory);
 }
 
+/* What a loop that has died had open is open no more; what it counted was so. */
+static void test_gauges_of_the_dead(void **state)
+{
+    size_t octets = stats_octets(1, 1);
+    char *memory = aligned_alloc(64, (octets + 63) / 64 * 64);
+    (void)state;
+    assert_non_null(memory);
+    memset(memory, 0, octets);
+    stats_init(memory, 1, 1);
+    struct stats h = stats_open(memory, octets);
+    struct stats_loop *loop = stats_loop(h, 0);
+    struct stats_site *site = stats_site(h, 0, 0);
+    memset((void *)loop, 1, sizeof *loop);
+    memset((void *)site, 1, sizeof *site);
+    stats_forget(h, 0);
+#define X(symbol, name, type, help) \
+    assert_int_equal(stats_get(&loop->symbol) == 0, strcmp(type, "gauge") == 0);
+    STATS_LOOP_TABLE(X)
+#undef X
+#define X(symbol, name, type, help) \
+    assert_int_equal(stats_get(&site->symbol) == 0, strcmp(type, "gauge") == 0);
+    STATS_SITE_TABLE(X)
+#undef X
+    free(memory);
+}
+
 static void test_unused_stays_a_hole(void **state)
 {
     const uint32_t slots = 4096;
@@ -110,6 +136,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_parts),
         cmocka_unit_test(test_nobody_moves_where_another_looks),
+        cmocka_unit_test(test_gauges_of_the_dead),
         cmocka_unit_test(test_unused_stays_a_hole),
     };
     return cmocka_run_group_tests_name("stats", tests, NULL, NULL);
