@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -92,13 +93,14 @@ static bool put(enum log_level level, const char *event, const char *fmt, ...)
 
 void log_event(enum log_level level, const char *event, const char *fmt, ...)
 {
-    unsigned long long missing = left_out;
     va_list ap;
     int saved = errno;
     if (level > max_level)
         return;
-    if (missing && put(LOG_WARN, "log.left_out", "count=%llu", missing))
-        left_out -= missing;
+    /* Only one thread has them to tell of. */
+    unsigned long long missing = atomic_exchange(&left_out, 0);
+    if (missing && !put(LOG_WARN, "log.left_out", "count=%llu", missing))
+        left_out += missing;
     va_start(ap, fmt);
     if (!put_list(level, event, fmt, ap))
         left_out++;

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -690,6 +692,57 @@ static void log_waits_for_nobody(void **state)
     assert_non_null(strstr(octets, "a written, too\n"));
 }
 
+static pthread_barrier_t both_write;
+static _Thread_local bool is_met = true;
+
+/* Each of two threads begins to write before either goes on. */
+ssize_t write(int fd, const void *octets, size_t len)
+{
+    if (!is_met)
+        pthread_barrier_wait(&both_write);
+    is_met = true;
+    return syscall(SYS_write, fd, octets, len);
+}
+
+static void *log_one(void *arg)
+{
+    is_met = false;
+    log_event(LOG_INFO, "a", "written");
+    return arg;
+}
+
+/* What was left out is told of once, though two threads find room at once. */
+static void log_tells_once(void **state)
+{
+    char octets[4096];
+    int ends[2], nowhere = open("/dev/null", O_RDONLY), saved = dup(STDERR_FILENO);
+    pthread_t two[2];
+    (void)state;
+    log_setup("edge", LOG_INFO);
+    assert_true(nowhere >= 0 && pipe2(ends, O_CLOEXEC) == 0);
+    assert_true(dup2(nowhere, STDERR_FILENO) >= 0);
+    log_event(LOG_INFO, "a", "left out");
+    assert_true(dup2(ends[1], STDERR_FILENO) >= 0);
+    pthread_barrier_init(&both_write, NULL, ARRAY_LEN(two));
+    for (size_t i = 0; i < ARRAY_LEN(two); i++)
+        assert_int_equal(pthread_create(&two[i], NULL, log_one, NULL), 0);
+    for (size_t i = 0; i < ARRAY_LEN(two); i++)
+        pthread_join(two[i], NULL);
+    pthread_barrier_destroy(&both_write);
+    log_event(LOG_INFO, "a", "written");
+    ssize_t n = read(ends[0], octets, sizeof octets - 1);
+    dup2(saved, STDERR_FILENO);
+    close(saved);
+    close(nowhere);
+    close(ends[0]);
+    close(ends[1]);
+    assert_true(n > 0);
+    octets[n] = 0;
+    const char *told = strstr(octets, "left_out count=1\n");
+    assert_non_null(told);
+    assert_null(strstr(told + 1, "left_out"));
+}
+
 static void terminal_controls(void **state)
 {
     static const struct {
@@ -740,6 +793,7 @@ int main(void)
         TEST(log_lines),
         TEST(log_quotes),
         TEST(log_waits_for_nobody),
+        TEST(log_tells_once),
         TEST(terminal_controls),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
