@@ -471,7 +471,6 @@ int edge_main(int channel)
 {
     signal(SIGPIPE, SIG_IGN);
     signal(SIGINT, SIG_IGN); /* a terminal's Ctrl-C goes to everyone; monitor tells when to drain */
-    log_setup("edge", LOG_INFO);
     edge.channel = channel;
     list_init(&edge.leaves);
     int err = configure_first(channel); /* the channel is still blocking */

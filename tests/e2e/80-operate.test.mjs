@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import path from 'node:path';
-import { Portico, check, close2, collectPushes, fetch2, scratch, until, worker } from './lib.mjs';
+import { Portico, check, close2, collectPushes, family, fetch2, scratch, until, worker } from './lib.mjs';
 
 let p, log;
 
@@ -147,3 +147,15 @@ check('the greeting names each app, its address, the CA and how to stop', async 
 });
 
 check('ends clean', () => p.stop());
+
+check('PORTICO_LOG says how much every role tells', async () => {
+  process.env.PORTICO_LOG = 'error';
+  const quiet = new Portico({ apps: { one: worker('h1', 'one.localhost') } });
+  delete process.env.PORTICO_LOG;
+  await until('edge is there', () => family(quiet.pid).some((entry) => {
+    const [pid] = entry.split('@');
+    return fs.readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes('role\0edge');
+  }));
+  await quiet.stop();
+  assert.deepEqual(quiet.lines.filter((line) => /Z (warn|info|debug) /.test(line)), []);
+}, 60);
