@@ -24,6 +24,21 @@
 
 /* ---- accepting ---- */
 
+/* Where room was short one looks first: who can wait in the backlog is not taken to be closed. */
+static int accept_one(struct edge_listener *l, struct addr *peer)
+{
+    struct loop *loop = l->shard->loop;
+    if (l->is_short) {
+        int fd = loop_admit(loop, dup(l->source.fd));
+        if (fd < 0)
+            return -1;
+        close(fd);
+    }
+    loop_calls(loop)->accepts++;
+    return loop_admit(loop,
+                      accept4(l->source.fd, &peer->u.sa, &peer->len, SOCK_NONBLOCK | SOCK_CLOEXEC));
+}
+
 static void accept_some(struct edge_listener *l)
 {
     struct shard *s = l->shard;
@@ -31,16 +46,18 @@ static void accept_some(struct edge_listener *l)
         struct addr peer = {.len = sizeof peer.u};
         if (s->draining)
             return;
-        loop_calls(s->loop)->accepts++;
-        int fd = accept4(l->source.fd, &peer.u.sa, &peer.len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        int fd = accept_one(l, &peer);
         if (fd >= 0) {
             client_accept(s, fd, &peer, l->https);
             continue;
         }
-        if (errno == EAGAIN)
+        if (errno == EAGAIN) {
+            l->is_short = false;
             return;
+        }
         if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
             /* Serving goes on; those who wait in the backlog are taken when there is room. */
+            l->is_short = true;
             stats_add(&s->stats->accept_failures, 1);
             loop_timer_set(s->loop, &l->retry, shard_now_us(s) + ACCEPT_RETRY_US);
             return;

@@ -43,6 +43,7 @@ struct edge_listener {
     struct loop_source source;
     struct shard *shard;
     bool https;
+    bool is_short; /* descriptors ran out, and somebody may wait in the backlog */
     uint16_t port;
     struct loop_task again; /* the share of a turn was used up, or descriptors ran out */
     struct loop_timer retry;

@@ -6,8 +6,10 @@
 #include "net/wheel.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #define LOOP_EVENTS 256
@@ -19,6 +21,7 @@
 
 struct loop {
     int epoll_fd;
+    int most_fd; /* from here on descriptors are spare ones */
     bool stopped;
     uint64_t now_us;
     struct pool pool;
@@ -48,6 +51,14 @@ void loop_timer_init(struct loop_timer *t, loop_timer_fn on_due)
     t->on_due = on_due;
 }
 
+static int most_fd(void)
+{
+    struct rlimit r;
+    if (getrlimit(RLIMIT_NOFILE, &r) < 0 || r.rlim_cur > INT_MAX)
+        return INT_MAX;
+    return r.rlim_cur > LOOP_SPARE_FDS ? (int)(r.rlim_cur - LOOP_SPARE_FDS) : 0;
+}
+
 struct loop *loop_new(void)
 {
     struct loop *l = calloc(1, sizeof *l);
@@ -59,6 +70,7 @@ struct loop *loop_new(void)
     list_init(&l->again);
     l->now_us = clock_mono_us();
     wheel_init(&l->wheel, l->now_us);
+    l->most_fd = most_fd();
     l->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     bool ok = l->epoll_fd >= 0;
     for (unsigned i = 0; i < LOOP_SCRATCHES && ok; i++)
@@ -117,6 +129,15 @@ void loop_remove(struct loop *l, struct loop_source *s)
     l->calls.other++;
     epoll_ctl(l->epoll_fd, EPOLL_CTL_DEL, s->fd, NULL);
     loop_forget(l, s);
+}
+
+int loop_admit(const struct loop *l, int fd)
+{
+    if (fd < l->most_fd)
+        return fd;
+    close(fd);
+    errno = EMFILE;
+    return -1;
 }
 
 static void queue(struct list *to, struct loop_task *t)

@@ -66,6 +66,14 @@ void loop_remove(struct loop *l, struct loop_source *s);
 /* The descriptor is about to be closed: only drop events of s that wait in this turn. */
 void loop_forget(struct loop *l, struct loop_source *s);
 
+/* The last few descriptors that the process may have are not for peers, who can take all there are,
+ * but for what comes beside a message of another role: without them that is no message (ipc.h).
+ * fd      from accept() or socket(), or -1: then errno stays
+ * return  fd; or -1 and EMFILE: it was one of them, as the lowest is given out first, and is closed
+ */
+#define LOOP_SPARE_FDS 8
+int loop_admit(const struct loop *l, int fd);
+
 /* Runs until loop_stop, which may also have been called before. */
 void loop_run(struct loop *l);
 /* One turn; waits at most wait_ms (-1: until something happens). */

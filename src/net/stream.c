@@ -231,7 +231,8 @@ int stream_connect(struct stream *s, struct loop *l, const struct addr *to,
 {
     prepare(s, l, -1, events);
     loop_calls(l)->other++;
-    int fd = socket(to->u.sa.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    int fd =
+        loop_admit(l, socket(to->u.sa.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
     if (fd < 0)
         return ERR_SYS;
     s->is_local = to->u.sa.sa_family == AF_UNIX;
