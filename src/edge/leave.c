@@ -93,7 +93,7 @@ static void look(struct loop_task *t)
             continue;
         list_remove(node);
         close_idle(s, l);
-        if (atomic_fetch_sub(&l->shards, 1) == 1)
+        if (atomic_fetch_sub(&l->shards, 1) == 1 && s->on_left)
             s->on_left(l);
     }
 }

@@ -321,7 +321,9 @@ void shard_fini(struct shard *s)
 {
     if (!s->loop)
         return;
-    s->on_drained = NULL; /* whom that was for is gone */
+    s->on_drained = NULL; /* whom these are for is gone */
+    s->on_routes = NULL;
+    s->on_left = NULL;
     loop_task_cancel(&s->leave_task);
     list_init(&s->leaves);
     stop_listening(s);

@@ -118,7 +118,7 @@ struct shard {
     void (*on_routes)(struct routes *r); /* it routes by r from now on */
     struct list leaves;                  /* instances that are being left, see leave.h */
     struct loop_task leave_task;
-    void (*on_left)(struct leave *l); /* called on the loop of the last shard to leave */
+    void (*on_left)(struct leave *l); /* called on the loop of the last shard to leave; or NULL */
 };
 
 /* What requests of one client have in common on their way to HTTP/1.1 workers: see forward.c. */

@@ -569,6 +569,33 @@ static void test_a_shard_that_ends_tells_nobody(void **state)
     close(a);
 }
 
+static void on_routes(struct routes *r)
+{
+    (void)r;
+    told++;
+}
+
+/* Nor when what it is asked has come too late: the last client had gone, and all were told to stop.
+ */
+static void test_mail_that_comes_too_late_is_not_answered(void **state)
+{
+    const struct ipc_edge_leave m = {.ticket = 1, .app = "a"};
+    struct shard *s = &shards[0];
+    (void)state;
+    struct leave *l = leave_new(&m, 1);
+    struct routes *r = make_routes(2);
+    assert_true(l && r);
+    s->peers = NULL;
+    s->on_left = on_left;
+    s->on_routes = on_routes;
+    told = 0;
+    assert_int_equal(mailbox_post(s->mailbox, SHARD_ROUTES, r), 0);
+    assert_int_equal(mailbox_post(s->mailbox, SHARD_LEAVE, l), 0);
+    shard_fini(s);
+    assert_int_equal(told, 0);
+    free(l);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -584,6 +611,7 @@ int main(void)
         cmocka_unit_test(test_a_client_that_goes_in_its_content_waits_no_more),
         cmocka_unit_test(test_waits_for_who_takes_grpc),
         cmocka_unit_test(test_a_shard_that_ends_tells_nobody),
+        cmocka_unit_test(test_mail_that_comes_too_late_is_not_answered),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
