@@ -339,11 +339,10 @@ static int start(void)
         if (err < 0)
             return err;
     }
-    for (uint32_t i = 1; i < edge.loops; i++)
-        if (pthread_create(&edge.threads[i], NULL, shard_thread, &edge.shards[i]) != 0)
+    for (edge.started = 1; edge.started < edge.loops; edge.started++)
+        if (pthread_create(&edge.threads[edge.started], NULL, shard_thread,
+                           &edge.shards[edge.started]) != 0)
             return ERR_SYS;
-    edge.started = edge.loops;
-    loop_timer_init(&edge.rotate, on_rotate);
     loop_timer_set(edge.shards[0].loop, &edge.rotate,
                    shard_now_us(&edge.shards[0]) + TICKET_ROTATE_US);
     return ipc_send(edge.channel, IPC_EDGE_UP, &up, NULL, 0);
@@ -473,6 +472,7 @@ int edge_main(int channel)
     signal(SIGINT, SIG_IGN); /* a terminal's Ctrl-C goes to everyone; monitor tells when to drain */
     edge.channel = channel;
     list_init(&edge.leaves);
+    loop_timer_init(&edge.rotate, on_rotate);
     int err = configure_first(channel); /* the channel is still blocking */
     if (err < 0) {
         log_event(LOG_ERROR, "edge.start", "error=\"%s\"", err_text(err));

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import net from 'node:net';
 import path from 'node:path';
-import { check, hasProgram, isAlive, Portico, processes, scratch, until, worker } from './lib.mjs';
+import { check, hasProgram, isAlive, Portico, PORTICO, processes, scratch, until, worker } from './lib.mjs';
 
 const APPS = { one: worker('h1', 'one.test', { instances: 2 }), two: worker('h2c', 'two.test') };
 
@@ -158,3 +158,14 @@ check('monitor is killed at random moments of its start: the next one starts', a
   await last.stop();
   assert.deepEqual(home.strays(), []);
 }, 60);
+
+// As root edge has a user of its own, whose processes are counted.
+if (process.getuid() === 0) {
+  check('edge that cannot have its threads says so, and ends in order', async () => {
+    const program = path.join(scratch(), 'few');
+    fs.writeFileSync(program, `#!/bin/bash\nulimit -u 4\nexec '${PORTICO}' "$@"\n`, { mode: 0o755 });
+    const few = new Portico({ loops: 8, apps: { one: worker('h1', 'one.test') } }, { program });
+    assert.match(await few.line(/role\.exit role=edge/), / status=70 /);
+    await few.stop();
+  }, 60);
+}
