@@ -181,19 +181,27 @@ static void tell_refusals(struct shard *s)
 
 /* ---- time ---- */
 
+/* What the loop and its pool have counted since the last time. */
+static void count_calls(struct shard *s)
+{
+    struct loop_calls now = *loop_calls(s->loop), *last = &s->counted.calls;
+    stats_add(&s->stats->calls_wait, now.waits - last->waits);
+    stats_add(&s->stats->calls_read, now.reads - last->reads);
+    stats_add(&s->stats->calls_write, now.writes - last->writes);
+    stats_add(&s->stats->calls_other, now.accepts + now.connects + now.other - last->accepts -
+                                          last->connects - last->other);
+    stats_add(&s->stats->allocs, s->pool->libc_allocs - s->counted.allocs);
+    s->counted.calls = now;
+    s->counted.allocs = s->pool->libc_allocs;
+}
+
 static void on_tick(struct loop_timer *t)
 {
     struct shard *s = CONTAINER_OF(t, struct shard, tick);
     uint64_t now = shard_now_us(s), wall = clock_wall_us();
-    struct loop_calls *k = loop_calls(s->loop);
     s->wall_base_us = wall - now;
     clock_http_date(wall, s->date);
-    atomic_store_explicit(&s->stats->calls_wait, k->waits, memory_order_relaxed);
-    atomic_store_explicit(&s->stats->calls_read, k->reads, memory_order_relaxed);
-    atomic_store_explicit(&s->stats->calls_write, k->writes, memory_order_relaxed);
-    atomic_store_explicit(&s->stats->calls_other, k->accepts + k->connects + k->other,
-                          memory_order_relaxed);
-    atomic_store_explicit(&s->stats->allocs, s->pool->libc_allocs, memory_order_relaxed);
+    count_calls(s);
     atomic_store_explicit(&s->stats->memory, s->pool->live_octets, memory_order_relaxed);
     if (s->index == 0 && s->log)
         stats_add(&s->stats->log_dropped, access_log_lost(s->log));

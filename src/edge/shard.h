@@ -87,6 +87,10 @@ struct shard {
     } rx;
     struct stats counters;
     struct stats_loop *stats;
+    struct { /* what it has of the loop's and the pool's own counts */
+        struct loop_calls calls;
+        uint64_t allocs;
+    } counted;
     struct access_log *log;
     struct addresses *addresses; /* of the process; NULL: connections are not counted */
     struct {                     /* since the last tick, for one line in the log */

@@ -596,6 +596,24 @@ static void test_mail_that_comes_too_late_is_not_answered(void **state)
     free(l);
 }
 
+/* An edge goes on counting where the one before it has ended. */
+static void test_counts_outlive_a_shard(void **state)
+{
+    static struct shard next;
+    struct stats h = stats_open(counters, stats_octets(SHARDS, 1));
+    struct stats_loop *l = stats_loop(h, 0);
+    (void)state;
+#define X(symbol, name, type, help) stats_add(&l->symbol, 1000);
+    STATS_LOOP_TABLE(X)
+#undef X
+    assert_int_equal(shard_init(&next, 0, 0, tls, h, NULL), 0);
+#define X(symbol, name, type, help) \
+    assert_int_equal(stats_get(&l->symbol) >= 1000, strcmp(type, "counter") == 0);
+    STATS_LOOP_TABLE(X)
+#undef X
+    shard_fini(&next);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -612,6 +630,7 @@ int main(void)
         cmocka_unit_test(test_waits_for_who_takes_grpc),
         cmocka_unit_test(test_a_shard_that_ends_tells_nobody),
         cmocka_unit_test(test_mail_that_comes_too_late_is_not_answered),
+        cmocka_unit_test(test_counts_outlive_a_shard),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
