@@ -8,17 +8,20 @@
 #include <signal.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <time.h>
 #include <unistd.h>
+
+#define PATIENCE_S 1
 
 struct access_log {
     pthread_t thread;
     pthread_mutex_t lock;
-    pthread_cond_t wake;
+    pthread_cond_t wake, ended;
     char *filling, *writing; /* two halves: shards fill one while the thread writes the other */
     size_t filled;
     uint64_t lost; /* lines that could not be written and that nobody has counted yet */
     int fd;
-    bool waiting, stop;
+    bool waiting, stop, has_ended;
 };
 
 /* Lines are written whole or, when the descriptor fails, lost: a log must not grow without bound.
@@ -32,7 +35,7 @@ static size_t write_all(int fd, const char *p, size_t len)
             continue;
         if (n < 0 && errno == EAGAIN) {
             struct pollfd pfd = {.fd = fd, .events = POLLOUT};
-            if (poll(&pfd, 1, 1000) <= 0)
+            if (poll(&pfd, 1, PATIENCE_S * 1000) <= 0)
                 break;
             continue;
         }
@@ -87,6 +90,8 @@ static void *run(void *arg)
         pthread_mutex_lock(&l->lock);
         l->lost += lost;
     }
+    l->has_ended = true;
+    pthread_cond_signal(&l->ended);
     pthread_mutex_unlock(&l->lock);
     return NULL;
 }
@@ -101,6 +106,7 @@ struct access_log *access_log_new(int fd)
     l->fd = fd;
     pthread_mutex_init(&l->lock, NULL);
     pthread_cond_init(&l->wake, NULL);
+    pthread_cond_init(&l->ended, NULL);
     if (!l->filling || !l->writing || pthread_create(&l->thread, NULL, run, l) != 0) {
         free(l->filling);
         free(l->writing);
@@ -112,13 +118,25 @@ struct access_log *access_log_new(int fd)
 
 void access_log_free(struct access_log *l)
 {
+    struct timespec until;
+    int err = 0;
     if (!l)
         return;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += PATIENCE_S;
     pthread_mutex_lock(&l->lock);
     l->stop = true;
     pthread_cond_signal(&l->wake);
+    while (!l->has_ended && err == 0)
+        err = pthread_cond_clockwait(&l->ended, &l->lock, CLOCK_MONOTONIC, &until);
+    bool has_ended = l->has_ended;
     pthread_mutex_unlock(&l->lock);
+    if (!has_ended) {
+        pthread_detach(l->thread);
+        return;
+    }
     pthread_join(l->thread, NULL);
+    pthread_cond_destroy(&l->ended);
     pthread_cond_destroy(&l->wake);
     pthread_mutex_destroy(&l->lock);
     close(l->fd);

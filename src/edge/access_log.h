@@ -12,7 +12,8 @@
 struct access_log;
 /* fd is given.  return  NULL when memory or threads are out (fd is then the caller's) */
 struct access_log *access_log_new(int fd);
-/* Writes what waits (at most a second's worth of patience), then ends the thread. */
+/* Writes what waits, and ends the thread.  One that has not ended after a second, as nobody reads
+ * what it writes, keeps l: the end of the process is its own. */
 void access_log_free(struct access_log *l);
 /* Write to another descriptor (given) from now on; the old one is closed. */
 void access_log_reopen(struct access_log *l, int fd);
