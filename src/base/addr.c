@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/addr.h"
 #include "base/err.h"
-#include "base/panic.h"
 
 #include <arpa/inet.h>
 #include <stddef.h>

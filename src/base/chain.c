@@ -150,18 +150,3 @@ void chain_drop(struct chain *c, size_t n)
             pop(c);
     }
 }
-
-void chain_splice(struct chain *to, struct chain *from)
-{
-    ASSERT(to->pool == from->pool);
-    if (!from->head)
-        return;
-    if (to->tail)
-        to->tail->next = from->head;
-    else
-        to->head = from->head;
-    to->tail = from->tail;
-    to->octets += from->octets;
-    from->head = from->tail = NULL;
-    from->octets = 0;
-}

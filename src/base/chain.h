@@ -51,7 +51,5 @@ size_t chain_take(struct chain *c, void *out, size_t n);
 struct slice chain_peek(const struct chain *c);
 /* Drop n octets (<= c->octets) from the front. */
 void chain_drop(struct chain *c, size_t n);
-/* Move all of from to the end of to; from is then empty.  Both have the same pool. */
-void chain_splice(struct chain *to, struct chain *from);
 
 #endif

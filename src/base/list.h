@@ -37,11 +37,6 @@ static inline void list_add_tail(struct list *at, struct list *n)
     at->prev = n;
 }
 
-static inline void list_add_head(struct list *head, struct list *n)
-{
-    list_add_tail(head->next, n);
-}
-
 #define LIST_ENTRY(node, type, member) ((type *)(void *)((char *)(node)-offsetof(type, member)))
 
 /* The body may remove and free the current node, no other one. */

@@ -7,7 +7,6 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "base/machine.h"
-#include "base/panic.h"
 #include "ipc/ipc.h"
 #include "jail/jail.h"
 

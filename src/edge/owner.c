@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "edge/owner.h"
-#include "base/err.h"
 #include "base/log.h"
 #include "net/diag.h"
 

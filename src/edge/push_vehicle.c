@@ -6,7 +6,6 @@
 #include "edge/site.h"
 #include "edge/worker.h"
 #include "base/err.h"
-#include "base/panic.h"
 #include "push/link.h"
 #include "push/pattern.h"
 #include "push/urgency.h"

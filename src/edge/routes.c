@@ -47,7 +47,8 @@ void routes_unref(struct routes *r)
     free(r);
 }
 
-struct tls_identity *routes_identity(const struct routes *r, const struct route_site *site)
+/* return  NULL: the site's certificate has not come */
+static struct tls_identity *identity_of(const struct routes *r, const struct route_site *site)
 {
     return site->certificate < r->identity_count ? r->identities[site->certificate] : NULL;
 }
@@ -66,7 +67,7 @@ int routes_choose(void *user, struct slice server_name, struct tls_choice *out)
         site = route_default(&r->route);
     if (!site)
         return ERR_NOTFOUND;
-    out->identity = routes_identity(r, site);
+    out->identity = identity_of(r, site);
     const char *why = NULL;
     if (out->identity && !tls_identity_read(out->identity, &why))
         out->identity = NULL;

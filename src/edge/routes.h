@@ -26,8 +26,6 @@ struct routes *routes_new(const void *base, size_t len, uint64_t revision,
                           struct tls_identity *const *identities, uint32_t identity_count);
 struct routes *routes_ref(struct routes *r);
 void routes_unref(struct routes *r);
-/* NULL when the site's certificate has not come. */
-struct tls_identity *routes_identity(const struct routes *r, const struct route_site *site);
 /* tls_choose_fn; user is a struct shard's `struct routes **`. */
 int routes_choose(void *user, struct slice server_name, struct tls_choice *out);
 

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/clock.h"
-#include "base/panic.h"
 #include "net/tls_internal.h"
 
 #include <openssl/core_names.h>

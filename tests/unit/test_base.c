@@ -312,27 +312,20 @@ static void chain_keeps_order(void **state)
 {
     static char out[20000];
     struct counter n = {0, 0};
-    struct chain c, other;
+    struct chain c;
     chain_init(&c, &pool);
-    chain_init(&other, &pool);
     srand(2);
     for (int i = 0; i < 5000; i++) {
         static const uint32_t caps[] = {16384, 8176, 4096, 300};
         uint32_t cap = caps[rand() % 4];
         struct chunk *chunk = chunk_new(&pool, cap);
         size_t len = (size_t)rand() % (cap + 1), cut = len ? (size_t)rand() % len : 0;
-        struct chain *to = rand() % 8 ? &c : &other;
         fill_chunk(chunk, &n, len);
         /* in two pieces of one chunk, or by copy */
         bool borrowed = rand() % 3 == 0;
-        assert_int_equal(chain_add(to, slice_of(chunk->octets, cut), borrowed ? NULL : chunk), 0);
-        assert_int_equal(chain_add(to, slice_of(chunk->octets + cut, len - cut), chunk), 0);
+        assert_int_equal(chain_add(&c, slice_of(chunk->octets, cut), borrowed ? NULL : chunk), 0);
+        assert_int_equal(chain_add(&c, slice_of(chunk->octets + cut, len - cut), chunk), 0);
         chunk_unref(chunk);
-        if (to == &other) {
-            chain_splice(&c, &other);
-            assert_int_equal(other.octets, 0);
-            assert_null(other.head);
-        }
         size_t want = (size_t)rand() % sizeof out;
         if (rand() % 2) {
             size_t had = c.octets, got = chain_take(&c, out, want);
@@ -437,21 +430,16 @@ static void dates(void **state)
     assert_true(clock_wall_us() > 1600000000000000u);
 }
 
-/* Every code has a complete row, and says what its name says. */
+/* Every code has a complete row. */
 static void error_rows(void **state)
 {
     for (long code = 0; code > -(long)ERR_POS_COUNT; code--) {
         const struct err_row *row = err_row(code);
-        assert_non_null(row->name);
         assert_true(strlen(row->text) > 0);
-        assert_true(row->class_ >= ERR_CLASS_RETRY && row->class_ <= ERR_CLASS_OURS);
         assert_in_range(row->http_status, 200, 599);
-        assert_in_range(row->h2_code, 0, 0xd);
         assert_in_range(row->exit_code, 0, 78);
         assert_true((code == 0) == (row->exit_code == 0));
     }
-    assert_string_equal(err_row(ERR_HPACK)->name, "HPACK");
-    assert_int_equal(err_row(ERR_HPACK)->h2_code, 0x9); /* COMPRESSION_ERROR */
     assert_int_equal(err_row(ERR_FIELDS_TOO_LARGE)->http_status, 431);
     assert_string_equal(err_text(ERR_NOMEM), "out of memory");
 }
@@ -551,7 +539,7 @@ static void lists(void **state)
         nodes[i].id = i + 1;
     list_add_tail(&head, &nodes[1].link);
     list_add_tail(&head, &nodes[2].link);
-    list_add_head(&head, &nodes[0].link);
+    list_add_tail(head.next, &nodes[0].link);      /* before the first */
     list_add_tail(&nodes[2].link, &nodes[3].link); /* before it */
     LIST_FOR(l, &head)
     {
