@@ -21,7 +21,7 @@
 #include <openssl/x509v3.h>
 
 #define DAY_S       86400
-#define CLOCK_OFF_S 3600 /* clients' clocks may be late by as much */
+#define CLOCK_OFF_S 3600 /* clocks, clients' and ours, may be late by as much */
 #define HOST_OCTETS 256
 
 struct authority {
@@ -137,13 +137,19 @@ static int pair_save(const struct authority *a, const char *name, const struct p
 
 /* Certificates. */
 
-static int64_t seconds_left(const struct authority *a, const X509 *cert)
+/* return  seconds from now on, below 0 for what has been; -1: it is no time */
+static int64_t seconds_until(const struct authority *a, const ASN1_TIME *then)
 {
     int days, seconds;
     ASN1_TIME *now = ASN1_TIME_set(NULL, (time_t)a->now_s);
-    bool ok = now && ASN1_TIME_diff(&days, &seconds, now, X509_get0_notAfter(cert)) == 1;
+    bool ok = now && ASN1_TIME_diff(&days, &seconds, now, then) == 1;
     ASN1_TIME_free(now);
     return ok ? (int64_t)days * DAY_S + seconds : -1;
+}
+
+static int64_t seconds_left(const struct authority *a, const X509 *cert)
+{
+    return seconds_until(a, X509_get0_notAfter(cert));
 }
 
 static bool add_extension(X509 *cert, X509 *issuer, int nid, const char *value)
@@ -170,7 +176,8 @@ static bool set_serial(X509 *cert)
 
 /* A certificate with a new key, all but its extensions and signature.
  * name: of the subject; NULL: none */
-static bool begin(const struct authority *a, struct pair *p, const char *name, int64_t until_s)
+static bool begin(const struct authority *a, struct pair *p, const char *name, int64_t from_s,
+                  int64_t until_s)
 {
     p->key = EVP_EC_gen("P-256");
     p->cert = X509_new();
@@ -178,18 +185,21 @@ static bool begin(const struct authority *a, struct pair *p, const char *name, i
         return false;
     X509_NAME *subject = X509_get_subject_name(p->cert);
     return X509_set_version(p->cert, X509_VERSION_3) == 1 && set_serial(p->cert) &&
-           ASN1_TIME_set(X509_getm_notBefore(p->cert), (time_t)(a->now_s - CLOCK_OFF_S)) &&
+           ASN1_TIME_set(X509_getm_notBefore(p->cert), (time_t)from_s) &&
            ASN1_TIME_set(X509_getm_notAfter(p->cert), (time_t)until_s) &&
            X509_set_pubkey(p->cert, p->key) == 1 &&
            (!name || X509_NAME_add_entry_by_txt(subject, "CN", MBSTRING_UTF8,
                                                 (const unsigned char *)name, -1, -1, 0) == 1);
 }
 
+/* Our clock may be years ahead: people trust it once, so it is not replaced when that is set right,
+ * but valid then. */
 static int make_ca(struct authority *a)
 {
     struct pair *ca = &a->ca;
+    const int64_t valid_s = AUTHORITY_CA_DAYS * (int64_t)DAY_S;
     bool ok =
-        begin(a, ca, AUTHORITY_NAME, a->now_s + AUTHORITY_CA_DAYS * (int64_t)DAY_S) &&
+        begin(a, ca, AUTHORITY_NAME, a->now_s - valid_s, a->now_s + valid_s) &&
         X509_set_issuer_name(ca->cert, X509_get_subject_name(ca->cert)) == 1 &&
         add_extension(ca->cert, ca->cert, NID_basic_constraints, "critical,CA:TRUE,pathlen:0") &&
         add_extension(ca->cert, ca->cert, NID_key_usage, "critical,keyCertSign,cRLSign") &&
@@ -330,10 +340,12 @@ void authority_close(struct authority *a)
     free(a);
 }
 
+/* Not one that is not valid yet, as our clock was ahead when it was issued. */
 static bool is_good(const struct authority *a, const struct pair *p, const struct host *hosts,
                     int count)
 {
     bool ok = X509_verify(p->cert, a->ca.key) == 1 && has_hosts(p->cert, hosts, count) &&
+              seconds_until(a, X509_get0_notBefore(p->cert)) <= 0 &&
               seconds_left(a, p->cert) >= AUTHORITY_RENEW_DAYS * (int64_t)DAY_S;
     ERR_clear_error(); /* a signature by another authority is no error of ours */
     return ok;
@@ -348,7 +360,8 @@ static int issue(const struct authority *a, const char *name, const struct host 
     const char *subject = hosts[0].is_address || hosts[0].len > 64 ? NULL : hosts[0].text;
     int64_t until_s = a->now_s + AUTHORITY_LEAF_DAYS * (int64_t)DAY_S;
     int64_t ca_until_s = a->now_s + seconds_left(a, ca);
-    bool ok = begin(a, &p, subject, until_s < ca_until_s ? until_s : ca_until_s) &&
+    bool ok = begin(a, &p, subject, a->now_s - CLOCK_OFF_S,
+                    until_s < ca_until_s ? until_s : ca_until_s) &&
               X509_set_issuer_name(p.cert, X509_get_subject_name(ca)) == 1 &&
               add_extension(p.cert, ca, NID_basic_constraints, "critical,CA:FALSE") &&
               add_extension(p.cert, ca, NID_key_usage, "critical,digitalSignature") &&

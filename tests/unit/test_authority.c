@@ -146,6 +146,17 @@ static void test_issue_anew(void **state)
     assert_true(verify("7.crt", "a", NULL, NOW + 3640 * DAY));
 }
 
+/* What was made then is not valid yet, and would not be for years. */
+static void test_a_clock_that_was_ahead(void **state)
+{
+    (void)state;
+    assert_int_equal(issue_at(NOW + 1000 * DAY, "a"), 1);
+    assert_int_equal(issue_at(NOW, "a"), 1);
+    assert_true(verify("7.crt", "a", NULL, NOW));
+    assert_int_equal(issue_at(NOW, "a"), 0);
+    assert_int_equal(issue_at(NOW - DAY / 48, "a"), 0); /* clocks may be a little late */
+}
+
 static void test_leaf_ends_with_its_authority(void **state)
 {
     (void)state;
@@ -205,6 +216,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_issue, setup, teardown),
         cmocka_unit_test_setup_teardown(test_issue_anew, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_clock_that_was_ahead, setup, teardown),
         cmocka_unit_test_setup_teardown(test_leaf_ends_with_its_authority, setup, teardown),
         cmocka_unit_test_setup_teardown(test_refuses, setup, teardown),
         cmocka_unit_test_setup_teardown(test_role, setup, teardown),
