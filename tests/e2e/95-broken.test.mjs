@@ -193,7 +193,7 @@ const WANTED = [
   ['h1', '/mid-head', 502], ['h1', '/mid-length', CUT], ['h1', '/mid-chunk', CUT], ['h1', '/no-last-chunk', CUT],
   ['h1', '/until-close', 200, 'all of it'], ['h1', '/until-reset', CUT], ['h1', '/two-answers', 200, 'ok'], ['h1', '/ok', 200, 'ok'],
   ['h1', '/octets-behind', 200, 'ok'], ['h1', '/ok', 200, 'ok'], ['h1', '/too-long', 200, 'ok'], ['h1', '/ok', 200, 'ok'],
-  ['h1', '/204-content', 502], ['h1', '/204-octets', 204, ''], ['h1', '/304', 304, ''], ['h1', '/close-at-once', 502], ['h1', '/reset-at-once', 502],
+  ['h1', '/204-content', 204, ''], ['h1', '/204-octets', 204, ''], ['h1', '/304', 304, ''], ['h1', '/close-at-once', 502], ['h1', '/reset-at-once', 502],
   ['h1', '/never', 504], ['h1', '/slow', 200, 'ok'], ['h1', '/trailers', 200, 'ok'], ['h1', '/bad-trailers', CUT], ['h1', '/status-999', [200, 502, 999]],
   ['h1', '/status-099', 502], ['h1', '/bytewise', 200, 'ok'], ['h1', '/many-links', 200, 'ok'], ['h1', '/long-link', 200, 'ok'],
   ['ok', '/', 200, 'ok'], ['mid-body', '/', CUT], ['mid-length', '/', CUT], ['long-length', '/', CUT], ['reset-refused', '/', 502],
