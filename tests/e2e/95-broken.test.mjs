@@ -227,6 +227,21 @@ for (const [app, where, wanted, body] of WANTED) {
   });
 }
 
+check('over HTTP/2, too, a malformed answer is called that, and not asked for again', async () => {
+  for (const app of ['no-status', 'upper-case', 'data-first', 'head-101', 'large-103']) {
+    counts[app] = 0;
+    const { status, body } = await p.h1(`${app}.localhost`, '/', { kind: 'http' });
+    assert.equal(status, 502, app);
+    assert.match(String(body), /sent a malformed answer/, app);
+    assert.equal(counts[app], 1, app);
+  }
+});
+
+   assert.equal(status, 502, app + where);
+    assert.match(String(body), new RegExp(did), app + where);
+  }
+});
+
 check('what may not be sent twice is not', async () => {
   for (const where of ['/close-at-once', '/reset-at-once', '/mid-head', '/info-then-close', '/never']) {
     counts[`POST ${where}`] = 0;
