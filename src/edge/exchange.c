@@ -239,6 +239,9 @@ void exchange_answer(struct exchange *x, unsigned status, struct slice location,
 
 void exchange_fail(struct exchange *x, enum fault fault)
 {
+    /* That nobody is left to try says less than what became of the last one that was. */
+    if (fault == FAULT_CONNECT && x->failed_by)
+        fault = (enum fault)x->failed_by;
     const struct fault_row *row = fault_row(fault);
     CHECK_MAGIC(x, EXCHANGE_MAGIC);
     if (x->fault == FAULT_NONE)

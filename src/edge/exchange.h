@@ -66,6 +66,7 @@ struct exchange {
     uint16_t status;
     uint8_t fault; /* enum fault */
     uint8_t retries;
+    uint8_t failed_by;     /* enum fault: why it was tried again */
     uint8_t refusals;      /* by workers that did not act on it */
     uint8_t informational; /* 1xx heads that came */
     bool request_ended;    /* the client's message is complete */

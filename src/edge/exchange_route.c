@@ -334,6 +334,7 @@ void exchange_worker_failed(struct exchange *x, enum fault fault, bool untouched
                 x->tried |= 1ull << i;
     if (!untouched)
         x->retries++;
+    x->failed_by = (uint8_t)fault;
     x->request_sent = false;
     attach(x);
 }

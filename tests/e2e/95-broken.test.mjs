@@ -237,7 +237,11 @@ check('over HTTP/2, too, a malformed answer is called that, and not asked for ag
   }
 });
 
-   assert.equal(status, 502, app + where);
+check('who is asked again, and is the only one to ask, is blamed for what it did', async () => {
+  const closed = 'closed the connection before answering';
+  for (const [app, where, did] of [['reset-cancel', '/', 'reset the request'], ['h1', '/close-at-once', closed], ['h1', '/reset-at-once', closed]]) {
+    const { status, body } = await p.h1(`${app}.localhost`, where, { kind: 'http' });
+    assert.equal(status, 502, app + where);
     assert.match(String(body), new RegExp(did), app + where);
   }
 });
