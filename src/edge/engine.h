@@ -19,8 +19,9 @@ struct engine_counted {
 };
 
 /* What an engine towards a client is bounded by.  A suspect has an ENGINE_SUSPECT_SHARE-th of each
- * budget. */
-#define ENGINE_SUSPECT_SHARE 8u
+ * budget, which is still a reset for each of the hundred requests that a page may have open: else
+ * those who leave one would keep their address suspect. */
+#define ENGINE_SUSPECT_SHARE 4u
 void engine_h1_limits(struct h1_limits *out, const struct limits *l);
 void engine_h2_settings(struct h2_settings *out, const struct limits *l, bool is_suspect);
 void engine_free(struct engine *e);

@@ -27,7 +27,7 @@ struct limit_rate {
     X(RATE, abuses_per_address, abusesPerAddress, 10, 1, 1, 1000000,                               \
       "HTTP/2 connections of one address that are ended by ENHANCE_YOUR_CALM, and what those "     \
       "that the client ends have used of http2Resets, open requests counted in; a TLS handshake "  \
-      "that begins and does not end is a tenth of one. Beyond it new ones get an eighth of each "  \
+      "that begins and does not end is a tenth of one. Beyond it new ones get a quarter of each "  \
       "rate below, "                                                                               \
       "and are heard up to a second later: others behind the same address can bear it, who comes " \
       "back at once gets little. Trusted proxies are not counted.")                                \

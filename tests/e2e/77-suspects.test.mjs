@@ -10,7 +10,7 @@ import { Raw } from './attacks.mjs';
 import { Portico, check, fetch2, until } from './lib.mjs';
 import * as h2 from './workers/frames.mjs';
 
-const ABUSES = 20, RESETS = 16, SHARE = 8;
+const ABUSES = 20, RESETS = 16;
 const server = http.createServer((request, response) => request.url === '/never' || response.end('ok'));
 let p;
 
@@ -44,7 +44,7 @@ check('starts', async () => {
 
 const suspects = () => p.metric('portico_client_connections_suspect_total');
 
-check('one abuse after the other: then there is an eighth of it', async () => {
+check('one abuse after the other: then there is a quarter of it', async () => {
   for (let i = 0; i < ABUSES - 1; i++) assert.ok(await resetsOf('127.0.0.1') > RESETS);
   assert.equal(await suspects(), 0);
   await until('it is suspect', async () => await resetsOf('127.0.0.1') < RESETS / 2);

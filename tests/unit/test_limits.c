@@ -33,17 +33,19 @@ static void engines_have_the_same(void **state)
     assert_memory_equal(&mine, &h1, sizeof h1);
 }
 
-static void a_suspect_has_an_eighth_and_never_nothing(void **state)
+static void a_suspect_has_a_quarter_and_never_nothing(void **state)
 {
     struct h2_settings suspect;
     struct limits l = limits_default;
-    l.h2_empty = (struct limit_rate){.burst = 7, .per_second = 1};
+    l.h2_empty = (struct limit_rate){.burst = 3, .per_second = 1};
     engine_h2_settings(&suspect, &l, true);
-    assert_int_equal(suspect.budget.resets.burst, l.h2_resets.burst / 8);
-    assert_int_equal(suspect.budget.resets.per_second, l.h2_resets.per_second / 8);
+    assert_int_equal(suspect.budget.resets.burst, l.h2_resets.burst / 4);
+    assert_int_equal(suspect.budget.resets.per_second, l.h2_resets.per_second / 4);
     assert_int_equal(suspect.budget.empty.burst, 1);
     assert_int_equal(suspect.budget.empty.per_second, 1);
     assert_int_equal(suspect.max_concurrent_streams, l.h2_streams);
+    /* A page that is left is no abuse there, either. */
+    assert_true(suspect.budget.resets.burst >= l.h2_streams);
 }
 
 static struct manifest *parse(const char *limits)
@@ -147,7 +149,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(engines_have_the_same),
-        cmocka_unit_test(a_suspect_has_an_eighth_and_never_nothing),
+        cmocka_unit_test(a_suspect_has_a_quarter_and_never_nothing),
         cmocka_unit_test(manifest_has_the_same),
         cmocka_unit_test(manifest_sets_each_kind),
         cmocka_unit_test(manifest_refuses),
