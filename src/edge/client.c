@@ -306,12 +306,20 @@ static void refuse(struct client *c, int err)
     client_arm_idle(c);
 }
 
+static enum engine_peer kind_of_peer(const struct client *c)
+{
+    const struct routes *r = c->shard->routes;
+    return c->suspect                               ? ENGINE_SUSPECT
+           : r && route_trusts(&r->route, &c->peer) ? ENGINE_PROXY
+                                                    : ENGINE_CLIENT;
+}
+
 static bool start_engine(struct client *c, bool h2)
 {
     struct shard *s = c->shard;
     if (h2) {
         struct h2_settings set;
-        engine_h2_settings(&set, shard_limits(s), c->suspect);
+        engine_h2_settings(&set, shard_limits(s), kind_of_peer(c));
         c->http.h2 = h2_conn_new(H2_SERVER, &set, &client_h2_events, c, s->pool, shard_now_us(s));
         stats_add(&s->stats->connections_h2, 1);
     } else {
