@@ -397,6 +397,18 @@ static bool is_gone(const struct client *c)
     return reads_later(c) && (c->stream.failed || c->stream.lost);
 }
 
+/* The peer has not read our last octets, or it would not go on. */
+static void linger_on(struct client *c)
+{
+    uint64_t now = shard_now_us(c->shard);
+    if (!c->http.h1 || c->shard->draining)
+        return;
+    if (!c->linger_until_us)
+        c->linger_until_us = now + CLIENT_LINGER_MOST_US;
+    if (now < c->linger_until_us)
+        client_arm_idle(c);
+}
+
 static void read_some(struct client *c)
 {
     struct shard *s = c->shard;
@@ -442,8 +454,10 @@ static void read_some(struct client *c)
             client_kill(c);
             return;
         }
-        if (c->closing)
-            continue; /* read and dropped, so that the peer gets our last octets, not a reset */
+        if (c->closing) { /* read and dropped, so that the peer gets our last octets, not a reset */
+            linger_on(c);
+            continue;
+        }
         struct slice in = engine_next(s);
         int err = feed(c, in.p, in.len);
         if (c->dead)
