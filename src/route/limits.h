@@ -53,9 +53,11 @@ struct limit_rate {
       "Requests open at once (SETTINGS_MAX_CONCURRENT_STREAMS); RFC 9113 6.5.2 recommends no "     \
       "less "                                                                                      \
       "than 100.")                                                                                 \
-    X(OCTETS, h2_sections, http2FieldSections, 10240, 0, 1024, 1048576,                            \
+    X(OCTETS, h2_sections, http2FieldSections, 16384, 0, 1024, 1048576,                            \
       "Field sections of the requests open at once, on average when there are http2Streams of "    \
-      "them: HPACK makes kilobytes of an octet, and a client that takes no answer holds them.")    \
+      "them: HPACK makes kilobytes of an octet, and a client that takes no answer holds them. "    \
+      "A page of a hundred images asks for each with all its cookies, of which a login may be 12 " \
+      "KiB; many workers take no more than 16 KiB in a head.")                                     \
     X(OCTETS, h2_stream_window, http2StreamWindow, 131072, 0, 16384, 16777216,                     \
       "Content of one request that may wait for its worker.")                                      \
     X(OCTETS, h2_conn_window, http2ConnectionWindow, 1048576, 0, 65535, 268435456,                 \
