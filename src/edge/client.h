@@ -45,6 +45,7 @@ struct client {
     uint64_t linger_until_us; /* 0: nothing has come since it is closing */
     uint32_t open;            /* exchanges */
     uint32_t wide;            /* those whose h2c worker may send WORKER_H2_WIDE ahead */
+    bool wide_in;             /* one that may send http2ConnectionWindow ahead */
     uint8_t sniffed_len;
     char sniffed[24];
     char peer_text[ADDR_TEXT_OCTETS / 2]; /* "192.0.2.1:4711", "[2001:db8::1]:4711" */

@@ -195,6 +195,8 @@ void exchange_client_closed(struct exchange *x, bool complete, uint32_t reset_co
     chain_fini(&x->held);
     list_remove(&x->client_node);
     c->wide -= x->wide;
+    if (x->wide_in)
+        c->wide_in = false;
     c->open--;
     s->open_exchanges--;
     loop_reap(s->loop, &x->drop);

@@ -81,6 +81,7 @@ struct exchange {
     bool awaits_room;      /* there: the end of any exchange here may help */
     uint8_t wait_why;      /* enum fault: what it fails with when time is up */
     bool wide;             /* its worker may send more ahead; counted in client->wide */
+    bool wide_in;          /* its client may send more ahead; one a connection */
     bool ended;
     bool had_103;             /* from its worker */
     bool personal;            /* pushed: the page's request had Cookie or Authorization */

@@ -59,7 +59,8 @@ struct limit_rate {
       "A page of a hundred images asks for each with all its cookies, of which a login may be 12 " \
       "KiB; many workers take no more than 16 KiB in a head.")                                     \
     X(OCTETS, h2_stream_window, http2StreamWindow, 131072, 0, 16384, 16777216,                     \
-      "Content of one request that may wait for its worker.")                                      \
+      "Content of one request that may wait for its worker; of one that its worker takes as it "   \
+      "comes, http2ConnectionWindow.")                                                             \
     X(OCTETS, h2_conn_window, http2ConnectionWindow, 1048576, 0, 65535, 268435456,                 \
       "Content on its way on one connection: a round trip of 80 ms at 100 Mbit/s.")                \
     X(OCTETS, h2_queued, http2Queued, 1048576, 0, 65536, 67108864,                                 \
