@@ -138,8 +138,9 @@ static void read_h1(struct exchange_client *c)
         enum strict_verdict v = strict_response(
             buf_slice(&c->in), c->log->requests[request].is_head ? SLICE("HEAD") : SLICE("GET"),
             c->is_over, &m);
-        if (v == STRICT_BAD)
-            PANIC("response to %u: %s\n%.*s", request, m.why, SLICE_FMT(buf_slice(&c->in)));
+        if (v == STRICT_BAD || m.is_empty_framed)
+            PANIC("response to %u: %s\n%.*s", request, m.why ? m.why : "204 that has content",
+                  SLICE_FMT(buf_slice(&c->in)));
         const struct slice *id = m.has_head ? field(&m, "x-rid") : NULL;
         struct slice content = slice_of(m.content, m.content_len);
         bool has_trailers = false;

@@ -323,6 +323,7 @@ static void check_responses(const struct play *p)
         bool until_close = false;
         enum strict_verdict v = strict_response(rest, method_of(methods.p[i]), true, &m);
         ASSERT(v == STRICT_WHOLE || (v == STRICT_MORE && p->is_over)); /* given up half way */
+        ASSERT(!m.is_empty_framed);
         rest = slice_of(rest.p + m.next, rest.len - m.next);
         until_close = v == STRICT_WHOLE && m.status >= 200 && m.is_last;
         bool ends = v != STRICT_WHOLE || m.is_switched;

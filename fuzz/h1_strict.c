@@ -517,9 +517,12 @@ enum strict_verdict strict_response(struct slice in, struct slice request_method
     m->is_last = is_last(m);
     if ((v = read_framing(&r, &is_chunked, &octets)) != STRICT_WHOLE)
         return v;
-    /* These must not speak of content: RFC 9112 6.1, RFC 9110 8.6.  A length of 0 is no harm. */
-    if ((m->status / 100 == 1 || m->status == 204) && (is_chunked || octets > 0))
+    /* These must not speak of content: RFC 9112 6.1, RFC 9110 8.6.  A length of 0 is no harm, and
+     * behind a 204 nothing is read. */
+    m->is_empty_framed = (m->status / 100 == 1 || m->status == 204) && (is_chunked || octets > 0);
+    if (m->is_empty_framed && m->status != 204)
         return bad(&r, "content where there is none");
+    m->is_last |= m->is_empty_framed;
     m->has_head = true;
     if (m->is_switched || m->status / 100 == 1 || m->status == 204 || m->status == 304 ||
         slice_eq(request_method, SLICE("HEAD")))

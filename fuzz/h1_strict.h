@@ -33,9 +33,10 @@ struct strict_message {
                           stands there; empty for CONNECT */
     uint8_t *content;
     size_t content_len;
-    bool is_coded;    /* Transfer-Encoding: chunked */
-    bool is_last;     /* nothing can follow on this connection */
-    bool is_switched; /* response: what follows is no HTTP/1.1 (101, or 2xx to CONNECT) */
+    bool is_coded;        /* Transfer-Encoding: chunked */
+    bool is_last;         /* nothing can follow on this connection */
+    bool is_switched;     /* response: what follows is no HTTP/1.1 (101, or 2xx to CONNECT) */
+    bool is_empty_framed; /* response: has no content, but speaks of some: nobody must write it */
     size_t next;
     /* for those who have limits on them: lines without their CRLF, sections with it */
     size_t empty_lines, start_line_octets, longest_section, longest_chunk_line;

@@ -64,7 +64,10 @@ static void print_settings(void)
         "Keys of `limits` at the top of the manifest. They hold for every client, whatever app it\n"
         "asks; those of HTTP/2 for each connection. \"500 + 50/s\" is so many at once, and then "
         "so\n"
-        "many a second. A reload changes them for new connections, `memory` and `hops` at once.\n"
+        "many a second; of the HTTP/2 ones a connection of `trustedProxies`, over which many "
+        "clients\n"
+        "come, has 16 times as much. A reload changes them for new connections, `memory` and "
+        "`hops` at once.\n"
         "What holds for one app stands\n"
         "in its own `limits` and `timeouts` ([operations.md](operations.md)).\n\n"
         "| key | default | least | most | what, and why so much |\n|---|---|---|---|---|\n");

@@ -306,12 +306,20 @@ static void refuse(struct client *c, int err)
     client_arm_idle(c);
 }
 
+static enum engine_peer kind_of_peer(const struct client *c)
+{
+    const struct routes *r = c->shard->routes;
+    return c->suspect                               ? ENGINE_SUSPECT
+           : r && route_trusts(&r->route, &c->peer) ? ENGINE_PROXY
+                                                    : ENGINE_CLIENT;
+}
+
 static bool start_engine(struct client *c, bool h2)
 {
     struct shard *s = c->shard;
     if (h2) {
         struct h2_settings set;
-        engine_h2_settings(&set, shard_limits(s), c->suspect);
+        engine_h2_settings(&set, shard_limits(s), kind_of_peer(c));
         c->http.h2 = h2_conn_new(H2_SERVER, &set, &client_h2_events, c, s->pool, shard_now_us(s));
         stats_add(&s->stats->connections_h2, 1);
     } else {
@@ -389,6 +397,18 @@ static bool is_gone(const struct client *c)
     return reads_later(c) && (c->stream.failed || c->stream.lost);
 }
 
+/* The peer has not read our last octets, or it would not go on. */
+static void linger_on(struct client *c)
+{
+    uint64_t now = shard_now_us(c->shard);
+    if (!c->http.h1 || c->shard->draining)
+        return;
+    if (!c->linger_until_us)
+        c->linger_until_us = now + CLIENT_LINGER_MOST_US;
+    if (now < c->linger_until_us)
+        client_arm_idle(c);
+}
+
 static void read_some(struct client *c)
 {
     struct shard *s = c->shard;
@@ -434,8 +454,10 @@ static void read_some(struct client *c)
             client_kill(c);
             return;
         }
-        if (c->closing)
-            continue; /* read and dropped, so that the peer gets our last octets, not a reset */
+        if (c->closing) { /* read and dropped, so that the peer gets our last octets, not a reset */
+            linger_on(c);
+            continue;
+        }
         struct slice in = engine_next(s);
         int err = feed(c, in.p, in.len);
         if (c->dead)

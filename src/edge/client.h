@@ -12,8 +12,12 @@
 /* Of a draining edge that is patient: how long a request may be on its way. */
 #define CLIENT_PATIENCE_US 5000000u
 /* After the last octet of ours, so long for the peer to take it and close. */
-#define CLIENT_LINGER_US  2000000u
-#define CLIENT_PUSHES_MAX 100 /* promised responses open at once on a connection */
+#define CLIENT_LINGER_US 2000000u
+/* An HTTP/1.1 client that is still sending, an upload that was refused, say, so long in all: many
+ * read the answer when they have sent everything, and where octets have met a closed socket the
+ * answer is thrown away before it is read. */
+#define CLIENT_LINGER_MOST_US 30000000u
+#define CLIENT_PUSHES_MAX     100 /* promised responses open at once on a connection */
 
 struct client {
     uint32_t magic;
@@ -38,8 +42,10 @@ struct client {
     char memo_authority[63];
     uint8_t lines_at; /* in shard->lines, where they may be its own */
     uint64_t idle_us;
-    uint32_t open; /* exchanges */
-    uint32_t wide; /* those whose h2c worker may send WORKER_H2_WIDE ahead */
+    uint64_t linger_until_us; /* 0: nothing has come since it is closing */
+    uint32_t open;            /* exchanges */
+    uint32_t wide;            /* those whose h2c worker may send WORKER_H2_WIDE ahead */
+    bool wide_in;             /* one that may send http2ConnectionWindow ahead */
     uint8_t sniffed_len;
     char sniffed[24];
     char peer_text[ADDR_TEXT_OCTETS / 2]; /* "192.0.2.1:4711", "[2001:db8::1]:4711" */

@@ -107,6 +107,21 @@ size_t client_queue_room(const struct exchange *x)
     return left < room ? left : room;
 }
 
+/* A stream's window is enough for a worker that is near, but an upload's comes over the client's
+ * way: 128 KiB for each round trip of 100 ms are 10 Mbit/s.  One that its worker takes, and that
+ * has come faster than a window a second, gets the connection's: only one, for the worker may stop.
+ */
+static void widen(struct exchange *x)
+{
+    struct client *c = x->client;
+    uint64_t window = shard_limits(x->shard)->h2_stream_window;
+    uint64_t seconds = (shard_now_us(x->shard) - x->started_us) / 1000000;
+    if (c->wide_in || x->request_ended || !x->worker || x->body_in < (seconds + 1) * window)
+        return;
+    x->wide_in = c->wide_in = true;
+    h2_stream_widen_most(x->cs);
+}
+
 void client_consumed(struct exchange *x, size_t octets)
 {
     struct client *c = x->client;
@@ -115,6 +130,7 @@ void client_consumed(struct exchange *x, size_t octets)
     if (x->cs) {
         if (octets) {
             h2_stream_consumed(x->cs, octets);
+            widen(x);
             if (h2_conn_has_output(c->http.h2))
                 client_wants_flush(c);
         }

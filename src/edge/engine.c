@@ -2,6 +2,7 @@
 #include "edge/engine.h"
 #include "edge/shed.h"
 #include "base/err.h"
+#include "base/panic.h"
 
 void engine_h1_limits(struct h1_limits *out, const struct limits *l)
 {
@@ -11,15 +12,23 @@ void engine_h1_limits(struct h1_limits *out, const struct limits *l)
     out->chunk_line_octets = l->chunk_line;
 }
 
-static uint32_t part_of(uint32_t n, uint32_t share)
+static uint32_t allowed(uint32_t n, enum engine_peer peer)
 {
-    return n > share ? n / share : 1;
+    switch (peer) {
+    case ENGINE_CLIENT:
+        return n;
+    case ENGINE_SUSPECT:
+        return n > ENGINE_SUSPECT_SHARE ? n / ENGINE_SUSPECT_SHARE : 1;
+    case ENGINE_PROXY:
+        return n * ENGINE_PROXY_TIMES;
+    }
+    UNREACHABLE();
 }
 
-static struct h2_bucket bucket(struct limit_rate r, uint32_t share)
+static struct h2_bucket bucket(struct limit_rate r, enum engine_peer peer)
 {
-    return (struct h2_bucket){.burst = part_of(r.burst, share),
-                              .per_second = part_of(r.per_second, share)};
+    return (struct h2_bucket){.burst = allowed(r.burst, peer),
+                              .per_second = allowed(r.per_second, peer)};
 }
 
 static uint32_t sections(const struct limits *l)
@@ -28,9 +37,8 @@ static uint32_t sections(const struct limits *l)
     return octets < UINT32_MAX / 2 ? (uint32_t)octets : UINT32_MAX / 2;
 }
 
-void engine_h2_settings(struct h2_settings *out, const struct limits *l, bool is_suspect)
+void engine_h2_settings(struct h2_settings *out, const struct limits *l, enum engine_peer peer)
 {
-    uint32_t share = is_suspect ? ENGINE_SUSPECT_SHARE : 1;
     h2_settings_default(out, H2_SERVER);
     out->max_concurrent_streams = l->h2_streams;
     out->stream_window = l->h2_stream_window;
@@ -39,12 +47,12 @@ void engine_h2_settings(struct h2_settings *out, const struct limits *l, bool is
     out->max_sections_octets = sections(l);
     out->max_queued_octets = l->h2_queued;
     out->budget = (struct h2_budget){
-        .resets = bucket(l->h2_resets, share),
-        .settings = bucket(l->h2_settings, share),
-        .pings = bucket(l->h2_pings, share),
-        .empty = bucket(l->h2_empty, share),
-        .priority = bucket(l->h2_priority, share),
-        .window = bucket(l->h2_window, share),
+        .resets = bucket(l->h2_resets, peer),
+        .settings = bucket(l->h2_settings, peer),
+        .pings = bucket(l->h2_pings, peer),
+        .empty = bucket(l->h2_empty, peer),
+        .priority = bucket(l->h2_priority, peer),
+        .window = bucket(l->h2_window, peer),
     };
 }
 

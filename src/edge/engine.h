@@ -18,11 +18,16 @@ struct engine_counted {
     uint64_t in, out;
 };
 
+enum engine_peer { ENGINE_CLIENT, ENGINE_SUSPECT, ENGINE_PROXY };
 /* What an engine towards a client is bounded by.  A suspect has an ENGINE_SUSPECT_SHARE-th of each
- * budget. */
-#define ENGINE_SUSPECT_SHARE 8u
+ * budget, which is still a reset for each of the hundred requests that a page may have open: else
+ * those who leave one would keep their address suspect. */
+#define ENGINE_SUSPECT_SHARE 4u
+/* A trusted proxy has so many times as much: over one connection come many clients, each of whom
+ * may give up what it has asked for, and all are cut when it ends. */
+#define ENGINE_PROXY_TIMES 16u
 void engine_h1_limits(struct h1_limits *out, const struct limits *l);
-void engine_h2_settings(struct h2_settings *out, const struct limits *l, bool is_suspect);
+void engine_h2_settings(struct h2_settings *out, const struct limits *l, enum engine_peer peer);
 void engine_free(struct engine *e);
 int engine_feed(struct engine *e, const void *in, size_t len, uint64_t now_us);
 bool engine_has_output(const struct engine *e);

@@ -195,6 +195,8 @@ void exchange_client_closed(struct exchange *x, bool complete, uint32_t reset_co
     chain_fini(&x->held);
     list_remove(&x->client_node);
     c->wide -= x->wide;
+    if (x->wide_in)
+        c->wide_in = false;
     c->open--;
     s->open_exchanges--;
     loop_reap(s->loop, &x->drop);
@@ -239,6 +241,9 @@ void exchange_answer(struct exchange *x, unsigned status, struct slice location,
 
 void exchange_fail(struct exchange *x, enum fault fault)
 {
+    /* That nobody is left to try says less than what became of the last one that was. */
+    if (fault == FAULT_CONNECT && x->failed_by)
+        fault = (enum fault)x->failed_by;
     const struct fault_row *row = fault_row(fault);
     CHECK_MAGIC(x, EXCHANGE_MAGIC);
     if (x->fault == FAULT_NONE)

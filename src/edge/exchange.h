@@ -66,6 +66,7 @@ struct exchange {
     uint16_t status;
     uint8_t fault; /* enum fault */
     uint8_t retries;
+    uint8_t failed_by;     /* enum fault: why it was tried again */
     uint8_t refusals;      /* by workers that did not act on it */
     uint8_t informational; /* 1xx heads that came */
     bool request_ended;    /* the client's message is complete */
@@ -80,6 +81,7 @@ struct exchange {
     bool awaits_room;      /* there: the end of any exchange here may help */
     uint8_t wait_why;      /* enum fault: what it fails with when time is up */
     bool wide;             /* its worker may send more ahead; counted in client->wide */
+    bool wide_in;          /* its client may send more ahead; one a connection */
     bool ended;
     bool had_103;             /* from its worker */
     bool personal;            /* pushed: the page's request had Cookie or Authorization */

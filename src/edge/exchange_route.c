@@ -49,7 +49,9 @@ static struct site *find_site(struct client *c, struct slice authority)
     return site;
 }
 
-/* RFC 9110 7.4: whether this connection may serve the site at all. */
+/* RFC 9110 7.4: whether this connection may serve the site at all.  Who named no host to TLS, as
+ * nginx and HAProxy do not unless told to, nor what checks a server by its address, has seen the
+ * default certificate and wants to go on: there is no name for the request to contradict. */
 static bool tls_fits(const struct client *c, const struct site *site, struct slice authority)
 {
     struct slice host;
@@ -60,7 +62,8 @@ static bool tls_fits(const struct client *c, const struct site *site, struct sli
         return false;
     if (client_is_h2(c) && !(site->route.flags & ROUTE_HTTP20))
         return false;
-    return slice_ieq(host, tls_server_name(c->stream.tls)) || (id && tls_identity_covers(id, host));
+    struct slice name = tls_server_name(c->stream.tls);
+    return !name.len || slice_ieq(host, name) || (id && tls_identity_covers(id, host));
 }
 
 static void redirect_to_https(struct exchange *x)
@@ -334,6 +337,7 @@ void exchange_worker_failed(struct exchange *x, enum fault fault, bool untouched
                 x->tried |= 1ull << i;
     if (!untouched)
         x->retries++;
+    x->failed_by = (uint8_t)fault;
     x->request_sent = false;
     attach(x);
 }

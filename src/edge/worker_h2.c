@@ -288,14 +288,15 @@ static void h2_on_close(void *user, struct h2_stream *s, uint32_t code)
                  (untouched ? x->refusals++ >= EXCHANGE_REFUSALS : !(w->retired && w->reused));
     worker_detach(x);
     x->reset_code = w->connected && !is_lost ? code : 0;
+    /* Who did not reset it said something for which our engine did. */
+    enum fault fault = !w->connected                          ? FAULT_CONNECT
+                       : is_lost                              ? FAULT_CLOSED
+                       : untouched || h2_stream_peer_reset(s) ? FAULT_RESET
+                                                              : FAULT_MALFORMED;
     if (code == H2_NO_ERROR && x->response_ended)
         exchange_worker_done(x);
     else
-        exchange_worker_failed(x,
-                               !w->connected ? FAULT_CONNECT
-                               : is_lost     ? FAULT_CLOSED
-                                             : FAULT_RESET,
-                               untouched, fresh);
+        exchange_worker_failed(x, fault, untouched, fresh);
 }
 
 static void h2_on_settings(void *user)

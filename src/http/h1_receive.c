@@ -136,13 +136,18 @@ static int response_head(struct h1_conn *c, char *text, size_t len)
         return err;
     bool none = head->status < 200 || head->status == 204;
     /* These have no content and must not speak of any (RFC 9112 6.1, RFC 9110 8.6).  "0" is common
-     * and harmless. */
-    if (none && (framing.coded || head->content_length > 0))
+     * and harmless.  Behind 1xx it would have to be told from the next head; a 204 ends with its
+     * head whatever that says (RFC 9112 6.3), and many frameworks have one say it, with content
+     * behind it or without: nothing more is read there. */
+    bool framed = framing.coded || head->content_length > 0;
+    if (framed && head->status < 200)
         return ERR_BAD_MESSAGE;
     if (none)
         head->content_length = -1;
     if (head->status < 200)
         return informational_head(c, head, len);
+    if (none && framed)
+        framing.keep = false;
     head->protocol = (struct slice){"", 0};
     c->keep = c->keep && framing.keep;
     c->extension_octets = 0;

@@ -237,6 +237,8 @@ void h2_stream_consumed(struct h2_stream *s, size_t octets);
 /* From now on so many octets may come ahead of being consumed, where the settings allow fewer: not
  * to be taken back.  octets: at least twice settings.stream_window. */
 void h2_stream_widen(struct h2_stream *s, uint32_t octets);
+/* The same, to the connection's window, if that is so large. */
+void h2_stream_widen_most(struct h2_stream *s);
 
 void h2_stream_set_user(struct h2_stream *s, void *user);
 void *h2_stream_user(const struct h2_stream *s);

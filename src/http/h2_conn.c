@@ -26,7 +26,7 @@ void h2_settings_default(struct h2_settings *s, enum h2_role role)
         .decoder_table_octets = 4096,
         .encoder_table_octets = 4096,
         .max_field_section_octets = 64u << 10,
-        .max_sections_octets = role == H2_SERVER ? 100 * (10u << 10) : UINT32_MAX,
+        .max_sections_octets = role == H2_SERVER ? 100 * (16u << 10) : UINT32_MAX,
         .max_queued_octets = 1u << 20,
         .enable_push = role == H2_CLIENT,
         .enable_connect = role == H2_SERVER,

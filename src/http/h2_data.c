@@ -51,6 +51,13 @@ void h2_stream_widen(struct h2_stream *s, uint32_t octets)
     h2_stream_consumed(s, 0);
 }
 
+void h2_stream_widen_most(struct h2_stream *s)
+{
+    uint32_t most = s->conn->settings.conn_window;
+    if (most / 2 >= s->conn->settings.stream_window && most <= H2_WINDOW_MAX / 2)
+        h2_stream_widen(s, most);
+}
+
 int h2_data_begin(struct h2_conn *c, const struct h2_frame *f, uint32_t padding_octets,
                   bool *deliver_out)
 {

@@ -27,7 +27,7 @@ struct limit_rate {
     X(RATE, abuses_per_address, abusesPerAddress, 10, 1, 1, 1000000,                               \
       "HTTP/2 connections of one address that are ended by ENHANCE_YOUR_CALM, and what those "     \
       "that the client ends have used of http2Resets, open requests counted in; a TLS handshake "  \
-      "that begins and does not end is a tenth of one. Beyond it new ones get an eighth of each "  \
+      "that begins and does not end is a tenth of one. Beyond it new ones get a quarter of each "  \
       "rate below, "                                                                               \
       "and are heard up to a second later: others behind the same address can bear it, who comes " \
       "back at once gets little. Trusted proxies are not counted.")                                \
@@ -53,11 +53,14 @@ struct limit_rate {
       "Requests open at once (SETTINGS_MAX_CONCURRENT_STREAMS); RFC 9113 6.5.2 recommends no "     \
       "less "                                                                                      \
       "than 100.")                                                                                 \
-    X(OCTETS, h2_sections, http2FieldSections, 10240, 0, 1024, 1048576,                            \
+    X(OCTETS, h2_sections, http2FieldSections, 16384, 0, 1024, 1048576,                            \
       "Field sections of the requests open at once, on average when there are http2Streams of "    \
-      "them: HPACK makes kilobytes of an octet, and a client that takes no answer holds them.")    \
+      "them: HPACK makes kilobytes of an octet, and a client that takes no answer holds them. "    \
+      "A page of a hundred images asks for each with all its cookies, of which a login may be 12 " \
+      "KiB; many workers take no more than 16 KiB in a head.")                                     \
     X(OCTETS, h2_stream_window, http2StreamWindow, 131072, 0, 16384, 16777216,                     \
-      "Content of one request that may wait for its worker.")                                      \
+      "Content of one request that may wait for its worker; of one that its worker takes as it "   \
+      "comes, http2ConnectionWindow.")                                                             \
     X(OCTETS, h2_conn_window, http2ConnectionWindow, 1048576, 0, 65535, 268435456,                 \
       "Content on its way on one connection: a round trip of 80 ms at 100 Mbit/s.")                \
     X(OCTETS, h2_queued, http2Queued, 1048576, 0, 65536, 67108864,                                 \

@@ -349,6 +349,21 @@ check('nor under another spelling of its name, whoever asked first', async () =>
   }
 });
 
+check('who names no host to TLS, as proxies and their checks do, gets those that it asks for', async () => {
+  const ask = (text, protocol) => new Promise((resolve, reject) => {
+    const socket = tls.connect({ port: p.ports.https, host: '127.0.0.1', rejectUnauthorized: false, ALPNProtocols: [protocol] });
+    let got = '';
+    socket.on('secureConnect', () => socket.write(text)).on('error', reject).setEncoding('latin1').on('data', (part) => (got += part));
+    socket.on('close', () => resolve(got.match(/HTTP\/1\.1 \d+/g)));
+  });
+  const get = (host, more = '') => `GET /whoami HTTP/1.1\r\nHost: ${host}\r\n${more}\r\n`;
+  assert.deepEqual(await ask(get('one.localhost') + get('old.localhost') + get('nobody.localhost', 'Connection: close\r\n'), 'http/1.1'), ['HTTP/1.1 200', 'HTTP/1.1 200', 'HTTP/1.1 404']);
+  const session = await p.h2('one.localhost', { servername: '' });
+  assert.equal((await fetch2(session, '/whoami')).status, 200);
+  assert.equal((await fetch2(session, '/whoami', { headers: { ':authority': p.authority('old.localhost') } })).status, 421); // http20Enabled: false
+  await close2(session);
+});
+
 check('a client that takes no protocol that we speak is told so, and none is spoken that was not agreed on', async () => {
   const ask = (protocols, text) => new Promise((resolve) => {
     const socket = tls.connect({ port: p.ports.https, host: '127.0.0.1', servername: 'one.localhost', ca: p.ca, ALPNProtocols: protocols });

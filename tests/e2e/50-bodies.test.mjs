@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { Transform } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
+import { Raw } from './attacks.mjs';
 import { Portico, check, close2, fetch2, openDescriptors, residentKib, until, worker } from './lib.mjs';
 import * as h2 from './workers/frames.mjs';
 import { patternHash, patternStream } from './workers/pattern.mjs';
@@ -119,6 +120,36 @@ for (const client of ['h1', 'h2']) {
     }
   }
 }
+
+check('an upload that its worker takes gets the window of the connection, and only one at a time', async () => {
+  const STREAM = 128 << 10, CONN = 1 << 20;
+  for (const host of ['one.localhost', 'two.localhost']) {
+    const raw = await Raw.open(p.ports.http), sent = { 1: 0, 3: 0 };
+    const granted = (id) => raw.frames.filter((f) => f.type === h2.TYPE.WINDOW && f.id === id).reduce((sum, f) => sum + f.payload.readUInt32BE(0), 0);
+    const window = (id) => STREAM + granted(id) - sent[id];
+    const send = async (id) => {
+      await raw.send(h2.data(id, Buffer.alloc(16384)));
+      sent[id] += 16384;
+    };
+    for (const id of [1, 3]) {
+      await raw.send(h2.head(id, h2.request(p.authority(host, 'http'), '/echo', { ':method': 'POST' })));
+      while (sent[id] < 2 * STREAM) {
+        assert.ok(await raw.until(() => window(id) >= 16384));
+        await send(id);
+      }
+      // All but what is less than half of the window has been given back.
+      assert.ok(await raw.until(() => window(id) > (id === 1 ? CONN : STREAM) / 2), host);
+      assert.ok(window(id) <= (id === 1 ? CONN : STREAM), host);
+    }
+    await raw.send(h2.data(1, Buffer.alloc(0), true));
+    assert.ok(await raw.until(() => raw.frames.some((f) => f.type === h2.TYPE.HEADERS && f.id === 1)));
+    while (window(3) <= CONN / 2) { // it is free for the other one
+      assert.ok(await raw.until(() => window(3) >= 16384));
+      await send(3);
+    }
+    raw.end();
+  }
+});
 
 check('a stuck download stops neither its connection nor its worker', async () => {
   for (const host of ['one.localhost', 'two.localhost']) {

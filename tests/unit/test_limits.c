@@ -20,7 +20,7 @@ static void engines_have_the_same(void **state)
     struct h2_settings ours, h2;
     struct h1_limits mine, h1;
     h2_settings_default(&h2, H2_SERVER);
-    engine_h2_settings(&ours, &limits_default, false);
+    engine_h2_settings(&ours, &limits_default, ENGINE_CLIENT);
     assert_memory_equal(&ours.budget, &h2.budget, sizeof h2.budget);
     assert_int_equal(ours.max_concurrent_streams, h2.max_concurrent_streams);
     assert_int_equal(ours.stream_window, h2.stream_window);
@@ -33,17 +33,28 @@ static void engines_have_the_same(void **state)
     assert_memory_equal(&mine, &h1, sizeof h1);
 }
 
-static void a_suspect_has_an_eighth_and_never_nothing(void **state)
+static void a_suspect_has_a_quarter_and_never_nothing(void **state)
 {
     struct h2_settings suspect;
     struct limits l = limits_default;
-    l.h2_empty = (struct limit_rate){.burst = 7, .per_second = 1};
-    engine_h2_settings(&suspect, &l, true);
-    assert_int_equal(suspect.budget.resets.burst, l.h2_resets.burst / 8);
-    assert_int_equal(suspect.budget.resets.per_second, l.h2_resets.per_second / 8);
+    l.h2_empty = (struct limit_rate){.burst = 3, .per_second = 1};
+    engine_h2_settings(&suspect, &l, ENGINE_SUSPECT);
+    assert_int_equal(suspect.budget.resets.burst, l.h2_resets.burst / 4);
+    assert_int_equal(suspect.budget.resets.per_second, l.h2_resets.per_second / 4);
     assert_int_equal(suspect.budget.empty.burst, 1);
     assert_int_equal(suspect.budget.empty.per_second, 1);
     assert_int_equal(suspect.max_concurrent_streams, l.h2_streams);
+    /* A page that is left is no abuse there, either. */
+    assert_true(suspect.budget.resets.burst >= l.h2_streams);
+}
+
+static void a_trusted_proxy_has_more(void **state)
+{
+    struct h2_settings proxy;
+    engine_h2_settings(&proxy, &limits_default, ENGINE_PROXY);
+    assert_int_equal(proxy.budget.resets.burst, limits_default.h2_resets.burst * 16);
+    assert_int_equal(proxy.budget.resets.per_second, limits_default.h2_resets.per_second * 16);
+    assert_int_equal(proxy.max_concurrent_streams, limits_default.h2_streams);
 }
 
 static struct manifest *parse(const char *limits)
@@ -147,7 +158,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(engines_have_the_same),
-        cmocka_unit_test(a_suspect_has_an_eighth_and_never_nothing),
+        cmocka_unit_test(a_suspect_has_a_quarter_and_never_nothing),
+        cmocka_unit_test(a_trusted_proxy_has_more),
         cmocka_unit_test(manifest_has_the_same),
         cmocka_unit_test(manifest_sets_each_kind),
         cmocka_unit_test(manifest_refuses),
