@@ -9,6 +9,15 @@ import path from 'node:path';
 
 const MAX_LINE = 1 << 20;
 
+/** Of the process that a socket is named after. */
+function isAlive(socketName) {
+  try {
+    return process.kill(Number.parseInt(socketName, 10), 0);
+  } catch (error) {
+    return error.code !== 'ESRCH';
+  }
+}
+
 export class Bus extends EventEmitter { // 'join' (peer), 'leave' (peer), 'value' (peer, value)
   #id;
   #peers = new Map(); // id -> its connections: two, when both have dialled at once
@@ -28,8 +37,8 @@ export class Bus extends EventEmitter { // 'join' (peer), 'leave' (peer), 'value
         const file = path.join(directory, name);
         if (file === own || !name.endsWith('.sock')) continue;
         const socket = net.connect(file);
-        socket.once('error', (error) => {
-          if (error.code === 'ECONNREFUSED') fs.rmSync(file, { force: true }); // its process is gone
+        socket.once('error', (error) => { // who has its socket and does not listen yet refuses, too, and sees us
+          if (error.code === 'ECONNREFUSED' && !isAlive(name)) fs.rmSync(file, { force: true });
         });
         this.#take(socket);
       }

@@ -2,8 +2,10 @@
 // The chat example: two instances, one conversation; by itself, and behind Portico.
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import fs from 'node:fs';
 import { createRequire } from 'node:module';
+import net from 'node:net';
 import path from 'node:path';
 import { Portico, ROOT, ask, check, scratch, until } from './lib.mjs';
 
@@ -134,6 +136,22 @@ check('SIGTERM tells everyone to come back', async () => {
     assert.equal(await child.ended, 0);
   }
   assert.deepEqual(fs.readdirSync(bus), []);
+});
+
+check('a socket that refuses is removed when its process is gone, and no sooner', async () => {
+  const gone = spawn('true');
+  await once(gone, 'exit');
+  const [dead, living] = [gone.pid, process.pid].map((pid) => path.join(bus, `${pid}.sock`));
+  const server = net.createServer().listen(path.join(bus, 'once'));
+  await once(server, 'listening');
+  for (const file of [dead, living]) fs.linkSync(path.join(bus, 'once'), file);
+  await new Promise((resolve) => server.close(resolve)); // as between bind() and listen()
+  await start('chat-2');
+  await until('the socket of the dead one is gone', () => !fs.existsSync(dead));
+  assert.ok(fs.existsSync(living));
+  fs.rmSync(living);
+  running.get('chat-2').kill('SIGTERM');
+  assert.equal(await running.get('chat-2').ended, 0);
 });
 
 check('behind Portico: whoever is on whichever instance', async () => {
