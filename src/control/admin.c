@@ -329,7 +329,9 @@ static void work(struct loop_task *t)
         return;
     if (c->is_over && c->is_ended) {
         conn_close(c);
-    } else if (c->is_over && !c->is_lingering) {
+        return;
+    }
+    if (c->is_over && !c->is_lingering) {
         c->is_lingering = true;
         stream_shutdown(&c->stream);
         conn_arm(c, LINGER_MS);

@@ -5,6 +5,7 @@
 #include "control/admin.h"
 #include "control/control.h"
 #include "control/owner.h"
+#include "base/clock.h"
 #include "base/panic.h"
 #include "ipc/ipc.h"
 #include "net/diag.h"
@@ -596,6 +597,27 @@ static void test_admin_floods(void **state)
     }
 }
 
+/* While its answer is on its way, or has just left. */
+static void test_admin_client_that_ends_early(void **state)
+{
+    struct bench b;
+    begin(&b);
+    for (int us = 0; us < 1000; us++) {
+        char answer[4096];
+        int fd = admin_connect(&b);
+        assert_int_equal(write(fd, GET("/metrics"), sizeof GET("/metrics") - 1),
+                         sizeof GET("/metrics") - 1);
+        for (uint64_t until = clock_mono_us() + (uint64_t)us; clock_mono_us() < until;)
+            ;
+        assert_int_equal(shutdown(fd, SHUT_WR), 0);
+        while (read(fd, answer, sizeof answer) > 0)
+            ;
+        close(fd);
+    }
+    assert_has(ask(&b, GET("/healthz")), "HTTP/1.1 503 ");
+    stop(&b, 0);
+}
+
 /* The manifest again, as monitor hands it over; the listeners come first. */
 static void begin_reload(struct bench *b, const char *manifest)
 {
@@ -899,6 +921,7 @@ int main(void)
         cmocka_unit_test(test_admin),
         cmocka_unit_test(test_admin_connections_are_bounded),
         cmocka_unit_test(test_admin_floods),
+        cmocka_unit_test(test_admin_client_that_ends_early),
         cmocka_unit_test(test_life_of_an_instance),
         cmocka_unit_test(test_http11_worker_at_a_port),
         cmocka_unit_test(test_foreign_listener),
