@@ -5,6 +5,7 @@
 #include "cli/push.h"
 #include "cli/table.h"
 #include "base/err.h"
+#include "base/json.h"
 #include "base/panic.h"
 #include "base/terminal.h"
 #include "http/h2.h"
@@ -281,22 +282,6 @@ static void print(struct explanation *e)
 
 /* ---- for programs ---- */
 
-/* What is no UTF-8 has "?" for octets beyond ASCII: else all that it belongs to would be left out.
- */
-static json_t *text(struct slice s)
-{
-    json_t *j = s.len ? json_stringn(s.p, s.len) : json_null();
-    if (j)
-        return j;
-    char *copy = strndup(s.p, s.len);
-    for (char *p = copy; p && *p; p++)
-        if ((unsigned char)*p >= 0x80)
-            *p = '?';
-    j = copy ? json_string(copy) : NULL;
-    free(copy);
-    return j;
-}
-
 static json_t *ms(int64_t us)
 {
     return us == WATCH_NEVER ? json_null() : json_real((double)us / 1000);
@@ -314,14 +299,15 @@ static json_t *row_json(const struct row *r, bool is_document)
     json_t *advice = json_array();
     for (unsigned i = 0; i < r->advice_count; i++)
         json_array_append_new(advice, json_pack("{s:s,s:o}", "code", r->advice[i].code, "text",
-                                                text(r->advice[i].text)));
+                                                json_octets(r->advice[i].text)));
     json_t *j = json_pack(
-        "{s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:b,s:o,s:o,s:o,s:o,s:o,s:o,s:o}", "url", text(r->url),
-        "source", text(d ? d->source : SLICE("")), "vehicle",
-        is_document ? json_string("request") : text(vehicle_of(r)), "reason",
-        text(d ? d->reason : SLICE("")), "reasonText",
-        d ? json_string(text_of(d->reason)) : json_null(), "hint", text(d ? d->hint : SLICE("")),
-        "status", s->status ? json_integer(s->status) : json_null(), "octets",
+        "{s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:b,s:o,s:o,s:o,s:o,s:o,s:o,s:o}", "url",
+        json_octets(r->url), "source", json_octets(d ? d->source : SLICE("")), "vehicle",
+        is_document ? json_string("request") : json_octets(vehicle_of(r)), "reason",
+        json_octets(d ? d->reason : SLICE("")), "reasonText",
+        d ? json_string(text_of(d->reason)) : json_null(), "hint",
+        json_octets(d ? d->hint : SLICE("")), "status",
+        s->status ? json_integer(s->status) : json_null(), "octets",
         s->status             ? json_integer((json_int_t)s->octets)
         : d && d->octets >= 0 ? json_integer(d->octets)
                               : json_null(),
@@ -344,8 +330,8 @@ static void print_json(struct explanation *e)
         json_array_append_new(resources, row_json(&e->rows[i], false));
     for (unsigned i = 0; i < w->run_count; i++)
         json_array_append_new(
-            order, json_pack("{s:o,s:I,s:o}", "url", text(w->at[w->runs[i].resource].url), "octets",
-                             (json_int_t)w->runs[i].octets, "ms", ms(w->runs[i].at_us)));
+            order, json_pack("{s:o,s:I,s:o}", "url", json_octets(w->at[w->runs[i].resource].url),
+                             "octets", (json_int_t)w->runs[i].octets, "ms", ms(w->runs[i].at_us)));
     json_t *j = json_pack("{s:s,s:s,s:s,s:b,s:o,s:o,s:o,s:o,s:I,s:o,s:o}", "url", e->asked->url,
                           "as", as_names[e->asked->as], "protocol", w->is_h2 ? "h2" : "http/1.1",
                           "traced", w->is_traced, "document", row_json(&e->rows[0], true),

@@ -3,34 +3,16 @@
 #include "control/admin.h"
 #include "control/state.h"
 #include "base/err.h"
+#include "base/json.h"
 
-#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
-
-/* What a worker wrote and the names of files may be any octets: those beyond ASCII become "?" where
- * the whole is not UTF-8. */
-static json_t *text(struct slice s)
-{
-    if (s.len == 0)
-        return json_null();
-    json_t *j = json_stringn(s.p, s.len);
-    if (j)
-        return j;
-    char *copy = strndup(s.p, s.len);
-    for (char *p = copy; p && *p; p++)
-        if ((unsigned char)*p >= 0x80)
-            *p = '?';
-    j = copy ? json_string(copy) : NULL;
-    free(copy);
-    return j;
-}
 
 static json_t *texts(const struct manifest_text_list *l)
 {
     json_t *a = json_array();
     for (uint32_t i = 0; i < l->count; i++)
-        json_array_append_new(a, text(l->at[i]));
+        json_array_append_new(a, json_octets(l->at[i]));
     return a;
 }
 
@@ -54,17 +36,17 @@ static json_t *instance(const struct control_instance *in)
         json_pack("{s:i,s:s,s:b,s:o,s:o}", "index", (int)in->index, "state",
                   instance_state_name(i->state), "inRoutes",
                   in->is_ready && i->state != IPC_DRAINING && in->last.version == in->app->serving,
-                  "address", text(in->address), "protocol",
+                  "address", json_octets(in->address), "protocol",
                   in->is_ready ? json_string(route_protocol_name(in->protocol)) : json_null());
     if (o)
         json_object_set_new(o, "unhealthy", json_boolean(in->health.is_sick));
     if (!o || in->is_upstream)
         return o;
-    json_object_set_new(o, "addressHttp20Only", text(in->address_h2));
+    json_object_set_new(o, "addressHttp20Only", json_octets(in->address_h2));
     json_object_set_new(o, "pid", i->pid > 0 ? json_integer(i->pid) : json_null());
     json_object_set_new(o, "uid", json_integer(i->uid));
     json_object_set_new(o, "port", json_integer(i->port));
-    json_object_set_new(o, "socket", text(slice_str(i->socket)));
+    json_object_set_new(o, "socket", json_octets(slice_str(i->socket)));
     json_object_set_new(o, "version", json_integer((json_int_t)i->version));
     json_object_set_new(o, "generation", json_integer(i->generation));
     json_object_set_new(o, "restarts", json_integer(i->restarts));
@@ -73,7 +55,7 @@ static json_t *instance(const struct control_instance *in)
                         i->state == IPC_BACKOFF ? json_integer(i->retry_in_ms) : json_null());
     json_object_set_new(o, "notListening", json_boolean(in->is_late));
     json_object_set_new(o, "lastExit", last_exit(in));
-    json_object_set_new(o, "lastOutput", text(slice_str(in->output)));
+    json_object_set_new(o, "lastOutput", json_octets(slice_str(in->output)));
     return o;
 }
 
@@ -108,12 +90,13 @@ static json_t *app_object(const struct control *c, const struct control_app *app
     for (uint32_t i = 0; i < app->instance_count; i++)
         json_array_append_new(list, instance(app->instances[i]));
     json_t *o =
-        json_pack("{s:o,s:o,s:o,s:b,s:b,s:b,s:i,s:b,s:s,s:s,s:s}", "name", text(a->name), "hosts",
-                  texts(&a->hosts), "urls", urls(c, app), "healthy", app_ready_count(app) > 0,
-                  "failing", app_is_failing(app), "http20Enabled", (int)a->http20_enabled,
-                  "http20ProxyFlag", (int)a->proxy_flag, "httpsOnly", (int)a->https_only, "push",
-                  push_policy_word((enum push_policy)a->push.policy), "forwardedFor", a->xff_port ? "ip:port" : "ip",
-                  "minTlsVersion", a->min_tls_version == 0x0304 ? "1.3" : "1.2");
+        json_pack("{s:o,s:o,s:o,s:b,s:b,s:b,s:i,s:b,s:s,s:s,s:s}", "name", json_octets(a->name),
+                  "hosts", texts(&a->hosts), "urls", urls(c, app), "healthy",
+                  app_ready_count(app) > 0, "failing", app_is_failing(app), "http20Enabled",
+                  (int)a->http20_enabled, "http20ProxyFlag", (int)a->proxy_flag, "httpsOnly",
+                  (int)a->https_only, "push", push_policy_word((enum push_policy)a->push.policy),
+                  "forwardedFor", a->xff_port ? "ip:port" : "ip", "minTlsVersion",
+                  a->min_tls_version == 0x0304 ? "1.3" : "1.2");
     json_object_set_new(o, "webSocketsEnabled", json_boolean(a->websockets_enabled));
     json_object_set_new(o, "upgrades", texts(&a->upgrades));
     json_object_set_new(o, "timeoutsMs",
@@ -123,8 +106,8 @@ static json_t *app_object(const struct control *c, const struct control_app *app
                                   (json_int_t)a->drain_ms));
     json_object_set_new(o, "limits",
                         json_pack("{s:I}", "bodyOctets", (json_int_t)a->body_limit_octets));
-    json_object_set_new(o, "command", text(a->command));
-    json_object_set_new(o, "directory", text(a->directory));
+    json_object_set_new(o, "command", json_octets(a->command));
+    json_object_set_new(o, "directory", json_octets(a->directory));
     json_object_set_new(o, "slot", json_integer(app->slot));
     json_object_set_new(o, "instancesWanted", json_integer(app->wanted_count));
     json_object_set_new(o, "change", change(app));
@@ -184,7 +167,7 @@ int reload_faults_write(const struct tree_faults *f, struct buf *out)
                      f->at[i].column, SLICE_FMT(f->at[i].text));
         else
             snprintf(line, sizeof line, "%.*s: %.*s", SLICE_FMT(f->file), SLICE_FMT(f->at[i].text));
-        json_array_append_new(list, text(slice_str(line)));
+        json_array_append_new(list, json_octets(slice_str(line)));
     }
     return dump(json_pack("{s:{s:i,s:s,s:o}}", "error", "status", 422, "message",
                           "the manifest is not valid; nothing was changed", "faults", list),
@@ -197,9 +180,9 @@ int health_write(const struct control *c, struct buf *out, bool *well_out)
     for (uint32_t i = 0; i < c->app_count; i++) {
         const struct control_app *app = c->apps[i];
         if (app_ready_count(app) == 0)
-            json_array_append_new(sick, json_pack("{s:o,s:b,s:i}", "app", text(app->wanted->name),
-                                                  "failing", app_is_failing(app), "instances",
-                                                  (int)app->instance_count));
+            json_array_append_new(
+                sick, json_pack("{s:o,s:b,s:i}", "app", json_octets(app->wanted->name), "failing",
+                                app_is_failing(app), "instances", (int)app->instance_count));
     }
     *well_out = c->is_committed && json_array_size(sick) == 0;
     if (!*well_out)

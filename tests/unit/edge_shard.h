@@ -77,6 +77,27 @@ static inline int edge_teardown(void)
     return rmdir(edge.directory);
 }
 
+/* For tests that need no more than that. */
+static inline int edge_setup_case(void **state)
+{
+    (void)state;
+    edge_setup();
+    return 0;
+}
+
+static inline int edge_teardown_case(void **state)
+{
+    (void)state;
+    return edge_teardown();
+}
+
+/* Enough for what has come to be acted upon. */
+static inline void edge_turns(void)
+{
+    for (int i = 0; i < 8; i++)
+        loop_turn(shard.loop, 0);
+}
+
 /* Takes b over.  The routes are in force some turns later. */
 static inline void edge_publish(struct route_builder *b, uint64_t revision)
 {

@@ -799,6 +799,14 @@ static void test_owner_of_port(void **state)
                                          .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
                                          .sin_port = all.u.in6.sin6_port};
     int diag = me.diag;
+    struct stat st;
+    struct diag_socket found;
+    assert_int_equal(fstat(fds[0], &st), 0);
+    if (diag >= 0) {
+        assert_int_equal(diag_find(diag, &own, NULL, &found), 0);
+        assert_int_equal(found.uid, me.uid);
+        assert_int_equal(found.inode, st.st_ino);
+    }
     for (int pass = 0; pass < 2; pass++, me.diag = -1) {
         struct owner other = me;
         other.uid++;

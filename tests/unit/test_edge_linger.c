@@ -3,25 +3,6 @@
  * in this thread.  To close at once would have its kernel throw the answer away. */
 #include "edge_shard.h"
 
-static int setup(void **state)
-{
-    (void)state;
-    edge_setup();
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    return edge_teardown();
-}
-
-static void turn(void)
-{
-    for (int i = 0; i < 8; i++)
-        loop_turn(shard.loop, 0);
-}
-
 static struct client *only_client(void)
 {
     assert_false(list_empty(&shard.clients));
@@ -31,7 +12,7 @@ static struct client *only_client(void)
 static void say(int fd, const char *text)
 {
     assert_int_equal(write(fd, text, strlen(text)), (ssize_t)strlen(text));
-    turn();
+    edge_turns();
 }
 
 /* An upload to a host that no app has, of which some has come.  return  its end, which has read the
@@ -42,7 +23,7 @@ static int come_with_upload(void)
         "POST / HTTP/1.1\r\nHost: b.test\r\nContent-Length: 9999999\r\n\r\nx";
     char answer[1024] = "";
     int fd = edge_come(head, sizeof head - 1);
-    turn();
+    edge_turns();
     assert_true(read(fd, answer, sizeof answer - 1) > 0);
     assert_int_equal(strncmp(answer, "HTTP/1.1 404 ", 13), 0);
     assert_non_null(strstr(answer, "connection: close"));
@@ -67,12 +48,12 @@ static void who_goes_on_sending_has_time(void **state)
     int fd = come_with_upload();
     assert_true(left_us() <= CLIENT_LINGER_US);
     let_be_left(CLIENT_LINGER_US / 2);
-    turn();
+    edge_turns();
     assert_true(left_us() <= CLIENT_LINGER_US / 2);
     say(fd, "more");
     assert_true(left_us() > CLIENT_LINGER_US / 2);
     close(fd);
-    turn();
+    edge_turns();
     assert_true(list_empty(&shard.clients));
 }
 
@@ -94,7 +75,7 @@ static void who_speaks_http2_has_none(void **state)
     (void)state;
     int fd = edge_come("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 24);
     assert_int_equal(write(fd, "\0\0\0\0\0\0\0\0\0", 9), 9); /* no SETTINGS */
-    turn();
+    edge_turns();
     assert_true(only_client()->closing);
     let_be_left(CLIENT_LINGER_US / 2);
     say(fd, "more");
@@ -102,7 +83,7 @@ static void who_speaks_http2_has_none(void **state)
     close(fd);
 }
 
-#define WITH(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+#define WITH(test) cmocka_unit_test_setup_teardown(test, edge_setup_case, edge_teardown_case)
 
 int main(void)
 {

@@ -7,32 +7,13 @@
 
 #define HELD 68000u /* a head may be as large */
 
-static int setup(void **state)
-{
-    (void)state;
-    edge_setup();
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    return edge_teardown();
-}
-
-static void turn(void)
-{
-    for (int i = 0; i < 8; i++)
-        loop_turn(shard.loop, 0);
-}
-
 /* As much as there is, with what a client is read into, and so much. */
 static void bound_memory(size_t more)
 {
     int fd = edge_come("GET ", 4);
-    turn();
+    edge_turns();
     close(fd);
-    turn();
+    edge_turns();
     assert_true(list_empty(&shard.clients));
     shard.memory_most = shard.pool->live_octets + more;
 }
@@ -86,14 +67,14 @@ static void test_heads_that_never_end(void **state)
         bound_memory(6 * HELD);
         for (size_t i = 0; i < 8; i++) {
             clients[i] = kinds[k]();
-            turn();
+            edge_turns();
         }
         assert_true(count_let_go() > before);
         assert_false(list_empty(&shard.clients));
         assert_true(shard.pool->live_octets <= shard.memory_most);
         for (size_t i = 0; i < 8; i++)
             close(clients[i]);
-        turn();
+        edge_turns();
     }
 }
 
@@ -122,10 +103,10 @@ static void test_heads_that_are_not_taken(void **state)
             continue;
         size_t n = h2_conn_output(h2, octets, sizeof octets, 1);
         assert_int_equal(write(client, octets, n), (ssize_t)n);
-        turn();
+        edge_turns();
     }
     assert_int_equal(count_let_go(), 1);
-    turn();
+    edge_turns();
     assert_true(list_empty(&shard.clients));
     close(client);
     h2_conn_free(h2);
@@ -135,8 +116,10 @@ static void test_heads_that_are_not_taken(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_heads_that_never_end, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_heads_that_are_not_taken, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_heads_that_never_end, edge_setup_case,
+                                        edge_teardown_case),
+        cmocka_unit_test_setup_teardown(test_heads_that_are_not_taken, edge_setup_case,
+                                        edge_teardown_case),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -115,6 +115,7 @@ static void fits_only_the_same_question(void **state)
         {"origin: https://b.example\n", "origin: https://b.example\n", "", "", true},
         {"origin: https://a.example\n", "", "", "", true},
         {"origin: http://a.example\n", "", "", "", false},
+        {"origin: other://a.example\n", "", "", "", false},
         {"origin: https://a.example:1\n", "", "", "", false},
         {"sec-fetch-site: cross-site\n", "", "", "", false},
         {"sec-fetch-site: same-origin\n", "", "", "", true},
