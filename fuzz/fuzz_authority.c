@@ -83,7 +83,7 @@ static void check_length(struct slice text)
     if (!rules_is_value(text))
         return;
     int err = rules_content_length(&fields, &n);
-    ASSERT(err == 0 ? n >= 0 : err == ERR_BAD_MESSAGE);
+    ASSERT(err == 0 ? n >= 0 : err == ERR_BAD_LENGTH);
     for (size_t i = 0; err == 0 && i < text.len; i++)
         ASSERT((text.p[i] >= '0' && text.p[i] <= '9') || strchr(", \t", text.p[i]));
 }

@@ -57,7 +57,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *octets, size_t len)
     pool_init(&pool);
     arena_init(&arena, &pool);
     int err = static_path_read(target, &arena, &path);
-    ASSERT(err == 0 || err == ERR_BAD_MESSAGE || err == ERR_NOTFOUND);
+    ASSERT(err == 0 || err == ERR_BAD_TARGET || err == ERR_NOTFOUND);
     if (err == 0) {
         check_name(path.relative);
         check_decoded(&path);

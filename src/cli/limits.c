@@ -125,8 +125,9 @@ static void print_requests(void)
         "Counted for each app in `portico_faults_total{app=\"…\",reason=\"…\"}` (hosts that no "
         "app\n"
         "has in `portico_requests_unrouted_total`); the reason also stands in the access log as\n"
-        "`fault`. When a response has begun, it is cut instead: RST_STREAM, or the end of an\n"
-        "HTTP/1.1 connection before the end of its content.\n\n"
+        "`fault`, with a `why` beside it where a message was malformed. When a response has\n"
+        "begun, it is cut instead: RST_STREAM, or the end of an HTTP/1.1 connection before the\n"
+        "end of its content.\n\n"
         "| reason | what | status | limit |\n|---|---|---|---|\n");
     for (unsigned i = FAULT_NONE + 1; i < FAULT_COUNT; i++) {
         const struct fault_row *r = fault_row((enum fault)i);

@@ -296,9 +296,9 @@ static void h2_goaway(void *user, uint32_t last_stream_id, uint32_t code)
     (void)user, (void)last_stream_id, (void)code;
 }
 
-static void h2_refused(void *user, enum h2_blame blame)
+static void h2_refused(void *user, enum h2_blame blame, const char *why)
 {
-    (void)user, (void)blame;
+    (void)user, (void)blame, (void)why;
 }
 
 static const struct h2_events h2_table = {

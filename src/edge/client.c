@@ -30,10 +30,15 @@ void client_wants_flush(struct client *c)
 
 /* ---- refusals ---- */
 
-static void count_refusal(struct client *c, enum refusal r)
+static void count_refusal_why(struct client *c, enum refusal r, const char *why)
 {
     stats_add(&c->shard->stats->refusals[r], 1);
-    shard_note_refusal(c->shard, &c->peer, refusal_row(r)->name);
+    shard_note_refusal(c->shard, &c->peer, refusal_row(r)->name, why);
+}
+
+static void count_refusal(struct client *c, enum refusal r)
+{
+    count_refusal_why(c, r, refusal_row(r)->text);
 }
 
 void client_shed(struct client *c)
@@ -275,10 +280,11 @@ static void refuse(struct client *c, int err)
         client_arm_idle(c);
         return;
     }
-    count_refusal(c, refusal_of_h1(err));
+    count_refusal_why(c, refusal_of_h1(err), err_text(err));
     if (c->current && err != ERR_NOMEM) {
         /* The request's content is what could not be read: the worker is left, and the client is
          * told so, if it has not begun to get an answer. */
+        c->current->why = err_text(err);
         exchange_fail(c->current, FAULT_BAD_REQUEST);
         if (c->dead)
             return;
@@ -288,18 +294,19 @@ static void refuse(struct client *c, int err)
     } else if (h1_conn_can_respond(c->http.h1)) {
         const struct err_row *row = err_row(err);
         bool has_content = !h1_conn_is_head(c->http.h1);
-        char text[96], length[8];
-        int n = snprintf(text, sizeof text, "%d %s\n\n%s\n", row->http_status,
-                         status_phrase((unsigned)row->http_status), row->text);
-        struct http_head head = {.status = (uint16_t)row->http_status, .content_length = n};
         struct arena *a = h1_conn_arena(c->http.h1);
-        snprintf(length, sizeof length, "%d", n);
+        struct slice text = arena_printf(a, "%d %s\n\n%s\n", row->http_status,
+                                         status_phrase((unsigned)row->http_status), row->text);
+        struct http_head head = {.status = (uint16_t)row->http_status,
+                                 .content_length = (int64_t)text.len};
+        char length[8];
+        snprintf(length, sizeof length, "%zu", text.len);
         fields_add_token(&head.fields, a, TOKEN_CONTENT_TYPE, SLICE("text/plain; charset=utf-8"));
         fields_add_token(&head.fields, a, TOKEN_CONTENT_LENGTH, slice_str(length));
         fields_add_token(&head.fields, a, TOKEN_DATE,
                          slice_of(c->shard->date, sizeof c->shard->date));
         if (h1_conn_send_head(c->http.h1, &head, !has_content, true) == 0 && has_content)
-            h1_conn_send_body(c->http.h1, slice_of(text, (size_t)n), NULL, true);
+            h1_conn_send_body(c->http.h1, text, NULL, true);
     }
     c->closing = true;
     client_wants_flush(c);

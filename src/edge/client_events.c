@@ -132,11 +132,11 @@ static void h2_on_goaway(void *user, uint32_t last_stream_id, uint32_t code)
     client_wants_flush(user); /* it closes when the last stream has ended */
 }
 
-static void h2_on_refuse(void *user, enum h2_blame blame)
+static void h2_on_refuse(void *user, enum h2_blame blame, const char *why)
 {
     struct client *c = user;
     stats_add(&c->shard->stats->h2_refusals[blame], 1);
-    shard_note_refusal(c->shard, &c->peer, h2_blame_row(blame)->name);
+    shard_note_refusal(c->shard, &c->peer, h2_blame_row(blame)->name, why);
     if (h2_blame_row(blame)->scope == H2_SCOPE_CONN &&
         h2_blame_row(blame)->code == H2_ENHANCE_YOUR_CALM)
         suspects_blame(c);

@@ -268,10 +268,11 @@ void exchange_fail(struct exchange *x, enum fault fault)
     }
     struct slice app = x->site ? x->site->name : SLICE("-");
     struct slice id = exchange_id(x);
+    /* What is wrong with an answer is for who operates the app to know, not for the client. */
+    const char *text = fault == FAULT_BAD_REQUEST && x->why ? x->why : row->text;
     exchange_answer(x, row->status, SLICE(""),
                     arena_printf(x->arena, "%u %s\n\n%s\n\napp: %.*s\nrequest: %.*s\n", row->status,
-                                 status_phrase(row->status), row->text, SLICE_FMT(app),
-                                 SLICE_FMT(id)));
+                                 status_phrase(row->status), text, SLICE_FMT(app), SLICE_FMT(id)));
 }
 
 /* ---- request content ---- */
@@ -389,10 +390,12 @@ void exchange_response_head(struct exchange *x, const struct http_head *in, bool
     if (x->head_sent || x->ended)
         return;
     if (in->status == 101) {
-        exchange_fail(x, FAULT_MALFORMED); /* nobody asked for it */
+        x->why = err_text(ERR_BAD_INFORMATIONAL);
+        exchange_fail(x, FAULT_MALFORMED);
         return;
     }
     if (in->status < 200 && ++x->informational > EXCHANGE_INFORMATIONAL) {
+        x->why = err_text(ERR_BAD_INFORMATIONAL);
         exchange_fail(x, FAULT_MALFORMED);
         return;
     }

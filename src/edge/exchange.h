@@ -64,7 +64,8 @@ struct exchange {
     struct slice ws_key;              /* Sec-WebSocket-Key that an HTTP/1.1 worker got */
     struct slice chain;               /* X-Forwarded-For behind a proxy's; p NULL: not made yet */
     uint16_t status;
-    uint8_t fault; /* enum fault */
+    uint8_t fault;   /* enum fault */
+    const char *why; /* what was wrong with a message for which it is, in words; or NULL */
     uint8_t retries;
     uint8_t failed_by;     /* enum fault: why it was tried again */
     uint8_t refusals;      /* by workers that did not act on it */

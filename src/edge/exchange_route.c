@@ -189,6 +189,7 @@ static void attach(struct exchange *x)
     if (err == 0) {
         waiting_leave(x);
         exchange_touch(x);
+        x->why = NULL; /* what was wrong with another's answer */
         if (x->worker && x->worker->connected && (x->held.octets || x->held_trailers.count))
             exchange_worker_ready(x);
         return;

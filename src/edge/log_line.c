@@ -75,6 +75,8 @@ void log_line_write(struct exchange *x)
         to = put_number(to, SLICE(",\"retries\":"), x->retries);
     if (x->fault)
         to = put_text(to, SLICE(",\"fault\":"), slice_str(fault_row((enum fault)x->fault)->name));
+    if (x->fault && x->why)
+        to = put_text(to, SLICE(",\"why\":"), slice_str(x->why));
     to = put_text(to, SLICE(",\"id\":"), exchange_id(x));
     to = slice_put(to, SLICE("}\n"));
     buf_added(b, (size_t)(to - from));

@@ -161,10 +161,11 @@ struct site *shard_site(struct shard *s, const struct route_site *route)
 
 /* ---- refusals ---- */
 
-void shard_note_refusal(struct shard *s, const struct addr *peer, const char *what)
+void shard_note_refusal(struct shard *s, const struct addr *peer, const char *what, const char *why)
 {
     s->refused.count++;
     s->refused.what = what;
+    s->refused.why = why;
     s->refused.peer = *peer;
 }
 
@@ -174,8 +175,8 @@ static void tell_refusals(struct shard *s)
     if (!s->refused.count)
         return;
     addr_format_host(&s->refused.peer, peer, sizeof peer);
-    log_event(LOG_INFO, "client.refused", "count=%u last=%s peer=%s", s->refused.count,
-              s->refused.what, peer);
+    log_event(LOG_INFO, "client.refused", "count=%u last=%s why=\"%s\" peer=%s", s->refused.count,
+              s->refused.what, s->refused.why, peer);
     s->refused.count = 0;
 }
 

@@ -95,7 +95,7 @@ struct shard {
     struct addresses *addresses; /* of the process; NULL: connections are not counted */
     struct {                     /* since the last tick, for one line in the log */
         uint32_t count;
-        const char *what;
+        const char *what, *why;
         struct addr peer;
     } refused;
     struct buf log_lines; /* of this turn */
@@ -160,8 +160,9 @@ static inline const struct limits *shard_limits(const struct shard *s)
 {
     return s->routes ? &s->routes->route.header->limits : &limits_default;
 }
-/* A client was refused something; what: a constant text. */
-void shard_note_refusal(struct shard *s, const struct addr *peer, const char *what);
+/* A client was refused something; what, why: constant texts. */
+void shard_note_refusal(struct shard *s, const struct addr *peer, const char *what,
+                        const char *why);
 /* The chunk that octets lie in, when they lie in s->rx.now; else NULL. */
 static inline struct chunk *shard_chunk_of(const struct shard *s, struct slice octets)
 {

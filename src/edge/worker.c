@@ -76,7 +76,8 @@ static void worker_fail(struct worker *w, enum fault fault)
 {
     if (w->dead)
         return;
-    if (fault == FAULT_CONNECT || (!w->reused && !w->http.h2 && w->x))
+    bool ours = fault == FAULT_MEMORY;
+    if (fault == FAULT_CONNECT || (!ours && !w->reused && !w->http.h2 && w->x))
         backend_failed(w->backend);
     if (w->http.h2)
         worker_h2_fail(w, fault);
@@ -174,7 +175,9 @@ static bool take(struct worker *w, struct slice in)
     if (err < 0 || (w->http.h1 && !w->x && !w->draining && h1_conn_response_begun(w->http.h1))) {
         if (w->http.h2) /* GOAWAY waits: it tells the worker why (RFC 9113 5.4.1) */
             engine_flush(&w->http, s, &w->stream, &w->dead, &w->flush);
-        worker_fail(w, FAULT_MALFORMED);
+        worker_fail(w, err == ERR_NOMEM ? FAULT_MEMORY
+                       : w->http.h2     ? FAULT_PROTOCOL
+                                        : FAULT_MALFORMED);
         return false;
     }
     if (engine_has_output(&w->http) || (w->http.h2 && worker_h2_is_finished(w)))

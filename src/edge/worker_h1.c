@@ -142,6 +142,8 @@ void worker_h1_fail(struct worker *w, enum fault fault)
     bool fresh = !w->reused;
     bool begun = h1_conn_response_begun(w->http.h1);
     w->x = NULL;
+    if (x)
+        x->why = fault == FAULT_MALFORMED ? err_text(h1_conn_error(w->http.h1)) : NULL;
     worker_kill(w);
     if (x) {
         worker_detach(x);

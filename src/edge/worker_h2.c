@@ -262,6 +262,22 @@ static void h2_on_promise(void *user, struct h2_stream *parent, struct h2_stream
         worker_refuse(w, promised, NULL);
 }
 
+/* untouched: the worker did not act on it; is_lost: it ended with the connection */
+static enum fault fault_of_close(const struct worker *w, const struct h2_stream *s, bool untouched,
+                                 bool is_lost)
+{
+    if (!w->connected)
+        return FAULT_CONNECT;
+    if (is_lost) {
+        enum h2_blame blame = h2_conn_blame(w->http.h2);
+        return blame == H2_BLAME_NONE     ? FAULT_CLOSED
+               : blame == H2_BLAME_MEMORY ? FAULT_MEMORY
+                                          : FAULT_PROTOCOL;
+    }
+    /* Who did not reset it said something for which our engine did. */
+    return untouched || h2_stream_peer_reset(s) ? FAULT_RESET : FAULT_MALFORMED;
+}
+
 static void h2_on_close(void *user, struct h2_stream *s, uint32_t code)
 {
     struct worker *w = user;
@@ -288,11 +304,9 @@ static void h2_on_close(void *user, struct h2_stream *s, uint32_t code)
                  (untouched ? x->refusals++ >= EXCHANGE_REFUSALS : !(w->retired && w->reused));
     worker_detach(x);
     x->reset_code = w->connected && !is_lost ? code : 0;
-    /* Who did not reset it said something for which our engine did. */
-    enum fault fault = !w->connected                          ? FAULT_CONNECT
-                       : is_lost                              ? FAULT_CLOSED
-                       : untouched || h2_stream_peer_reset(s) ? FAULT_RESET
-                                                              : FAULT_MALFORMED;
+    enum fault fault = fault_of_close(w, s, untouched, is_lost);
+    bool ours = fault == FAULT_MALFORMED || fault == FAULT_PROTOCOL;
+    x->why = ours ? h2_conn_why(w->http.h2) : NULL;
     if (code == H2_NO_ERROR && x->response_ended)
         exchange_worker_done(x);
     else
@@ -328,7 +342,7 @@ static void h2_on_goaway(void *user, uint32_t last_stream_id, uint32_t code)
     worker_h2_retire(w);
 }
 
-static void h2_on_refuse(void *user, enum h2_blame blame)
+static void h2_on_refuse(void *user, enum h2_blame blame, const char *why)
 {
     const struct worker *w = user;
     stats_add(&w->shard->stats->worker_h2_refusals[blame], 1);

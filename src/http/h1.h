@@ -70,9 +70,9 @@ struct h1_conn *h1_conn_new(enum h1_role role, const struct h1_limits *limits,
 void h1_conn_free(struct h1_conn *c);
 
 /* Feed octets received; all are taken.
- * return  0, or the error that ends the connection: ERR_BAD_MESSAGE, ERR_BAD_VERSION,
- *         ERR_BAD_CODING, ERR_URI_TOO_LONG, ERR_FIELDS_TOO_LARGE, ERR_NOMEM.  A server may still
- *         answer with h1_conn_send_head (the engine adds Connection: close) if it has not begun a
+ * return  0, or the error that ends the connection: ERR_NOMEM, or by its row what is wrong with
+ *         the message (ERR_BAD_..., ERR_UNASKED, ERR_URI_TOO_LONG, ERR_FIELDS_TOO_LARGE).  A server
+ * may still answer with h1_conn_send_head (the engine adds Connection: close) if it has not begun a
  *         response (h1_conn_can_respond), then drain and close. */
 int h1_conn_feed(struct h1_conn *c, const void *in, size_t len);
 /* The peer will send no more.  Ends content that is delimited by the close (client role), with
@@ -84,6 +84,9 @@ int h1_conn_eof(struct h1_conn *c);
  * see http_head.lines.
  * return  0, ERR_NOMEM, or ERR_USAGE: one of them is no field, or not the caller's to send */
 int h1_lines(struct buf *out, const struct fields *fields);
+
+/* What has ended the receiving side: the error that h1_conn_feed or h1_conn_eof returned, or 0. */
+int h1_conn_error(const struct h1_conn *c);
 
 /* Write out as much as fits.  return  octets written; 0: nothing now.  Calls on_sent, on_done */
 size_t h1_conn_output(struct h1_conn *c, void *out, size_t cap);
@@ -121,8 +124,8 @@ int h1_conn_send_trailers(struct h1_conn *c, const struct fields *trailers);
  * out like every hop-by-hop field.
  *  - server: after h1_conn_send_head of 101 (head->protocol set), or of 2xx to CONNECT; end false;
  *  - client: after on_head of 101, or of 2xx to CONNECT; end is false there.  101 that was not
- * asked for is ERR_BAD_MESSAGE.  Octets that come before this call wait inside. return  0, or
- * ERR_USAGE: not now */
+ * asked for is ERR_BAD_INFORMATIONAL.  Octets that come before this call wait inside.
+ * return  0, or ERR_USAGE: not now */
 int h1_conn_upgrade(struct h1_conn *c);
 
 size_t h1_conn_queued(const struct h1_conn *c); /* body octets not yet drawn */

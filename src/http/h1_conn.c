@@ -212,6 +212,11 @@ bool h1_conn_can_respond(const struct h1_conn *c)
     return c->role == H1_SERVER && c->out == OUT_WAIT;
 }
 
+int h1_conn_error(const struct h1_conn *c)
+{
+    return c->err;
+}
+
 bool h1_conn_is_head(const struct h1_conn *c)
 {
     return c->is_head;

@@ -27,7 +27,7 @@ struct h1_scan {
 };
 
 /* return  1: the end was found, *taken_out octets belong to it;  0: all octets belong to it and
- * more must come;  ERR_BAD_MESSAGE, ERR_URI_TOO_LONG, ERR_FIELDS_TOO_LARGE */
+ * more must come;  ERR_BAD_LINE, ERR_BAD_CHUNK, ERR_URI_TOO_LONG, ERR_FIELDS_TOO_LARGE */
 int h1_scan(struct h1_scan *s, const struct h1_limits *limits, struct slice in, size_t *taken_out);
 
 /* What a head says of the connection and of the content's framing. */
@@ -48,7 +48,7 @@ int h1_parse_response(char *text, size_t len, struct arena *a, struct http_head 
                       struct h1_framing *framing);
 /* Fields that a trailer section must not have (RFC 9110 6.5.1) are dropped.  text: as above */
 int h1_parse_trailers(char *text, size_t len, struct arena *a, struct fields *out);
-/* line: with its CRLF.  return  0 or ERR_BAD_MESSAGE */
+/* line: with its CRLF.  return  0 or ERR_BAD_CHUNK */
 int h1_parse_chunk_line(struct slice line, uint64_t *size_out);
 
 bool h1_is_tchar(unsigned char c);

@@ -73,7 +73,7 @@ int h1_scan(struct h1_scan *s, const struct h1_limits *limits, struct slice in, 
     static const int too_long[] = {
         [H1_START_LINE] = ERR_URI_TOO_LONG,
         [H1_FIELD_LINES] = ERR_FIELDS_TOO_LARGE,
-        [H1_CHUNK_LINE] = ERR_BAD_MESSAGE,
+        [H1_CHUNK_LINE] = ERR_BAD_CHUNK,
     };
     const size_t most[] = {
         [H1_START_LINE] = (size_t)limits->start_line_octets + 2,
@@ -97,7 +97,7 @@ int h1_scan(struct h1_scan *s, const struct h1_limits *limits, struct slice in, 
         }
         /* A line ends with CRLF; a bare LF is where two readers would disagree (RFC 9112 2.2). */
         if (n > 1 ? lf[-1] != '\r' : !now.cr)
-            return ERR_BAD_MESSAGE;
+            return ERR_BAD_LINE;
         bool empty = now.line == 2;
         now.line = 0;
         now.cr = false;
@@ -198,11 +198,11 @@ static int parse_fields(char *p, char *end, struct arena *a, struct fields *out,
         if (token)
             key = token_rows[token].name;
         else if (colon == end || !lower_name(p, colon))
-            return ERR_BAD_MESSAGE;
+            return ERR_BAD_NAME;
         const char *value = colon + 1;
         p = find_line_end(colon + 1);
         if (p[0] != '\r' || p[1] != '\n') /* NUL, bare CR or another control octet (5.5) */
-            return ERR_BAD_MESSAGE;
+            return ERR_BAD_VALUE;
         if (out->count >= FIELDS_MAX)
             return ERR_FIELDS_TOO_LARGE;
         struct slice content = slice_trim(slice_of(value, (size_t)(p - value)));
@@ -213,7 +213,7 @@ static int parse_fields(char *p, char *end, struct arena *a, struct fields *out,
         p += 2;
     }
     /* The scan found an empty line here and nowhere before. */
-    return p + 2 == end && p[1] == '\n' ? 0 : ERR_BAD_MESSAGE;
+    return p + 2 == end && p[1] == '\n' ? 0 : ERR_BAD_LINE;
 }
 
 static struct field *find(struct fields *f, enum token token)
@@ -233,12 +233,12 @@ static int refuse_codings(const struct fields *f)
             continue;
         while (list_next(&rest, &coding)) {
             if (chunked)
-                return ERR_BAD_MESSAGE;
+                return ERR_BAD_FRAMING;
             chunked = slice_ieq(coding, SLICE("chunked"));
             other |= !chunked;
         }
     }
-    return chunked && other ? ERR_BAD_CODING : ERR_BAD_MESSAGE;
+    return chunked && other ? ERR_BAD_CODING : ERR_BAD_FRAMING;
 }
 
 /* Content-Length and Transfer-Encoding.  RFC 9112 6.1 to 6.3 */
@@ -255,7 +255,7 @@ static int note_framing(struct http_head *head, const struct names *names, struc
     if (!names_has(names, TOKEN_TRANSFER_ENCODING))
         return 0;
     if (framing->length || head->version_minor == 0)
-        return ERR_BAD_MESSAGE;
+        return ERR_BAD_FRAMING;
     if (names_repeats(names, TOKEN_TRANSFER_ENCODING) ||
         !slice_ieq(fields_value(&head->fields, TOKEN_TRANSFER_ENCODING), SLICE("chunked")))
         return refuse_codings(&head->fields);
@@ -290,7 +290,7 @@ static int note_connection(struct http_head *head, const struct names *names,
             if (head->fields.at[i].token == TOKEN_CONNECTION)
                 note_options(&options, head->fields.at[i].value);
     if (options.count > CONNECTION_OPTIONS)
-        return ERR_BAD_MESSAGE;
+        return ERR_BAD_OPTIONS;
     framing->keep = !options.close && (head->version_minor == 1 || options.keep_alive);
     /* Upgrade may be ignored at will: it is, unless it names one protocol that could be passed on,
      * in a message without content, so that there is no doubt about where the other protocol
@@ -311,7 +311,7 @@ static int parse_version(const char *p, uint8_t *minor_out)
 {
     if (memcmp(p, "HTTP/", 5) != 0 || (unsigned)(p[5] - '0') > 9 || p[6] != '.' ||
         (unsigned)(p[7] - '0') > 9)
-        return ERR_BAD_MESSAGE;
+        return ERR_BAD_START_LINE;
     if (p[5] != '1' || p[7] > '1')
         return ERR_BAD_VERSION;
     *minor_out = (uint8_t)(p[7] - '0');
@@ -329,14 +329,14 @@ static int split_absolute(struct http_head *head, struct slice target, struct ar
     else if (target.len > 8 && slice_ieq(slice_of(target.p, 8), SLICE("https://")))
         scheme = 8;
     else
-        return ERR_BAD_MESSAGE;
+        return ERR_BAD_TARGET;
     size_t end = scheme;
     while (end < target.len && target.p[end] != '/' && target.p[end] != '?' && target.p[end] != '#')
         end++;
     head->authority = slice_of(target.p + scheme, end - scheme);
     head->path = slice_of(target.p + end, target.len - end);
     if (!rules_is_authority(head->authority))
-        return ERR_BAD_MESSAGE;
+        return ERR_BAD_TARGET;
     if (head->path.len == 0) {
         head->path = slice_eq(head->method, SLICE("OPTIONS")) ? SLICE("*") : SLICE("/");
         return 0;
@@ -346,7 +346,7 @@ static int split_absolute(struct http_head *head, struct slice target, struct ar
         if (!head->path.p)
             return ERR_NOMEM;
     }
-    return rules_is_origin_form(head->path) ? 0 : ERR_BAD_MESSAGE;
+    return rules_is_origin_form(head->path) ? 0 : ERR_BAD_TARGET;
 }
 
 /* The four forms of a request target.  RFC 9112 3.2 */
@@ -356,18 +356,18 @@ static int parse_target(struct http_head *head, struct slice target, struct aren
         struct slice host;
         uint16_t port;
         if (!rules_is_authority(target))
-            return ERR_BAD_MESSAGE;
+            return ERR_BAD_TARGET;
         rules_split_authority(target, &host, &port);
         head->authority = target;
-        return port && host.len ? 0 : ERR_BAD_MESSAGE;
+        return port && host.len ? 0 : ERR_BAD_TARGET;
     }
     if (target.len && target.p[0] == '/') {
         head->path = target;
-        return rules_is_origin_form(target) ? 0 : ERR_BAD_MESSAGE;
+        return rules_is_origin_form(target) ? 0 : ERR_BAD_TARGET;
     }
     if (slice_eq(target, SLICE("*"))) {
         head->path = target;
-        return slice_eq(head->method, SLICE("OPTIONS")) ? 0 : ERR_BAD_MESSAGE;
+        return slice_eq(head->method, SLICE("OPTIONS")) ? 0 : ERR_BAD_TARGET;
     }
     return split_absolute(head, target, a);
 }
@@ -381,13 +381,13 @@ static int parse_request_line(char **at, char *end, struct http_head *head,
         p++;
     head->method = slice_of(*at, (size_t)(p - *at));
     if (head->method.len == 0 || *p++ != ' ')
-        return ERR_BAD_MESSAGE;
+        return ERR_BAD_START_LINE;
     const char *target = p;
     char *cr = (char *)h1_find_control(p, end);
     char *sp = memchr(p, ' ', (size_t)(cr - p));
     /* Two spaces would leave it to the reader which one ends the target (3.2: it has none). */
     if (!sp || sp == target || cr[0] != '\r' || cr[1] != '\n' || cr - sp != 9)
-        return ERR_BAD_MESSAGE;
+        return ERR_BAD_START_LINE;
     *target_out = slice_of(target, (size_t)(sp - target));
     *at = cr + 2;
     return parse_version(sp + 1, &head->version_minor);
@@ -398,10 +398,10 @@ static int parse_request_line(char **at, char *end, struct http_head *head,
 static int note_host(struct http_head *head, const struct names *names)
 {
     if (!names_has(names, TOKEN_HOST))
-        return head->version_minor == 0 ? 0 : ERR_BAD_MESSAGE;
+        return head->version_minor == 0 ? 0 : ERR_BAD_HOST;
     struct field *f = find(&head->fields, TOKEN_HOST);
     if (names_repeats(names, TOKEN_HOST) || !rules_is_authority(f->value))
-        return ERR_BAD_MESSAGE;
+        return ERR_BAD_HOST;
     if (head->authority.len)
         f->value = head->authority;
     else
@@ -433,7 +433,7 @@ int h1_parse_request(char *text, size_t len, struct arena *a, struct http_head *
         head->expect_continue = fields_list_has(&head->fields, TOKEN_EXPECT, SLICE("100-continue"));
     /* What follows a CONNECT is the tunnel's (RFC 9110 9.3.6); content would be taken for it. */
     if (slice_eq(head->method, SLICE("CONNECT")) && (framing->coded || head->content_length > 0))
-        return ERR_BAD_MESSAGE;
+        return ERR_BAD_CONTENT;
     return 0;
 }
 
@@ -446,13 +446,13 @@ static int parse_status_line(char **at, char *end, struct http_head *head)
     char *cr = find_line_end(p);
     if (cr[0] != '\r' || cr[1] != '\n' || cr - p < 12 || p[8] != ' ' ||
         (cr - p > 12 && p[12] != ' '))
-        return ERR_BAD_MESSAGE;
+        return ERR_BAD_START_LINE;
     int err = parse_version(p, &head->version_minor);
     if (err)
         return err;
     uint64_t status;
     if (!slice_u64(slice_of(p + 9, 3), &status) || status < 100 || status > 599)
-        return ERR_BAD_MESSAGE;
+        return ERR_BAD_START_LINE;
     head->status = (uint16_t)status;
     *at = cr + 2;
     return 0;
@@ -527,31 +527,31 @@ int h1_parse_chunk_line(struct slice line, uint64_t *size_out)
         else
             break;
         if (size > (uint64_t)INT64_MAX >> 4)
-            return ERR_BAD_MESSAGE;
+            return ERR_BAD_CHUNK;
         size = size << 4 | digit;
     }
     if (p == line.p)
-        return ERR_BAD_MESSAGE;
+        return ERR_BAD_CHUNK;
     /* chunk-ext = *( BWS ";" BWS name [ BWS "=" BWS ( token / quoted-string ) ] )  RFC 9112 7.1.1.
      * Read in full: a quote left open is one reader's end of line and another's content. */
     while (*p != '\r') {
         p = skip_blanks(p);
         if (*p != ';')
-            return ERR_BAD_MESSAGE;
+            return ERR_BAD_CHUNK;
         const char *name = skip_blanks(p + 1);
         p = skip_token(name);
         if (p == name)
-            return ERR_BAD_MESSAGE;
+            return ERR_BAD_CHUNK;
         const char *equals = skip_blanks(p);
         if (*equals != '=')
             continue;
         const char *value = skip_blanks(equals + 1);
         p = *value == '"' ? skip_quoted(value) : skip_token(value);
         if (!p || p == value)
-            return ERR_BAD_MESSAGE;
+            return ERR_BAD_CHUNK;
     }
     if ((size_t)(p - line.p) + 2 != line.len)
-        return ERR_BAD_MESSAGE;
+        return ERR_BAD_CHUNK;
     *size_out = size;
     return 0;
 }

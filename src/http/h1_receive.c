@@ -45,18 +45,20 @@ static int step_start(struct h1_conn *c, const char *in, size_t len, size_t *tak
     *taken_out = 0;
     if (c->role == H1_CLIENT) {
         /* Octets that answer nothing would be taken for the answer to the next request. */
-        if (c->out == OUT_IDLE || !c->request_drawn || first != 'H')
-            return ERR_BAD_MESSAGE;
+        if (c->out == OUT_IDLE || !c->request_drawn)
+            return ERR_UNASKED;
+        if (first != 'H')
+            return ERR_BAD_START_LINE;
         c->response_begun = true;
     } else if (first == '\r') {
         if (++c->empty_lines > H1_EMPTY_LINES)
-            return ERR_BAD_MESSAGE;
+            return ERR_BAD_START_LINE;
         *taken_out = 1;
         h1_set_in(c, IN_START_CR);
         return 0;
     } else if (!h1_is_tchar(first)) {
         /* TLS sent to a plain port, say: no use waiting for the end of its line. */
-        return ERR_BAD_MESSAGE;
+        return ERR_BAD_START_LINE;
     }
     c->empty_lines = 0;
     scan_for(c, H1_START_LINE);
@@ -67,7 +69,7 @@ static int step_start(struct h1_conn *c, const char *in, size_t len, size_t *tak
 static int step_start_cr(struct h1_conn *c, const char *in, size_t len, size_t *taken_out)
 {
     if (in[0] != '\n')
-        return ERR_BAD_MESSAGE;
+        return ERR_BAD_LINE;
     *taken_out = 1;
     h1_set_in(c, IN_START);
     return 0;
@@ -112,12 +114,12 @@ static int informational_head(struct h1_conn *c, struct http_head *head, size_t 
         c->informational_octets += (uint32_t)octets;
         if (++c->informational > c->limits.informational ||
             c->informational_octets > c->limits.field_section_octets)
-            return ERR_BAD_MESSAGE;
+            return ERR_BAD_INFORMATIONAL;
         head->protocol = (struct slice){"", 0};
         h1_set_in(c, IN_START);
     } else {
         if (!c->upgrade_asked || head->protocol.len == 0)
-            return ERR_BAD_MESSAGE;
+            return ERR_BAD_INFORMATIONAL;
         h1_set_in(c, IN_SWITCH);
     }
     c->events->on_head(c->user, head, false);
@@ -141,7 +143,7 @@ static int response_head(struct h1_conn *c, char *text, size_t len)
      * behind it or without: nothing more is read there. */
     bool framed = framing.coded || head->content_length > 0;
     if (framed && head->status < 200)
-        return ERR_BAD_MESSAGE;
+        return ERR_BAD_CONTENT;
     if (none)
         head->content_length = -1;
     if (head->status < 200)
@@ -192,7 +194,7 @@ static int step_head(struct h1_conn *c, const char *in, size_t len, size_t *take
         note_method(c, in, len);
     int found = seek_end(c, in, len, taken_out);
     if (found == ERR_URI_TOO_LONG && c->role == H1_CLIENT)
-        return ERR_BAD_MESSAGE;
+        return ERR_BAD_START_LINE;
     if (found <= 0)
         return found;
     char *text = section_text(c, in, *taken_out, &text_len);
@@ -233,7 +235,7 @@ static int step_chunk_line(struct h1_conn *c, const char *in, size_t len, size_t
         c->extension_octets += (uint32_t)(line.p + line.len - extension);
     buf_fini(&c->gather);
     if (err || c->extension_octets > H1_CHUNK_EXTENSION_OCTETS)
-        return ERR_BAD_MESSAGE;
+        return ERR_BAD_CHUNK;
     if (c->in_left == 0) {
         scan_for(c, H1_FIELD_LINES);
         h1_set_in(c, IN_TRAILERS);
@@ -257,7 +259,7 @@ static int step_chunk(struct h1_conn *c, const char *in, size_t len, size_t *tak
 static int step_chunk_cr(struct h1_conn *c, const char *in, size_t len, size_t *taken_out)
 {
     if (in[0] != '\r')
-        return ERR_BAD_MESSAGE;
+        return ERR_BAD_CHUNK;
     *taken_out = 1;
     h1_set_in(c, IN_CHUNK_LF);
     return 0;
@@ -266,7 +268,7 @@ static int step_chunk_cr(struct h1_conn *c, const char *in, size_t len, size_t *
 static int step_chunk_lf(struct h1_conn *c, const char *in, size_t len, size_t *taken_out)
 {
     if (in[0] != '\n')
-        return ERR_BAD_MESSAGE;
+        return ERR_BAD_CHUNK;
     *taken_out = 1;
     scan_for(c, H1_CHUNK_LINE);
     h1_set_in(c, IN_CHUNK_LINE);

@@ -129,9 +129,10 @@ struct h2_events {
     /* GOAWAY came: no new streams; those above last_stream_id have been closed with
      * h2_stream_unprocessed true. */
     void (*on_goaway)(void *user, uint32_t last_stream_id, uint32_t code);
-    /* The peer was refused something, and why; what follows from it is told by the calls above.
-     * For counting: it may call nothing. */
-    void (*on_refuse)(void *user, enum h2_blame blame);
+    /* The peer was refused something, and why: in words, and of a malformed message what is wrong
+     * with it (constant).  What follows from it is told by the calls above.  For counting: it may
+     * call nothing, and h2_conn_new may not have returned yet. */
+    void (*on_refuse)(void *user, enum h2_blame blame, const char *why);
 };
 
 /* events: borrowed for the connection's life (a constant table).  pool: kept until h2_conn_free.
@@ -169,6 +170,8 @@ bool h2_conn_is_idle(const struct h2_conn *c);
 bool h2_conn_is_over(const struct h2_conn *c);
 /* Why a connection was ended; NONE while it is well, and after h2_conn_abort. */
 enum h2_blame h2_conn_blame(const struct h2_conn *c);
+/* What on_refuse said last; for the on_close that follows from it. */
+const char *h2_conn_why(const struct h2_conn *c);
 size_t h2_conn_streams(const struct h2_conn *c); /* open streams, both sides' */
 size_t h2_conn_queued(const struct h2_conn *c);  /* body octets of all streams, not yet drawn */
 /* What is used up of the budget for resets: streams that the peer has reset or made us reset. */

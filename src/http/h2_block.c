@@ -29,8 +29,10 @@ static int head_failed(struct h2_conn *c, struct h2_stream *s, int err)
 {
     if (c->error)
         return c->error;
-    return h2_stream_fail(s,
-                          err == ERR_FIELDS_TOO_LARGE ? H2_BLAME_FIELDS_LARGE : H2_BLAME_MESSAGE);
+    if (err == ERR_FIELDS_TOO_LARGE)
+        return h2_stream_fail(s, H2_BLAME_FIELDS_LARGE);
+    c->block.flaw = err;
+    return h2_stream_fail(s, H2_BLAME_MESSAGE);
 }
 
 /* RFC 6585 5: a client learns more from a status than from a reset. */

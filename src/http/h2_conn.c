@@ -181,8 +181,7 @@ int h2_conn_fail(struct h2_conn *c, enum h2_blame blame)
         return c->error;
     c->blame = (uint8_t)blame;
     end_conn(c, err, h2_blame_row(blame)->code);
-    if (c->events->on_refuse)
-        c->events->on_refuse(c->user, blame);
+    h2_tell_refusal(c, blame);
     return err;
 }
 
@@ -393,6 +392,12 @@ bool h2_conn_is_over(const struct h2_conn *c)
 enum h2_blame h2_conn_blame(const struct h2_conn *c)
 {
     return (enum h2_blame)c->blame;
+}
+
+const char *h2_conn_why(const struct h2_conn *c)
+{
+    return c->refused == H2_BLAME_MESSAGE ? err_text(c->block.flaw)
+                                          : h2_blame_row((enum h2_blame)c->refused)->text;
 }
 
 size_t h2_conn_streams(const struct h2_conn *c)

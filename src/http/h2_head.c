@@ -50,7 +50,7 @@ static int take_pseudo(struct h2_head_reader *r, enum token token, struct slice 
     /* RFC 9113 8.3: before the regular fields, each at most once, none that is not defined. */
     if (r->regular || token == TOKEN_NONE || !(pseudo_allowed[r->section] & 1u << token) ||
         (r->seen & 1u << token))
-        return ERR_H2_STREAM;
+        return ERR_BAD_PSEUDO;
     r->seen |= 1u << token;
     switch ((unsigned)token) {
     case TOKEN_METHOD:
@@ -77,15 +77,18 @@ static int take_pseudo(struct h2_head_reader *r, enum token token, struct slice 
         ok = read_status(value, &h->status);
         break;
     }
-    return ok ? 0 : ERR_H2_STREAM;
+    return ok ? 0 : ERR_BAD_PSEUDO;
 }
 
 /* What can be said of a field by itself, in whatever section it is.  RFC 9113 8.2.1, 8.2.2 */
-static bool is_sound(enum token token, struct slice name, struct slice value)
+static int check_field(enum token token, struct slice name, struct slice value)
 {
-    if (token == TOKEN_NONE ? !rules_is_lower_token(name) : token_flags(token) & TOKEN_HOP)
-        return false;
-    return rules_is_value(value) && (token != TOKEN_TE || slice_ieq(value, SLICE("trailers")));
+    if (token == TOKEN_NONE && !rules_is_lower_token(name))
+        return ERR_BAD_NAME;
+    if (token_flags(token) & TOKEN_HOP ||
+        (token == TOKEN_TE && !slice_ieq(value, SLICE("trailers"))))
+        return ERR_BAD_HOP;
+    return rules_is_value(value) ? 0 : ERR_BAD_VALUE;
 }
 
 static int take_field(void *user, enum token token, struct slice name, struct slice value,
@@ -96,8 +99,9 @@ static int take_field(void *user, enum token token, struct slice name, struct sl
     if (name.len && name.p[0] == ':')
         return take_pseudo(r, token, value, vetted);
     r->regular = true;
-    if (!vetted && !is_sound(token, name, value))
-        return ERR_H2_STREAM;
+    int err = vetted ? 0 : check_field(token, name, value);
+    if (err < 0)
+        return err;
     if (r->section == H2_SECTION_TRAILERS && !rules_is_trailer(token))
         return 0;
     switch ((unsigned)token) {
@@ -105,7 +109,7 @@ static int take_field(void *user, enum token token, struct slice name, struct sl
         if (r->section == H2_SECTION_RESPONSE || r->section == H2_SECTION_TRAILERS)
             break;
         if (r->host_seen || !rules_is_authority(value)) /* vetted only as any field, by a trailer */
-            return ERR_H2_STREAM;
+            return ERR_BAD_HOST;
         r->host_seen = true;
         r->host = value;
         return 0;
@@ -177,12 +181,10 @@ static bool settle_authority(struct h2_head_reader *r)
     return !r->host_seen || slice_ieq(h->authority, r->host);
 }
 
-static bool is_complete_request(struct h2_head_reader *r)
+static bool is_complete_request(const struct h2_head_reader *r)
 {
     const struct http_head *h = r->head;
     const unsigned full = BIT(METHOD) | BIT(SCHEME) | BIT(PATH);
-    if (!settle_authority(r))
-        return false;
     bool connect = slice_eq(h->method, SLICE("CONNECT")), extended = r->seen & BIT(PROTOCOL);
     if (connect && !extended) /* RFC 9113 8.5 */
         return r->seen == (BIT(METHOD) | BIT(AUTHORITY));
@@ -203,20 +205,24 @@ static int finish(struct h2_head_reader *r, bool end)
     if (r->length_seen) {
         int err = rules_settle_content_length(&h->fields, r->arena, &h->content_length);
         if (err < 0)
-            return err == ERR_NOMEM ? err : ERR_H2_STREAM;
+            return err;
     }
     if (r->section == H2_SECTION_RESPONSE) {
-        if (!(r->seen & BIT(STATUS)) || (h->status < 200 && end))
-            return ERR_H2_STREAM;
-        return 0;
+        if (!(r->seen & BIT(STATUS)))
+            return ERR_BAD_PSEUDO;
+        return h->status < 200 && end ? ERR_BAD_INFORMATIONAL : 0;
     }
-    if (!is_complete_request(r) || (end && h->content_length > 0))
-        return ERR_H2_STREAM;
+    if (!settle_authority(r))
+        return ERR_BAD_HOST;
+    if (!is_complete_request(r))
+        return ERR_BAD_PSEUDO;
+    if (end && h->content_length > 0)
+        return ERR_BAD_LENGTH;
     /* RFC 9113 8.4: a promised request names an authority, is safe, cacheable, without content. */
     if (r->section == H2_SECTION_PROMISE &&
         (h->authority.len == 0 ||
          (!slice_eq(h->method, SLICE("GET")) && !slice_eq(h->method, SLICE("HEAD")))))
-        return ERR_H2_STREAM;
+        return ERR_BAD_PROMISE;
     h->expect_continue =
         r->expect_seen && fields_list_has(&h->fields, TOKEN_EXPECT, SLICE("100-continue"));
     return 0;

@@ -154,6 +154,7 @@ struct h2_block {
     uint32_t promised_id;
     uint16_t frames;
     bool end_stream, self_dependent;
+    int flaw; /* what was wrong with the last section that was malformed: ERR_BAD_... */
     struct buf octets;
 };
 
@@ -200,12 +201,13 @@ struct h2_conn {
     uint32_t last_peer_id; /* highest that the peer opened or promised */
     uint32_t goaway_last;  /* highest of the peer's that we still take */
     uint32_t peer_goaway_last;
-    uint32_t code; /* of our GOAWAY, with error */
-    size_t queued; /* body octets of all streams, not yet drawn */
-    uint8_t role;  /* enum h2_role */
-    uint8_t going; /* enum h2_going: our GOAWAY */
-    uint8_t busy;  /* calls of feed or output under way: streams are freed later */
-    uint8_t blame; /* enum h2_blame, with error */
+    uint32_t code;   /* of our GOAWAY, with error */
+    size_t queued;   /* body octets of all streams, not yet drawn */
+    uint8_t refused; /* enum h2_blame: the last refusal */
+    uint8_t role;    /* enum h2_role */
+    uint8_t going;   /* enum h2_going: our GOAWAY */
+    uint8_t busy;    /* calls of feed or output under way: streams are freed later */
+    uint8_t blame;   /* enum h2_blame, with error */
     uint8_t closed_at, early_priority_at; /* where the next one goes */
     bool settling : 1;
     bool settings_acked : 1;
@@ -269,6 +271,8 @@ int h2_stream_fail(struct h2_stream *s, enum h2_blame blame);
 int h2_id_fail(struct h2_conn *c, uint32_t id, enum h2_blame blame);
 /* What a field section beyond the announced limit costs, in resets: it is decoded to its end. */
 #define H2_LARGE_SECTION_TOKENS 10
+/* on_refuse, and what h2_conn_why says. */
+void h2_tell_refusal(struct h2_conn *c, enum h2_blame blame);
 /* Count a refusal of one stream, and charge the peer for it.  return  as h2_stream_fail */
 int h2_charge_refusal(struct h2_conn *c, enum h2_blame blame);
 /* A stream that is not taken up: RST_STREAM(REFUSED_STREAM), frames that follow it are ignored. */
@@ -327,8 +331,8 @@ struct h2_head_reader {
     struct slice host, priority;
 };
 /* Decode a whole block into a head that lies in the arena and validate it.
- * return  0, ERR_H2_STREAM (malformed, RFC 9113 8.1.1), ERR_FIELDS_TOO_LARGE, or ERR_HPACK or
- *         ERR_NOMEM: the connection is lost */
+ * return  0, ERR_FIELDS_TOO_LARGE, ERR_HPACK or ERR_NOMEM (the connection is lost), or what makes
+ * it malformed (RFC 9113 8.1.1), ERR_BAD_... */
 int h2_head_read(struct h2_conn *c, struct h2_head_reader *r, struct slice block, bool end);
 /* Client role: whether a request's head, or with head NULL its trailer section, is no larger than
  * the server says that it takes (RFC 9113 6.5.2).  Fields that will be left out count. */

@@ -297,10 +297,16 @@ void h2_stream_close(struct h2_stream *s, uint32_t code)
         forget(s);
 }
 
+void h2_tell_refusal(struct h2_conn *c, enum h2_blame blame)
+{
+    c->refused = (uint8_t)blame;
+    if (c->events->on_refuse)
+        c->events->on_refuse(c->user, blame, h2_conn_why(c));
+}
+
 int h2_charge_refusal(struct h2_conn *c, enum h2_blame blame)
 {
-    if (c->events->on_refuse)
-        c->events->on_refuse(c->user, blame);
+    h2_tell_refusal(c, blame);
     return h2_conn_charge(c, H2_BUDGET_resets,
                           blame == H2_BLAME_FIELDS_LARGE ? H2_LARGE_SECTION_TOKENS : 1);
 }
@@ -318,8 +324,7 @@ int h2_refuse(struct h2_conn *c, uint32_t id, enum h2_blame blame)
     if (c->role == H2_SERVER)
         return h2_id_fail(c, id, blame);
     h2_send_reset(c, id, H2_REFUSED_STREAM);
-    if (c->events->on_refuse)
-        c->events->on_refuse(c->user, blame);
+    h2_tell_refusal(c, blame);
     return c->error;
 }
 

@@ -206,9 +206,9 @@ static int take_lengths(struct slice line, int64_t *length)
         size_t n = comma ? (size_t)(comma - line.p) : line.len;
         uint64_t number;
         if (!slice_u64(slice_trim(slice_of(line.p, n)), &number) || number > INT64_MAX)
-            return ERR_BAD_MESSAGE;
+            return ERR_BAD_LENGTH;
         if (*length >= 0 && (uint64_t)*length != number)
-            return ERR_BAD_MESSAGE;
+            return ERR_BAD_LENGTH;
         *length = (int64_t)number;
         if (!comma)
             return 0;

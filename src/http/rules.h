@@ -31,11 +31,11 @@ void rules_split_authority(struct slice authority, struct slice *host_out, uint1
 bool rules_is_trailer(enum token token);
 
 /* Content-Length's value: one number, or a list of the same number (RFC 9112 6.3, 8.6).
- * return  0, or ERR_BAD_MESSAGE */
+ * return  0, or ERR_BAD_LENGTH */
 int rules_content_length(const struct fields *f, int64_t *out);
 /* The same, and what is left is one field with that number in plain digits, so that nobody after us
  * has to think about it.  RFC 9112 6.3
- * return  0, ERR_BAD_MESSAGE or ERR_NOMEM */
+ * return  0, ERR_BAD_LENGTH or ERR_NOMEM */
 int rules_settle_content_length(struct fields *f, struct arena *a, int64_t *out);
 
 #endif

@@ -401,7 +401,7 @@ int static_answer_make(struct static_site *site, const struct http_head *request
     if (!is_head && !slice_eq(request->method, SLICE("GET")))
         return static_answer_fail(x, a, 405, wall_us);
     err = static_path_read(request->path, a, &q.path);
-    if (err == ERR_BAD_MESSAGE) {
+    if (err == ERR_BAD_TARGET) {
         err = static_answer_fail(x, a, 400, wall_us);
     } else if (err == ERR_NOTFOUND) {
         err = not_found(x, &q);

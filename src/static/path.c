@@ -43,19 +43,19 @@ static int decode(struct slice raw, char *out, size_t *len_out)
     for (size_t i = 0; i < raw.len; i++) {
         char c = raw.p[i];
         if (c == '\\')
-            return ERR_BAD_MESSAGE; /* no URI has it (RFC 3986 2), and browsers read it as a slash
-                                     */
+            return ERR_BAD_TARGET; /* no URI has it (RFC 3986 2), and browsers read it as a slash
+                                    */
         if (c == '%') {
             int high = raw.len - i > 2 ? hex(raw.p[i + 1]) : -1;
             int low = raw.len - i > 2 ? hex(raw.p[i + 2]) : -1;
             if (high < 0 || low < 0 || (high == 0 && low == 0))
-                return ERR_BAD_MESSAGE;
+                return ERR_BAD_TARGET;
             c = (char)(high << 4 | low);
             i += 2;
             if (c == '/')
                 err = ERR_NOTFOUND; /* no file name has a slash */
         } else if (c == '\0') {
-            return ERR_BAD_MESSAGE;
+            return ERR_BAD_TARGET;
         }
         out[n++] = c;
     }
@@ -69,7 +69,7 @@ int static_path_read(struct slice target, struct arena *a, struct static_path *o
     size_t len = mark ? (size_t)(mark - target.p) : target.len;
     size_t n = 0;
     if (len == 0 || target.p[0] != '/')
-        return ERR_BAD_MESSAGE;
+        return ERR_BAD_TARGET;
     *out = (struct static_path){.raw = slice_of(target.p, len),
                                 .query = slice_of(target.p + len, target.len - len)};
     char *text = arena_alloc(a, len + 1);

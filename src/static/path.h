@@ -17,7 +17,7 @@ struct static_path {
 };
 
 /* target: origin-form, borrowed for as long as out is used.  RFC 9112 3.2.1, RFC 3986 2.1
- * return  0; ERR_BAD_MESSAGE: not a path, or its percent-encoding is broken or hides a NUL;
+ * return  0; ERR_BAD_TARGET: not a path, or its percent-encoding is broken or hides a NUL;
  *         ERR_NOTFOUND: nothing can be there (%2F, "//", "..", hidden files); ERR_NOMEM */
 int static_path_read(struct slice target, struct arena *a, struct static_path *out);
 

@@ -42,6 +42,8 @@
     X(CLOSED, 502, "worker-closed", "",                                                            \
       "The app's worker closed the connection before answering.")                                  \
     X(MALFORMED, 502, "worker-malformed", "", "The app's worker sent a malformed answer.")         \
+    X(PROTOCOL, 502, "worker-protocol", "",                                                        \
+      "The app's worker broke a rule of HTTP/2, for which its connection was ended.")              \
     X(RESET, 502, "worker-reset", "", "The app's worker reset the request.")                       \
     X(TIMEOUT, 504, "worker-timeout", "apps.*.timeouts.request",                                   \
       "The app's worker did not answer in time.")                                                  \

@@ -115,31 +115,31 @@ const MALFORMED = [
   ['no version', 'GET /\r\n\r\n', [400, null]], // what is not HTTP/1 at all need not be told so in HTTP
   ['rubbish', 'hello there\r\n\r\n', [400, null]],
   ['a version to come', 'GET / HTTP/3.0\r\nHost: one.localhost\r\n\r\n', 505],
-  ['no Host', 'GET / HTTP/1.1\r\n\r\n', 400],
-  ['two Hosts', 'GET / HTTP/1.1\r\nHost: one.localhost\r\nHost: two.localhost\r\n\r\n', 400],
-  ['two lengths', 'POST / HTTP/1.1\r\nHost: one.localhost\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab', 400],
-  ['a list of lengths', 'POST / HTTP/1.1\r\nHost: one.localhost\r\nContent-Length: 1, 2\r\n\r\nab', 400],
-  ['a negative length', 'POST / HTTP/1.1\r\nHost: one.localhost\r\nContent-Length: -1\r\n\r\n', 400],
-  ['a length with a sign', 'POST / HTTP/1.1\r\nHost: one.localhost\r\nContent-Length: +1\r\n\r\na', 400],
-  ['a length past 64 bits', 'POST / HTTP/1.1\r\nHost: one.localhost\r\nContent-Length: 99999999999999999999\r\n\r\n', 400],
-  ['length and chunked', 'POST / HTTP/1.1\r\nHost: one.localhost\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n', 400],
-  ['chunked not last', 'POST / HTTP/1.1\r\nHost: one.localhost\r\nTransfer-Encoding: chunked, gzip\r\n\r\n', 400],
-  ['chunked twice', 'POST / HTTP/1.1\r\nHost: one.localhost\r\nTransfer-Encoding: chunked, chunked\r\n\r\n', 400],
+  ['no Host', 'GET / HTTP/1.1\r\n\r\n', 400, 'Host is missing'],
+  ['two Hosts', 'GET / HTTP/1.1\r\nHost: one.localhost\r\nHost: two.localhost\r\n\r\n', 400, 'Host is missing, there twice'],
+  ['two lengths', 'POST / HTTP/1.1\r\nHost: one.localhost\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab', 400, 'Content-Length is not one number'],
+  ['a list of lengths', 'POST / HTTP/1.1\r\nHost: one.localhost\r\nContent-Length: 1, 2\r\n\r\nab', 400, 'Content-Length is not one number'],
+  ['a negative length', 'POST / HTTP/1.1\r\nHost: one.localhost\r\nContent-Length: -1\r\n\r\n', 400, 'Content-Length is not'],
+  ['a length with a sign', 'POST / HTTP/1.1\r\nHost: one.localhost\r\nContent-Length: +1\r\n\r\na', 400, 'Content-Length is not'],
+  ['a length past 64 bits', 'POST / HTTP/1.1\r\nHost: one.localhost\r\nContent-Length: 99999999999999999999\r\n\r\n', 400, 'Content-Length is not'],
+  ['length and chunked', 'POST / HTTP/1.1\r\nHost: one.localhost\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n', 400, 'beside Content-Length'],
+  ['chunked not last', 'POST / HTTP/1.1\r\nHost: one.localhost\r\nTransfer-Encoding: chunked, gzip\r\n\r\n', 400, 'not chunked alone'],
+  ['chunked twice', 'POST / HTTP/1.1\r\nHost: one.localhost\r\nTransfer-Encoding: chunked, chunked\r\n\r\n', 400, 'not chunked alone'],
   ['another coding', 'POST / HTTP/1.1\r\nHost: one.localhost\r\nTransfer-Encoding: gzip, chunked\r\n\r\n', [400, 501]],
-  ['chunked in HTTP/1.0', 'POST / HTTP/1.0\r\nHost: one.localhost\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n', 400],
-  ['a space before the colon', 'GET / HTTP/1.1\r\nHost : one.localhost\r\n\r\n', 400],
-  ['a folded field', 'GET / HTTP/1.1\r\nHost: one.localhost\r\nX-A: b\r\n c\r\n\r\n', 400],
-  ['a field without a name', 'GET / HTTP/1.1\r\nHost: one.localhost\r\n: b\r\n\r\n', 400],
-  ['NUL in a value', 'GET / HTTP/1.1\r\nHost: one.localhost\r\nX-A: b\0c\r\n\r\n', 400],
-  ['CR alone in a value', 'GET / HTTP/1.1\r\nHost: one.localhost\r\nX-A: b\rc\r\n\r\n', 400],
-  ['a space in the target', 'GET /a b HTTP/1.1\r\nHost: one.localhost\r\n\r\n', 400],
-  ['a host that is none', 'GET / HTTP/1.1\r\nHost: one.localhost/../x\r\n\r\n', 400],
-  ['a long target', `GET /${'a'.repeat(40_000)} HTTP/1.1\r\nHost: one.localhost\r\n\r\n`, 414],
+  ['chunked in HTTP/1.0', 'POST / HTTP/1.0\r\nHost: one.localhost\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n', 400, 'in HTTP/1.0'],
+  ['a space before the colon', 'GET / HTTP/1.1\r\nHost : one.localhost\r\n\r\n', 400, 'no colon right behind it'],
+  ['a folded field', 'GET / HTTP/1.1\r\nHost: one.localhost\r\nX-A: b\r\n c\r\n\r\n', 400, 'no token'],
+  ['a field without a name', 'GET / HTTP/1.1\r\nHost: one.localhost\r\n: b\r\n\r\n', 400, 'no token'],
+  ['NUL in a value', 'GET / HTTP/1.1\r\nHost: one.localhost\r\nX-A: b\0c\r\n\r\n', 400, 'control character'],
+  ['CR alone in a value', 'GET / HTTP/1.1\r\nHost: one.localhost\r\nX-A: b\rc\r\n\r\n', 400, 'control character'],
+  ['a space in the target', 'GET /a b HTTP/1.1\r\nHost: one.localhost\r\n\r\n', 400, 'first line'],
+  ['a host that is none', 'GET / HTTP/1.1\r\nHost: one.localhost/../x\r\n\r\n', 400, 'not a host'],
+  ['a long target', `GET /${'a'.repeat(40_000)} HTTP/1.1\r\nHost: one.localhost\r\n\r\n`, 414, 'target too long'],
   ['a target too long for any buffer', `GET /${'a'.repeat(200_000)} HTTP/1.1\r\nHost: one.localhost\r\n\r\n`, 414],
-  ['a field too long', `GET / HTTP/1.1\r\nHost: one.localhost\r\nX-A: ${'a'.repeat(300_000)}\r\n\r\n`, 431],
+  ['a field too long', `GET / HTTP/1.1\r\nHost: one.localhost\r\nX-A: ${'a'.repeat(300_000)}\r\n\r\n`, 431, 'field section too large'],
   ['fields too many', `GET / HTTP/1.1\r\nHost: one.localhost\r\n${'X-A: b\r\n'.repeat(5000)}\r\n`, 431],
 ];
-for (const [what, octets, wanted] of MALFORMED) {
+for (const [what, octets, wanted, why = ''] of MALFORMED) {
   check(`malformed: ${what}`, async () => {
     const answer = await p.raw(`${octets}GET /whoami HTTP/1.1\r\nHost: one.localhost\r\n\r\n`);
     const said = answer.match(/HTTP\/1\.1 (\d+)/g) ?? [];
@@ -147,12 +147,23 @@ for (const [what, octets, wanted] of MALFORMED) {
     if (!said.length && [wanted].flat().includes(null)) return;
     assert.equal(said.length, 1, `one answer and then the end, not ${JSON.stringify(answer.slice(0, 300))}`);
     assert.ok([wanted].flat().includes(Number(said[0].slice(9))), said[0]);
+    assert.ok(answer.includes(why), answer);
   });
 }
 
+check('the log tells of who was refused what, and why', async () => {
+  const from = p.lines.length;
+  await p.raw('GET / HTTP/1.1\r\n\r\n');
+  await p.line(/client\.refused count=\d+ last=http1\.message why="Host is missing, [^"]+" peer=127\.0\.0\.1$/, { from });
+  const session = await p.h2('one.localhost');
+  assert.equal((await fetch2(session, '/', { headers: { 'content-length': '1' }, body: Buffer.from('two') })).rstCode, 1);
+  await p.line(/client\.refused count=\d+ last=message\.length why="The content is not as long as content-length says\." peer=127\.0\.0\.1$/, { from });
+  await close2(session);
+});
+
 check('a malformed chunk ends the connection', async () => {
   const answer = await p.raw('POST /echo HTTP/1.1\r\nHost: one.localhost\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nabc\r\n0\r\n\r\n');
-  assert.doesNotMatch(answer, /HTTP\/1\.1 200/);
+  assert.match(answer, /^HTTP\/1\.1 400 [^]*a chunk's line is not in its form/);
   assert.doesNotMatch(answer, /still open/);
 });
 

@@ -237,6 +237,24 @@ check('over HTTP/2, too, a malformed answer is called that, and not asked for ag
   }
 });
 
+check('the access log says what was wrong with an answer', async () => {
+  const rows = [
+    ['h1', '/status-099', 'worker-malformed', 'first line'], ['h1', '/switch', 'worker-malformed', '101 that was not asked for'],
+    ['h1', '/flood', 'worker-malformed', '1xx response too many'], ['h1', '/bad-trailers', 'cut', 'no token'],
+    ['no-status', '/', 'worker-malformed', 'pseudo-header field is missing'], ['upper-case', '/', 'worker-malformed', 'in upper case'],
+    ['data-first', '/', 'worker-malformed', 'Content before the head'], ['long-length', '/', 'cut', 'not as long as content-length says'],
+    ['bad-hpack', '/', 'worker-protocol', 'cannot be decompressed'], ['promise-odd-id', '/', 'worker-protocol', 'a stream that cannot be promised'],
+    ['h1', '/close-at-once', 'worker-closed', undefined], ['h1', '/ok', undefined, undefined],
+  ];
+  for (const [app, path, fault, why] of rows) {
+    const where = `${path}?${app}`, host = `${app}.localhost`, from = p.access.length;
+    await p.h1(host, where, { kind: 'http' }).catch(() => {});
+    const line = await until(`the line of ${host}${path}`, () => p.access.slice(from).filter((text) => text.startsWith('{')).map((text) => JSON.parse(text)).find((l) => l.app === app && l.path === path));
+    assert.equal(line.fault, fault, JSON.stringify(line));
+    assert.ok(why ? line.why?.includes(why) : line.why === undefined, JSON.stringify(line));
+  }
+});
+
 check('who is asked again, and is the only one to ask, is blamed for what it did', async () => {
   const closed = 'closed the connection before answering';
   for (const [app, where, did] of [['reset-cancel', '/', 'reset the request'], ['h1', '/close-at-once', closed], ['h1', '/reset-at-once', closed]]) {

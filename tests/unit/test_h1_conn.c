@@ -249,18 +249,19 @@ static void bad_head_request_gets_no_content(void **state)
 {
     static const struct {
         const char *first, *then;
+        int err;
     } rows[] = {
-        {"HEAD / HTTP/1.1\r\nBad Field\r\n\r\n", ""},
-        {"HE", "AD / HTTP/1.1\r\nBad Field\r\n\r\n"},
-        {"HEAD", " /\x01 HTTP/1.1\r\n\r\n"},
-        {"HEAD / HTTP/1.1\r\nBad Field", "\r\n\r\n"},
+        {"HEAD / HTTP/1.1\r\nBad Field\r\n\r\n", "", ERR_BAD_NAME},
+        {"HE", "AD / HTTP/1.1\r\nBad Field\r\n\r\n", ERR_BAD_NAME},
+        {"HEAD", " /\x01 HTTP/1.1\r\n\r\n", ERR_BAD_START_LINE},
+        {"HEAD / HTTP/1.1\r\nBad Field", "\r\n\r\n", ERR_BAD_NAME},
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         rec_open(&r, H1_SERVER);
         int err = rec_feed_str(&r, rows[i].first);
         if (!err)
             err = rec_feed_str(&r, rows[i].then);
-        assert_int_equal(err, ERR_BAD_MESSAGE);
+        assert_int_equal(err, rows[i].err);
         assert_true(h1_conn_is_head(r.conn));
         assert_int_equal(respond(&r, 400, 3, true), 0);
         assert_output("HTTP/1.1 400 Bad Request\r\ncontent-length: 3\r\nconnection: close\r\n\r\n");
@@ -278,13 +279,13 @@ static void bad_head_request_gets_no_content(void **state)
 static void bad_request_is_answered(void **state)
 {
     rec_open(&r, H1_SERVER);
-    assert_int_equal(rec_feed_str(&r, "GET / HTTP/1.1\r\n\r\n"), ERR_BAD_MESSAGE);
+    assert_int_equal(rec_feed_str(&r, "GET / HTTP/1.1\r\n\r\n"), ERR_BAD_HOST);
     assert_true(h1_conn_can_respond(r.conn) && !h1_conn_is_head(r.conn));
     assert_int_equal(respond(&r, 400, 3, false), 0);
     assert_int_equal(body(&r, "bad", true), 0);
     assert_output("HTTP/1.1 400 Bad Request\r\ncontent-length: 3\r\nconnection: close\r\n\r\nbad");
     assert_seen("done close\n");
-    assert_int_equal(h1_conn_eof(r.conn), ERR_BAD_MESSAGE);
+    assert_int_equal(h1_conn_eof(r.conn), ERR_BAD_HOST);
     rec_close(&r);
 
     /* In the content: only if nothing was said yet. */
@@ -294,7 +295,7 @@ static void bad_request_is_answered(void **state)
             rec_feed_str(&r, REQUEST("PUT", "Transfer-Encoding: chunked\r\n") "1\r\na"), 0);
         if (begun)
             assert_int_equal(respond(&r, 200, -1, false), 0);
-        assert_int_equal(rec_feed_str(&r, "x"), ERR_BAD_MESSAGE);
+        assert_int_equal(rec_feed_str(&r, "x"), ERR_BAD_CHUNK);
         assert_int_equal(h1_conn_can_respond(r.conn), !begun);
         rec_close(&r);
     }
@@ -314,7 +315,7 @@ static void exchanges_are_apart(void **state)
         assert_int_equal(respond(&r, 404, 0, true), 0);
         rec_output(&r);
         assert_true(r.reusable);
-        assert_int_equal(rec_feed_str(&r, "bad\r\n\r\n"), ERR_BAD_MESSAGE);
+        assert_int_equal(rec_feed_str(&r, "bad\r\n\r\n"), ERR_BAD_START_LINE);
         assert_int_equal(respond(&r, 101, -1, false), ERR_USAGE);
         assert_int_equal(respond(&r, 200, -1, false), 0);
         assert_int_equal(body(&r, "bad", true), 0);
@@ -651,12 +652,12 @@ static void unasked_octets_are_not_an_answer(void **state)
 {
     /* idle */
     rec_open(&r, H1_CLIENT);
-    assert_int_equal(rec_feed_str(&r, "HTTP/1.1 200 OK\r\n\r\n"), ERR_BAD_MESSAGE);
+    assert_int_equal(rec_feed_str(&r, "HTTP/1.1 200 OK\r\n\r\n"), ERR_UNASKED);
     rec_close(&r);
     /* queued, but nothing of it has left */
     rec_open(&r, H1_CLIENT);
     assert_int_equal(request(&r, "GET", -1, true), 0);
-    assert_int_equal(rec_feed_str(&r, "HTTP/1.1 200 OK\r\n\r\n"), ERR_BAD_MESSAGE);
+    assert_int_equal(rec_feed_str(&r, "HTTP/1.1 200 OK\r\n\r\n"), ERR_UNASKED);
     rec_close(&r);
     /* behind an answer, in the same octets and later */
     for (int later = 0; later < 2; later++) {
@@ -668,7 +669,7 @@ static void unasked_octets_are_not_an_answer(void **state)
         assert_int_equal(r.dones, 1);
         assert_int_equal(r.reusable, later);
         if (later)
-            assert_int_equal(rec_feed_str(&r, "H"), ERR_BAD_MESSAGE);
+            assert_int_equal(rec_feed_str(&r, "H"), ERR_UNASKED);
         else
             assert_int_equal(request(&r, "GET", -1, true), ERR_USAGE);
         rec_close(&r);

@@ -59,7 +59,7 @@ static void limits_hold_at_the_cap_and_one_above(void **state)
         to = add(in, "HTTP/1.1 200 ");
         to = repeat(to, 'x', l.start_line_octets - strlen("HTTP/1.1 200 ") + over);
         to = add(to, "\r\nContent-Length: 0\r\n\r\n");
-        expect_both(H1_CLIENT, in, to, over ? ERR_BAD_MESSAGE : 0);
+        expect_both(H1_CLIENT, in, to, over ? ERR_BAD_START_LINE : 0);
 
         /* field section, its last line's CRLF included */
         to = add(in, "GET / HTTP/1.1\r\nHost: a\r\nX: ");
@@ -83,7 +83,7 @@ static void limits_hold_at_the_cap_and_one_above(void **state)
         to = add(in, "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1;");
         to = repeat(to, 'x', l.chunk_line_octets - 2 + over);
         to = add(to, "\r\na\r\n0\r\n\r\n");
-        expect_both(H1_SERVER, in, to, over ? ERR_BAD_MESSAGE : 0);
+        expect_both(H1_SERVER, in, to, over ? ERR_BAD_CHUNK : 0);
 
         /* extensions of a message: 64 octets a chunk, ";" and CRLF included */
         to = add(in, "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n");
@@ -93,14 +93,14 @@ static void limits_hold_at_the_cap_and_one_above(void **state)
             to = add(to, "\r\na\r\n");
         }
         to = add(to, "0\r\n\r\n");
-        expect_both(H1_SERVER, in, to, over ? ERR_BAD_MESSAGE : 0);
+        expect_both(H1_SERVER, in, to, over ? ERR_BAD_CHUNK : 0);
 
         /* informational responses */
         to = in;
         for (size_t i = 0; i < l.informational + over; i++)
             to = add(to, "HTTP/1.1 103 x\r\n\r\n");
         to = add(to, "HTTP/1.1 204 x\r\n\r\n");
-        expect_both(H1_CLIENT, in, to, over ? ERR_BAD_MESSAGE : 0);
+        expect_both(H1_CLIENT, in, to, over ? ERR_BAD_INFORMATIONAL : 0);
 
         /* what they come to together */
         to = in;
@@ -112,21 +112,21 @@ static void limits_hold_at_the_cap_and_one_above(void **state)
             to = add(to, "\r\n\r\n");
         }
         to = add(to, "HTTP/1.1 204 x\r\n\r\n");
-        expect_both(H1_CLIENT, in, to, over ? ERR_BAD_MESSAGE : 0);
+        expect_both(H1_CLIENT, in, to, over ? ERR_BAD_INFORMATIONAL : 0);
 
         /* Connection's options */
         to = add(in, "GET / HTTP/1.1\r\nHost: a\r\nConnection: ");
         for (size_t i = 0; i < CONNECTION_OPTIONS + over; i++)
             to = add(to, "x,");
         to = add(to, "\r\n\r\n");
-        expect_both(H1_SERVER, in, to, over ? ERR_BAD_MESSAGE : 0);
+        expect_both(H1_SERVER, in, to, over ? ERR_BAD_OPTIONS : 0);
 
         /* empty lines before a request */
         to = in;
         for (size_t i = 0; i < H1_EMPTY_LINES + over; i++)
             to = add(to, "\r\n");
         to = add(to, "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
-        expect_both(H1_SERVER, in, to, over ? ERR_BAD_MESSAGE : 0);
+        expect_both(H1_SERVER, in, to, over ? ERR_BAD_START_LINE : 0);
     }
 }
 

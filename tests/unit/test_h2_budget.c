@@ -94,7 +94,7 @@ static void on_close(void *user, struct h2_stream *s, uint32_t code)
     w->last = NULL;
 }
 
-static void on_refuse(void *user, enum h2_blame blame)
+static void on_refuse(void *user, enum h2_blame blame, const char *why)
 {
     struct world *w = user;
     w->refused++;

@@ -29,17 +29,17 @@ static void reads_paths(void **state)
         {"/a...", "a...", 0, false},
         {"/.well-known/acme", ".well-known/acme", 0, false},
         {"/.well-known/", ".well-known", 0, true},
-        {"", NULL, ERR_BAD_MESSAGE, false},
-        {"*", NULL, ERR_BAD_MESSAGE, false},
-        {"a", NULL, ERR_BAD_MESSAGE, false},
-        {"/%", NULL, ERR_BAD_MESSAGE, false},
-        {"/%4", NULL, ERR_BAD_MESSAGE, false},
-        {"/%4g", NULL, ERR_BAD_MESSAGE, false},
-        {"/%g4", NULL, ERR_BAD_MESSAGE, false},
-        {"/a%00b", NULL, ERR_BAD_MESSAGE, false},
-        {"/a%00", NULL, ERR_BAD_MESSAGE, false},
-        {"/a%2f%00", NULL, ERR_BAD_MESSAGE, false},
-        {"/\\evil", NULL, ERR_BAD_MESSAGE, false},
+        {"", NULL, ERR_BAD_TARGET, false},
+        {"*", NULL, ERR_BAD_TARGET, false},
+        {"a", NULL, ERR_BAD_TARGET, false},
+        {"/%", NULL, ERR_BAD_TARGET, false},
+        {"/%4", NULL, ERR_BAD_TARGET, false},
+        {"/%4g", NULL, ERR_BAD_TARGET, false},
+        {"/%g4", NULL, ERR_BAD_TARGET, false},
+        {"/a%00b", NULL, ERR_BAD_TARGET, false},
+        {"/a%00", NULL, ERR_BAD_TARGET, false},
+        {"/a%2f%00", NULL, ERR_BAD_TARGET, false},
+        {"/\\evil", NULL, ERR_BAD_TARGET, false},
         {"/a%2Fb", NULL, ERR_NOTFOUND, false},
         {"/a%2f", NULL, ERR_NOTFOUND, false},
         {"/%2f", NULL, ERR_NOTFOUND, false},
@@ -86,7 +86,7 @@ static void refuses_a_plain_nul(void **state)
     struct static_path p;
     pool_init(&pool);
     arena_init(&arena, &pool);
-    assert_int_equal(static_path_read(SLICE("/a\0b"), &arena, &p), ERR_BAD_MESSAGE);
+    assert_int_equal(static_path_read(SLICE("/a\0b"), &arena, &p), ERR_BAD_TARGET);
     arena_fini(&arena);
     pool_fini(&pool);
     pool_init(&pool);
