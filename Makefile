@@ -19,7 +19,8 @@ PREFIX ?= /usr/local
 .NOTPARALLEL:
 
 help:
-	@echo 'make up      install what is missing, build, and start Portico with the example apps'
+	@echo 'make up      install what is missing, build, and start Portico with the example apps;'
+	@echo '             UP="--data DIR" for another data directory'
 	@echo 'make test    install what is missing, build with sanitizers, run all tests'
 	@echo 'make tsan    tests where threads meet, under ThreadSanitizer'
 	@echo 'make valgrind   unit tests under Valgrind'

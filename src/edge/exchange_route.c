@@ -66,6 +66,16 @@ static bool tls_fits(const struct client *c, const struct site *site, struct sli
     return !name.len || slice_ieq(host, name) || (id && tls_identity_covers(id, host));
 }
 
+/* For an app that is served over HTTPS only: whether the request came otherwise, here or to a proxy
+ * that we trust, and there is something to redirect it to. */
+static bool came_plain(const struct exchange *x)
+{
+    if (x->client->https || !(x->site->route.flags & ROUTE_HTTPS_ONLY))
+        return false;
+    struct slice said = forward_said_scheme(x);
+    return said.len ? slice_eq(said, SLICE("http")) : x->shard->https_port != 0;
+}
+
 static void redirect_to_https(struct exchange *x)
 {
     struct slice host;
@@ -75,7 +85,8 @@ static void redirect_to_https(struct exchange *x)
         slice_eq(r->method, SLICE("GET")) || slice_eq(r->method, SLICE("HEAD")) ? 301 : 308;
     char tail[8] = "";
     rules_split_authority(r->authority, &host, &port);
-    if (x->shard->https_port != 443)
+    /* A proxy in front has a port of its own: the one that needs no words, most likely. */
+    if (x->shard->https_port != 443 && !forward_said_scheme(x).len)
         snprintf(tail, sizeof tail, ":%u", x->shard->https_port);
     struct slice path = slice_eq(r->path, SLICE("*")) ? SLICE("/") : r->path; /* it names no URL */
     struct slice to =
@@ -108,7 +119,7 @@ static bool admit(struct exchange *x)
         return false;
     }
     c->memo_fits = is_memo;
-    if (!c->https && site->route.flags & ROUTE_HTTPS_ONLY && x->shard->https_port) {
+    if (came_plain(x)) {
         redirect_to_https(x);
         return false;
     }

@@ -97,17 +97,18 @@ static struct slice forwarded_for(struct exchange *x, bool trusted)
     return x->chain = slice_of(chain, octets);
 }
 
-/* The scheme of the request, or what a trusted proxy says of it, if that is one thing. */
-static struct slice forwarded_proto(const struct exchange *x, bool trusted)
+struct slice forward_said_scheme(const struct exchange *x)
 {
     const struct fields *f = &x->request->fields;
     struct slice said = {"", 0};
     unsigned lines = 0;
-    for (uint32_t i = 0; trusted && i < f->count; i++)
+    if (!route_trusts(&x->shard->routes->route, &x->client->peer))
+        return said;
+    for (uint32_t i = 0; i < f->count; i++)
         if (f->at[i].token == TOKEN_X_FORWARDED_PROTO)
             said = lines++ ? SLICE("") : f->at[i].value;
     bool is_scheme = slice_eq(said, SLICE("https")) || slice_eq(said, SLICE("http"));
-    return is_scheme ? said : x->request->scheme;
+    return is_scheme ? said : SLICE("");
 }
 
 /* The fields that tell a worker who asked and how (the names that the hosted service uses): those
@@ -116,7 +117,8 @@ static struct slice forwarded_proto(const struct exchange *x, bool trusted)
 static int add_lasting(struct exchange *x, struct fields *f, struct arena *a, bool trusted)
 {
     struct client *c = x->client;
-    struct slice proto = forwarded_proto(x, trusted), chain = forwarded_for(x, trusted);
+    struct slice said = forward_said_scheme(x), proto = said.len ? said : x->request->scheme;
+    struct slice chain = forwarded_for(x, trusted);
     struct slice host = slice_of(c->peer_host, c->peer_host_len);
     if (!chain.p)
         return ERR_NOMEM;

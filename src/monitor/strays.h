@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* When monitor is killed, the kernel kills the processes that it started, but not those that these
  * had forked (gunicorn's workers, a shell's children): nobody is left who could.  So each start is
- * noted in RUN/pids of the data directory, and the next `portico up` there ends what is left. */
+ * noted in `pids` of the data directory, and the next `portico up` there ends what is left. */
 #ifndef MONITOR_STRAYS_H
 #define MONITOR_STRAYS_H
 

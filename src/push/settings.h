@@ -6,14 +6,13 @@
 #include "http/token.h"
 
 /* policy, word in the manifest, what it does */
-#define PUSH_POLICY_TABLE(X)                                                         \
-    X(OFF, "off", "Nothing is pushed or hinted; workers see push disabled.")         \
-    X(DENY, "deny",                                                                  \
-      "As off; Portico's own SDK reports HRESULT 0x80070005, as the hosted service " \
-      "does.")                                                                       \
-    X(HINTS, "hints", "103 Early Hints only.")                                       \
-    X(OBSERVE, "observe", "Everything is decided and recorded, nothing is sent.")    \
-    X(AUTO, "auto", "What helps this client, and nothing else.")                     \
+#define PUSH_POLICY_TABLE(X)                                                           \
+    X(OFF, "off", "Nothing is pushed or hinted; workers see push disabled.")           \
+    X(DENY, "deny",                                                                    \
+      "As off; kept apart for an SDK to come, which is to report HRESULT 0x80070005.") \
+    X(HINTS, "hints", "103 Early Hints only.")                                         \
+    X(OBSERVE, "observe", "Everything is decided and recorded, nothing is sent.")      \
+    X(AUTO, "auto", "What helps this client, and nothing else.")                       \
     X(ALWAYS, "always", "Whatever can be pushed is, useful or not.")
 
 enum push_policy {

@@ -22,7 +22,7 @@
       "No request came on a new connection.")                                                   \
     X(NOT_HTTP, "not-http", "closed", "", "", "What came first is not HTTP.")                   \
     X(H1_SLOW, "http1.slow", "408", "RFC 9110 15.5.9", "requestHead",                           \
-      "A request's head took too long.")                                                        \
+      "A request's head took too long; on a connection that had one before: timeouts.idle.")    \
     X(H1_MESSAGE, "http1.message", "400", "RFC 9112 2.2", "", "A request is malformed.")        \
     X(H1_VERSION, "http1.version", "505", "RFC 9110 15.6.6", "",                                \
       "A request is of a version other than 1.0 and 1.1.")                                      \
@@ -62,7 +62,8 @@
     X(LOOP, 508, "loop", "hops",                                                                   \
       "The request has come through here too often already: an app asks itself.")                  \
     X(BAD_REQUEST, 400, "bad-request", "", "The request is malformed.")                            \
-    X(HTTPS_ONLY, 308, "https-only", "", "This app is served over HTTPS only.")                    \
+    X(HTTPS_ONLY, 308, "https-only", "",                                                           \
+      "This app is served over HTTPS only (GET and HEAD: 301).")                                   \
     X(CONNECT_METHOD, 501, "connect-method", "", "CONNECT is not served here.")                    \
     X(WEBSOCKET_VERSION, 400, "websocket-version", "",                                             \
       "The request asks for a version of WebSocket other than 13.")                                \

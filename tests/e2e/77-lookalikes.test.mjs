@@ -3,7 +3,7 @@
 // client, under no spelling that the worker's server takes for it.  WSGI makes HTTP_X_FORWARDED_FOR of
 // X-Forwarded-For and X_Forwarded_For alike; gunicorn shows what an app really sees.
 import assert from 'node:assert/strict';
-import { Portico, WORKERS, check, fetch2 } from './lib.mjs';
+import { Portico, WORKERS, check, fetch2, worker } from './lib.mjs';
 
 const LIE = 'a-lie', TLS = 'https';
 // Fields that Portico sends, or that mean something to it or to apps of the hosted service.
@@ -19,7 +19,10 @@ const variable = (name) => `HTTP_${name.toUpperCase().replaceAll('-', '_')}`;
 const ITS_OWN = { api_key: 'k1', 'x-my_own-field': 'k2', 'x_forward': 'k3', 'x-ms-client-request-id': 'k4' };
 
 const manifest = (more = {}) => ({
-  apps: { wsgi: { directory: WORKERS, command: 'gunicorn --log-level warning --bind unix:$PORTICO_SOCKET environ:app', hosts: ['wsgi.localhost'] } },
+  apps: {
+    wsgi: { directory: WORKERS, command: 'gunicorn --log-level warning --bind unix:$PORTICO_SOCKET environ:app', hosts: ['wsgi.localhost'] },
+    only: worker('h1', 'only.localhost', { httpsOnly: true }),
+  },
   loops: 1,
   ...more,
 });
@@ -102,5 +105,20 @@ check('of what a trusted proxy adds to its client\'s lines nothing is lost, and 
     assert.equal(environ.HTTP_X_FORWARDED_FOR, '192.0.2.6, 192.0.2.7, 192.0.2.8, 127.0.0.1', way);
     assert.equal(environ.HTTP_X_FORWARDED_PROTO, way === 'plain' ? 'http' : TLS, way);
   }
+});
+
+check('httpsOnly: it is known from a trusted proxy by what a request came to it, and where its clients have to ask', async () => {
+  const ask = (said) => p.h1('only.localhost', '/whoami', { kind: 'http', headers: { host: 'only.localhost', ...(said && { 'x-forwarded-proto': said }) } });
+  assert.equal((await ask('https')).status, 200);
+  for (const [said, location] of [
+    ['http', 'https://only.localhost/whoami'], // the proxy's port, not ours
+    ...[undefined, 'wss', ['https', 'http']].map((unclear) => [unclear, `https://only.localhost:${p.ports.https}/whoami`]),
+  ]) {
+    const { status, headers } = await ask(said);
+    assert.deepEqual([status, headers.location], [301, location], String(said));
+  }
+  await p.stop();
+  p = await Portico.start(manifest());
+  assert.equal((await ask('https')).status, 301, 'who is not trusted says nothing');
   await p.stop();
 });
