@@ -80,8 +80,9 @@ static void on_due(struct loop_timer *t)
     }
     /* While the client is the slow one, the worker's time stands still; but a client that takes and
      * gives nothing at all in that time is gone. */
-    bool client_slow = !x->tunnel && (x->response_ended || client_queued(x) ||
-                                      (!x->request_ended && !worker_queued(x)));
+    bool client_slow =
+        x->response_ended ||
+        (!x->tunnel && (client_queued(x) || (!x->request_ended && !worker_queued(x))));
     uint64_t moved = x->body_in + x->body_sent;
     if (client_slow && moved != x->moved_before) {
         x->moved_before = moved;
@@ -435,9 +436,10 @@ void exchange_response_head(struct exchange *x, const struct http_head *in, bool
         push_learn_head(x, in);
     if (!x->page || !x->page->undecided) /* else release says it */
         push_trace_take(x, &out.fields);
-    if (client_send_head(x, &out, end) < 0) {
+    int err = client_send_head(x, &out, end);
+    if (err < 0) {
         x->response_ended = false;
-        exchange_fail(x, FAULT_MALFORMED);
+        exchange_fail(x, err == ERR_NOMEM ? FAULT_MEMORY : FAULT_MALFORMED);
     }
 }
 

@@ -262,12 +262,12 @@ bool tunnel_response(struct exchange *x, const struct http_head *in)
             exchange_fail(x, FAULT_NOT_SWITCHED);
         return false;
     }
-    x->switched = true;
-    x->request_sent = false;
     if (!switch_worker(x, in)) {
         exchange_fail(x, FAULT_MALFORMED);
         return false;
     }
+    x->switched = true;
+    x->request_sent = false;
     if (switch_client(x, in) < 0) {
         exchange_fail(x, FAULT_MEMORY);
         return false;

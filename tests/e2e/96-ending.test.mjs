@@ -39,6 +39,7 @@ check('starts', async () => {
     apps: {
       one: worker('h1', 'one.localhost', { instances: 2, timeouts: { request: '2s', idle: '1s' } }),
       two: worker('h2c', 'two.localhost', { timeouts: { request: '2s', idle: '1s' } }),
+      dies: { ...worker('', 'dies.localhost', { timeouts: { request: '1s', idle: '1s' } }), command: './dies.sh' },
       calm: worker('h1', 'calm.localhost'),
       calm2: worker('h2c', 'calm2.localhost'),
       flood: { upstreams: [`tcp://127.0.0.1:${flood.address().port}`], hosts: ['flood.localhost'], http20ProxyFlag: 1 },
@@ -94,6 +95,18 @@ check('clients that stand still hold a worker no longer than the time limit', as
   clearInterval(ping);
   assert.ok(c.frames.some((f) => f.type === TYPE.RST && f.id === 1), 'an answer that is not read');
   assert.match(said, /^HTTP\/1\.1 408 |^$/);
+  c.socket.destroy();
+}, 40);
+
+check('a WebSocket that was refused, by a client that does not read why, ends with the time limit, too', async () => {
+  const c = await h2.h2Client(p.ports.http, { first: h2.settings({ 4: 0 }) });
+  const handshake = { ':method': 'CONNECT', ':protocol': 'websocket', 'sec-websocket-version': '13' };
+  for (const id of [1, 3]) c.send(h2.head(id, h2.request(p.authority('dies.localhost', 'http'), '/ws', handshake)));
+  for (const id of [1, 3]) {
+    assert.ok(await c.until((f) => f.type === TYPE.HEADERS && f.id === id), 'no answer');
+    assert.ok(await c.until((f) => f.type === TYPE.RST && f.id === id), 'no end');
+  }
+  assert.equal(await p.metric('portico_gateway_failures_total', { app: 'dies' }), 2);
   c.socket.destroy();
 }, 40);
 
