@@ -254,6 +254,8 @@ static void run_authority(struct monitor *m, bool all)
         log_event(LOG_ERROR, "authority.start", "error=\"%s\"", why);
         if (!m->certificates_ready)
             monitor_stop(m, 1);
+        else
+            ready(m); /* those that have files of their own */
     }
 }
 

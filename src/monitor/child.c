@@ -77,13 +77,13 @@ static bool place_fds(const struct spawn *s, int *report)
     int high = fcntl(*report, F_DUPFD_CLOEXEC, 2 * CHILD_FDS);
     if (high < 0)
         return false;
+    *report = high;
     for (int i = 0; i < CHILD_FDS; i++) {
         if (from[i] < 0)
             close(i);
         else if (dup2(from[i], i) < 0)
             return false;
     }
-    *report = high;
     return close_range(CHILD_FDS, (unsigned)high - 1, 0) == 0 &&
            close_range((unsigned)high + 1, ~0u, 0) == 0;
 }
@@ -297,6 +297,18 @@ static unsigned kill_strays(const struct children *all)
             killed++;
     }
     return killed;
+}
+
+void children_disown(struct children *all)
+{
+    for (size_t i = 0; i < ARRAY_LEN(all->by_pid); i++) {
+        for (struct child *c = all->by_pid[i]; c; c = c->next) {
+            child_signal(c, SIGKILL);
+            c->pid = 0;
+        }
+        all->by_pid[i] = NULL;
+    }
+    all->count = 0;
 }
 
 void children_end_strays(struct children *all)

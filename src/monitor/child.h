@@ -60,6 +60,8 @@ void children_adopt(struct children *all, struct child *c, pid_t pid);
 bool children_reap(struct children *all);
 /* To its whole group; nothing happens when there is no process. */
 void child_signal(const struct child *c, int signal);
+/* Kills all that there are.  Nobody is told of their ends: they are strays. */
+void children_disown(struct children *all);
 /* Processes that left their group and whose parent died have become ours (monitor is a
  * "subreaper"): at the end, kills and collects them, within some seconds at most. */
 void children_end_strays(struct children *all);

@@ -155,8 +155,11 @@ static bool later(struct monitor *m, const struct ipc_commit *c)
     bool same_counters = c->counters_octets == m->counters_octets && c->site_slots == m->site_slots;
     if (same_root && same_counters)
         return true;
-    if (!same_counters && make_counters(m, c) < 0)
+    if (!same_counters && make_counters(m, c) < 0) {
+        log_event(LOG_ERROR, "monitor.commit",
+                  "error=\"cannot make the counters: %s; nothing was changed\"", strerror(errno));
         return false;
+    }
     m->foreign_sockets = c->foreign_sockets;
     /* Edge counts in the old ones, and has the old root, until its successor serves; without one it
      * counts there on. */

@@ -377,6 +377,7 @@ static int start(struct monitor *m)
 static void fini(struct monitor *m)
 {
     char run[IPC_PATH_OCTETS];
+    children_disown(&m->children); /* after an orderly end there are none */
     children_end_strays(&m->children);
     workers_fini(m);
     map_fini(&m->apps_by_name);

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "monitor/resume.h"
+#include "monitor/files.h"
 #include "monitor/state.h"
-#include "monitor/upgrade.h"
-#include "base/clock.h"
 #include "base/err.h"
-#include "base/log.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -325,7 +324,7 @@ static void apps(struct walk *w, struct monitor *m)
     {
         n++;
     }
-    n = count(w, n, WANTED_MAX_APPS * 2);
+    n = count(w, n, WANTED_MAX_APPS * MONITOR_MAX_VERSIONS);
     if (is_reading(w)) {
         for (uint32_t i = 0; i < n && !w->error; i++)
             app(w, m, NULL);
@@ -511,11 +510,28 @@ void resume_forget(struct monitor *m)
     cert_fini(m);
 }
 
+/* What else the new program will read, and without which it would end. */
+static int check_users(const struct monitor *m)
+{
+    char path[IPC_PATH_OCTETS];
+    static struct users u;
+    if (geteuid() != 0 || !FILES_FMT(path, "%s/users", m->data))
+        return 0;
+    int r = users_open(&u, path);
+    if (r == 0)
+        users_close(&u);
+    else
+        fprintf(stderr, "portico: %s: %s\n", path, r == ERR_SYS ? strerror(errno) : err_text(r));
+    return r;
+}
+
 int resume_check(int fd)
 {
     static struct monitor m; /* large */
-    int r = resume_look(&m, fd);
+    int r = resume_look(&m, fd), users = r < 0 ? 0 : check_users(&m);
     resume_forget(&m);
+    if (users < 0)
+        return 1;
     if (r < 0)
         fprintf(stderr,
                 "portico: version %s (state %u) cannot take over what runs: %s; it needs a "

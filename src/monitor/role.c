@@ -45,6 +45,7 @@ int role_spawn(struct role *r, const char *const arguments[3], int extra_fd)
     struct environment env;
     char why[1400] = "no memory is left";
     int child_fd;
+    r->started_us = clock_mono_us(); /* also where it comes to nothing: see role_respawn_later */
     char *const argv[] = {(char *)(uintptr_t) "portico",   (char *)(uintptr_t) "role",
                           (char *)(uintptr_t)r->name,      (char *)(uintptr_t)arguments[0],
                           (char *)(uintptr_t)arguments[1], NULL};
@@ -77,7 +78,6 @@ int role_spawn(struct role *r, const char *const arguments[3], int extra_fd)
         log_event(LOG_ERROR, "role.start", "role=%s error=\"%s\"", r->name, why);
         return result;
     }
-    r->started_us = clock_mono_us();
     r->is_told = r->is_drained = false;
     strays_note(m->data, r->child.pid, r->uid);
     log_event(LOG_INFO, "role.start", "role=%s pid=%d uid=%u", r->name, (int)r->child.pid,

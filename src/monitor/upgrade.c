@@ -113,7 +113,7 @@ static void become(struct monitor *m)
     char number[16], why[1400];
     int fd = resume_write(m);
     if (fd < 0) {
-        snprintf(why, sizeof why, "what to hand over cannot be written: %s", strerror(errno));
+        snprintf(why, sizeof why, "what to hand over cannot be written: %s", err_text(fd));
         give_up(m, why);
         return;
     }
@@ -219,6 +219,8 @@ void upgrade_begin(struct monitor *m)
     struct environment env;
     m->is_upgrading = true;
     int state = resume_write(m);
+    if (state < 0)
+        snprintf(why, sizeof why, "what to hand over cannot be written: %s", err_text(state));
     role_environment(&env);
     char *const argv[] = {(char *)(uintptr_t) "portico", (char *)(uintptr_t) "role",
                           (char *)(uintptr_t) "check-resume", NULL};

@@ -227,6 +227,21 @@ for (const [what, make, says] of BROKEN) {
   });
 }
 
+check('a file of users that the new one could not read leaves the old one serving', async (t) => {
+  if (process.getuid() !== 0) return t.skip('only root has users for apps');
+  const file = path.join(p.data, 'users'), good = fs.readFileSync(file);
+  const before = [p.role('edge'), p.role('control')], from = p.lines.length;
+  install(copy);
+  fs.appendFileSync(file, 'one too many words\n');
+  const { code, stderr } = await run(PORTICO, ['upgrade', '--data', p.data]);
+  fs.writeFileSync(file, good);
+  assert.equal(code, 1);
+  assert.match(stderr, /did not accept .*status 1/);
+  await p.line(/users: malformed octets/, { from });
+  assert.deepEqual([p.role('edge'), p.role('control')], before);
+  assert.equal((await p.h1('one.test', '/whoami')).status, 200);
+});
+
 check('no binary at all leaves the old one serving', async () => {
   fs.rmSync(program);
   const { code, stderr } = await run(PORTICO, ['upgrade', '--data', p.data]);

@@ -132,6 +132,34 @@ static void test_however_many_ended_who_is_left_is_ended(void **state)
     assert_false(is_zombie_left());
 }
 
+/* A start that fails half-way has begun some. */
+static void test_who_is_disowned_is_ended_and_nobody_told(void **state)
+{
+    (void)state;
+    struct child child = {.on_exit = on_exit_};
+    pid_t pid = fork();
+    if (pid == 0) {
+        setsid();
+        for (;;)
+            pause();
+    }
+    assert_true(pid > 0);
+    setpgid(pid, pid);
+    children_adopt(&all, &child, pid);
+    ended = 0;
+    children_disown(&all);
+    children_end_strays(&all);
+    bool is_gone = kill(pid, 0) < 0;
+    if (!is_gone) {
+        kill(pid, SIGKILL);
+        waitpid(pid, NULL, 0);
+    }
+    assert_true(is_gone);
+    assert_int_equal(child.pid, 0);
+    assert_int_equal(all.count, 0);
+    assert_int_equal(ended, 0);
+}
+
 static void test_who_is_stopped_before_it_runs_does_not_hold_monitor(void **state)
 {
     NEEDS_ROOT;
@@ -213,6 +241,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_what_cannot_be_begun_is_told),
         cmocka_unit_test(test_however_many_ended_who_is_left_is_ended),
+        cmocka_unit_test(test_who_is_disowned_is_ended_and_nobody_told),
         cmocka_unit_test(test_many_that_ended_are_not_collected_in_one_go),
         cmocka_unit_test(test_who_is_stopped_before_it_runs_does_not_hold_monitor),
     };

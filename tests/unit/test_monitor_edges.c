@@ -12,6 +12,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -129,6 +130,29 @@ static void one_says_once_that_it_is_drained(void **state)
     assert_int_equal(m.edge->channel.watch.fd, -1);
 }
 
+/* It ran for long, and when it died there was nothing left to start it anew with. */
+static void one_that_cannot_be_started_is_tried_after_a_pause(void **state)
+{
+    static const char *const none[3] = {NULL, NULL, NULL};
+    struct rlimit was, small;
+    (void)state;
+    control_init(&m);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &was), 0);
+    small = was;
+    small.rlim_cur = 3;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &small), 0);
+    for (unsigned i = 0; i < 3; i++) {
+        bool is_started = role_spawn(&m.control, none, -1) == 0;
+        role_respawn_later(&m.control);
+        if (is_started)
+            break;
+    }
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &was), 0);
+    assert_int_equal(m.control.child.pid, 0);
+    assert_true(m.control.timer.due_us > clock_mono_us() + 500000);
+    timer_cancel(&m.control.timer);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -138,6 +162,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(one_that_hung_up_is_ended_though_its_successor_cannot_start,
                                         set_up, tear_down),
         cmocka_unit_test_setup_teardown(one_says_once_that_it_is_drained, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(one_that_cannot_be_started_is_tried_after_a_pause, set_up,
+                                        tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
