@@ -14,8 +14,9 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#define LINGER_MS     2000u /* for a client that still sends while its connection is ended */
-#define MAX_LISTENERS 16u
+#define LINGER_MS 2000u /* for a client that still sends while its connection is ended */
+/* admin.sock, and as many addresses as a manifest may name */
+#define MAX_LISTENERS 17u
 #define RETRY_MS      200u /* accept again when descriptors were out */
 /* Who connects or asks as fast as it is served would else keep us from everything else. */
 #define ACCEPTS_A_TURN 16

@@ -286,6 +286,7 @@ static void control_fini(struct control *c)
     slots_fini(&c->slots);
     if (c->stats.memory)
         munmap(c->stats.memory, c->stats_octets);
+    loop_timer_clear(&c->publish_again);
     loop_timer_clear(&c->hold);
     if (c->greet.on_due)
         loop_timer_clear(&c->greet);
@@ -325,6 +326,7 @@ int control_main(int channel, const char *manifest_path, const char *data_dir)
     int flags = fcntl(channel, F_GETFL);
     list_init(&c.letters);
     loop_task_init(&c.publish, snapshot_task);
+    loop_timer_init(&c.publish_again, snapshot_again);
     loop_timer_init(&c.hold, on_hold_over);
     c.loop = loop_new();
     if (!c.loop || flags < 0 || fcntl(channel, F_SETFL, flags | O_NONBLOCK) != 0 ||

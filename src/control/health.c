@@ -13,6 +13,7 @@ static void hang_up(struct health *h)
         h2_conn_free(h->h2);
     h->h1 = NULL;
     h->h2 = NULL;
+    loop_task_cancel(&h->end);
     if (h->is_asking)
         stream_close(&h->stream);
     h->is_asking = false;
@@ -24,7 +25,6 @@ void health_stop(struct health *h)
         return;
     hang_up(h);
     loop_timer_clear(&h->timer);
-    loop_task_cancel(&h->end);
     *h = (struct health){0};
 }
 

@@ -114,7 +114,6 @@ void app_choose_serving(struct control_app *app)
                   "app=%s version=%lu ready=%u text=\"the new instances "
                   "have the routes, the old ones end\"",
                   m->app, current, ready);
-        app->change_told = false;
     }
 }
 
@@ -276,12 +275,12 @@ int apps_apply(struct control *c, struct manifest *m)
         apps[i]->wanted = &m->apps[i];
         apps[i]->wanted_count =
             m->apps[i].command.len ? m->apps[i].instances : m->apps[i].upstreams.count;
-        if (set_upstreams(apps[i]) != 0)
-            err = ERR_NOMEM;
+        if (set_upstreams(apps[i]) != 0) /* there is no way back: who comes next begins anew */
+            control_leave(c, err_row(ERR_NOMEM)->exit_code);
         app_choose_serving(apps[i]);
         app_check_health(apps[i]);
     }
-    return err;
+    return 0;
 }
 
 void apps_fini(struct control *c)

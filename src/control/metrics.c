@@ -295,7 +295,7 @@ static int instances(const struct control *c, struct buf *out)
     for (uint32_t i = 0; i < c->app_count; i++)
         for (uint32_t j = 0; err == 0 && j < c->apps[i]->instance_count; j++)
             err = buf_printf(out, "portico_instance_restarts_total{app=\"%.*s\",index=\"%u\"} %u\n",
-                             SLICE_FMT(c->apps[i]->wanted->name), j,
+                             SLICE_FMT(c->apps[i]->wanted->name), c->apps[i]->instances[j]->index,
                              c->apps[i]->instances[j]->last.restarts);
     return err;
 }

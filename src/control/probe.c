@@ -12,11 +12,14 @@ static const char h2_goodbye[] = "\x00\x00\x00\x04\x01\x00\x00\x00\x00"
                                  "\x00\x00\x08\x07\x00\x00\x00\x00\x00"
                                  "\x00\x00\x00\x00\x00\x00\x00\x00";
 
+/* Of the step nothing is to come any more. */
 static void hang_up(struct probe *p)
 {
     if (p->is_streaming)
         stream_close(&p->stream);
     p->is_streaming = p->is_asking = false;
+    loop_timer_clear(&p->timer);
+    loop_task_cancel(&p->go);
 }
 
 void probe_stop(struct probe *p)
@@ -24,8 +27,6 @@ void probe_stop(struct probe *p)
     if (p->step == PROBE_IDLE)
         return;
     hang_up(p);
-    loop_timer_clear(&p->timer);
-    loop_task_cancel(&p->go);
     p->step = PROBE_IDLE;
 }
 

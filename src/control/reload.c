@@ -62,11 +62,16 @@ static bool words_eq(const struct manifest_app *a, const struct manifest_app *b)
 static void refuse(struct control *c, struct manifest *m)
 {
     log_event(LOG_ERROR, "control.reload", "error=\"not valid; nothing was changed\" faults=%u",
-              m ? m->faults.count : 0);
-    if (m)
-        faults_print(&m->faults, STDERR_FILENO);
-    admin_reload_done(c->admin, m ? &m->faults : NULL);
-    manifest_free(m);
+              m->faults.count);
+    faults_print(&m->faults, STDERR_FILENO);
+    admin_reload_done(c->admin, &m->faults);
+}
+
+static void give_up(struct control *c, const char *why)
+{
+    log_event(LOG_ERROR, "control.reload", "file=\"%s\" error=\"%s\" text=\"nothing was changed\"",
+              c->manifest_path, why);
+    admin_reload_failed(c->admin, why);
 }
 
 /* What a worker speaks is found out when it starts: another flag needs new instances. */
@@ -86,11 +91,7 @@ void reload(struct control *c, int fd, int error)
 {
     struct manifest *old = c->manifest;
     if (fd < 0) {
-        log_event(LOG_ERROR, "control.reload",
-                  "file=\"%s\" error=\"%s\" text=\"nothing was "
-                  "changed\"",
-                  c->manifest_path, strerror(error));
-        admin_reload_failed(c->admin, strerror(error));
+        give_up(c, strerror(error));
         return;
     }
     struct manifest *m = manifest_load(c->manifest_path, fd, true);
@@ -99,14 +100,18 @@ void reload(struct control *c, int fd, int error)
     if (m && m->faults.count == 0)
         wanted_check_root(c, m);
     if (!m || m->faults.count) {
-        refuse(c, m);
+        if (m)
+            refuse(c, m);
+        else
+            give_up(c, err_text(ERR_NOMEM));
+        manifest_free(m);
         return;
     }
     uint32_t before = c->app_count, kept = 0;
     for (uint32_t i = 0; i < m->app_count; i++)
         kept += app_find(c, m->apps[i].name) != NULL;
     if (apps_apply(c, m) != 0) {
-        refuse(c, NULL);
+        give_up(c, err_text(ERR_NOMEM));
         manifest_free(m);
         return;
     }

@@ -8,6 +8,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+/* After one that could not be made. */
+#define AGAIN_MS 1000u
+
 static uint32_t site_flags(const struct control_app *app)
 {
     const struct manifest_app *a = app->wanted;
@@ -128,6 +131,11 @@ static bool must_hold(const struct control *c)
     return false;
 }
 
+void snapshot_again(struct loop_timer *t)
+{
+    snapshot_wanted(LIST_ENTRY(t, struct control, publish_again));
+}
+
 void snapshot_task(struct loop_task *t)
 {
     struct control *c = LIST_ENTRY(t, struct control, publish);
@@ -146,6 +154,10 @@ void snapshot_task(struct loop_task *t)
     free(octets);
     if (fd < 0) {
         log_event(LOG_ERROR, "control.snapshot", "error=\"%s\"", err_text(fd));
+        if (fd == ERR_NOMEM || fd == ERR_SYS) {
+            c->publish_wanted = true;
+            loop_timer_set(c->loop, &c->publish_again, loop_now_us(c->loop) + AGAIN_MS * 1000);
+        }
         return;
     }
     control_send(c, IPC_SNAPSHOT, m, fd);

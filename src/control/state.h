@@ -13,7 +13,7 @@
 #include "stats/stats.h"
 
 #define CONTROL_MAGIC         0x4c525443u /* "CTRL" */
-#define CONTROL_MAX_LISTENERS 48
+#define CONTROL_MAX_LISTENERS 49          /* of three kinds, 16 of each, and admin.sock */
 /* Fixed, so that apps may come without a new memory for the counters; unused ones cost nothing. */
 #define CONTROL_SITE_SLOTS 16384u
 
@@ -55,7 +55,7 @@ struct control_app {
     uint64_t serving;       /* the version that has the routes; 0: none yet */
     uint64_t retired;       /* up to this version monitor was told that it has them */
     struct loop_timer tell; /* a failure is told a little later, when its output has come, too */
-    bool failure_told, ready_told, change_told;
+    bool failure_told, ready_told;
     bool is_leaving; /* of a reload under way: the new manifest does not name it */
 };
 
@@ -97,6 +97,7 @@ struct control {
     uint64_t revision;
     struct loop_task publish;
     bool publish_wanted;
+    struct loop_timer publish_again; /* armed after routes could not be made */
     struct loop_timer hold; /* after a restart of control: armed while instances that are in the
                                routes are being found again */
     struct loop_timer greet;
@@ -124,6 +125,7 @@ void wanted_check_root(const struct control *c, struct manifest *m);
 /* snapshot.c: publish soon; at most once a turn of the loop. */
 void snapshot_wanted(struct control *c);
 void snapshot_task(struct loop_task *t);
+void snapshot_again(struct loop_timer *t);
 
 /* reload.c: the manifest again; errors are told, and then nothing has changed.
  * fd  borrowed, -1: error says why there is none */
@@ -136,11 +138,11 @@ void slot_clear(struct control *c, uint32_t slot);
  * return  0 or ERR_NOMEM (then nothing has changed) */
 int apps_apply(struct control *c, struct manifest *m);
 void apps_fini(struct control *c);
-/* Which of its versions has the routes; tells monitor when that changed. */
 /* Another instance of the app's serves and answers its health checks well. */
 bool instance_is_spared(const struct control_instance *in);
 /* (Re)start the health checks of the instances as the manifest says now. */
 void app_check_health(struct control_app *app);
+/* Which of its versions has the routes; tells monitor when that changed. */
 void app_choose_serving(struct control_app *app);
 uint64_t app_current_version(const struct control_app *app);
 /* New instances were started in place of those that serve, and keep failing. */
