@@ -32,57 +32,21 @@ void *control_scratch(enum ipc_type type)
     return &body;
 }
 
-static void letter_free(struct control_letter *l)
+static void note_sent(struct control *c, int err)
 {
-    list_remove(&l->node);
-    if (l->fd >= 0)
-        close(l->fd);
-    free(l);
-}
-
-/* return  false: the letter must wait */
-static bool letter_send(struct control *c, const struct control_letter *l)
-{
-    int err = ipc_send(c->channel.fd, l->type, l->body, &l->fd, l->fd >= 0);
-    if (err == ERR_AGAIN)
-        return false;
-    if (err != 0) {
-        log_event(err == ERR_CLOSED ? LOG_INFO : LOG_ERROR, "control.channel",
-                  "type=%s error=\"%s\"", ipc_type_name(l->type), err_text(err));
-        control_leave(c, err == ERR_CLOSED ? 0 : err_row(err)->exit_code);
-    }
-    return true;
-}
-
-static void letters_flush(struct control *c)
-{
-    LIST_FOR(node, &c->letters)
-    {
-        struct control_letter *l = LIST_ENTRY(node, struct control_letter, node);
-        if (!letter_send(c, l))
-            return;
-        letter_free(l);
-    }
+    if (!err)
+        return;
+    log_event(err == ERR_CLOSED ? LOG_INFO : LOG_ERROR, "control.channel",
+              "sent=false error=\"%s\"", err_text(err));
+    control_leave(c, err == ERR_CLOSED ? 0 : err_row(err)->exit_code);
 }
 
 /* Monitor may be waiting to send to us: never wait for it here. */
 void control_send(struct control *c, enum ipc_type type, const void *body, int fd)
 {
-    size_t octets = ipc_octets(type);
-    struct control_letter *l = malloc(sizeof *l + octets);
-    if (!l) {
-        log_event(LOG_ERROR, "control.channel", "type=%s error=\"%s\"", ipc_type_name(type),
-                  err_text(ERR_NOMEM));
-        if (fd >= 0)
-            close(fd);
-        control_leave(c, err_row(ERR_NOMEM)->exit_code);
-        return;
-    }
-    l->type = type;
-    l->fd = fd;
-    memcpy(l->body, body, octets);
-    list_add_tail(&c->letters, &l->node);
-    letters_flush(c);
+    note_sent(c, ipc_outbox_send(&c->outbox, c->channel.fd, type, body, &fd, fd >= 0));
+    if (fd >= 0)
+        close(fd);
 }
 
 /* Without counters there are no names yet that could be kept. */
@@ -253,7 +217,7 @@ static void on_channel(struct loop_source *s, unsigned events)
     static struct ipc_message m;
     (void)events;
     CHECK_MAGIC(c, CONTROL_MAGIC);
-    letters_flush(c);
+    note_sent(c, ipc_outbox_flush(&c->outbox, c->channel.fd));
     while (c->exit_code < 0) {
         int err = ipc_recv(s->fd, &m);
         if (err == ERR_AGAIN)
@@ -291,8 +255,7 @@ static void control_fini(struct control *c)
     if (c->greet.on_due)
         loop_timer_clear(&c->greet);
     loop_task_cancel(&c->publish);
-    LIST_FOR(node, &c->letters)
-    letter_free(LIST_ENTRY(node, struct control_letter, node));
+    ipc_outbox_fini(&c->outbox);
     loop_remove(c->loop, &c->channel);
     loop_free(c->loop);
     manifest_free(c->manifest);
@@ -324,7 +287,7 @@ int control_main(int channel, const char *manifest_path, const char *data_dir)
         .started_us = clock_mono_us(),
     };
     int flags = fcntl(channel, F_GETFL);
-    list_init(&c.letters);
+    ipc_outbox_init(&c.outbox);
     loop_task_init(&c.publish, snapshot_task);
     loop_timer_init(&c.publish_again, snapshot_again);
     loop_timer_init(&c.hold, on_hold_over);

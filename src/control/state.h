@@ -7,7 +7,7 @@
 #include "control/manifest.h"
 #include "control/probe.h"
 #include "control/slots.h"
-#include "ipc/ipc.h"
+#include "ipc/outbox.h"
 #include "net/loop.h"
 #include "route/route.h"
 #include "stats/stats.h"
@@ -64,19 +64,11 @@ struct control_listener {
     char address[ADDR_TEXT_OCTETS]; /* with the real port */
 };
 
-/* A message that the channel did not take yet. */
-struct control_letter {
-    struct list node;
-    enum ipc_type type;
-    int fd; /* -1: none; owned */
-    char body[];
-};
-
 struct control {
     uint32_t magic;
     struct loop *loop;
     struct loop_source channel; /* fd -1: closed */
-    struct list letters;
+    struct ipc_outbox outbox;
     const char *manifest_path, *data_dir;
     struct manifest *manifest;
     struct ipc_hello hello;

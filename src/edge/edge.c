@@ -7,7 +7,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "base/machine.h"
-#include "ipc/ipc.h"
+#include "ipc/outbox.h"
 #include "jail/jail.h"
 
 #include <errno.h>
@@ -32,11 +32,12 @@ struct pending_listener {
 
 struct edge {
     int channel;
+    struct ipc_outbox outbox;
     struct loop_source source;
-    struct loop_task drain_mail;
     struct shard *shards;
     pthread_t *threads;
     uint32_t loops, started, drained;
+    uint32_t cut; /* exchanges that did not end while it drained */
     struct stats counters;
     struct tls_server *tls;
     struct access_log *log;
@@ -163,6 +164,21 @@ static void stop_all(int exit_code)
         mailbox_post(edge.shards[i].mailbox, SHARD_STOP, NULL);
 }
 
+static void note_channel(int err)
+{
+    if (!err)
+        return;
+    if (err != ERR_CLOSED)
+        log_event(LOG_ERROR, "edge.channel", "error=\"%s\"", err_text(err));
+    stop_all(err == ERR_CLOSED ? 0 : 70);
+}
+
+/* Runs on the first shard's loop.  Monitor may be busy: never wait for it here. */
+static void tell(enum ipc_type type, const void *body)
+{
+    note_channel(ipc_outbox_send(&edge.outbox, edge.channel, type, body, NULL, 0));
+}
+
 /* Runs on a shard's loop. */
 static void shard_drained(struct shard *s)
 {
@@ -187,7 +203,7 @@ static void on_routed_mail(void *user, unsigned type, void *message)
     (void)user;
     (void)type;
     if (edge.serving)
-        ipc_send(edge.channel, IPC_EDGE_UP, &up, NULL, 0);
+        tell(IPC_EDGE_UP, &up);
     routes_unref(r);
 }
 
@@ -210,7 +226,7 @@ static void on_left_mail(void *user, unsigned type, void *message)
     struct ipc_edge_left b = {.ticket = l->ticket};
     (void)user;
     (void)type;
-    ipc_send(edge.channel, IPC_EDGE_LEFT, &b, NULL, 0);
+    tell(IPC_EDGE_LEFT, &b);
     drop_leave(l);
 }
 
@@ -231,13 +247,13 @@ static int start_leave(const struct ipc_edge_leave *m)
 /* Runs on the first shard's loop. */
 static void on_drained_mail(void *user, unsigned type, void *message)
 {
-    struct ipc_edge_drained done = {.open = 0};
     (void)user;
-    (void)type;
     (void)message;
+    edge.cut += edge.shards[type].drain_cut;
     if (++edge.drained < edge.loops)
         return;
-    ipc_send(edge.channel, IPC_EDGE_DRAINED, &done, NULL, 0);
+    const struct ipc_edge_drained done = {.open = edge.cut};
+    tell(IPC_EDGE_DRAINED, &done);
     stop_all(0);
 }
 
@@ -344,7 +360,8 @@ static int start(void)
             return ERR_SYS;
     loop_timer_set(edge.shards[0].loop, &edge.rotate,
                    shard_now_us(&edge.shards[0]) + TICKET_ROTATE_US);
-    return ipc_send(edge.channel, IPC_EDGE_UP, &up, NULL, 0);
+    tell(IPC_EDGE_UP, &up);
+    return 0;
 }
 
 static int take_log(int fd)
@@ -419,9 +436,7 @@ static void read_channel(void)
         if (err == 0)
             err = take_message(&m);
         if (err < 0) {
-            if (err != ERR_CLOSED)
-                log_event(LOG_ERROR, "edge.channel", "error=\"%s\"", err_text(err));
-            stop_all(err == ERR_CLOSED ? 0 : 70);
+            note_channel(err);
             return;
         }
     }
@@ -431,6 +446,7 @@ static void on_channel(struct loop_source *source, unsigned events)
 {
     (void)source;
     (void)events;
+    note_channel(ipc_outbox_flush(&edge.outbox, edge.channel));
     read_channel();
 }
 
@@ -470,6 +486,7 @@ int edge_main(int channel)
     signal(SIGPIPE, SIG_IGN);
     signal(SIGINT, SIG_IGN); /* a terminal's Ctrl-C goes to everyone; monitor tells when to drain */
     edge.channel = channel;
+    ipc_outbox_init(&edge.outbox);
     list_init(&edge.leaves);
     loop_timer_init(&edge.rotate, on_rotate);
     int err = configure_first(channel); /* the channel is still blocking */
@@ -496,6 +513,7 @@ int edge_main(int channel)
     for (uint32_t i = 0; i < edge.loops; i++)
         shard_fini(&edge.shards[i]);
     addresses_free(edge.addresses);
+    ipc_outbox_fini(&edge.outbox);
     LIST_FOR(node, &edge.leaves)
     {
         drop_leave(LIST_ENTRY(node, struct leave, node));

@@ -212,7 +212,9 @@ static void on_tick(struct loop_timer *t)
     if (s->draining && now > s->drain_until_us)
         LIST_FOR(node, &s->clients)
         {
-            client_kill(LIST_ENTRY(node, struct client, node));
+            struct client *c = LIST_ENTRY(node, struct client, node);
+            s->drain_cut += c->open;
+            client_kill(c);
         }
     loop_timer_set(s->loop, &s->tick, now + TICK_US);
 }

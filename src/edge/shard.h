@@ -117,6 +117,7 @@ struct shard {
     bool draining;
     bool patient; /* while draining: see ipc_edge_drain */
     uint64_t drain_until_us;
+    uint32_t drain_cut; /* exchanges that had not ended then */
     uint32_t open_exchanges;
     void (*on_drained)(struct shard *s); /* called on the shard's loop, once */
     void (*on_routes)(struct routes *r); /* it routes by r from now on */

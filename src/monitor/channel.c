@@ -3,36 +3,15 @@
 #include "base/err.h"
 #include "base/panic.h"
 
-#include <errno.h>
 #include <fcntl.h>
-#include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
-
-struct queued {
-    struct list node;
-    enum ipc_type type;
-    unsigned fd_count;
-    int fds[IPC_MAX_FDS]; /* ours */
-    char body[];
-};
-
-static void drop(struct channel *c, struct queued *q)
-{
-    list_remove(&q->node);
-    for (unsigned i = 0; i < q->fd_count; i++)
-        close(q->fds[i]);
-    free(q);
-    c->queued--;
-}
 
 void channel_init(struct channel *c, struct poller *p,
                   void (*on_message)(struct channel *c, struct ipc_message *m, int error))
 {
     c->watch.fd = -1;
     c->poller = p;
-    list_init(&c->queue);
-    c->queued = 0;
+    ipc_outbox_init(&c->outbox);
     c->on_message = on_message;
 }
 
@@ -42,33 +21,16 @@ void channel_close(struct channel *c)
     watch_remove(c->poller, &c->watch);
     if (fd >= 0)
         close(fd);
-    LIST_FOR(node, &c->queue)
-    {
-        drop(c, LIST_ENTRY(node, struct queued, node));
-    }
+    ipc_outbox_fini(&c->outbox);
 }
 
-/* The other side sees the end, and so do we, at the next turn. */
-static void give_up(struct channel *c)
+/* had: messages that waited before */
+static void note_sent(struct channel *c, uint32_t had, int err)
 {
-    shutdown(c->watch.fd, SHUT_RDWR);
-}
-
-static void flush(struct channel *c)
-{
-    LIST_FOR(node, &c->queue)
-    {
-        struct queued *q = LIST_ENTRY(node, struct queued, node);
-        int r = ipc_send(c->watch.fd, q->type, q->body, q->fds, q->fd_count);
-        if (r == ERR_AGAIN)
-            return;
-        if (r < 0) {
-            give_up(c);
-            return;
-        }
-        drop(c, q);
-    }
-    watch_events(c->poller, &c->watch, EPOLLIN);
+    if (err) /* the other side sees the end, and so do we, at the next turn */
+        shutdown(c->watch.fd, SHUT_RDWR);
+    else if (!had != !c->outbox.count)
+        watch_events(c->poller, &c->watch, c->outbox.count ? EPOLLIN | EPOLLOUT : EPOLLIN);
 }
 
 /* return  false: stop reading */
@@ -85,8 +47,9 @@ static bool read_one(struct channel *c)
 static void on_event(struct watch *w, uint32_t events)
 {
     struct channel *c = LIST_ENTRY(w, struct channel, watch);
+    uint32_t had = c->outbox.count;
     if (events & EPOLLOUT)
-        flush(c);
+        note_sent(c, had, ipc_outbox_flush(&c->outbox, c->watch.fd));
     if (c->watch.fd >= 0 && (events & ~(uint32_t)EPOLLOUT))
         read_one(c);
 }
@@ -115,38 +78,9 @@ int channel_open(struct channel *c, int *child_fd_out)
 void channel_send(struct channel *c, enum ipc_type type, const void *body, const int *fds,
                   unsigned fd_count)
 {
-    if (c->watch.fd < 0)
-        return;
-    if (list_empty(&c->queue)) {
-        int r = ipc_send(c->watch.fd, type, body, fds, fd_count);
-        if (r == 0)
-            return;
-        if (r != ERR_AGAIN) {
-            give_up(c);
-            return;
-        }
-    }
-    size_t octets = ipc_octets(type);
-    struct queued *q = c->queued < CHANNEL_MAX_QUEUED ? malloc(sizeof *q + octets) : NULL;
-    if (!q) {
-        give_up(c);
-        return;
-    }
-    q->type = type;
-    q->fd_count = 0;
-    memcpy(q->body, body, octets);
-    list_add_tail(&c->queue, &q->node);
-    c->queued++;
-    for (unsigned i = 0; i < fd_count; i++) {
-        int fd = fcntl(fds[i], F_DUPFD_CLOEXEC, 0);
-        if (fd < 0) {
-            drop(c, q);
-            give_up(c);
-            return;
-        }
-        q->fds[q->fd_count++] = fd;
-    }
-    watch_events(c->poller, &c->watch, EPOLLIN | EPOLLOUT);
+    uint32_t had = c->outbox.count;
+    if (c->watch.fd >= 0)
+        note_sent(c, had, ipc_outbox_send(&c->outbox, c->watch.fd, type, body, fds, fd_count));
 }
 
 void channel_drain(struct channel *c)

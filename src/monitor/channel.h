@@ -1,20 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Monitor's end of a role's channel: it never waits for the role.  What the socket does not take is
- * queued; a role that lets the queue grow without end has hung. */
+/* Monitor's end of a role's channel: it never waits for the role, and gives up one that has hung.
+ */
 #ifndef MONITOR_CHANNEL_H
 #define MONITOR_CHANNEL_H
 
-#include "ipc/ipc.h"
+#include "ipc/outbox.h"
 #include "monitor/poller.h"
 
-#define CHANNEL_MAX_QUEUED 200000u
 #define CHANNEL_LAST_WORDS 1024u /* more than a socket holds, by its octets (wmem_default) */
 
 struct channel {
     struct watch watch; /* fd -1: closed */
     struct poller *poller;
-    struct list queue;
-    uint32_t queued;
+    struct ipc_outbox outbox;
     /* m's descriptors are the callee's.  m NULL: the channel is of no more use, for this reason
      * (ERR_CLOSED, ERR_FORMAT, ERR_LIMIT, ERR_SYS); it is not closed yet. */
     void (*on_message)(struct channel *c, struct ipc_message *m, int error);

@@ -102,7 +102,7 @@ static bool is_quiet(const struct monitor *m)
     LIST_FOR(node, &m->edges)
     {
         const struct role *r = LIST_ENTRY(node, struct role, node);
-        if (r->child.pid && r->channel.queued)
+        if (r->child.pid && r->channel.outbox.count)
             return false;
     }
     return true;

@@ -9,12 +9,13 @@
 
 #include "base/err.h"
 #include "base/panic.h"
-#include "ipc/ipc.h"
+#include "ipc/outbox.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -196,6 +197,48 @@ static void test_full_and_closed(void **state)
     assert_int_equal(ipc_pair(pair), 0);
 }
 
+/* What must wait arrives whole and in order, with descriptors, when the other side reads. */
+static void test_outbox(void **state)
+{
+    enum { MANY = 3000 };
+    static struct ipc_message got;
+    struct ipc_outbox o;
+    struct ipc_access_log log;
+    int before = count_fds(), file = dup(pair[1]);
+    (void)state;
+    memset(&log, 0, sizeof log);
+    assert_int_equal(fcntl(pair[0], F_SETFL, O_NONBLOCK), 0);
+    assert_int_equal(fcntl(pair[1], F_SETFL, O_NONBLOCK), 0);
+    ipc_outbox_init(&o);
+    for (uint64_t i = 0; i < MANY; i++) {
+        struct ipc_edge_left b = {.ticket = i};
+        assert_int_equal(ipc_outbox_send(&o, pair[0], IPC_EDGE_LEFT, &b, NULL, 0), 0);
+    }
+    assert_true(o.count > 0);
+    assert_int_equal(ipc_outbox_send(&o, pair[0], IPC_ACCESS_LOG, &log, &file, 1), 0);
+    close(file);
+    for (uint64_t i = 0; i < MANY; i++) {
+        assert_int_equal(ipc_recv(pair[1], &got), 0);
+        assert_int_equal(got.type, IPC_EDGE_LEFT);
+        assert_int_equal(got.body.EDGE_LEFT.ticket, i);
+        assert_int_equal(ipc_outbox_flush(&o, pair[0]), 0);
+    }
+    assert_int_equal(o.count, 0);
+    assert_int_equal(ipc_recv(pair[1], &got), 0);
+    assert_int_equal(got.type, IPC_ACCESS_LOG);
+    assert_int_equal(got.fd_count, 1);
+    close(got.fds[0]);
+    /* with what it cannot send any more it keeps nothing */
+    while (!o.count)
+        assert_int_equal(ipc_outbox_send(&o, pair[0], IPC_ACCESS_LOG, &log, &pair[0], 1), 0);
+    close(pair[1]);
+    assert_int_equal(ipc_outbox_flush(&o, pair[0]), ERR_CLOSED);
+    ipc_outbox_fini(&o);
+    close(pair[0]);
+    assert_int_equal(count_fds(), before - 2);
+    assert_int_equal(ipc_pair(pair), 0);
+}
+
 /* A role that ends without having read everything: its own last words still arrive. */
 static void test_last_words(void **state)
 {
@@ -294,6 +337,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_wrong_fd_count, setup, teardown),
         cmocka_unit_test_setup_teardown(test_missing_nul, setup, teardown),
         cmocka_unit_test_setup_teardown(test_full_and_closed, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_outbox, setup, teardown),
         cmocka_unit_test_setup_teardown(test_last_words, setup, teardown),
         cmocka_unit_test(test_text),
         cmocka_unit_test(test_sealed),
