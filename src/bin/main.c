@@ -74,9 +74,9 @@ static int role(int argc, char **argv)
         return control_named(argv[1], STDIN_FILENO);
     if (strcmp(argv[0], "check-resume") == 0 && argc == 1)
         return monitor_check_resume(STDIN_FILENO);
-    if (is_started && strcmp(argv[0], "control") == 0 && argc == 3) {
+    if (is_started && strcmp(argv[0], "control") == 0 && argc == 2) {
         log_setup("control", wanted_level());
-        return control_main(IPC_CHILD_FD, argv[1], argv[2]);
+        return control_main(IPC_CHILD_FD, argv[1]);
     }
     if (is_started && strcmp(argv[0], "edge") == 0 && argc == 1) {
         log_setup("edge", wanted_level());

@@ -3,7 +3,6 @@
 #include "cli/operate.h"
 #include "cli/ask.h"
 #include "cli/table.h"
-#include "base/err.h"
 
 #include <jansson.h>
 #include <stdio.h>

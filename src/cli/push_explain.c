@@ -4,7 +4,6 @@
 #include "cli/ask.h"
 #include "cli/push.h"
 #include "cli/table.h"
-#include "base/err.h"
 #include "base/json.h"
 #include "base/panic.h"
 #include "base/terminal.h"

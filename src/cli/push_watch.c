@@ -286,21 +286,6 @@ static void h2_close(void *user, struct h2_stream *s, uint32_t code)
     }
 }
 
-static void h2_settings_came(void *user)
-{
-    (void)user;
-}
-
-static void h2_goaway(void *user, uint32_t last_stream_id, uint32_t code)
-{
-    (void)user, (void)last_stream_id, (void)code;
-}
-
-static void h2_refused(void *user, enum h2_blame blame, const char *why)
-{
-    (void)user, (void)blame, (void)why;
-}
-
 static const struct h2_events h2_table = {
     .on_head = h2_head,
     .on_body = h2_body,
@@ -308,9 +293,6 @@ static const struct h2_events h2_table = {
     .on_sent = h2_sent,
     .on_promise = h2_promise,
     .on_close = h2_close,
-    .on_settings = h2_settings_came,
-    .on_goaway = h2_goaway,
-    .on_refuse = h2_refused,
 };
 
 /* ---- HTTP/1.1 ---- */

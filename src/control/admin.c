@@ -3,7 +3,6 @@
 #include "control/state.h"
 #include "base/clock.h"
 #include "base/err.h"
-#include "base/log.h"
 #include "base/panic.h"
 #include "http/h1.h"
 #include "net/diag.h"
@@ -352,12 +351,7 @@ static void on_writable(struct stream *s)
     loop_flush(c->admin->control->loop, &c->work);
 }
 
-static void on_connected(struct stream *s, int err)
-{
-    (void)s, (void)err;
-}
-
-static const struct stream_events stream_table = {on_readable, on_writable, on_connected};
+static const struct stream_events stream_table = {on_readable, on_writable, NULL};
 
 /* Who may connect to admin.sock is the file's mode; who is there, the kernel says. */
 static bool is_trusted(const struct control *c, int fd)

@@ -65,7 +65,7 @@ static json_t *urls(const struct control *c, const struct control_app *app)
     char url[384];
     for (uint32_t i = 0; i < app->wanted->hosts.count; i++)
         if (app->wanted->hosts.at[i].p[0] != '*' &&
-            app_url(c, app, app->wanted->hosts.at[i], url, sizeof url))
+            app_url(c, app->wanted->hosts.at[i], url, sizeof url))
             json_array_append_new(a, json_string(url));
     return a;
 }

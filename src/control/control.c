@@ -274,14 +274,13 @@ static int make_token(char out[CONTROL_TOKEN_OCTETS])
     return 0;
 }
 
-int control_main(int channel, const char *manifest_path, const char *data_dir)
+int control_main(int channel, const char *manifest_path)
 {
     static struct control c;
     c = (struct control){
         .magic = CONTROL_MAGIC,
         .channel = {on_channel, channel},
         .manifest_path = manifest_path,
-        .data_dir = data_dir,
         .exit_code = -1,
         .diag = diag_open(),
         .started_us = clock_mono_us(),

@@ -6,9 +6,8 @@
 
 /* Runs until the channel to monitor closes.
  * manifest_path  as the operator wrote it
- * data_dir       the data directory, absolute
  * return         the exit code: 0; 2 when the manifest is not valid (told on standard error) */
-int control_main(int channel, const char *manifest_path, const char *data_dir);
+int control_main(int channel, const char *manifest_path);
 
 /* Validate only; faults go to standard error.  return 0, or 2 */
 int control_check(const char *manifest_path);

@@ -26,13 +26,11 @@ static const struct control_listener *listener_of(const struct control *c, uint3
     return NULL;
 }
 
-bool app_url(const struct control *c, const struct control_app *app, struct slice host, char *out,
-             size_t cap)
+bool app_url(const struct control *c, struct slice host, char *out, size_t cap)
 {
     const struct control_listener *l = listener_of(c, IPC_LISTEN_HTTPS);
     bool https = l != NULL;
     struct addr a;
-    (void)app;
     if (!l)
         l = listener_of(c, IPC_LISTEN_HTTP);
     if (!l || addr_parse(slice_str(l->address), &a) != 0)
@@ -56,8 +54,8 @@ static bool main_url(const struct control *c, const struct control_app *app, cha
     const struct manifest_text_list *hosts = &app->wanted->hosts;
     for (uint32_t i = 0; i < hosts->count; i++)
         if (hosts->at[i].p[0] != '*')
-            return app_url(c, app, hosts->at[i], out, cap);
-    return app_url(c, app, hosts->at[0], out, cap);
+            return app_url(c, hosts->at[i], out, cap);
+    return app_url(c, hosts->at[0], out, cap);
 }
 
 static void print(struct buf *b)

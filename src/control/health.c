@@ -114,16 +114,6 @@ static void h2_octets(void *user, struct h2_stream *s, struct slice octets, bool
     h2_stream_consumed(s, octets.len);
 }
 
-static void h2_trailers(void *user, struct h2_stream *s, const struct fields *trailers)
-{
-    (void)user, (void)s, (void)trailers;
-}
-
-static void h2_sent(void *user, struct h2_stream *s, size_t octets)
-{
-    (void)user, (void)s, (void)octets;
-}
-
 static void h2_promise(void *user, struct h2_stream *parent, struct h2_stream *promised,
                        const struct http_head *head)
 {
@@ -137,25 +127,11 @@ static void h2_close(void *user, struct h2_stream *s, uint32_t code)
     finish(user);
 }
 
-static void h2_settings_came(void *user)
-{
-    (void)user;
-}
-
-static void h2_goaway(void *user, uint32_t last_stream_id, uint32_t code)
-{
-    (void)user, (void)last_stream_id, (void)code;
-}
-
 static const struct h2_events h2_table = {
     .on_head = h2_head,
     .on_body = h2_octets,
-    .on_trailers = h2_trailers,
-    .on_sent = h2_sent,
     .on_promise = h2_promise,
     .on_close = h2_close,
-    .on_settings = h2_settings_came,
-    .on_goaway = h2_goaway,
 };
 
 /* ---- the connection ---- */

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* An app's `push:`: a policy in a word, or a map. */
 #include "control/manifest_push.h"
-#include "base/buf.h"
 #include "push/link.h"
 #include "push/pattern.h"
 
@@ -22,7 +21,7 @@ READER(read_copy);
 READER(read_preload);
 
 static const struct word policy_words[] = {
-#define X(name, word, text) {word, PUSH_POLICY_##name},
+#define X(name, word) {word, PUSH_POLICY_##name},
     PUSH_POLICY_TABLE(X)
 #undef X
         {NULL, 0}};

@@ -3,7 +3,6 @@
 #include "control/admin.h"
 #include "control/state.h"
 #include "base/clock.h"
-#include "base/err.h"
 #include "base/panic.h"
 #include "push/promise.h"
 

@@ -3,7 +3,6 @@
 #include "control/admin.h"
 #include "control/state.h"
 #include "base/err.h"
-#include "base/panic.h"
 
 #include <jansson.h>
 #include <stdlib.h>
@@ -142,14 +141,6 @@ static json_t *resource(const struct push_resource_counts *r)
 }
 
 /* Looking at memory that was never written would make it real. */
-static bool is_used(const struct push_ledger *l)
-{
-    for (unsigned i = 0; i < PUSH_SOURCE_COUNT; i++)
-        if (stats_get(&l->promises[i]))
-            return true;
-    return false;
-}
-
 /* The rows of all loops, those of one path as one, the most promised first; at most as many as a
  * loop has. */
 static json_t *resources(struct stats s, uint32_t slot)
@@ -159,7 +150,8 @@ static json_t *resources(struct stats s, uint32_t slot)
     size_t n = 0, merged = 0;
     for (uint32_t loop = 0; all && loop < s.loops; loop++) {
         const struct stats_site *site = stats_site_used(s, loop, slot);
-        for (unsigned i = 0; site && is_used(&site->push) && i < PUSH_LEDGER_ROWS; i++)
+        for (unsigned i = 0; site && push_ledger_has_promises(&site->push) && i < PUSH_LEDGER_ROWS;
+             i++)
             n += push_ledger_read(&site->push, i, &all[n]);
     }
     if (n)

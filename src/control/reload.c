@@ -4,10 +4,7 @@
 #include "control/state.h"
 #include "base/err.h"
 #include "base/log.h"
-#include "base/panic.h"
 
-#include <errno.h>
-#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 

@@ -69,7 +69,7 @@ struct control {
     struct loop *loop;
     struct loop_source channel; /* fd -1: closed */
     struct ipc_outbox outbox;
-    const char *manifest_path, *data_dir;
+    const char *manifest_path;
     struct manifest *manifest;
     struct ipc_hello hello;
     bool has_hello, is_committed;
@@ -152,8 +152,7 @@ void greeting_app_init(struct control_app *app);
 /* Something about app changed. */
 void greeting_update(struct control *c, struct control_app *app);
 /* "https://gallery.localhost:8443/" of the app's first host; false: no listener for it yet */
-bool app_url(const struct control *c, const struct control_app *app, struct slice host, char *out,
-             size_t cap);
+bool app_url(const struct control *c, struct slice host, char *out, size_t cap);
 /* "ended with status 1 after 12 ms"; an empty text when it never did. */
 void instance_end_text(const struct control_instance *in, char *out, size_t cap);
 

@@ -55,7 +55,7 @@ static void count_tls_failure(struct client *c)
         [TLS_FAILED_RECORD] = REFUSAL_TLS_RECORD,
         [TLS_FAILED_KEY_UPDATES] = REFUSAL_TLS_KEY_UPDATES,
     };
-    count_refusal(c, by_failure[tls_failure(c->stream.tls)]);
+    count_refusal_why(c, by_failure[tls_failure(c->stream.tls)], tls_reason(c->stream.tls));
 }
 
 static enum refusal refusal_of_h1(int err)

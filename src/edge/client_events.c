@@ -2,7 +2,6 @@
 #include "edge/client_internal.h"
 #include "edge/push_vehicle.h"
 #include "edge/suspects.h"
-#include "base/panic.h"
 
 /* ---- HTTP/1.1 events ---- */
 
@@ -100,12 +99,6 @@ static void h2_on_sent(void *user, struct h2_stream *s, size_t octets)
         exchange_response_sent(x, octets);
 }
 
-static void h2_on_promise(void *user, struct h2_stream *parent, struct h2_stream *promised,
-                          const struct http_head *head)
-{
-    UNREACHABLE(); /* a server engine never says this */
-}
-
 static void h2_on_close(void *user, struct h2_stream *s, uint32_t code)
 {
     struct client *c = user;
@@ -120,11 +113,6 @@ static void h2_on_close(void *user, struct h2_stream *s, uint32_t code)
 static void h2_on_late_reset(void *user, uint32_t stream_id, uint32_t code)
 {
     push_reset_late(user, stream_id, code);
-}
-
-static void h2_on_settings(void *user)
-{
-    (void)user;
 }
 
 static void h2_on_goaway(void *user, uint32_t last_stream_id, uint32_t code)
@@ -147,10 +135,8 @@ const struct h2_events client_h2_events = {
     .on_body = h2_on_body,
     .on_trailers = h2_on_trailers,
     .on_sent = h2_on_sent,
-    .on_promise = h2_on_promise,
     .on_close = h2_on_close,
     .on_late_reset = h2_on_late_reset,
-    .on_settings = h2_on_settings,
     .on_goaway = h2_on_goaway,
     .on_refuse = h2_on_refuse,
 };

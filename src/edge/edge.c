@@ -10,7 +10,6 @@
 #include "ipc/outbox.h"
 #include "jail/jail.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>

@@ -21,20 +21,10 @@
 static struct site *find_site(struct client *c, struct slice authority)
 {
     struct shard *s = c->shard;
-    struct slice host;
-    uint16_t port;
-    char lower[256];
     if (c->memo_site && c->memo_revision == s->routes->revision &&
         slice_eq(authority, slice_of(c->memo_authority, c->memo_len)))
         return c->memo_site;
-    rules_split_authority(authority, &host, &port);
-    if (host.len == 0 || host.len > sizeof lower)
-        return NULL;
-    for (size_t i = 0; i < host.len; i++)
-        lower[i] = (char)ascii_lower((unsigned char)host.p[i]);
-    if (lower[host.len - 1] == '.') /* a fully qualified name is the same name */
-        host.len--;
-    const struct route_site *route = route_find(&s->routes->route, slice_of(lower, host.len));
+    const struct route_site *route = routes_find(s->routes, authority);
     struct site *site = route ? shard_site(s, route) : NULL;
     if (site && authority.len <= sizeof c->memo_authority) {
         struct site *old = c->memo_site;

@@ -20,18 +20,10 @@ static uint16_t port_of(const struct exchange *x, struct slice authority, struct
 static bool same_app(const struct exchange *x, struct slice authority)
 {
     struct slice host, own;
-    char lower[256];
     if (port_of(x, authority, &host) != port_of(x, x->request->authority, &own))
         return false;
-    if (host.len == 0 || host.len > sizeof lower)
-        return false;
-    for (size_t i = 0; i < host.len; i++)
-        lower[i] = (char)ascii_lower((unsigned char)host.p[i]);
-    if (lower[host.len - 1] == '.') /* a fully qualified name is the same name */
-        host.len--;
-    const struct route *r = &x->shard->routes->route;
-    const struct route_site *site = route_find(r, slice_of(lower, host.len));
-    return site && slice_eq(route_text(r, site->name), x->site->name);
+    const struct route_site *site = routes_find(x->shard->routes, authority);
+    return site && slice_eq(route_text(&x->shard->routes->route, site->name), x->site->name);
 }
 
 /* RFC 9113 8.4, 10.1: we must be authoritative for what is pushed on this connection. */

@@ -3,7 +3,6 @@
 #include "edge/client.h"
 #include "edge/push_facts.h"
 #include "edge/push_trace.h"
-#include "edge/site.h"
 
 bool push_page_ensure(struct exchange *x)
 {

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "edge/push_trace.h"
-#include "edge/client.h"
 #include "push/trace.h"
 
 /* Of hexadecimal digits; control makes tokens so. */

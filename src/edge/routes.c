@@ -2,6 +2,7 @@
 #include "edge/routes.h"
 #include "base/err.h"
 #include "base/log.h"
+#include "http/rules.h"
 
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -27,6 +28,21 @@ struct routes *routes_new(const void *base, size_t len, uint64_t revision,
         if (identities[i])
             r->identities[i] = tls_identity_ref(identities[i]);
     return r;
+}
+
+const struct route_site *routes_find(const struct routes *r, struct slice authority)
+{
+    struct slice host;
+    uint16_t port;
+    char lower[256];
+    rules_split_authority(authority, &host, &port);
+    if (host.len == 0 || host.len > sizeof lower)
+        return NULL;
+    for (size_t i = 0; i < host.len; i++)
+        lower[i] = (char)ascii_lower((unsigned char)host.p[i]);
+    if (lower[host.len - 1] == '.') /* a fully qualified name is the same name */
+        host.len--;
+    return route_find(&r->route, slice_of(lower, host.len));
 }
 
 struct routes *routes_ref(struct routes *r)

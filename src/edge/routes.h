@@ -24,6 +24,9 @@ struct routes {
  * return  NULL: not a valid snapshot, or memory is out (the mapping then stays the caller's) */
 struct routes *routes_new(const void *base, size_t len, uint64_t revision,
                           struct tls_identity *const *identities, uint32_t identity_count);
+/* Of the site that serves this authority (valid), whatever its case and port; a final dot is none.
+ * return  NULL: none does */
+const struct route_site *routes_find(const struct routes *r, struct slice authority);
 struct routes *routes_ref(struct routes *r);
 void routes_unref(struct routes *r);
 /* tls_choose_fn; user is a struct shard's `struct routes **`. */

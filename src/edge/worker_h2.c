@@ -3,7 +3,6 @@
 #include "edge/leave.h"
 #include "edge/promised.h"
 #include "edge/push_vehicle.h"
-#include "edge/tunnel.h"
 #include "base/err.h"
 
 /* ---- among its backend's ---- */
@@ -25,7 +24,8 @@ void worker_h2_remove(struct worker *w)
     b->h2_retired[w->klass] -= w->retired;
 }
 
-void worker_h2_retire(struct worker *w)
+/* It takes no new streams, and is closed when those that it has have ended. */
+static void retire(struct worker *w)
 {
     struct backend *b = w->backend;
     if (!w->retired)
@@ -63,7 +63,7 @@ struct worker *worker_h2_take(struct backend *b, enum worker_class klass, bool h
         if (w->retired)
             break;
         if (h2_conn_is_used_up(w->http.h2)) {
-            worker_h2_retire(w);
+            retire(w);
             continue;
         }
         if (!takes_stream(w) || !worker_h2_takes_section(w))
@@ -93,7 +93,7 @@ static void leave_stream(struct worker *w, struct h2_stream *ws)
 {
     w->left_octets += h2_stream_queued(ws);
     if (++w->draining >= WORKER_DRAINING_MAX || w->draining >= h2_conn_peer_max_streams(w->http.h2))
-        worker_h2_retire(w);
+        retire(w);
 }
 
 static void wait_to_reset(struct worker *w)
@@ -175,7 +175,7 @@ bool worker_h2_is_finished(const struct worker *w)
 
 void worker_h2_fail(struct worker *w, enum fault fault)
 {
-    worker_h2_retire(w);
+    retire(w);
     h2_conn_abort(w->http.h2, H2_NO_ERROR); /* on_close of each stream */
     LIST_FOR(node, &w->waiting)             /* those that have none yet */
     {
@@ -339,7 +339,7 @@ static void h2_on_goaway(void *user, uint32_t last_stream_id, uint32_t code)
     struct worker *w = user;
     (void)last_stream_id;
     (void)code;
-    worker_h2_retire(w);
+    retire(w);
 }
 
 static void h2_on_refuse(void *user, enum h2_blame blame, const char *why)

@@ -23,8 +23,6 @@ struct worker *worker_h2_take(struct backend *b, enum worker_class klass, bool h
                               int *err_out);
 /* Whether one more field section may wait on it. */
 bool worker_h2_takes_section(const struct worker *w);
-/* It takes no new streams, and is closed when those that it has have ended. */
-void worker_h2_retire(struct worker *w);
 
 /* Resets ws if the ration allows, else as much of its response as a window takes is read and thrown
  * away, and it is reset later if that was not all.  return  whether it was reset */

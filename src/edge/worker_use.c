@@ -245,11 +245,7 @@ void worker_cancel(struct exchange *x)
     if (w->http.h2 && !ws)
         return;
     if (w->http.h2) {
-        bool reset = worker_h2_drop(w, ws);
-        if (x->pushed && x->site)
-            stats_add(reset ? &x->site->stats->push.worker_resets
-                            : &x->site->stats->push.worker_drained,
-                      1);
+        worker_refuse(w, ws, x->pushed ? x->site : NULL);
         return;
     }
     w->x = NULL;

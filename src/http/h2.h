@@ -95,6 +95,7 @@ struct h2_settings {
  * frames, 4 KiB tables, 64 KiB field sections, of requests 10 KiB on average. */
 void h2_settings_default(struct h2_settings *s, enum h2_role role);
 
+/* NULL: the caller has nothing to do there. */
 struct h2_events {
     /* A request (server), or a response, informational or final (client): head->status tells.
      * end: END_STREAM came with it. */
@@ -163,8 +164,6 @@ void h2_conn_shutdown(struct h2_conn *c);
 /* GOAWAY with this code now; the connection is over once its output is drained; streams get
  * on_close. */
 void h2_conn_abort(struct h2_conn *c, enum h2_code code);
-/* No stream is open, and none can come back. */
-bool h2_conn_is_idle(const struct h2_conn *c);
 /* Fatal error, or idle and shut down by either side, or (client role) out of ids: drain the output,
  * then free. */
 bool h2_conn_is_over(const struct h2_conn *c);
@@ -246,8 +245,6 @@ void h2_stream_widen_most(struct h2_stream *s);
 void h2_stream_set_user(struct h2_stream *s, void *user);
 void *h2_stream_user(const struct h2_stream *s);
 uint32_t h2_stream_id(const struct h2_stream *s);
-struct h2_conn *h2_stream_conn(const struct h2_stream *s);
-void *h2_conn_user(const struct h2_conn *c);
 /* Lives as long as the stream, and so do heads, unless the caller empties it (of a tunnel, say,
  * from within on_head at the earliest); the caller may allocate from it. */
 struct arena *h2_stream_arena(struct h2_stream *s);

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "http/h2_internal.h"
-#include "base/err.h"
 
 #define MICRO 1000000u
 

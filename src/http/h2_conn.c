@@ -375,7 +375,8 @@ void h2_conn_abort(struct h2_conn *c, enum h2_code code)
     }
 }
 
-bool h2_conn_is_idle(const struct h2_conn *c)
+/* No stream is open, and none can come back. */
+static bool is_idle(const struct h2_conn *c)
 {
     if (!list_empty(&c->streams))
         return false;
@@ -386,7 +387,7 @@ bool h2_conn_is_idle(const struct h2_conn *c)
 
 bool h2_conn_is_over(const struct h2_conn *c)
 {
-    return c->error || h2_conn_is_idle(c);
+    return c->error || is_idle(c);
 }
 
 enum h2_blame h2_conn_blame(const struct h2_conn *c)
@@ -419,11 +420,6 @@ size_t h2_conn_held(const struct h2_conn *c)
 {
     return c->queued + buf_len(&c->control) + buf_len(&c->block.octets) +
            buf_len(&c->reader.payload);
-}
-
-void *h2_conn_user(const struct h2_conn *c)
-{
-    return c->user;
 }
 
 bool h2_conn_peer_settings_seen(const struct h2_conn *c)

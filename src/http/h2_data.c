@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* DATA in, and flow control in both directions.  RFC 9113 5.2, 6.1, 6.9 */
 #include "http/h2_internal.h"
-#include "base/err.h"
 
 /* The connection's credit is returned when half of it is used, whoever the octets were for: one
  * stream that is not read must not stop the others. */

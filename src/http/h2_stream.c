@@ -367,11 +367,6 @@ uint32_t h2_stream_id(const struct h2_stream *s)
     return s->id;
 }
 
-struct h2_conn *h2_stream_conn(const struct h2_stream *s)
-{
-    return s->conn;
-}
-
 struct arena *h2_stream_arena(struct h2_stream *s)
 {
     return &s->arena;

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "http/token.h"
-#include "base/panic.h"
 #include "http/octets.h"
 
 #define X(symbol, name, hpack, flags) \

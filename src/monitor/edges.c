@@ -325,7 +325,6 @@ void edge_send_access_log(struct monitor *m)
 void edge_start(struct monitor *m)
 {
     struct role *r = m->edge;
-    static const char *const none[3] = {NULL, NULL, NULL};
     if (r->child.pid || m->stop != STOP_NOT || !m->is_committed || !m->certificates_ready ||
         m->snapshot_fd < 0)
         return;
@@ -334,7 +333,7 @@ void edge_start(struct monitor *m)
         return;
     timer_cancel(&r->timer);
     r->copy = free_copy(m);
-    if (r->copy == IPC_COUNTER_COPIES || role_spawn(r, none, -1) < 0) {
+    if (r->copy == IPC_COUNTER_COPIES || role_spawn(r, NULL, -1) < 0) {
         role_respawn_later(r);
         return;
     }

@@ -438,8 +438,3 @@ int monitor_main(const struct monitor_options *options)
     }
     return code;
 }
-
-int monitor_check_resume(int fd)
-{
-    return resume_check(fd);
-}

@@ -16,10 +16,11 @@ struct monitor_options {
 /* Runs until a signal or control ends it.  return  the exit code: 0; 2 when it could not start for
  * a reason that the operator was told; else 1 */
 int monitor_main(const struct monitor_options *options);
-/* `portico upgrade`: tell the portico that uses this data directory (NULL: the default), and wait for
- * what becomes of it.  return  the exit code: 0; 1 what ran goes on; 2 none runs there; told */
+/* `portico upgrade`: tell the portico that uses this data directory (NULL: the default), and wait
+ * for what becomes of it.  return  the exit code: 0; 1 what ran goes on; 2 none runs there; told */
 int monitor_ask_upgrade(const char *data);
-/* `portico role check-resume`: could this program take over what fd describes?  return exit code */
+/* `portico role check-resume`: could this program take over what fd describes?
+ * return  the exit code: 0, or 1 and told on standard error */
 int monitor_check_resume(int fd);
 /* An app's directory may be its own to fill, the machine's disk is not. */
 struct copy_limits {

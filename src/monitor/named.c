@@ -6,7 +6,6 @@
 #include "base/err.h"
 #include "base/log.h"
 
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Ports promised to slots; and, while a worker runs, who may connect to its own. */
 #include "monitor/state.h"
-#include "base/err.h"
 #include "base/log.h"
 
 #include <errno.h>

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "monitor/resume.h"
 #include "monitor/files.h"
+#include "monitor/monitor.h"
 #include "monitor/state.h"
 #include "base/err.h"
 
@@ -525,7 +526,7 @@ static int check_users(const struct monitor *m)
     return r;
 }
 
-int resume_check(int fd)
+int monitor_check_resume(int fd)
 {
     static struct monitor m; /* large */
     int r = resume_look(&m, fd), users = r < 0 ? 0 : check_users(&m);

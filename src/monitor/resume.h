@@ -22,9 +22,6 @@ void resume_keep_fds(struct monitor *m, int fd, bool keep);
  * return  0, or ERR_FORMAT, ERR_NOMEM or ERR_SYS */
 int resume_look(struct monitor *m, int fd);
 void resume_forget(struct monitor *m);
-/* The same, and thrown away.
- * return  the exit code of `portico role check-resume`: 0, or 1 and told on standard error */
-int resume_check(int fd);
 /* Take over.  m is initialised, its poller too.  return  0, or ERR_FORMAT, ERR_NOMEM or ERR_SYS */
 int resume_read(struct monitor *m, int fd);
 

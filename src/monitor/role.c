@@ -38,17 +38,15 @@ void role_init(struct role *r, struct monitor *m, const char *name)
     r->monitor = m;
 }
 
-/* arguments: up to two, NULL-terminated */
-int role_spawn(struct role *r, const char *const arguments[3], int extra_fd)
+int role_spawn(struct role *r, const char *argument, int extra_fd)
 {
     struct monitor *m = r->monitor;
     struct environment env;
     char why[1400] = "no memory is left";
     int child_fd;
     r->started_us = clock_mono_us(); /* also where it comes to nothing: see role_respawn_later */
-    char *const argv[] = {(char *)(uintptr_t) "portico",   (char *)(uintptr_t) "role",
-                          (char *)(uintptr_t)r->name,      (char *)(uintptr_t)arguments[0],
-                          (char *)(uintptr_t)arguments[1], NULL};
+    char *const argv[] = {(char *)(uintptr_t) "portico", (char *)(uintptr_t) "role",
+                          (char *)(uintptr_t)r->name, (char *)(uintptr_t)argument, NULL};
     if (channel_open(&r->channel, &child_fd) < 0) {
         log_event(LOG_ERROR, "role.start", "role=%s error=\"%s\"", r->name, strerror(errno));
         return ERR_SYS;
@@ -315,11 +313,10 @@ void control_start(struct monitor *m)
     struct role *r = &m->control;
     if (r->child.pid || m->stop != STOP_NOT)
         return;
-    const char *const arguments[3] = {m->manifest, m->data, NULL};
     m->is_refused = false;
     /* Opened here, because control's own user may not be able to walk to it. */
     int manifest = open(m->manifest, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-    int result = role_spawn(r, arguments, manifest);
+    int result = role_spawn(r, m->manifest, manifest);
     if (manifest >= 0)
         close(manifest);
     if (result < 0) {

@@ -201,8 +201,8 @@ struct monitor {
 
 /* role.c */
 void role_init(struct role *r, struct monitor *m, const char *name);
-/* arguments: up to two, NULL-terminated.  return  0 or an error: told */
-int role_spawn(struct role *r, const char *const arguments[3], int extra_fd);
+/* argument: of the role, or NULL.  return  0 or an error: told */
+int role_spawn(struct role *r, const char *argument, int extra_fd);
 /* It died, or could not be started: arms its timer. */
 void role_respawn_later(struct role *r);
 void role_log_exit(struct role *r, int code, int signal);

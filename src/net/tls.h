@@ -89,7 +89,6 @@ bool tls_is_established(const struct tls_conn *t);
 bool tls_is_resumed(const struct tls_conn *t);
 bool tls_alpn_is_h2(const struct tls_conn *t);
 enum tls_version tls_version(const struct tls_conn *t);
-const char *tls_version_text(const struct tls_conn *t); /* "TLSv1.3" */
 /* The name that the client sent, lower case; empty without SNI.  Lives as long as t. */
 struct slice tls_server_name(const struct tls_conn *t);
 struct tls_identity *tls_conn_identity(const struct tls_conn *t); /* the one chosen */

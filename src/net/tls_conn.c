@@ -450,11 +450,6 @@ enum tls_version tls_version(const struct tls_conn *t)
     return !t->ssl || SSL_version(t->ssl) == TLS1_3_VERSION ? TLS_1_3 : TLS_1_2;
 }
 
-const char *tls_version_text(const struct tls_conn *t)
-{
-    return tls_version(t) == TLS_1_3 ? "TLSv1.3" : "TLSv1.2";
-}
-
 struct slice tls_describe(const struct tls_conn *t)
 {
     const struct tls_identity *id = tls_conn_identity(t);

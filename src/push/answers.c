@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "push/answers.h"
-#include "base/panic.h"
 #include "push/trial.h"
 
 #define SECOND         UINT64_C(1000000)

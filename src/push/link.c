@@ -2,9 +2,6 @@
 #include "push/link.h"
 #include "push/reference.h"
 
-/* Urgencies of RFC 9218 for fetchpriority, around the default of 3: "high" stays behind what a
- * client calls most urgent (0), "low" before what it loads in the background (6 and 7). */
-
 struct cursor {
     const char *at, *end;
 };

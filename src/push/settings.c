@@ -3,10 +3,8 @@
 #include "push/pattern.h"
 #include "base/panic.h"
 
-static const struct {
-    const char *word, *text;
-} policies[PUSH_POLICY_COUNT] = {
-#define X(name, word_, text_) [PUSH_POLICY_##name] = {.word = word_, .text = text_},
+static const char *const policies[PUSH_POLICY_COUNT] = {
+#define X(name, word) [PUSH_POLICY_##name] = word,
     PUSH_POLICY_TABLE(X)
 #undef X
 };
@@ -23,13 +21,7 @@ static const struct {
 const char *push_policy_word(enum push_policy p)
 {
     ASSERT((unsigned)p < PUSH_POLICY_COUNT);
-    return policies[p].word;
-}
-
-const char *push_policy_text(enum push_policy p)
-{
-    ASSERT((unsigned)p < PUSH_POLICY_COUNT);
-    return policies[p].text;
+    return policies[p];
 }
 
 const char *push_copy_name(enum push_copy c)

@@ -5,18 +5,17 @@
 
 #include "http/token.h"
 
-/* policy, word in the manifest, what it does */
+/* policy, word in the manifest */
 #define PUSH_POLICY_TABLE(X)                                                           \
-    X(OFF, "off", "Nothing is pushed or hinted; workers see push disabled.")           \
-    X(DENY, "deny",                                                                    \
-      "As off; kept apart for an SDK to come, which is to report HRESULT 0x80070005.") \
-    X(HINTS, "hints", "103 Early Hints only.")                                         \
-    X(OBSERVE, "observe", "Everything is decided and recorded, nothing is sent.")      \
-    X(AUTO, "auto", "What helps this client, and nothing else.")                       \
-    X(ALWAYS, "always", "Whatever can be pushed is, useful or not.")
+    X(OFF, "off")         /* nothing is pushed or hinted; workers see push disabled */ \
+    X(DENY, "deny")       /* as off; kept apart for an SDK to come */                  \
+    X(HINTS, "hints")     /* 103 Early Hints only */                                   \
+    X(OBSERVE, "observe") /* everything is decided and recorded, nothing is sent */    \
+    X(AUTO, "auto")       /* what helps this client, and nothing else */               \
+    X(ALWAYS, "always")   /* whatever can be pushed is, useful or not */
 
 enum push_policy {
-#define X(name, word, text) PUSH_POLICY_##name,
+#define X(name, word) PUSH_POLICY_##name,
     PUSH_POLICY_TABLE(X)
 #undef X
         PUSH_POLICY_COUNT
@@ -58,7 +57,6 @@ struct push_rules {
 };
 
 const char *push_policy_word(enum push_policy p);
-const char *push_policy_text(enum push_policy p);
 const char *push_copy_name(enum push_copy c);
 enum token push_copy_token(enum push_copy c);
 /* Neither off nor deny. */

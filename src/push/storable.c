@@ -4,18 +4,6 @@
 
 #define DELTA_MAX (UINT32_C(1) << 31) /* RFC 9111 1.2.2: what is more is as much */
 
-static const char *const names[PUSH_STORABLE_COUNT] = {
-#define X(name, text) [PUSH_STORABLE_##name] = text,
-    PUSH_STORABLE_TABLE(X)
-#undef X
-};
-
-const char *push_storable_name(enum push_storable s)
-{
-    ASSERT((unsigned)s < PUSH_STORABLE_COUNT);
-    return names[s];
-}
-
 /* RFC 9111 5.2.2 */
 struct directives {
     bool no_store, is_private, is_public, must_revalidate, has_max_age, has_s_maxage;

@@ -9,22 +9,15 @@
 #include "push/settings.h"
 #include "http/head.h"
 
-/* storable, name */
-#define PUSH_STORABLE_TABLE(X)                                                                    \
-    X(NOT, "unstorable")  /* RFC 9111 3: no GET, no-store, or a status that says nothing of later \
-                             ones: 206, 304, 5xx without explicit freshness, … */               \
-    X(PRIVATE, "private") /* 5.2.2.7, 3.5: for whom it was made; with Set-Cookie, too */          \
-    X(VARIES, "varies")   /* 4.1: by what a request of our own does not copy */                   \
-    X(PUBLIC, "public")   /* whoever asks without credentials gets the same */
-
 enum push_storable {
-#define X(name, text) PUSH_STORABLE_##name,
-    PUSH_STORABLE_TABLE(X)
-#undef X
-        PUSH_STORABLE_COUNT
+    /* RFC 9111 3: no GET, no-store, or a status that says nothing of later ones: 206, 304, 5xx
+     * without explicit freshness, … */
+    PUSH_STORABLE_NOT,
+    PUSH_STORABLE_PRIVATE, /* 5.2.2.7, 3.5: for whom it was made; with Set-Cookie, too */
+    PUSH_STORABLE_VARIES,  /* 4.1: by what a request of our own does not copy */
+    PUSH_STORABLE_PUBLIC,  /* whoever asks without credentials gets the same */
+    PUSH_STORABLE_COUNT
 };
-
-const char *push_storable_name(enum push_storable s);
 
 /* So many names of fields in all of Vary; who has more varies by everything.  Each is looked for in
  * requests, and a worker may list thirty thousand. */

@@ -173,12 +173,6 @@ static void h2_on_body(void *user, struct h2_stream *s, struct slice octets, boo
     static_conn_wants_flush(user);
 }
 
-static void h2_on_trailers(void *user, struct h2_stream *s, const struct fields *trailers)
-{
-    (void)s;
-    (void)trailers;
-}
-
 static void h2_on_sent(void *user, struct h2_stream *s, size_t octets)
 {
     struct static_transfer *t = h2_stream_user(s);
@@ -186,22 +180,11 @@ static void h2_on_sent(void *user, struct h2_stream *s, size_t octets)
         static_transfer_pump(t);
 }
 
-static void h2_on_promise(void *user, struct h2_stream *parent, struct h2_stream *promised,
-                          const struct http_head *head)
-{
-    UNREACHABLE(); /* a server engine never says this */
-}
-
 static void h2_on_close(void *user, struct h2_stream *s, uint32_t code)
 {
     struct static_transfer *t = h2_stream_user(s);
     if (t)
         static_transfer_end(t);
-}
-
-static void h2_on_settings(void *user)
-{
-    (void)user;
 }
 
 static void h2_on_goaway(void *user, uint32_t last_stream_id, uint32_t code)
@@ -212,11 +195,8 @@ static void h2_on_goaway(void *user, uint32_t last_stream_id, uint32_t code)
 static const struct h2_events h2_events = {
     .on_head = h2_on_head,
     .on_body = h2_on_body,
-    .on_trailers = h2_on_trailers,
     .on_sent = h2_on_sent,
-    .on_promise = h2_on_promise,
     .on_close = h2_on_close,
-    .on_settings = h2_on_settings,
     .on_goaway = h2_on_goaway,
 };
 

@@ -2,7 +2,6 @@
 /* Sends an answer piece by piece, as the peer takes it. */
 #include "base/clock.h"
 #include "base/err.h"
-#include "base/panic.h"
 #include "static/conn.h"
 
 #include <errno.h>

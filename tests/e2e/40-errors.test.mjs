@@ -159,6 +159,8 @@ check('the log tells of who was refused what, and why', async () => {
   assert.equal((await fetch2(session, '/', { headers: { 'content-length': '1' }, body: Buffer.from('two') })).rstCode, 1);
   await p.line(/client\.refused count=\d+ last=message\.length why="The content is not as long as content-length says\." peer=127\.0\.0\.1$/, { from });
   await close2(session);
+  await raw(p.ports.https, 'GET / HTTP/1.1\r\n\r\n');
+  await p.line(/client\.refused count=\d+ last=tls\.handshake why="http request" peer=127\.0\.0\.1$/, { from });
 });
 
 check('a malformed chunk ends the connection', async () => {

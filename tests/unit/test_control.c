@@ -77,7 +77,7 @@ static void start(struct bench *b, const char *manifest)
         dup2(out, 2);
         dup2(pair[1], IPC_CHILD_FD);
         close_range(IPC_CHILD_FD + 1, ~0u, 0);
-        exit(control_main(IPC_CHILD_FD, path, dir));
+        exit(control_main(IPC_CHILD_FD, path));
     }
     close(pair[1]);
     b->channel = pair[0];

@@ -133,7 +133,6 @@ static void one_says_once_that_it_is_drained(void **state)
 /* It ran for long, and when it died there was nothing left to start it anew with. */
 static void one_that_cannot_be_started_is_tried_after_a_pause(void **state)
 {
-    static const char *const none[3] = {NULL, NULL, NULL};
     struct rlimit was, small;
     (void)state;
     control_init(&m);
@@ -142,7 +141,7 @@ static void one_that_cannot_be_started_is_tried_after_a_pause(void **state)
     small.rlim_cur = 3;
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &small), 0);
     for (unsigned i = 0; i < 3; i++) {
-        bool is_started = role_spawn(&m.control, none, -1) == 0;
+        bool is_started = role_spawn(&m.control, NULL, -1) == 0;
         role_respawn_later(&m.control);
         if (is_started)
             break;
