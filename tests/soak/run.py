@@ -35,7 +35,6 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 HERE = pathlib.Path(__file__).resolve().parent
 KINDS = ["workers", "sighup", "rolling", "upgrade", "edge", "control"]
 APPS = ["one", "two", "three"]
-OPEN_GAUGES = ("portico_requests_open", "portico_connections_open")
 LIES = ["octet", "short", "app", "again"]
 EDGE_LATE_S = 3.0  # how long after a kill of edge its connections may still be found dead
 STRANGE = re.compile(r"(ERROR|WARNING): \w*Sanitizer|runtime error:|\bpanic\b|Assertion .* failed")
@@ -405,12 +404,23 @@ def run(o):
             shutil.rmtree(p.home, ignore_errors=True)
 
 
+def connections_to(addresses):
+    """How many connections of Unix sockets there are to one of the addresses."""
+    rows = [line.split() for line in of_proc("net", "unix").decode().splitlines()[1:]]
+    return sum(row[5] == "03" and f"unix:{row[-1]}" in addresses for row in rows)
+
+
 def settle(p, faults, o):
     """Nothing is under way any more, and the front end knows it."""
-    time.sleep(6)  # idle worker connections go
-    for line in p.admin("/metrics").splitlines():
-        if line.startswith(OPEN_GAUGES) and not line.endswith(" 0"):
-            faults.append(f"with no client left: {line}")
+    time.sleep(6)  # idle connections to HTTP/1.1 workers go; those of h2c stay
+    h2c = {i["address"] for a in json.loads(p.admin("/apps"))["apps"]
+           if a["http20ProxyFlag"] for i in a["instances"]}
+    text = p.admin("/metrics")
+    for name, wanted in (("requests_open", 0), ("client_connections_open", 0),
+                         ("worker_connections_open", connections_to(h2c))):
+        values = re.findall(rf"^portico_{name}(?:\{{.*\}})? (\d+)$", text, re.M)
+        if not values or any(int(value) != wanted for value in values):
+            faults.append(f"with no client left: {name} is {values}, not {wanted}")
     if o.pause and faults:
         input(f"edge is {p.role('edge')}; press enter\n")
 
