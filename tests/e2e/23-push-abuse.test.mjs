@@ -51,8 +51,8 @@ check('starts', async () => {
 }, 60);
 
 const visit = (app, options) => Visitor.open(p.ports.http, p.authority(`${app}.localhost`, 'http'), options);
-const decisions = (app, reason) => p.metric('portico_push_decisions_total', reason ? { app, reason } : { app }).then((n) => n ?? 0);
-const fate = (app, name) => p.metric('portico_push_fates_total', { app, fate: name }).then((n) => n ?? 0);
+const decisions = (app, reason) => p.metric('portico_push_decisions_total', reason ? { app, reason } : { app });
+const fate = (app, name) => p.metric('portico_push_fates_total', { app, fate: name });
 
 // ---- a promise whose answer comes later ----
 
@@ -215,7 +215,7 @@ check('parked: who waits for a head that never comes is asked of the worker in t
   await v.get('/page', NAVIGATION);
   const s = await v.get('/never');
   assert.deepEqual([s.status, text(s)], [200, 'own /never']);
-  assert.equal(await p.metric('portico_faults_total', { app: 'quick', reason: 'worker-timeout' }) ?? 0, 0);
+  assert.equal(await p.metric('portico_faults_total', { app: 'quick', reason: 'worker-timeout' }), 0);
   v.end();
 });
 
@@ -428,17 +428,16 @@ check('what waits for many clients is bounded, whatever its worker makes of it',
 /** Others are served while something goes on, by the same app and by another one. */
 async function withOthers(app, during) {
   const v = await visit(app, { push: false });
-  let done = false, served = 0;
+  let done = false;
   const ended = during.finally(() => {
     done = true;
   });
   do {
     assert.equal(text(await v.get('/plain')), 'own /plain');
     assert.equal((await p.h1('other.localhost', '/', { kind: 'http' })).status, 200);
-    served++;
   } while (!done);
   v.end();
-  return ended.then((value) => (assert.ok(served > 0), value));
+  return ended;
 }
 
 for (const app of ['auto', 'always', 'hints']) {
@@ -518,13 +517,15 @@ check('a page that promises itself, and what it promises', async () => {
 
 check('a promise on a promised stream ends the connection to the worker, and no other', async () => {
   const v = await visit('always');
+  const refused = () => p.metric('portico_worker_http2_refusals_total', { reason: 'promise.parent' }), before = await refused();
   play((conn, { id }) => {
     const promised = conn.promise(id, '/first');
     conn.promise(promised, '/second');
     conn.answer(id, 'page');
   });
   const s = await v.get('/page');
-  assert.ok(s.reset !== undefined || s.status === 502 || text(s) === 'page', `${s.status}`);
+  assert.equal(s.status, 502);
+  assert.equal(await refused() - before, 1);
   play((conn, { id }) => conn.answer(id, 'page'));
   assert.equal(text(await v.get('/page')), 'page');
   v.end();
@@ -534,23 +535,23 @@ check('Link fields of a hundred kilobytes', async () => {
   const v = await visit('always'), pid = p.role('edge'), memory = residentKib(pid);
   const one = (i) => `</linked-${i}?${'x'.repeat(50)}>; rel=preload; as=style`;
   const fields = (n) => Array.from({ length: n }, (_, i) => ['link', one(i)]);
-  for (const [name, link, allowed] of [
-    ['in one field', [['link', Array.from({ length: 1200 }, (_, i) => one(i)).join(', ')]], [200, 502]],
-    ['in many', fields(150), [200]], ['in more than a section may have', fields(400), [502]], ['of quotes', [['link', `<"${'"'.repeat(30000)}`]], [200]],
-    ['of angles', [['link', '<'.repeat(50000)]], [200]], ['of commas', [['link', ','.repeat(50000)]], [200]],
-    ['of parameters', [['link', `</a>${';a=b'.repeat(12000)}; rel=preload`]], [200]],
-    ['and 103 after 103', fields(20), [200]], ['and more of them than one section may have', fields(150), [502]],
+  for (const [name, link, status] of [
+    ['in one field', [['link', Array.from({ length: 1200 }, (_, i) => one(i)).join(', ')]], 502],
+    ['in many', fields(150), 200], ['in more than a section may have', fields(400), 502], ['of quotes', [['link', `<"${'"'.repeat(30000)}`]], 200],
+    ['of angles', [['link', '<'.repeat(50000)]], 200], ['of commas', [['link', ','.repeat(50000)]], 200],
+    ['of parameters', [['link', `</a>${';a=b'.repeat(12000)}; rel=preload`]], 200],
+    ['and 103 after 103', fields(20), 200], ['and more of them than one section may have', fields(150), 502],
   ]) {
     play((conn, { id }) => {
       for (let i = 0; i < (name.startsWith('and') ? 12 : 0); i++) conn.send(h2.section(TYPE.HEADERS, id, [[':status', 103], ...link]));
       conn.send(h2.section(TYPE.HEADERS, id, [[':status', 200], ...link]), h2.data(id, 'page', true));
     });
     const s = await v.get('/page');
-    assert.ok(allowed.includes(s.status) || s.reset !== undefined, `${name}: ${s.status}`);
-    if (s.status === 200) assert.equal(text(s), 'page', name);
+    assert.equal(s.status, status, name);
+    if (status === 200) assert.equal(text(s), 'page', name);
     assert.equal(text(await v.get('/plain')), 'own /plain');
   }
-  assert.ok(v.promises.length <= 64 * 20);
+  assert.equal(v.promises.length, 64); // LINK_MAX_PROMISES, of which the others are repetitions
   assert.ok(residentKib(pid) - memory < 24 << 10, `edge grew by ${residentKib(pid) - memory} KiB`);
   v.end();
 });
@@ -663,11 +664,8 @@ async function chaoticWorker(d, conn, { id, path, get }) {
 
 const judged = { pages: 0, parts: 0, pushes: 0, wholePages: 0 };
 
-function judge(v, s, cookie, isPage) {
-  if (!s.ended || s.status !== 200) {
-    assert.ok(s.reset !== undefined || s.status !== 200 || v.raw.closed || v.leaves, `${s.path} got no end`);
-    return;
-  }
+function judge(s, cookie, isPage) {
+  if (!s.ended || s.status !== 200) return;
   // Compared as whole: another's octets, or another Cookie's, are in no way like it.  What a Link field
   // promises, Portico asks for without a Cookie.
   const may = [contentOf(s.path, cookie), ...(s.id % 2 ? [] : [contentOf(s.path)])];
@@ -702,14 +700,16 @@ async function chaoticClient(d, app, endAt) {
       }
       if (d.chance(0.5)) await v.until(() => v.over(page));
     }
-    v.leaves = d.chance(0.3);
-    if (!v.leaves) {
-      await v.until(() => [...asked].every(([s, [, isPage]]) => !isPage || v.over(s)));
-      // What is never answered has no end: it is judged by what it is then.
+    if (d.chance(0.7)) { // else it leaves without a word
+      // Of what is promised or no page the worker never answers some; what has begun has an end.
       await v.until(() => [...asked.keys()].every((s) => v.over(s)), 300);
+      const isDue = (s, isPage) => !v.over(s) && (isPage || s.status !== undefined);
+      const due = () => [...asked].filter(([s, [, isPage]]) => isDue(s, isPage)).map(([s]) => s.path);
+      await v.until(() => !due().length);
+      assert.deepEqual(due(), [], 'they got no end');
+      assert.equal(v.raw.goaway, undefined);
     }
-    v.leaves = true;
-    for (const [s, [c, isPage]] of asked) judge(v, s, c, isPage);
+    for (const [s, [c, isPage]] of asked) judge(s, c, isPage);
     v.end();
   }
 }
@@ -729,7 +729,7 @@ check(`chaos, seed ${SEED}`, async () => {
       }
     })(),
   ]);
-  assert.ok(judged.wholePages > judged.pages / 4, JSON.stringify(judged));
+  assert.ok(judged.wholePages > judged.pages / 4 && judged.pushes > 0 && judged.parts > 0, JSON.stringify(judged));
   assert.equal(p.role('edge'), pid);
   for (const app of ['auto', 'always', 'hints']) {
     await until('nothing is left of it', async () => (await p.metric('portico_requests_open', { app })) === 0);
