@@ -194,15 +194,15 @@ const WANTED = [
   ['h1', '/until-close', 200, 'all of it'], ['h1', '/until-reset', CUT], ['h1', '/two-answers', 200, 'ok'], ['h1', '/ok', 200, 'ok'],
   ['h1', '/octets-behind', 200, 'ok'], ['h1', '/ok', 200, 'ok'], ['h1', '/too-long', 200, 'ok'], ['h1', '/ok', 200, 'ok'],
   ['h1', '/204-content', 204, ''], ['h1', '/204-octets', 204, ''], ['h1', '/304', 304, ''], ['h1', '/close-at-once', 502], ['h1', '/reset-at-once', 502],
-  ['h1', '/never', 504], ['h1', '/slow', 200, 'ok'], ['h1', '/trailers', 200, 'ok'], ['h1', '/bad-trailers', CUT], ['h1', '/status-999', [200, 502, 999]],
+  ['h1', '/never', 504], ['h1', '/slow', 200, 'ok'], ['h1', '/trailers', 200, 'ok'], ['h1', '/bad-trailers', CUT], ['h1', '/status-999', 502],
   ['h1', '/status-099', 502], ['h1', '/bytewise', 200, 'ok'], ['h1', '/many-links', 200, 'ok'], ['h1', '/long-link', 200, 'ok'],
   ['ok', '/', 200, 'ok'], ['mid-body', '/', CUT], ['mid-length', '/', CUT], ['long-length', '/', CUT], ['reset-refused', '/', 502],
   ['refused-once', '/', 200, 'ok'], ['reset-cancel', '/', 502], ['reset-none', '/', CUT], ['goaway', '/', 502], ['goaway-then', '/', 200, 'ok'], ['goaway-finish', '/', 200, 'ok'],
-  ['head-again', '/', [CUT, 502]], ['flood-103', '/', [200, 502]], ['large-103', '/', 502], ['no-status', '/', 502], ['upper-case', '/', 502], ['data-first', '/', 502],
-  ['bad-hpack', '/', 502], ['huge-head', '/', 502], ['head-101', '/', 502], ['content-204', '/', [502, 204, CUT]],
-  ['trailers', '/', 200, 'ok'], ['trailers-only', '/', 200, ''], ['trailers-short', '/', [CUT]],
-  ['promise-post', '/', [200, 502, CUT]], ['promise-foreign', '/', 200, 'ok'], ['promise-after-end', '/', 200, 'ok'], ['promise-on-pushed', '/', [200, 502, CUT]],
-  ['promise-odd-id', '/', [200, 502, CUT]], ['promise-same-id', '/', [200, 502, CUT]], ['promise-unanswered', '/', 200, 'ok'],
+  ['head-again', '/', CUT], ['flood-103', '/', 502], ['large-103', '/', 502], ['no-status', '/', 502], ['upper-case', '/', 502], ['data-first', '/', 502],
+  ['bad-hpack', '/', 502], ['huge-head', '/', 502], ['head-101', '/', 502], ['content-204', '/', 204, ''],
+  ['trailers', '/', 200, 'ok'], ['trailers-only', '/', 200, ''], ['trailers-short', '/', CUT],
+  ['promise-post', '/', 200, 'ok'], ['promise-foreign', '/', 200, 'ok'], ['promise-after-end', '/', 200, 'ok'], ['promise-on-pushed', '/', 502],
+  ['promise-odd-id', '/', 502], ['promise-same-id', '/', 502], ['promise-unanswered', '/', 200, 'ok'],
   ['promise-thousands', '/', 200, 'ok'], ['promise-reset', '/', 200, 'ok'], ['promise-cut', '/', 200, 'ok'], ['promise-slow', '/', 200, 'ok'],
   ['never', '/', 504], ['zero-window', '/', 200, 'ok'], ['settings-late', '/', 200, 'ok'],
 ];
@@ -217,10 +217,10 @@ for (const [app, where, wanted, body] of WANTED) {
     ways.h1 = await p.h1(host, where, { kind: 'http', maxHeaderSize: 1 << 20 }).catch((error) => ({ status: CUT, error }));
     const raw = await p.raw(`GET ${where} HTTP/1.0\r\nHost: ${host}\r\n\r\n`).catch((error) => error.code);
     for (const [way, answer] of Object.entries(ways)) {
-      assert.ok([wanted].flat().includes(answer.status), `${way}: ${answer.status} ${answer.error ?? ''} ${answer.body}`);
-      if (body !== undefined && answer.status !== CUT) assert.equal(String(answer.body), body, way);
+      assert.equal(answer.status, wanted, `${way}: ${answer.error ?? ''} ${answer.body}`);
+      if (body !== undefined) assert.equal(String(answer.body), body, way);
     }
-    if (wanted === 200) assert.match(raw, /^HTTP\/1\.1 200 /);
+    if (wanted !== CUT) assert.match(raw, new RegExp(`^HTTP/1\\.1 ${wanted} `));
     assert.doesNotMatch(raw, /still open/);
     const after = await p.h1('ok.localhost', '/', { kind: 'http' });
     assert.equal(after.status, 200);
