@@ -134,7 +134,7 @@ check('descriptors do not grow with restarts', async () => {
     await until('it is replaced', async () => {
       const later = await readyPids('two');
       return later.length === 2 && !later.includes(now[0]);
-    }, 20);
+    });
     await p.h1('two.localhost', '/whoami');
   }
   assert.ok(openDescriptors(p.pid) <= before[0] + 2, 'monitor');

@@ -36,7 +36,7 @@ const settled = (name, count = 2) => until(`${name} is settled`, async () => {
   const { apps } = JSON.parse((await p.admin('/apps')).body);
   const app = apps.find((a) => a.name === name);
   return app && app.change === null && app.instances.length === count && app.instances.every(({ state }) => state === 'READY');
-}, 30);
+});
 
 /** Clients that never rest: {failures, versions, count}; each waits for its answer before it asks again. */
 function load(hosts, { clients = 2, ms = 0 } = {}) {
@@ -252,7 +252,7 @@ check('control that dies in the middle of a change ends it when it is back', asy
   await until('it is back and done', async () => {
     const now = (await p.states()).two;
     return now.length === 2 && now.every(({ pid, state }) => state === 'READY' && !old.includes(pid));
-  }, 30);
+  });
   await clients.stop();
   await until('the old ones have ended', () => old.every((pid) => !isAlive(pid)));
 }, 60);

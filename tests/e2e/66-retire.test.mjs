@@ -84,7 +84,7 @@ const gone = (pid) => until(`${pid} has ended`, () => !isAlive(pid));
 const settled = (count) => until('all is settled', async () => {
   const now = await instances();
   return now.length === count && now.every(({ state, inRoutes }) => state === 'READY' && inRoutes);
-}, 30);
+});
 
 check('starts', async () => {
   p = await Portico.start({

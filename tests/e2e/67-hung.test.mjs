@@ -21,7 +21,10 @@ ctypes.CDLL(None).umount2(sys.argv[1].encode(), 2) # lazily
 
 async function mounted(directory) {
   const child = spawn('python3', ['-c', MOUNT, directory, '64009'], { stdio: ['pipe', 'pipe', 'ignore'] });
-  const said = await new Promise((resolve) => child.stdout.once('data', (text) => resolve(String(text))));
+  const said = await new Promise((resolve) => {
+    child.stdout.once('data', (text) => resolve(String(text)));
+    child.once('close', () => resolve(''));
+  });
   return { child, is: said === 'mounted\n' };
 }
 

@@ -102,12 +102,13 @@ check('starts', async () => {
   for (const host of ['h1.localhost', 'h2c.localhost']) {
     routes.push([`h1 to ${host}`, { port: p.ports.http, host }], [`h1 over TLS to ${host}`, { port: p.ports.https, host, ca: p.ca }]);
   }
-  if (hasProgram('haproxy')) {
-    const { port, stop } = await proxy('haproxy', haproxyConfig(`127.0.0.1:${p.ports.https} ssl verify none alpn h2 sni req.hdr(host),field(1,:)`));
-    stops.push(stop);
-    for (const host of ['h1.localhost', 'h2c.localhost']) routes.push([`HAProxy by RFC 8441 to ${host}`, { port, host }]);
-  }
 }, 60);
+
+check('HAProxy joins, and speaks RFC 8441 to us', async () => {
+  const { port, stop } = await proxy('haproxy', haproxyConfig(`127.0.0.1:${p.ports.https} ssl verify none alpn h2 sni req.hdr(host),field(1,:)`));
+  stops.push(stop);
+  for (const host of ['h1.localhost', 'h2c.localhost']) routes.push([`HAProxy by RFC 8441 to ${host}`, { port, host }]);
+}, 30, !hasProgram('haproxy') && 'haproxy is not installed');
 
 for (const group of ['1', '2', '3', '4', '5', '6', '7', '8', '10']) {
   check(`group ${group} behaves as without us`, async () => {

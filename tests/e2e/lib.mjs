@@ -43,10 +43,11 @@ function endWithLast() {
   });
 }
 
-/** A test case that cannot hang.  seconds: that it may take on a machine with nothing else to do. */
-export function check(name, run, seconds = 30) {
+/** A test case that cannot hang.  seconds: that it may take on a machine with nothing else to do;
+ *  skip: why it cannot run here, or false. */
+export function check(name, run, seconds = 30, skip = false) {
   endWithLast();
-  test(name, { timeout: 4 * seconds * 1000 }, run);
+  test(name, { timeout: 4 * seconds * 1000, skip }, run);
 }
 
 /** Waits until `probe` gives something true and gives that back.  A probe that throws is asked again. */
