@@ -82,7 +82,12 @@ check('an HTTP/1.1 client gets the page', async () => {
 
 check('a client that allows no pushed streams gets the page', async () => {
   const session = await p.h2('pusher.localhost', { settings: { maxConcurrentStreams: 0 } });
+  const pushes = collectPushes(session);
+  const decided = () => p.metric('portico_push_decisions_total', { app: 'pusher', reason: 'streams' });
+  const before = await decided();
   assert.equal((await fetch2(session, '/page?n=3')).status, 200);
+  assert.equal(pushes.length, 0);
+  assert.equal(await decided() - before, 3);
   await close2(session);
 });
 
@@ -126,7 +131,7 @@ check('a promise for another name of the same app arrives', async () => {
   const authority = p.authority('alias.pusher.localhost');
   // Node's client drops promises of other origins unless it knows the set; the frame is what counts here.
   await fetch2(session, `/page?n=1&authority=${encodeURIComponent(authority)}`);
-  for (const { promise } of await Promise.all(pushes)) assert.equal(promise[':authority'], authority);
+  assert.deepEqual((await Promise.all(pushes)).map(({ promise }) => promise[':authority']), [authority]);
   await close2(session);
 });
 

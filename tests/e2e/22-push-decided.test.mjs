@@ -32,7 +32,7 @@ check('starts', async () => {
 }, 60);
 
 const fates = (app) => Promise.all(['completed', 'refused', 'refused-late', 'not-pushed', 'hinted', 'hint-used', 'parked', 'collected', 'expired', 'repeated', 'observed']
-  .map(async (fate) => [fate, await p.metric('portico_push_fates_total', { app, fate }) ?? 0])).then(Object.fromEntries);
+  .map(async (fate) => [fate, await p.metric('portico_push_fates_total', { app, fate })])).then(Object.fromEntries);
 const counts = async (host) => JSON.parse((await p.h1(host, '/counts')).body);
 // Node joins the lines of a field.
 const links = (head) => [head.link].flat().flatMap((value) => value.split(/, (?=<)/));

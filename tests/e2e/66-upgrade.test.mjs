@@ -215,7 +215,7 @@ const BROKEN = [
 ];
 for (const [what, make, says] of BROKEN) {
   check(`a new binary that ${what} leaves the old one serving`, async () => {
-    const before = [p.role('edge'), p.role('control')];
+    const before = [p.role('edge'), p.role('control')], from = p.lines.length;
     install(make);
     const { code, stderr } = await run(PORTICO, ['upgrade', '--data', p.data]);
     assert.equal(code, 1);
@@ -223,7 +223,7 @@ for (const [what, make, says] of BROKEN) {
     assert.match(stderr, /what ran goes on/);
     assert.deepEqual([p.role('edge'), p.role('control')], before);
     assert.equal((await p.h1('one.test', '/whoami')).status, 200);
-    await p.line(/upgrade\.refused/);
+    assert.match(await p.line(/upgrade\.refused/, { from }), says);
   });
 }
 

@@ -198,7 +198,8 @@ check('limits that had begun before a jump back come when they are due', async (
   jump(-YEAR);
   await settle();
   assert.equal((await silent).status, 504, 'timeouts.request');
-  await idle; // timeouts.idle: the connection is closed
+  assert.match(await idle, /^HTTP\/1\.1 200 /);
+  assert.doesNotMatch(await idle, /still open/, 'timeouts.idle');
   assert.equal((await late).status, 200);
   await p.line(new RegExp(`worker\\.stop app=version .* pid=${leaving.pid} cause=limit`), { from });
   assert.equal(await leaving.over, false);

@@ -32,10 +32,11 @@ check('each request is one JSON object in the access log', async () => {
   await close2(session);
   await p.h1('one.localhost', '/echo?a=b', { method: 'POST', body: 'hello', headers: { cookie: 'c=secret', 'user-agent': 'a "quoted" \\ agent' } });
   await p.h1('dies.localhost', '/x', { kind: 'http' });
-  await p.h1('127.0.0.1', '/', { kind: 'http', headers: { host: 'evil"\\.localhost' } }).catch(() => {});
+  const odd = '/a-"quoted"-\\-path';
+  await p.h1('one.localhost', odd, { kind: 'http' });
   const all = await until('they are written', () => {
     const now = lines();
-    return now.some(({ app }) => app === 'dies') && now.filter(({ pushed }) => pushed).length === 2 && now;
+    return now.some(({ app }) => app === 'dies') && now.some((line) => line.path === odd) && now.filter(({ pushed }) => pushed).length === 2 && now;
   });
   const page = all.find((line) => line.path === '/page');
   assert.equal(page.app, 'two');
@@ -65,8 +66,8 @@ check('SIGUSR1 opens the file again', async () => {
 
 check('/healthz', async () => {
   const { status, body } = await p.admin('/healthz');
-  assert.ok([200, 503].includes(status), String(body));
-  assert.ok(String(body).length > 1);
+  assert.equal(status, 503);
+  assert.deepEqual(JSON.parse(body).withoutReadyInstance.map(({ app }) => app), ['dies']);
 });
 
 check('/apps tells apps, instances, states and pids', async () => {
@@ -138,7 +139,7 @@ check('the greeting names each app, its address, the CA and how to stop', async 
   const text = await until('it is there', () => {
     const all = p.access.join('\n');
     return /Ctrl-C/.test(all) && all;
-  }, 20);
+  });
   assert.ok(text.includes(`https://one.localhost:${p.ports.https}/`));
   assert.ok(text.includes(p.caFile));
   assert.match(text, /nghttp/);

@@ -44,7 +44,7 @@ for (const browser of ['chromium', 'firefox']) {
 
   test(`${browser}: what the worker pushes is hinted, asked for and there already`, options, async () => {
     const host = `${browser}-push.localhost`;
-    const fate = async (name) => await p.metric('portico_push_fates_total', { app: `${browser}-push`, fate: name }) ?? 0;
+    const fate = async (name) => await p.metric('portico_push_fates_total', { app: `${browser}-push`, fate: name });
     const { report, asked, pushed } = await visit(browser, host, '/push', async () => {
       const before = await fate('collected');
       try {

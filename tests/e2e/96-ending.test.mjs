@@ -5,6 +5,7 @@ import assert from 'node:assert/strict';
 import net from 'node:net';
 import { PassThrough } from 'node:stream';
 import { Portico, check, fetch2, residentKib, run, until, worker } from './lib.mjs';
+import { Hpack } from './strict-h2.mjs';
 import * as h2 from './workers/frames.mjs';
 
 const { TYPE } = h2;
@@ -91,10 +92,12 @@ check('clients that stand still hold a worker no longer than the time limit', as
   c.send(h2.head(1, h2.request(p.authority('one.localhost', 'http'), '/bytes?n=100000'), true));
   c.send(h2.head(3, h2.request(p.authority('two.localhost', 'http'), '/echo', { ':method': 'POST' })));
   const ping = setInterval(() => c.send(h2.frame(TYPE.PING, 0, 0, Buffer.alloc(8))), 200);
-  await Promise.all([closed(upload), closed(half), c.until((f) => f.type === TYPE.RST && f.id === 1)]);
+  await Promise.all([closed(upload), closed(half), ...[1, 3].map((id) => c.until((f) => f.type === TYPE.RST && f.id === id))]);
   clearInterval(ping);
-  assert.ok(c.frames.some((f) => f.type === TYPE.RST && f.id === 1), 'an answer that is not read');
-  assert.match(said, /^HTTP\/1\.1 408 |^$/);
+  for (const id of [1, 3]) assert.ok(c.frames.some((f) => f.type === TYPE.RST && f.id === id), 'an answer that is not read');
+  assert.match(said, /^HTTP\/1\.1 408 /);
+  const hpack = new Hpack(), heads = c.frames.filter((f) => f.type === TYPE.HEADERS).map((f) => [f.id, Object.fromEntries(hpack.read(f.payload))]);
+  assert.deepEqual(heads.map(([id, head]) => [id, head[':status']]), [[1, '200'], [3, '408']]);
   c.socket.destroy();
 }, 40);
 
