@@ -21,7 +21,7 @@ check('starts, and every instance becomes ready', async () => {
       two: worker('h2c', 'two.localhost', { instances: 2, env: { APP: 'two' } }),
       port: worker('h1', 'port.localhost', { env: { APP: 'port', LISTEN: 'port' } }),
       secure: worker('h1', 'secure.localhost', { httpsOnly: true, env: { APP: 'secure' } }),
-      old: worker('h1', 'old.localhost', { http20Enabled: false, env: { APP: 'old' } }),
+      old: worker('h1', 'old.localhost', { http20Enabled: false, forwardedFor: 'ip:port', env: { APP: 'old' } }),
       elsewhere: { upstreams: [`tcp://127.0.0.1:${upstream.address().port}`], hosts: ['elsewhere.localhost'] },
     },
   });
@@ -196,6 +196,12 @@ check('what the front end says of a client is its own word', async () => {
     assert.equal(bare['x-arr-ssl'], undefined);
     await Promise.all([close2(session), close2(plain)]);
   }
+});
+
+check('forwardedFor: ip:port says the port, too', async () => {
+  const { headers } = JSON.parse((await p.h1('old.localhost', '/echo')).body);
+  assert.match(headers['x-forwarded-for'], /^127\.0\.0\.1:\d+$/);
+  assert.equal(headers['x-forwarded-for'], headers['client-ip']);
 });
 
 check('what it says is of the request at hand', async () => {

@@ -50,12 +50,14 @@ check('timeouts.request is for silence: what streams may last longer', async () 
 });
 
 check('unknown hosts get a 404 page', async () => {
+  const before = await p.metric('portico_requests_unrouted_total');
   for (const host of ['nowhere.localhost', 'x.one.localhost', '127.0.0.1', '[::1]', 'localhost']) {
     assertPage(await p.h1('127.0.0.1', '/', { kind: 'http', headers: { host } }), 404);
   }
   const session = await p.h2('nowhere.localhost', { kind: 'http' });
   assertPage(await fetch2(session, '/'), 404);
   await close2(session);
+  assert.equal(await p.metric('portico_requests_unrouted_total') - before, 6);
 });
 
 check('an unknown host over TLS is told so or sent away, not served', async () => {
@@ -64,18 +66,22 @@ check('an unknown host over TLS is told so or sent away, not served', async () =
 });
 
 const WRONG = [
-  ['one', '/close-before', 502], ['one', '/rubbish', 502], ['one', '/two-lengths', 502], ['one', '/huge-fields', 502],
-  ['one', '/never', 504], ['two', '/reset', 502], ['two', '/never', 504], ['dies', '/', 503], ['never', '/', 503],
-  ['missing', '/', 503], ['nobody', '/', [502, 503]], ['rubbish', '/', [502, 503]],
+  ['one', '/close-before', 502, 'worker-closed'], ['one', '/rubbish', 502, 'worker-malformed'], ['one', '/two-lengths', 502, 'worker-malformed'],
+  ['one', '/huge-fields', 502, 'worker-malformed'], ['one', '/never', 504, 'worker-timeout'], ['two', '/reset', 502, 'worker-reset'],
+  ['two', '/never', 504, 'worker-timeout'], ['dies', '/', 503, 'no-instance'], ['never', '/', 503, 'no-instance'],
+  ['missing', '/', 503, 'no-instance'], ['nobody', '/', [502, 503]], ['rubbish', '/', [502, 503]],
 ];
-for (const [app, where, wanted] of WRONG) {
+for (const [app, where, wanted, reason] of WRONG) {
   check(`${app}${where}: ${wanted}, by HTTP/2 and HTTP/1.1`, async () => {
     const host = `${app}.localhost`;
+    const faults = () => p.metric('portico_faults_total', { app, ...(reason && { reason }) });
+    const before = await faults();
     const session = await p.h2(host);
     for (const answer of [await fetch2(session, where), await p.h1(host, where)]) {
       const status = [wanted].flat().includes(answer.status) ? answer.status : [wanted].flat()[0];
       assertPage(answer, status, app);
     }
+    assert.equal(await faults() - before, 2);
     await close2(session);
   });
 }
@@ -176,6 +182,7 @@ check('content larger than the app allows: 413', async () => {
     assertPage(await fetch2(session, '/echo', { body: Buffer.alloc(5000), headers: { 'content-length': 5000 } }), 413, app);
     assert.equal((await fetch2(session, '/echo', { body: Buffer.alloc(5000) })).status, 413); // no length said before
     assert.equal((await fetch2(session, '/echo', { body: Buffer.alloc(4096) })).status, 200);
+    assert.equal(await p.metric('portico_faults_total', { app, reason: 'content-too-large' }), 2);
     await close2(session);
     const said = await p.raw(`POST /echo HTTP/1.1\r\nHost: ${host}\r\nConnection: close\r\nContent-Length: 5000\r\n\r\n${'a'.repeat(5000)}`);
     assert.match(said, /^HTTP\/1\.1 413 /);
