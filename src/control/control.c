@@ -286,7 +286,7 @@ int control_main(int channel, const char *manifest_path)
         .started_us = clock_mono_us(),
     };
     int flags = fcntl(channel, F_GETFL);
-    ipc_outbox_init(&c.outbox);
+    ipc_outbox_init(&c.outbox, UINT32_MAX); /* a manifest may be as long as it likes */
     loop_task_init(&c.publish, snapshot_task);
     loop_timer_init(&c.publish_again, snapshot_again);
     loop_timer_init(&c.hold, on_hold_over);

@@ -485,7 +485,7 @@ int edge_main(int channel)
     signal(SIGPIPE, SIG_IGN);
     signal(SIGINT, SIG_IGN); /* a terminal's Ctrl-C goes to everyone; monitor tells when to drain */
     edge.channel = channel;
-    ipc_outbox_init(&edge.outbox);
+    ipc_outbox_init(&edge.outbox, UINT32_MAX);
     list_init(&edge.leaves);
     loop_timer_init(&edge.rotate, on_rotate);
     int err = configure_first(channel); /* the channel is still blocking */

@@ -24,10 +24,11 @@ static void drop(struct ipc_outbox *o, struct letter *l)
     free(l);
 }
 
-void ipc_outbox_init(struct ipc_outbox *o)
+void ipc_outbox_init(struct ipc_outbox *o, uint32_t most)
 {
     list_init(&o->waiting);
     o->count = 0;
+    o->most = most;
 }
 
 void ipc_outbox_fini(struct ipc_outbox *o)
@@ -42,7 +43,7 @@ static int keep(struct ipc_outbox *o, enum ipc_type type, const void *body, cons
                 unsigned fd_count)
 {
     size_t octets = ipc_octets(type);
-    if (o->count >= IPC_OUTBOX_MAX)
+    if (o->count >= o->most)
         return ERR_LIMIT;
     struct letter *l = malloc(sizeof *l + octets);
     if (!l)
@@ -63,13 +64,6 @@ static int keep(struct ipc_outbox *o, enum ipc_type type, const void *body, cons
     return 0;
 }
 
-int ipc_outbox_send(struct ipc_outbox *o, int channel, enum ipc_type type, const void *body,
-                    const int *fds, unsigned fd_count)
-{
-    int err = o->count ? ERR_AGAIN : ipc_send(channel, type, body, fds, fd_count);
-    return err == ERR_AGAIN ? keep(o, type, body, fds, fd_count) : err;
-}
-
 int ipc_outbox_flush(struct ipc_outbox *o, int channel)
 {
     LIST_FOR(node, &o->waiting)
@@ -81,4 +75,16 @@ int ipc_outbox_flush(struct ipc_outbox *o, int channel)
         drop(o, l);
     }
     return 0;
+}
+
+int ipc_outbox_send(struct ipc_outbox *o, int channel, enum ipc_type type, const void *body,
+                    const int *fds, unsigned fd_count)
+{
+    /* The other side may be reading while we have much to say: what waits is no more than it must.
+     */
+    int err = ipc_outbox_flush(o, channel);
+    if (err)
+        return err;
+    err = o->count ? ERR_AGAIN : ipc_send(channel, type, body, fds, fd_count);
+    return err == ERR_AGAIN ? keep(o, type, body, fds, fd_count) : err;
 }

@@ -7,15 +7,13 @@
 #include "base/list.h"
 #include "ipc/ipc.h"
 
-/* With so many messages waiting the other side has hung. */
-#define IPC_OUTBOX_MAX 200000u
-
 struct ipc_outbox {
     struct list waiting;
-    uint32_t count;
+    uint32_t count, most;
 };
 
-void ipc_outbox_init(struct ipc_outbox *o);
+/* most: with more messages waiting the other side has hung */
+void ipc_outbox_init(struct ipc_outbox *o, uint32_t most);
 /* What waits is thrown away. */
 void ipc_outbox_fini(struct ipc_outbox *o);
 /* As ipc_send, over a non-blocking channel; of what must wait body and descriptors are copied.

@@ -11,7 +11,7 @@ void channel_init(struct channel *c, struct poller *p,
 {
     c->watch.fd = -1;
     c->poller = p;
-    ipc_outbox_init(&c->outbox);
+    ipc_outbox_init(&c->outbox, CHANNEL_MAX_QUEUED);
     c->on_message = on_message;
 }
 

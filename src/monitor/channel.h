@@ -7,6 +7,7 @@
 #include "ipc/outbox.h"
 #include "monitor/poller.h"
 
+#define CHANNEL_MAX_QUEUED 200000u
 #define CHANNEL_LAST_WORDS 1024u /* more than a socket holds, by its octets (wmem_default) */
 
 struct channel {

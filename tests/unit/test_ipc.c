@@ -209,7 +209,7 @@ static void test_outbox(void **state)
     memset(&log, 0, sizeof log);
     assert_int_equal(fcntl(pair[0], F_SETFL, O_NONBLOCK), 0);
     assert_int_equal(fcntl(pair[1], F_SETFL, O_NONBLOCK), 0);
-    ipc_outbox_init(&o);
+    ipc_outbox_init(&o, MANY);
     for (uint64_t i = 0; i < MANY; i++) {
         struct ipc_edge_left b = {.ticket = i};
         assert_int_equal(ipc_outbox_send(&o, pair[0], IPC_EDGE_LEFT, &b, NULL, 0), 0);
@@ -217,6 +217,11 @@ static void test_outbox(void **state)
     assert_true(o.count > 0);
     assert_int_equal(ipc_outbox_send(&o, pair[0], IPC_ACCESS_LOG, &log, &file, 1), 0);
     close(file);
+    uint32_t waiting = o.count;
+    o.most = waiting;
+    assert_int_equal(ipc_outbox_send(&o, pair[0], IPC_ACCESS_LOG, &log, &pair[0], 1), ERR_LIMIT);
+    assert_int_equal(o.count, waiting);
+    o.most = MANY;
     for (uint64_t i = 0; i < MANY; i++) {
         assert_int_equal(ipc_recv(pair[1], &got), 0);
         assert_int_equal(got.type, IPC_EDGE_LEFT);
