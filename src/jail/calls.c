@@ -131,6 +131,7 @@ static const struct conditional conditionals[] = {
     {SCMP_SYS(fcntl), BOTH, 1, {IS(1, F_GETFL)}},
     {SCMP_SYS(fcntl), BOTH, 1, {IS(1, F_GET_SEALS)}},
     {SCMP_SYS(fcntl), CONTROL, 1, {IS(1, F_ADD_SEALS)}},
+    {SCMP_SYS(fcntl), CONTROL, 1, {IS(1, F_DUPFD_CLOEXEC)}}, /* a message with one waits */
     {SCMP_SYS(clone), EDGE, 1, {MASKED(0, CLONE_THREAD | CLONE_NEWUSER, CLONE_THREAD)}},
     {SCMP_SYS(prctl), BOTH, 1, {IS(0, PR_SET_NAME)}},
     {SCMP_SYS(prlimit64), BOTH, 1, {IS(2, 0)}}, /* look, not set */

@@ -4,6 +4,7 @@
 #include "jail/files.h"
 #include "jail/jail.h"
 #include "jail/sanitized.h"
+#include "ipc/outbox.h"
 #include "base/err.h"
 #include "base/log.h"
 #include "base/panic.h"
@@ -101,6 +102,10 @@ static void do_tune_listener(void)
 static void do_set_flags(void)
 {
     fcntl(-1, F_SETFL, 0);
+}
+static void do_duplicate(void)
+{
+    close(fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 0));
 }
 static void do_bind(void)
 {
@@ -200,6 +205,7 @@ static const struct attempt {
     {"a socket that is tuned", do_tune, 0, false},
     {"a listening socket that is tuned", do_tune_listener, BOTH, false},
     {"a log that is not only added to", do_set_flags, BOTH, true},
+    {"a duplicate that is closed on exec", do_duplicate, EDGE, true},
     {"bind", do_bind, BOTH, false},
     {"ptrace", do_ptrace, BOTH, true},
     {"kill", do_kill, BOTH, true},
@@ -364,6 +370,44 @@ static void test_work(void **state)
     in_directory(work_in);
 }
 
+/* Monitor reads nothing: what control says, routes among it, waits and then goes out. */
+static int monitors_end, controls_end;
+
+static void speak(void)
+{
+    static const struct ipc_instance_ready ready;
+    static const struct ipc_snapshot snapshot;
+    static struct ipc_message got;
+    struct ipc_outbox o;
+    ipc_outbox_init(&o, UINT32_MAX);
+    int routes = memfd_create("routes", MFD_CLOEXEC);
+    MUST(routes >= 0);
+    while (o.count == 0)
+        MUST(ipc_outbox_send(&o, controls_end, IPC_INSTANCE_READY, &ready, NULL, 0) == 0);
+    MUST(ipc_outbox_send(&o, controls_end, IPC_SNAPSHOT, &snapshot, &routes, 1) == 0);
+    close(routes);
+    do {
+        MUST(ipc_recv(monitors_end, &got) == 0);
+        MUST(got.fd_count == (got.type == IPC_SNAPSHOT));
+        MUST(ipc_outbox_flush(&o, controls_end) == 0);
+    } while (got.type != IPC_SNAPSHOT);
+}
+
+static void test_outbox(void **state)
+{
+    const struct jail j = {.role = JAIL_CONTROL};
+    int pair[2];
+    (void)state;
+    assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair),
+                     0);
+    monitors_end = pair[0];
+    controls_end = pair[1];
+    assert_int_equal(in_child(speak, NULL), 0);
+    assert_int_equal(in_child(speak, &j), 0);
+    close(pair[0]);
+    close(pair[1]);
+}
+
 static void panics(void)
 {
     PANIC("as it should");
@@ -406,6 +450,7 @@ int main(void)
         cmocka_unit_test(test_edge_opens_nothing),
         cmocka_unit_test(test_refused),
         cmocka_unit_test(test_work),
+        cmocka_unit_test(test_outbox),
         cmocka_unit_test(test_panic),
         cmocka_unit_test(test_files),
     };
