@@ -118,6 +118,20 @@ static void hear(struct client *c)
         shake_hands_later(c);
 }
 
+/* The engine is through with octets long before a slow client has them: it may take its time, as
+ * long as it takes some. */
+static bool is_taking(struct client *c)
+{
+    uint64_t now = shard_now_us(c->shard);
+    if (stream_waiting(&c->stream) == 0)
+        return false;
+    if (c->stream.octets_out != c->taken) {
+        c->taken = c->stream.octets_out;
+        c->taken_us = now;
+    }
+    return now - c->taken_us < c->idle_us;
+}
+
 static void on_due(struct loop_timer *t)
 {
     struct client *c = CONTAINER_OF(t, struct client, timer);
@@ -129,6 +143,8 @@ static void on_due(struct loop_timer *t)
         client_kill(c);
     } else if (c->open) {
         arm(c, c->idle_us); /* exchanges have clocks of their own */
+    } else if (is_taking(c)) {
+        client_arm_idle(c);
     } else if (c->closing || c->leaving) {
         client_kill(c);
     } else if (c->http.h1 && h1_conn_request_begun(c->http.h1)) {

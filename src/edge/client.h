@@ -43,6 +43,8 @@ struct client {
     uint8_t lines_at; /* in shard->lines, where they may be its own */
     uint64_t idle_us;
     uint64_t linger_until_us; /* 0: nothing has come since it is closing */
+    uint64_t taken, taken_us; /* when the timer was due: octets_out, and since when it is that */
+    uint64_t moved;           /* octets of content, of all exchanges and in both directions */
     uint32_t open;            /* exchanges */
     uint32_t wide;            /* those whose h2c worker may send WORKER_H2_WIDE ahead */
     bool wide_in;             /* one that may send http2ConnectionWindow ahead */

@@ -61,6 +61,17 @@ static void end_idle_tunnel(struct exchange *x)
     client_cut(x, H2_CANCEL);
 }
 
+/* What differs as long as the client gives or takes.  A stream may have to wait for others of its
+ * connection, unless it is the client that wants no more of this one; and the engine has given away
+ * what a slow client takes for long. */
+static uint64_t moved(const struct exchange *x)
+{
+    const struct client *c = x->client;
+    if (x->cs && h2_stream_own_window(x->cs) <= 0)
+        return x->body_in + x->body_sent;
+    return c->moved + (stream_waiting(&c->stream) ? c->stream.octets_out : 0);
+}
+
 static void on_due(struct loop_timer *t)
 {
     struct exchange *x = CONTAINER_OF(t, struct exchange, timer);
@@ -83,9 +94,9 @@ static void on_due(struct loop_timer *t)
     bool client_slow =
         x->response_ended ||
         (!x->tunnel && (client_queued(x) || (!x->request_ended && !worker_queued(x))));
-    uint64_t moved = x->body_in + x->body_sent;
-    if (client_slow && moved != x->moved_before) {
-        x->moved_before = moved;
+    uint64_t now = moved(x);
+    if (client_slow && now != x->moved_before) {
+        x->moved_before = now;
         exchange_touch(x);
         return;
     }
@@ -305,6 +316,7 @@ void exchange_request_body(struct exchange *x, struct slice octets, bool end)
 {
     CHECK_MAGIC(x, EXCHANGE_MAGIC);
     x->body_in += octets.len;
+    x->client->moved += octets.len;
     x->request_ended = end;
     if ((x->response_ended && !x->switched) || (!x->worker && x->head_sent) ||
         (x->request_sent && !x->tunnel)) {
@@ -485,6 +497,7 @@ void exchange_response_trailers(struct exchange *x, const struct fields *trailer
 void exchange_response_sent(struct exchange *x, size_t octets)
 {
     x->body_sent += octets;
+    x->client->moved += octets;
     if (x->switched)
         exchange_touch(x);
     worker_consumed(x, octets);

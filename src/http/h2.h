@@ -263,5 +263,7 @@ struct priority h2_stream_priority(const struct h2_stream *s);
 void h2_stream_set_priority(struct h2_stream *s, struct priority p);
 /* Octets that flow control allows to send on s now (minimum of stream and connection). */
 int64_t h2_stream_send_window(const struct h2_stream *s);
+/* The stream's alone: 0 or less means that the peer does not want more of this one. */
+int64_t h2_stream_own_window(const struct h2_stream *s);
 
 #endif

@@ -412,3 +412,8 @@ int64_t h2_stream_send_window(const struct h2_stream *s)
 {
     return s->send_window < s->conn->send_window ? s->send_window : s->conn->send_window;
 }
+
+int64_t h2_stream_own_window(const struct h2_stream *s)
+{
+    return s->send_window;
+}

@@ -83,14 +83,110 @@ static void who_speaks_http2_has_none(void **state)
     close(fd);
 }
 
+/* A client whose response was given away by the engine, with its end, and waits for the socket. */
+enum { CONTENT_OCTETS = 1 << 20 };
+
+static size_t take(int fd, size_t most)
+{
+    static char octets[CONTENT_OCTETS];
+    size_t had = 0;
+    ssize_t n;
+    while (had < most && (n = read(fd, octets, most - had)) > 0)
+        had += (size_t)n;
+    return had;
+}
+
+static int come_for_much(size_t *had_out)
+{
+    static const char head[] = "GET / HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n";
+    static char answer[CONTENT_OCTETS + 256];
+    struct route_site site = {.flags = ROUTE_DEFAULT,
+                              .request_timeout_ms = 60000,
+                              .idle_timeout_ms = 60000,
+                              .body_limit_octets = 1u << 30};
+    struct route_builder *b = route_builder_new(1);
+    assert_int_equal(route_builder_site(b, SLICE("a"), &site), 0);
+    assert_int_equal(route_builder_host(b, SLICE("a.test")), 0);
+    assert_int_equal(route_builder_instance(b, SLICE("a/0"), slice_str(edge.address), SLICE(""),
+                                            ROUTE_READY, ROUTE_H1),
+                     0);
+    edge_publish(b, 1);
+    edge_turns();
+    const int little = 1;
+    int fd = edge_come(head, sizeof head - 1);
+    setsockopt(only_client()->stream.source.fd, SOL_SOCKET, SO_SNDBUF, &little, sizeof little);
+    edge_turns();
+    int worker = non_blocking(accept(edge.listener, NULL, NULL));
+    assert_true(read(worker, answer, sizeof answer) > 0);
+    memset(answer, 'x', sizeof answer);
+    int n = snprintf(answer, 256, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n", CONTENT_OCTETS);
+    answer[n] = 'x';
+    size_t len = (size_t)n + CONTENT_OCTETS, sent = 0;
+    *had_out = 0;
+    while (!only_client()->closing) {
+        ssize_t w = sent < len ? write(worker, answer + sent, len - sent) : 0;
+        sent += w > 0 ? (size_t)w : 0;
+        edge_turns();
+        if (!only_client()->closing)
+            *had_out += take(fd, 4096);
+        edge_turns();
+    }
+    close(worker);
+    assert_true(stream_waiting(&only_client()->stream) > 0);
+    return fd;
+}
+
+/* Its time is over. */
+static void be_due(void)
+{
+    let_be_left(0);
+    for (uint64_t due_us = only_client()->timer.due_us;
+         !list_empty(&shard.clients) && only_client()->timer.due_us == due_us;)
+        loop_turn(shard.loop, 10);
+}
+
+static void who_takes_the_end_slowly_gets_it(void **state)
+{
+    size_t had, head = 0;
+    (void)state;
+    int fd = come_for_much(&had);
+    for (int i = 0; i < 3; i++) {
+        be_due();
+        assert_false(list_empty(&shard.clients)); /* not yet taken any more, or some since */
+        had += take(fd, 1000);
+        edge_turns();
+    }
+    for (size_t n; (n = take(fd, CONTENT_OCTETS)); had += n)
+        edge_turns();
+    head = had - CONTENT_OCTETS;
+    assert_true(head > 0 && head < 512);
+    assert_int_equal(read(fd, &(char){0}, 1), 0);
+    close(fd);
+    edge_turns();
+    assert_true(list_empty(&shard.clients));
+}
+
+static void who_takes_nothing_does_not_stay(void **state)
+{
+    size_t had;
+    (void)state;
+    int fd = come_for_much(&had);
+    be_due();
+    assert_false(list_empty(&shard.clients));
+    only_client()->taken_us -= only_client()->idle_us;
+    be_due();
+    assert_true(list_empty(&shard.clients));
+    close(fd);
+}
+
 #define WITH(test) cmocka_unit_test_setup_teardown(test, edge_setup_case, edge_teardown_case)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        WITH(who_goes_on_sending_has_time),
-        WITH(but_not_for_ever),
-        WITH(who_speaks_http2_has_none),
+        WITH(who_goes_on_sending_has_time),    WITH(but_not_for_ever),
+        WITH(who_speaks_http2_has_none),       WITH(who_takes_the_end_slowly_gets_it),
+        WITH(who_takes_nothing_does_not_stay),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

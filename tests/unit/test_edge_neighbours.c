@@ -19,6 +19,16 @@ static void answer(struct h2_stream *s)
     assert_int_equal(h2_stream_respond(s, &ok, true), 0);
 }
 
+enum { SMALL_OCTETS = 100, LARGE_OCTETS = 2 << 20 };
+
+static void answer_with(struct h2_stream *s, size_t octets)
+{
+    static const char content[LARGE_OCTETS];
+    const struct http_head ok = {.status = 200, .content_length = (int64_t)octets};
+    assert_int_equal(h2_stream_respond(s, &ok, false), 0);
+    assert_int_equal(h2_stream_body(s, slice_of(content, octets), NULL, true), 0);
+}
+
 static void on_head(void *user, struct h2_stream *s, const struct http_head *head, bool end)
 {
     bool refuses = worker_refuses;
@@ -28,6 +38,10 @@ static void on_head(void *user, struct h2_stream *s, const struct http_head *hea
         h2_stream_reset(s, H2_REFUSED_STREAM);
     else if (slice_eq(head->path, SLICE("/slow")))
         slow = s;
+    else if (slice_eq(head->path, SLICE("/small")))
+        answer_with(s, SMALL_OCTETS);
+    else if (slice_eq(head->path, SLICE("/large")))
+        answer_with(s, LARGE_OCTETS);
     else if (end || !worker_is_patient)
         answer(s);
 }
@@ -66,6 +80,7 @@ struct client_end {
     struct h2_conn *h2;
     uint32_t answered, failed; /* 200; all else */
     uint32_t code;             /* of the last reset */
+    size_t content;            /* octets of responses */
     bool is_over;
 };
 
@@ -78,6 +93,14 @@ static void on_response(void *user, struct h2_stream *s, const struct http_head 
     c->failed += head->status != 200;
 }
 
+static void on_content(void *user, struct h2_stream *s, struct slice octets, bool end)
+{
+    struct client_end *c = user;
+    (void)end;
+    c->content += octets.len;
+    h2_stream_consumed(s, octets.len);
+}
+
 static void on_end(void *user, struct h2_stream *s, uint32_t code)
 {
     struct client_end *c = user;
@@ -86,7 +109,8 @@ static void on_end(void *user, struct h2_stream *s, uint32_t code)
     c->code = code;
 }
 
-static const struct h2_events client_events = {.on_head = on_response, .on_close = on_end};
+static const struct h2_events client_events = {
+    .on_head = on_response, .on_body = on_content, .on_close = on_end};
 
 static void client_open(struct client_end *c)
 {
@@ -579,6 +603,91 @@ static void test_memory_is_out_for_one(void **state)
     }
 }
 
+/* ---- two of one client ---- */
+
+static struct exchange *exchange_of(struct slice path)
+{
+    struct client *c = LIST_ENTRY(shard.clients.next, struct client, node);
+    LIST_FOR(node, &c->exchanges)
+    {
+        struct exchange *x = LIST_ENTRY(node, struct exchange, client_node);
+        if (slice_eq(x->request->path, path))
+            return x;
+    }
+    return NULL;
+}
+
+/* Its time is over. */
+static void be_due(struct exchange *x)
+{
+    struct loop_timer *t = &x->timer;
+    loop_timer_set(shard.loop, t, shard_now_us(&shard));
+    for (uint64_t due_us = t->due_us; exchange_of(SLICE("/small")) && t->due_us == due_us;)
+        loop_turn(shard.loop, 10);
+}
+
+static void take_some(struct client_end *c)
+{
+    char octets[65536];
+    ssize_t n = read(c->fd, octets, sizeof octets);
+    assert_true(n > 0);
+    assert_int_equal(h2_conn_feed(c->h2, octets, (size_t)n, 1), 0);
+    for (int i = 0; i < 4; i++) {
+        loop_turn(shard.loop, 0);
+        play_worker();
+    }
+}
+
+/* One that has asked for much, and for little behind it. */
+static void ask_for_two(struct client_end *c)
+{
+    const int little = 1;
+    client_open(c);
+    int fd = LIST_ENTRY(shard.clients.next, struct client, node)->stream.source.fd;
+    setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &little, sizeof little);
+    ask(c, "/large", SLICE(""));
+    ask(c, "/small", SLICE(""));
+    play_client(c);
+    while (!exchange_of(SLICE("/small")) || !exchange_of(SLICE("/small"))->response_ended) {
+        loop_turn(shard.loop, 10);
+        play_worker();
+    }
+}
+
+/* The larger response is in front of it, and the client takes of that what it can. */
+static void test_who_waits_for_its_turn(void **state)
+{
+    struct client_end one, *all[] = {&one};
+    (void)state;
+    ask_for_two(&one);
+    for (int i = 0; i < 4; i++) {
+        be_due(exchange_of(SLICE("/small")));
+        assert_non_null(exchange_of(SLICE("/small")));
+        take_some(&one);
+    }
+    for (int i = 0; i < 100 && one.content < SMALL_OCTETS + LARGE_OCTETS; i++)
+        turn(all, 1);
+    assert_int_equal(one.answered, 2);
+    assert_int_equal(one.failed, 0);
+    assert_int_equal(one.content, SMALL_OCTETS + LARGE_OCTETS);
+    client_close(&one);
+    turn(NULL, 0);
+}
+
+static void test_who_takes_nothing(void **state)
+{
+    struct client_end one, *all[] = {&one};
+    (void)state;
+    ask_for_two(&one);
+    be_due(exchange_of(SLICE("/small")));
+    be_due(exchange_of(SLICE("/small")));
+    assert_null(exchange_of(SLICE("/small")));
+    turn(all, 1);
+    assert_int_equal(one.code, H2_CANCEL);
+    client_close(&one);
+    turn(NULL, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -592,6 +701,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_uploads_that_are_given_up, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_worker_that_takes_few, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_worker_that_sends_descriptors, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_who_waits_for_its_turn, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_who_takes_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(test_memory_is_out_for_one, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
