@@ -114,7 +114,7 @@ bool static_condition_range_holds(const struct fields *f, const struct static_va
     if (!field)
         return true;
     struct slice value = slice_trim(field->value);
-    if (value.len && (value.p[0] == '"' || value.p[0] == 'W'))
+    if (slice_starts(value, SLICE("\"")) || slice_starts(value, SLICE("W/"))) /* not "Wed, ..." */
         return v->etag.len && slice_eq(value, v->etag);
     /* The date is a strong validator here: none is given out within the second it names. */
     return has_date(f, TOKEN_IF_RANGE, v, &date) && date == v->modified_s;

@@ -180,6 +180,8 @@ static void lives_without_validators(void **state)
 
 static void range_needs_this_state(void **state)
 {
+    static const char wednesday[] = "Wed, 09 Nov 1994 08:49:37 GMT";
+    enum { THREE_DAYS_S = 3 * 24 * 3600 };
     static const struct {
         const char *value;
         bool wanted;
@@ -198,6 +200,12 @@ static void range_needs_this_state(void **state)
         assert_int_equal(static_condition_range_holds(&w.fields, &none), !rows[i].value);
         tear_down(&w);
     }
+    const struct static_validators later = {SLICE("\"a\""), DATE_S + THREE_DAYS_S};
+    struct world w;
+    set_up(&w);
+    add(&w, TOKEN_IF_RANGE, wednesday); /* W is not yet a weak tag's beginning */
+    assert_true(static_condition_range_holds(&w.fields, &later));
+    tear_down(&w);
 }
 
 static void chooses_codings(void **state)
