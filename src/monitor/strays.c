@@ -144,6 +144,15 @@ static bool has_mark(pid_t pid, const char *mark)
     return false;
 }
 
+/* Does it see our data directory by that name?  In a container another one may have it. */
+static bool shares_data(pid_t pid, const char *data)
+{
+    char path[PATH_MAX];
+    struct stat ours, its;
+    return FILES_FMT(path, "/proc/%d/root%s", (int)pid, data) && stat(path, &its) == 0 &&
+           stat(data, &ours) == 0 && its.st_dev == ours.st_dev && its.st_ino == ours.st_ino;
+}
+
 /* Of a session that was noted?  While a member lives, the kernel gives the session's id to nobody
  * else; once all were gone it may have been given away, so start times and users must fit.  An
  * ordinary user's own processes all have one user: there the mark must fit, too. */
@@ -163,7 +172,7 @@ static bool is_noted(const struct notes *notes, pid_t pid, const struct process 
     return false;
 }
 
-static unsigned kill_round(const struct notes *notes, const char *mark)
+static unsigned kill_round(const struct notes *notes, const char *data, const char *mark)
 {
     unsigned killed = 0;
     DIR *d = opendir("/proc");
@@ -174,7 +183,7 @@ static unsigned kill_round(const struct notes *notes, const char *mark)
         struct process p;
         if (pid <= 1 || pid == getpid() || !look(pid, &p) || p.is_dead)
             continue;
-        if (!is_noted(notes, pid, &p, mark) && !has_mark(pid, mark))
+        if (!is_noted(notes, pid, &p, mark) && !(has_mark(pid, mark) && shares_data(pid, data)))
             continue;
         if (kill(pid, SIGKILL) == 0) {
             log_event(LOG_WARN, "monitor.stray", "pid=%d uid=%u text=\"ended\"", (int)pid,
@@ -218,7 +227,7 @@ void strays_end(const char *data)
     if (!FILES_FMT(mark, "PORTICO_SOCKET=%s/run/", data))
         return;
     read_notes(data, &notes);
-    for (int i = 0; i < ROUNDS && kill_round(&notes, mark); i++)
+    for (int i = 0; i < ROUNDS && kill_round(&notes, data, mark); i++)
         usleep(10000);
     free(notes.v);
     strays_forget(data);
