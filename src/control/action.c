@@ -117,6 +117,7 @@ static int post_reload(struct control *c, struct slice name, struct slice body,
     struct ipc_reload *m = control_scratch(IPC_RELOAD);
     (void)name, (void)body, (void)a;
     *verdict_out = ADMIN_RELOAD;
+    m->asked = ++c->reloads_asked;
     control_send(c, IPC_RELOAD, m, -1);
     return 0;
 }

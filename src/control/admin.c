@@ -52,8 +52,8 @@ struct admin_conn {
     struct loop_timer idle;
     struct loop_task work, again, reap; /* again: the next request, or what there is to read */
     enum kind kind;
-    bool is_held;   /* its content comes first: head is the request's, in the engine's arena */
-    bool is_reload; /* the answer comes when the manifest was read */
+    bool is_held;    /* its content comes first: head is the request's, in the engine's arena */
+    uint32_t reload; /* not 0: the answer comes when the manifest was read for it */
     struct http_head head;
     struct buf body;
     bool is_over;      /* no more requests: end when the output has left */
@@ -179,7 +179,7 @@ static void answer(struct admin_conn *c, const struct http_head *head, bool end)
     int err = find_answer(c, head, &a, &verdict);
     if (err == 0 && verdict == ADMIN_RELOAD) {
         buf_fini(&a.body);
-        c->is_reload = true;
+        c->reload = c->admin->control->reloads_asked;
         return;
     }
     respond(c, &a, err);
@@ -474,16 +474,16 @@ int admin_listen(struct admin *a, int fd, bool is_local)
     return 0;
 }
 
-/* Everyone who waits for the manifest gets this.  body: JSON */
+/* Who had asked before monitor opened the manifest gets this.  body: JSON */
 static void reload_answered(struct admin *a, unsigned status, struct slice body)
 {
     LIST_FOR(node, &a->conns)
     {
         struct admin_conn *c = LIST_ENTRY(node, struct admin_conn, node);
         struct admin_answer to = {.status = status, .type = "application/json"};
-        if (!c->is_reload)
+        if (!c->reload || c->reload > a->control->reloads_begun)
             continue;
-        c->is_reload = false;
+        c->reload = 0;
         buf_init(&to.body, loop_pool(a->control->loop));
         respond(c, &to, buf_add(&to.body, body.p, body.len));
     }

@@ -199,7 +199,7 @@ static void on_message(struct control *c, struct ipc_message *m)
     else if (m->type == IPC_INSTANCE)
         instance_told(c, &m->body.INSTANCE);
     else if (m->type == IPC_RELOAD)
-        reload(c, m->fd_count ? m->fds[0] : -1, m->body.RELOAD.error);
+        reload(c, m->fd_count ? m->fds[0] : -1, &m->body.RELOAD);
     else if (m->type == IPC_IN_FORCE)
         c->in_force = m->body.IN_FORCE.revision;
     else if (m->type == IPC_OUTPUT)

@@ -84,11 +84,13 @@ static void roll_flags(struct control *c, const struct manifest *old)
     }
 }
 
-void reload(struct control *c, int fd, int error)
+void reload(struct control *c, int fd, const struct ipc_reload *r)
 {
     struct manifest *old = c->manifest;
+    if (r->asked)
+        c->reloads_begun = r->asked;
     if (fd < 0) {
-        give_up(c, strerror(error));
+        give_up(c, strerror(r->error));
         return;
     }
     struct manifest *m = manifest_load(c->manifest_path, fd, true);

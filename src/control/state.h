@@ -95,6 +95,7 @@ struct control {
     struct loop_timer greet;
     bool greeted;
     struct admin *admin;
+    uint32_t reloads_asked, reloads_begun; /* the last one that monitor opened the manifest for */
     char push_token[CONTROL_TOKEN_OCTETS]; /* of this life; edge knows its digest, by the routes */
     int diag;                              /* -1: the kernel does not tell whose a TCP socket is */
     uint64_t started_us;
@@ -120,8 +121,8 @@ void snapshot_task(struct loop_task *t);
 void snapshot_again(struct loop_timer *t);
 
 /* reload.c: the manifest again; errors are told, and then nothing has changed.
- * fd  borrowed, -1: error says why there is none */
-void reload(struct control *c, int fd, int error);
+ * fd  borrowed, -1: r->error says why there is none */
+void reload(struct control *c, int fd, const struct ipc_reload *r);
 /* Zero the counters of a slot that another app takes over.  Harmless without counters. */
 void slot_clear(struct control *c, uint32_t slot);
 

@@ -82,6 +82,8 @@ struct ipc_stop { /* end everything: drain, stop workers, exit with this code */
 /* both ways; control asks with it, monitor answers (or begins, at SIGHUP) with the manifest */
 struct ipc_reload {
     int32_t error; /* errno, when it comes without a descriptor */
+    /* Control counts what it asks for; monitor says whose turn it is, 0: nobody's. */
+    uint32_t asked;
 };
 
 /* monitor -> control */

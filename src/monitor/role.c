@@ -8,6 +8,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "base/panic.h"
+#include "base/print.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -221,7 +222,7 @@ static void on_control_message(struct channel *c, struct ipc_message *b, int err
         workers_retire(m, &b->body.RETIRE);
         break;
     case IPC_RELOAD:
-        control_reload(m);
+        control_reload(m, b->body.RELOAD.asked);
         break;
     case IPC_STOP:
         monitor_stop(m, (int)(b->body.STOP.exit_code & 0xff));
@@ -255,8 +256,9 @@ static void on_control_exit(struct child *child, int code, int signal)
     }
     role_log_exit(r, code, signal);
     if (!m->is_committed && ++m->early_deaths >= MONITOR_EARLY_DEATHS) {
-        fprintf(stderr, "portico: control ended %u times before it had read the manifest\n",
-                m->early_deaths);
+        print_fmt(STDERR_FILENO,
+                  "portico: control ended %u times before it had read the manifest\n",
+                  m->early_deaths);
         monitor_stop(m, 1);
         return;
     }
@@ -271,11 +273,13 @@ static void on_control_exit(struct child *child, int code, int signal)
         role_respawn_later(r);
 }
 
-void control_reload(struct monitor *m)
+void control_reload(struct monitor *m, uint32_t asked)
 {
     struct ipc_reload b = {0};
     if (m->stop != STOP_NOT)
         return;
+    if (asked)
+        m->reload_asked = asked;
     m->reload_wanted = !m->control_synced;
     if (m->reload_wanted && !m->control.child.pid && timer_is_armed(&m->control.timer)) {
         timer_cancel(&m->control.timer); /* who asks for it has changed something */
@@ -286,6 +290,7 @@ void control_reload(struct monitor *m)
     /* By path: an editor puts a new file in the place of the old one. */
     int fd = open(m->manifest, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     b.error = fd < 0 ? errno : 0;
+    b.asked = m->reload_asked;
     channel_send(&m->control.channel, IPC_RELOAD, &b, &fd, fd >= 0);
     if (fd >= 0)
         close(fd);
@@ -313,7 +318,9 @@ void control_start(struct monitor *m)
     struct role *r = &m->control;
     if (r->child.pid || m->stop != STOP_NOT)
         return;
+    timer_cancel(&r->timer);
     m->is_refused = false;
+    m->reload_asked = 0;
     /* Opened here, because control's own user may not be able to walk to it. */
     int manifest = open(m->manifest, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     int result = role_spawn(r, m->manifest, manifest);

@@ -180,6 +180,7 @@ struct monitor {
     } sent[MONITOR_SENT];     /* snapshots that edge got, by revision */
     uint64_t in_force_seen;   /* what the routes of every edge know of */
     bool reload_wanted;       /* SIGHUP came while control could not be told */
+    uint32_t reload_asked;    /* the last request of this control's for one, 0: none */
     int admin_fd;             /* admin.sock; -1: none */
     uint8_t ports[65536 / 8]; /* a bit for each port promised to a slot */
     struct fence fence;       /* as root, where there can be one */
@@ -219,7 +220,7 @@ void role_out_of_place(struct role *r, const struct ipc_message *b);
 void control_init(struct monitor *m);
 void control_start(struct monitor *m);
 /* Hand the manifest to control, to be read again; later, when control is not ready for it. */
-void control_reload(struct monitor *m);
+void control_reload(struct monitor *m, uint32_t asked);
 /* Those of monitor's own environment that its roles may see. */
 void role_environment(struct environment *out);
 

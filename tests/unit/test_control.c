@@ -85,7 +85,7 @@ static void start(struct bench *b, const char *manifest)
 
 static void hello(struct bench *b, bool restarted)
 {
-    struct ipc_hello h = {.restarted = restarted};
+    struct ipc_hello h = {.restarted = restarted, .owner = getuid()};
     snprintf(h.data, sizeof h.data, "%s", dir);
     snprintf(h.ca_file, sizeof h.ca_file, "%s/ca.crt", dir);
     int fd = restarted ? ipc_shared_memfd("counters",
@@ -694,6 +694,47 @@ static void test_reload_names_what_changed(void **state)
     stop(&b, 0);
 }
 
+/* Who has asked for a reload is told of the manifest as it was then, or later. */
+static void test_reload_is_answered_to_who_asked(void **state)
+{
+    static const char post[] =
+        "POST /reload HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n";
+    struct bench b;
+    struct ipc_listening l = {.kind = IPC_LISTEN_LOCAL};
+    struct ipc_reload r = {.error = EIO};
+    struct sockaddr_un a = {.sun_family = AF_UNIX};
+    char answer[1024];
+    int fds[2];
+    (void)state;
+    snprintf(a.sun_path, sizeof a.sun_path, "%s/admin.sock", dir);
+    int fd = unix_socket(a.sun_path);
+    begin(&b);
+    assert_int_equal(listen(fd, 2), 0);
+    assert_int_equal(fcntl(fd, F_SETFL, O_NONBLOCK), 0);
+    assert_int_equal(ipc_send(b.channel, IPC_LISTENING, &l, &fd, 1), 0);
+    close(fd);
+    for (uint32_t i = 0; i < 2; i++) {
+        fds[i] = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        assert_int_equal(connect(fds[i], (struct sockaddr *)&a, sizeof a), 0);
+        assert_int_equal(write(fds[i], post, sizeof post - 1), sizeof post - 1);
+        expect(&b, IPC_RELOAD);
+        assert_int_equal(b.m.body.RELOAD.asked, i + 1);
+    }
+    for (uint32_t asked = 0; asked < 2; asked++) { /* at a signal; for the first one */
+        r.asked = asked;
+        assert_int_equal(ipc_send(b.channel, IPC_RELOAD, &r, NULL, 0), 0);
+    }
+    ssize_t n = read(fds[0], answer, sizeof answer - 1);
+    assert_true(n > 0);
+    answer[n] = 0;
+    assert_has(answer, "HTTP/1.1 422 ");
+    assert_int_equal(recv(fds[1], answer, sizeof answer, MSG_DONTWAIT), -1);
+    stop(&b, 0);
+    close(fds[0]);
+    close(fds[1]);
+    unlink(a.sun_path);
+}
+
 static void test_bad_manifest(void **state)
 {
     struct bench b;
@@ -930,6 +971,7 @@ int main(void)
         cmocka_unit_test(test_proc_net_tcp),
         cmocka_unit_test(test_owner_of_port),
         cmocka_unit_test(test_reload_names_what_changed),
+        cmocka_unit_test(test_reload_is_answered_to_who_asked),
         cmocka_unit_test(test_bad_manifest),
         cmocka_unit_test(test_admin),
         cmocka_unit_test(test_admin_connections_are_bounded),
