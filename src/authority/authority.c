@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
+#include "base/print.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -39,8 +40,8 @@ static int tell(const char *what, const char *about)
     char text[256] = "";
     if (e)
         ERR_error_string_n(e, text, sizeof text);
-    fprintf(stderr, "portico: the local authority %s %s: %s\n", what, about,
-            e ? text : strerror(errno));
+    print_fmt(STDERR_FILENO, "portico: the local authority %s %s: %s\n", what, about,
+              e ? text : strerror(errno));
     ERR_clear_error();
     return ERR_SYS;
 }
@@ -312,7 +313,8 @@ struct authority *authority_open(const char *directory, int64_t now_s)
 {
     struct authority *a = calloc(1, sizeof *a);
     if (!a || strlen(directory) >= sizeof a->directory - 64) {
-        fprintf(stderr, "portico: the local authority has no memory, or too long a name\n");
+        print_fmt(STDERR_FILENO,
+                  "portico: the local authority has no memory, or too long a name\n");
         free(a);
         return NULL;
     }
@@ -382,7 +384,8 @@ int authority_issue(struct authority *a, unsigned id, const char *hosts_text)
     struct pair p;
     int count = hosts_parse(hosts_text, hosts);
     if (count < 0) {
-        fprintf(stderr, "portico: the local authority cannot issue for \"%s\"\n", hosts_text);
+        print_fmt(STDERR_FILENO, "portico: the local authority cannot issue for \"%s\"\n",
+                  hosts_text);
         return ERR_USAGE;
     }
     snprintf(name, sizeof name, "%u", id);
@@ -411,7 +414,7 @@ int authority_main(const char *directory, int in)
         if (line[n - 1] == '\n')
             line[n - 1] = 0;
         if (errno || hosts == line || *hosts != ' ' || id > UINT_MAX) {
-            fprintf(stderr, "portico: the local authority was asked for nonsense\n");
+            print_fmt(STDERR_FILENO, "portico: the local authority was asked for nonsense\n");
             code = 2;
             break;
         }

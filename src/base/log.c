@@ -61,7 +61,7 @@ static size_t print_fields(char *out, size_t room, const char *fmt, va_list ap)
 /* Who reads the log has a moment, since a worker may write faster than he reads; when he has
  * stopped to, nothing waits for him any more until there is room again.  The descriptor is shared
  * with whoever started us, so it may not be made non-blocking; a pipe with room takes a line as a
- * whole, and a terminal was opened anew by monitor.
+ * whole, and monitor opens pipes and terminals anew.
  * return  false: there is no room, or nobody any more */
 static bool put_list(enum log_level level, const char *event, const char *fmt, va_list ap)
 {

@@ -10,6 +10,7 @@
 #include "static/static.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -64,6 +65,7 @@ static int role(int argc, char **argv)
 {
     struct stat st;
     bool is_started = fstat(IPC_CHILD_FD, &st) == 0 && S_ISSOCK(st.st_mode);
+    signal(SIGPIPE, SIG_IGN); /* a log whose reader is gone ends nobody */
     if (strcmp(argv[0], "authority") == 0 && argc == 2) {
         log_setup("authority", wanted_level());
         return authority_main(argv[1], STDIN_FILENO);

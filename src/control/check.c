@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "control/control.h"
 #include "control/manifest.h"
+#include "base/print.h"
 
 #include <stdio.h>
 #include <unistd.h>
@@ -9,7 +10,7 @@ int control_check(const char *manifest_path)
 {
     struct manifest *m = manifest_load(manifest_path, -1, false);
     if (!m) {
-        dprintf(STDERR_FILENO, "%s: out of memory\n", manifest_path);
+        print_fmt(STDERR_FILENO, "%s: out of memory\n", manifest_path);
         return 2;
     }
     bool good = m->faults.count == 0;

@@ -3,16 +3,14 @@
 #include "control/state.h"
 #include "base/buf.h"
 #include "base/panic.h"
+#include "base/print.h"
 #include "base/terminal.h"
 
-#include <errno.h>
-#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #define GREET_MS 15000u /* greet at the latest after so long */
-#define PRINT_MS 200    /* for a terminal that is full */
 #define TELL_MS  300u   /* the last lines of output come a little after the exit */
 
 #define GREETED_APPS  50u /* of more, those that are not ready */
@@ -60,15 +58,7 @@ static bool main_url(const struct control *c, const struct control_app *app, cha
 
 static void print(struct buf *b)
 {
-    struct pollfd p = {.fd = STDOUT_FILENO, .events = POLLOUT};
-    while (buf_len(b)) { /* one write, so that lines of workers do not come between */
-        ssize_t n = write(STDOUT_FILENO, buf_at(b), buf_len(b));
-        if (n < 0 && (errno == EINTR || (errno == EAGAIN && poll(&p, 1, PRINT_MS) == 1)))
-            continue; /* a terminal takes more in a moment, if somebody reads there */
-        if (n <= 0)
-            break;
-        buf_consume(b, (size_t)n);
-    }
+    print_text(STDOUT_FILENO, buf_at(b), buf_len(b));
     buf_fini(b);
 }
 

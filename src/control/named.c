@@ -4,6 +4,7 @@
 #include "control/control.h"
 #include "control/manifest.h"
 #include "route/route.h"
+#include "base/print.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -63,8 +64,8 @@ static int by_files(const void *a, const void *b)
 
 static int tell(const char *manifest, const char *what, struct slice which)
 {
-    dprintf(STDERR_FILENO, "portico: %s does not name %s %.*s so; has it changed?\n", manifest,
-            what, SLICE_FMT(which));
+    print_fmt(STDERR_FILENO, "portico: %s does not name %s %.*s so; has it changed?\n", manifest,
+              what, SLICE_FMT(which));
     return 1;
 }
 

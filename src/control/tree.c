@@ -2,6 +2,7 @@
 #include "control/tree.h"
 #include "base/map.h"
 #include "base/panic.h"
+#include "base/print.h"
 #include "base/terminal.h"
 
 #include <stdarg.h>
@@ -109,12 +110,12 @@ void faults_print(struct tree_faults *f, int fd)
         const struct tree_fault *t = &f->at[i];
         const char *text = t->text.p ? t->text.p : "(out of memory)";
         if (t->line)
-            dprintf(fd, "%.*s:%u:%u: %s\n", SLICE_FMT(f->file), t->line, t->column, text);
+            print_fmt(fd, "%.*s:%u:%u: %s\n", SLICE_FMT(f->file), t->line, t->column, text);
         else
-            dprintf(fd, "%.*s: %s\n", SLICE_FMT(f->file), text);
+            print_fmt(fd, "%.*s: %s\n", SLICE_FMT(f->file), text);
     }
     if (f->count > shown)
-        dprintf(fd, "%.*s: %u more errors are not shown\n", SLICE_FMT(f->file), f->count - shown);
+        print_fmt(fd, "%.*s: %u more errors are not shown\n", SLICE_FMT(f->file), f->count - shown);
 }
 
 struct tree_node *tree_get(const struct tree_node *map, const char *key)

@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
+#include "base/print.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -68,9 +69,9 @@ static int open_pair(const struct monitor *m, struct certificate *c, int fds[2])
         int error = errno;
         if (i)
             close(fds[0]);
-        fprintf(stderr, "portico: %s: cannot read the %s %s: %s\n", c->wanted.where,
-                i ? "key" : "certificate", path[i],
-                error == EINVAL ? "not a file" : files_why(error));
+        print_fmt(STDERR_FILENO, "portico: %s: cannot read the %s %s: %s\n", c->wanted.where,
+                  i ? "key" : "certificate", path[i],
+                  error == EINVAL ? "not a file" : files_why(error));
         return ERR_SYS;
     }
     for (int i = 0; i < 2; i++) {

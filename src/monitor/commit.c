@@ -5,6 +5,7 @@
 #include "monitor/log_file.h"
 #include "base/err.h"
 #include "base/log.h"
+#include "base/print.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -53,8 +54,8 @@ static int bind_all(struct monitor *m)
         l->kind = from->kind;
         memcpy(l->wanted, from->address, sizeof l->wanted);
         if (listener_open(l, m->loops, why, sizeof why) < 0) {
-            fprintf(stderr, "portico: %s: cannot listen at %s: %s\n", from->where, from->address,
-                    why);
+            print_fmt(STDERR_FILENO, "portico: %s: cannot listen at %s: %s\n", from->where,
+                      from->address, why);
             return ERR_SYS;
         }
         m->listener_count++;
@@ -117,11 +118,11 @@ static int first(struct monitor *m, const struct ipc_commit *c)
     listen_drop_handed();
     m->access_fd = commit_open_access_log(m, why, sizeof why);
     if (m->access_fd < -1) {
-        fprintf(stderr, "portico: accessLog: cannot open %s: %s\n", m->access_log, why);
+        print_fmt(STDERR_FILENO, "portico: accessLog: cannot open %s: %s\n", m->access_log, why);
         return ERR_SYS;
     }
     if (make_counters(m, c) < 0) {
-        fprintf(stderr, "portico: cannot make the counters: %s\n", strerror(errno));
+        print_fmt(STDERR_FILENO, "portico: cannot make the counters: %s\n", strerror(errno));
         return ERR_SYS;
     }
     m->admin_fd = open_admin_socket(m);
@@ -232,7 +233,7 @@ int commit_apply(struct monitor *m, const struct ipc_commit *c, char *error_out,
     m->in_vain = 0;
     workers_tell(m);
     if (m->reload_wanted)
-        control_reload(m);
+        control_reload(m, 0);
     workers_start(m);
     edge_start(m);
     return 0;

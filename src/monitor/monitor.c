@@ -21,6 +21,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* Signals. */
@@ -87,7 +88,7 @@ static void on_signal(struct watch *w, uint32_t events)
         break;
     case SIGHUP:
         log_event(LOG_INFO, "monitor.reload", "manifest=\"%s\"", m->manifest);
-        control_reload(m);
+        control_reload(m, 0);
         break;
     default:
         on_stop_signal(m, (int)info.ssi_signo);
@@ -240,15 +241,18 @@ static void fill_standard_fds(void)
     }
 }
 
-/* A terminal that nobody reads keeps who writes to it, though poll() has said that there is room.
- * The descriptor is shared with whoever started us, so ours and the roles' is another one. */
-static void open_terminals_anew(void)
+/* A terminal that nobody reads keeps who writes to it, though poll() has said that there is room;
+ * so does a pipe that somebody else, edge's access log say, has filled meanwhile.  The descriptor
+ * is shared with whoever started us, so ours and the roles' is another one. */
+static void open_outputs_anew(void)
 {
     char path[32];
+    struct stat st;
     for (int fd = STDOUT_FILENO; fd <= STDERR_FILENO; fd++) {
         snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
-        int own = isatty(fd) ? open(path, O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC) : -1;
-        if (own < 0) /* another user's: it stays as it is */
+        bool may_block = isatty(fd) || (fstat(fd, &st) == 0 && S_ISFIFO(st.st_mode));
+        int own = may_block ? open(path, O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC) : -1;
+        if (own < 0) /* another user's, or nobody reads: it stays as it is */
             continue;
         dup2(own, fd);
         close(own);
@@ -416,7 +420,7 @@ int monitor_main(const struct monitor_options *options)
     struct monitor *m = &monitor;
     fill_standard_fds();
     listen_take_handed();
-    open_terminals_anew();
+    open_outputs_anew();
     init(m, options);
     upgrade_find_program(m);
     if (poller_init(&m->poller) < 0) {

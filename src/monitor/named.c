@@ -5,6 +5,7 @@
 #include "monitor/state.h"
 #include "base/err.h"
 #include "base/log.h"
+#include "base/print.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -79,7 +80,7 @@ static bool tell(struct monitor *m, int said)
     text[n < 0 ? 0 : n] = 0;
     if (m->in_vain && strcmp(text, m->refused_for) == 0)
         return false;
-    fputs(text, stderr);
+    print_text(STDERR_FILENO, text, strlen(text));
     memcpy(m->refused_for, text, sizeof text);
     return true;
 }

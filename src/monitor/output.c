@@ -84,9 +84,8 @@ static void to_file(struct output *o, const char *octets, size_t len)
 
 bool output_console(int fd, const char *octets, size_t len)
 {
-    /* The descriptor is shared with whoever started us, so it may not be made non-blocking.  A pipe
-     * with POLLOUT takes PIPE_BUF octets, and nobody writes more at a time; of a terminal ours does
-     * not block (monitor.c). */
+    /* A pipe with POLLOUT takes PIPE_BUF octets; ours, and a terminal, does not block either when
+     * somebody else comes first (monitor.c). */
     struct pollfd p = {.fd = fd, .events = POLLOUT};
     if (poll(&p, 1, 0) != 1 || !(p.revents & POLLOUT))
         return false;
