@@ -17,8 +17,9 @@
 
 /* ---- routing ---- */
 
-/* The site of the request's authority: the connection's last one, or found in the routes. */
-static struct site *find_site(struct client *c, struct slice authority)
+/* The site of the request's authority: the connection's last one, or found in the routes.
+ * fault_out  when there is none: FAULT_UNKNOWN_HOST or FAULT_MEMORY */
+static struct site *find_site(struct client *c, struct slice authority, enum fault *fault_out)
 {
     struct shard *s = c->shard;
     if (c->memo_site && c->memo_revision == s->routes->revision &&
@@ -26,6 +27,7 @@ static struct site *find_site(struct client *c, struct slice authority)
         return c->memo_site;
     const struct route_site *route = routes_find(s->routes, authority);
     struct site *site = route ? shard_site(s, route) : NULL;
+    *fault_out = route ? FAULT_MEMORY : FAULT_UNKNOWN_HOST;
     if (site && authority.len <= sizeof c->memo_authority) {
         struct site *old = c->memo_site;
         forward_forget(c);
@@ -90,10 +92,11 @@ static bool admit(struct exchange *x)
 {
     struct client *c = x->client;
     const struct http_head *r = x->request;
-    struct site *site = x->shard->routes ? find_site(c, r->authority) : NULL;
+    enum fault fault = FAULT_UNKNOWN_HOST;
+    struct site *site = x->shard->routes ? find_site(c, r->authority, &fault) : NULL;
     if (!site) {
-        stats_add(&x->shard->stats->requests_unrouted, 1);
-        exchange_fail(x, FAULT_UNKNOWN_HOST);
+        stats_add(&x->shard->stats->requests_unrouted, fault == FAULT_UNKNOWN_HOST);
+        exchange_fail(x, fault);
         return false;
     }
     x->site = site_ref(site);
@@ -206,7 +209,8 @@ static void attach(struct exchange *x)
  * instances may be gone. */
 static void use_todays_site(struct exchange *x)
 {
-    struct site *site = find_site(x->client, x->request->authority);
+    enum fault fault;
+    struct site *site = find_site(x->client, x->request->authority, &fault);
     if (!site || site == x->site || !slice_eq(site->name, x->site->name))
         return;
     site_ref(site);
@@ -318,8 +322,11 @@ static bool is_whole(const struct exchange *x)
 void exchange_worker_failed(struct exchange *x, enum fault fault, bool untouched, bool fresh)
 {
     CHECK_MAGIC(x, EXCHANGE_MAGIC);
-    if (x->response_ended)
-        return; /* of a tunnel, too: what it sent is on its way, and it wants no more */
+    if (x->response_ended) { /* of a tunnel, too: what it sent is on its way */
+        if (x->switched)
+            client_consumed(x, 0); /* and it wants no more of what waited for it */
+        return;
+    }
     if (is_whole(x)) {
         x->response_ended = true;
         if (client_send_body(x, SLICE(""), true) < 0)

@@ -206,9 +206,11 @@ void h2_conn_settle(struct h2_conn *c)
     if (c->settling)
         return;
     c->settling = true;
-    while (!list_empty(&c->ended))
-        close_well(LIST_ENTRY(c->ended.next, struct h2_stream, due));
-    h2_promise_release(c);
+    do { /* a response that waited may end with its head */
+        while (!list_empty(&c->ended))
+            close_well(LIST_ENTRY(c->ended.next, struct h2_stream, due));
+        h2_promise_release(c);
+    } while (!list_empty(&c->ended));
     if (c->error)
         close_all(c);
     c->settling = false;

@@ -96,13 +96,12 @@ static size_t take(int fd, size_t most)
     return had;
 }
 
-static int come_for_much(size_t *had_out)
+static void publish(void)
 {
-    static const char head[] = "GET / HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n";
-    static char answer[CONTENT_OCTETS + 256];
-    struct route_site site = {.flags = ROUTE_DEFAULT,
+    struct route_site site = {.flags = ROUTE_DEFAULT | ROUTE_WEBSOCKETS,
                               .request_timeout_ms = 60000,
                               .idle_timeout_ms = 60000,
+                              .tunnel_timeout_ms = 60000,
                               .body_limit_octets = 1u << 30};
     struct route_builder *b = route_builder_new(1);
     assert_int_equal(route_builder_site(b, SLICE("a"), &site), 0);
@@ -112,6 +111,13 @@ static int come_for_much(size_t *had_out)
                      0);
     edge_publish(b, 1);
     edge_turns();
+}
+
+static int come_for_much(size_t *had_out)
+{
+    static const char head[] = "GET / HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n";
+    static char answer[CONTENT_OCTETS + 256];
+    publish();
     const int little = 1;
     int fd = edge_come(head, sizeof head - 1);
     setsockopt(only_client()->stream.source.fd, SOL_SOCKET, SO_SNDBUF, &little, sizeof little);
@@ -179,6 +185,41 @@ static void who_takes_nothing_does_not_stay(void **state)
     close(fd);
 }
 
+/* A worker that is through with a tunnel and dies, while the client's octets wait for it. */
+static void who_tunnels_to_nobody_is_heard(void **state)
+{
+    static const char head[] = "GET / HTTP/1.1\r\nHost: a.test\r\nConnection: upgrade\r\n"
+                               "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+                               "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+                      switched[] = "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\n"
+                                   "Upgrade: websocket\r\n"
+                                   "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
+    static char octets[65536];
+    (void)state;
+    publish();
+    int fd = edge_come(head, sizeof head - 1);
+    edge_turns();
+    int worker = non_blocking(accept(edge.listener, NULL, NULL));
+    assert_true(read(worker, octets, sizeof octets) > 0);
+    assert_int_equal(write(worker, switched, sizeof switched - 1), sizeof switched - 1);
+    edge_turns();
+    assert_int_equal(read(fd, octets, 12), 12);
+    assert_memory_equal(octets, "HTTP/1.1 101", 12);
+    while (!only_client()->paused) {
+        assert_true(write(fd, octets, sizeof octets) > 0);
+        edge_turns();
+    }
+    shutdown(worker, SHUT_WR);
+    edge_turns();
+    close(worker);
+    edge_turns();
+    assert_int_equal(shard.stats->connections_open, 1);
+    close(fd);
+    for (int i = 0; i < 100 && !list_empty(&shard.clients); i++)
+        edge_turns();
+    assert_true(list_empty(&shard.clients));
+}
+
 #define WITH(test) cmocka_unit_test_setup_teardown(test, edge_setup_case, edge_teardown_case)
 
 int main(void)
@@ -186,7 +227,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         WITH(who_goes_on_sending_has_time),    WITH(but_not_for_ever),
         WITH(who_speaks_http2_has_none),       WITH(who_takes_the_end_slowly_gets_it),
-        WITH(who_takes_nothing_does_not_stay),
+        WITH(who_takes_nothing_does_not_stay), WITH(who_tunnels_to_nobody_is_heard),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -258,6 +258,7 @@ static void fail_each(const void *octets, size_t len, bool (*is_whole)(const str
         if (!run(&w, is_whole))
             fail_msg("allocation %llu failed, and the client waits (%zu octets came)",
                      (unsigned long long)n, w.got_len);
+        assert_int_equal(w.shard.stats->requests_unrouted, 0); /* the host has an app */
         bool failed = pool->gets >= pool->fail_at;
         if (!failed)
             assert_true(is_whole(&w) && w.got_len > BODY_OCTETS);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Windows that change while content is under way.  RFC 9113 6.9.2, 6.9.3 */
+/* Windows, and streams that may be open, change while content is under way.  RFC 9113 5.1.2, 6.9.2,
+ * 6.9.3 */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -20,6 +21,7 @@ struct world {
     size_t came;
     bool ended;
     uint32_t code; /* of on_close */
+    unsigned closed;
 };
 
 static void on_head(void *user, struct h2_stream *s, const struct http_head *head, bool end)
@@ -40,6 +42,7 @@ static void on_close(void *user, struct h2_stream *s, uint32_t code)
     struct world *w = user;
     w->stream = NULL;
     w->code = code;
+    w->closed++;
 }
 
 static const struct h2_events events = {
@@ -93,10 +96,48 @@ static void test_end_below_zero(void **state)
     world_close(&w);
 }
 
+/* The second promise waits for its turn, which comes with the first one's last octet; its own last
+ * one leaves with that, and nothing that the client says follows. */
+static void test_promise_that_waited_ends_with_its_head(void **state)
+{
+    static const uint8_t one_at_a_time[] = {0, H2_SETTING_MAX_CONCURRENT_STREAMS, 0, 0, 0, 1};
+    static const uint8_t get[] = {0x82, 0x87, 0x84, 0x41, 0x01, 'a'};
+    const struct http_head push = {.method = SLICE("GET"),
+                                   .scheme = SLICE("https"),
+                                   .authority = SLICE("a"),
+                                   .path = SLICE("/")},
+                           ok = {.status = 200, .content_length = -1};
+    struct world w = {.code = UINT32_MAX};
+    char out[4096];
+    int err;
+    h2_settings_default(&w.settings, H2_SERVER);
+    world_open(&w);
+    assert_int_equal(feed(&w, H2_FRAME_SETTINGS, 0, 0, one_at_a_time, sizeof one_at_a_time), 0);
+    assert_int_equal(
+        feed(&w, H2_FRAME_HEADERS, H2_FLAG_END_HEADERS | H2_FLAG_END_STREAM, 1, get, sizeof get),
+        0);
+    struct h2_stream *page = w.stream;
+    struct h2_stream *first = h2_stream_promise(page, &push, NULL, &err),
+                     *second = h2_stream_promise(page, &push, NULL, &err);
+    assert_true(first && second);
+    assert_int_equal(h2_stream_respond(first, &ok, false), 0);
+    assert_int_equal(h2_stream_respond(second, &ok, true), 0);
+    while (h2_conn_has_output(w.conn))
+        h2_conn_output(w.conn, out, sizeof out, 1);
+    assert_int_equal(w.closed, 0);
+    assert_int_equal(h2_stream_body(first, SLICE(""), NULL, true), 0);
+    while (h2_conn_has_output(w.conn))
+        h2_conn_output(w.conn, out, sizeof out, 1);
+    assert_int_equal(w.closed, 2);
+    assert_int_equal(h2_conn_streams(w.conn), 1);
+    world_close(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_end_below_zero),
+        cmocka_unit_test(test_promise_that_waited_ends_with_its_head),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
