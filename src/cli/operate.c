@@ -10,7 +10,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#define WAIT_US 100000u
+#define WAIT_US  100000u
+#define BEGIN_US 30000000u /* monitor begins at once, unless it refuses */
 
 static const char *string(const json_t *o, const char *key)
 {
@@ -127,21 +128,35 @@ int operate_reload(const char *data)
     return 0;
 }
 
-/* return  0: what was asked for is in force; else the exit code: told */
+/* before  the newest version when it was asked for
+ * return  0: what was asked for is in force; else the exit code: told */
 static int wait_for_change(const char *data, const char *path, const char *app, json_int_t before)
 {
-    for (;;) {
+    for (unsigned waited_us = 0;; waited_us += WAIT_US) {
         json_t *j;
         int code = ask_json(data, "GET", path, NULL, &j);
         if (code)
             return code;
         const json_t *change = json_object_get(j, "change"), *in;
-        bool failing = json_is_true(json_object_get(change, "failing")), done = true;
+        bool failing = json_integer_value(json_object_get(change, "version")) > before &&
+                       json_is_true(json_object_get(change, "failing"));
+        bool begun = false, done = true;
         size_t i;
-        json_array_foreach(json_object_get(j, "instances"), i, in) done &=
-            json_integer_value(json_object_get(in, "version")) > before;
+        json_array_foreach(json_object_get(j, "instances"), i, in)
+        {
+            bool is_new = json_integer_value(json_object_get(in, "version")) > before;
+            begun |= is_new;
+            done &= is_new;
+        }
         done &= !json_is_object(change);
         json_decref(j);
+        if (!begun && waited_us >= BEGIN_US) {
+            fprintf(stderr,
+                    "portico: no new instance of %s was begun; too many earlier ones may still "
+                    "have requests to end, or its log says more\n",
+                    app);
+            return 1;
+        }
         if (failing) {
             fprintf(stderr,
                     "portico: the new instances of %s do not start; the old ones go on. "

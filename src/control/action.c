@@ -151,7 +151,8 @@ static int post_restart(struct control *c, struct slice name, struct slice body,
     log_event(LOG_INFO, "control.restart", "app=%s", m->app);
     a->status = 202;
     a->type = json_content;
-    return buf_printf(&a->body, "{\"status\":\"restarting\",\"version\":%lu}\n", app->serving);
+    return buf_printf(&a->body, "{\"status\":\"restarting\",\"version\":%lu}\n",
+                      app_current_version(app));
 }
 
 static int post_scale(struct control *c, struct slice name, struct slice body,

@@ -402,6 +402,7 @@ static void on_finding(struct probe *p, enum probe_finding finding)
         break;
     case PROBE_LATE:
         in->is_late = true;
+        snapshot_wanted(in->app->control); /* nobody waits for it any more */
         log_event(
             LOG_WARN, "worker.not-listening",
             "app=%s index=%u pid=%d after_s=%u text=\"it listens neither at PORTICO_SOCKET nor "
@@ -478,6 +479,7 @@ void instance_told(struct control *c, const struct ipc_instance *i)
         return;
     }
     bool was_ready = in->is_ready, is_moved = in->last.version && in->last.version != i->version;
+    bool was_failing = app_is_failing(app);
     uint32_t old_state = in->last.state;
     if (i->generation != in->last.generation) {
         probe_stop(&in->probe);
@@ -509,7 +511,8 @@ void instance_told(struct control *c, const struct ipc_instance *i)
     if (!serves(in))
         health_stop(&in->health);
     if (was_ready != in->is_ready || (old_state == IPC_DRAINING) != (i->state == IPC_DRAINING) ||
-        i->state == IPC_DRAINING || is_moved || c->hold.due_us)
+        i->state == IPC_DRAINING || is_moved || c->hold.due_us ||
+        was_failing != app_is_failing(app)) /* nobody waits for one that fails */
         snapshot_wanted(c);
     greeting_update(c, in->app);
 }

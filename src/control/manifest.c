@@ -188,7 +188,8 @@ READER(read_listen)
 
 READER(read_loops)
 {
-    if (n->kind != TREE_TEXT || !slice_eq(n->text, SLICE("auto")))
+    m->loops_auto = n->kind == TREE_TEXT && slice_eq(n->text, SLICE("auto"));
+    if (!m->loops_auto)
         return value_number(m, n, k, to);
     long cpus = sysconf(_SC_NPROCESSORS_ONLN);
     *(uint32_t *)field(to, k) = cpus < 1 ? 1 : cpus > 64 ? 64 : (uint32_t)cpus;
@@ -224,10 +225,10 @@ READER(read_prefixes)
 static const char *host_problem(struct slice h)
 {
     size_t label = 0;
-    if (slice_starts(h, SLICE("*.")))
-        h = slice_of(h.p + 2, h.len - 2);
     if (h.len > 253)
         return "is longer than 253 characters";
+    if (slice_starts(h, SLICE("*.")))
+        h = slice_of(h.p + 2, h.len - 2);
     for (size_t i = 0; i <= h.len; i++) {
         unsigned char c = i < h.len ? (unsigned char)h.p[i] : '.';
         if (c == '.') {
@@ -499,7 +500,9 @@ static void check_listens(struct manifest *m, const struct tree_node *root)
     unsigned count = 0;
     if (!section)
         return;
-    if (section->kind == TREE_MAP && !tree_get(section, "https") && !tree_get(section, "http"))
+    bool is_named = tree_get(section, "https") || tree_get(section, "http");
+    bool is_any = m->listens[IPC_LISTEN_HTTPS].count || m->listens[IPC_LISTEN_HTTP].count;
+    if (m->faults.count == 0 ? !is_any : section->kind == TREE_MAP && !is_named)
         fault_at_key(&m->faults, section, "at least one of \"https\" and \"http\" is required");
     for (unsigned kind = 0; kind < 3; kind++)
         for (uint32_t i = 0; i < m->listens[kind].count; i++) {

@@ -68,6 +68,7 @@ struct manifest {
     bool monitor_opens;
     struct manifest_listens listens[3]; /* by enum ipc_listen_kind */
     uint32_t loops;
+    bool loops_auto; /* as many as there are processors, at the start */
     struct slice access_log; /* "off", "stdout" or an absolute path */
     struct manifest_prefixes trusted_proxies;
     struct limits limits;

@@ -46,6 +46,11 @@ struct slice value_where(struct manifest *m, const struct tree_node *n)
 struct slice value_path(struct manifest *m, const struct tree_node *n, struct slice text)
 {
     struct slice p;
+    for (size_t i = 0; i < text.len; i++)
+        if ((unsigned char)text.p[i] < 0x20 || text.p[i] == 0x7f) {
+            fault_at_value(&m->faults, n, "a path must not hold line breaks or other controls");
+            return slice_of(NULL, 0);
+        }
     if (text.len && text.p[0] == '/')
         p = arena_dup(&m->arena, text);
     else

@@ -37,6 +37,8 @@ static void check_fixed(const struct manifest *old, struct manifest *m)
     for (unsigned kind = 0; kind < 3; kind++)
         if (!listens_eq(&old->listens[kind], &m->listens[kind]))
             changed[count++] = keys[kind];
+    if (m->loops_auto && old->loops_auto) /* processors may have come or gone */
+        m->loops = old->loops;
     if (old->loops != m->loops)
         changed[count++] = "loops";
     if (!slice_eq(old->access_log, m->access_log))

@@ -19,8 +19,7 @@ static struct role *role_of(struct list *node)
     return LIST_ENTRY(node, struct role, node);
 }
 
-/* Does any edge serve that was not told to leave? */
-static bool is_served(const struct monitor *m)
+bool edges_serve(const struct monitor *m)
 {
     LIST_FOR(node, &m->edges)
     {
@@ -248,7 +247,7 @@ static void on_exit_(struct child *child, int code, int signal)
         monitor_stop_step(m);
         return;
     }
-    if (!was_up && is_served(m)) {
+    if (!was_up && edges_serve(m)) {
         log_event(LOG_ERROR, "edge.successor",
                   "error=\"it ended before it served (status %d, signal %d); the one before goes "
                   "on\"",
@@ -298,7 +297,7 @@ int edge_replace(struct monitor *m)
         edge_start(m);
         return 0;
     }
-    if (!old->is_up && is_served(m)) {
+    if (!old->is_up && edges_serve(m)) {
         /* A successor that is not up yet has no connections: another one in its place. */
         old->is_told = true;
         child_signal(&old->child, SIGKILL);
@@ -329,7 +328,7 @@ void edge_start(struct monitor *m)
         m->snapshot_fd < 0)
         return;
     /* After an upgrade counters and routes may have a new shape, which the new control brings. */
-    if (m->awaits_control && is_served(m))
+    if (m->awaits_control && edges_serve(m))
         return;
     timer_cancel(&r->timer);
     r->copy = free_copy(m);

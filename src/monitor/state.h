@@ -227,6 +227,8 @@ void role_environment(struct environment *out);
 /* edges.c */
 /* return  NULL when memory is out; it becomes the last of monitor's edges */
 struct role *edge_new(struct monitor *m);
+/* Does any edge serve that was not told to leave? */
+bool edges_serve(const struct monitor *m);
 /* Starts the newest edge when everything that it needs is there; else nothing happens. */
 void edge_start(struct monitor *m);
 /* Another edge with what is held now takes over from the one that serves, which then drains.

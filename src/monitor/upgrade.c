@@ -70,7 +70,8 @@ static void give_up(struct monitor *m, const char *why)
     log_event(LOG_ERROR, "upgrade.refused", "program=\"%s\" error=\"%s\"", m->program, why);
     tell(m, "failed: %s; what ran goes on", why);
     m->is_upgrading = false;
-    notify_ready(m);
+    if (edges_serve(m))
+        notify_ready(m);
 }
 
 void upgrade_served(struct monitor *m)

@@ -12,16 +12,18 @@
 
 struct user {
     uid_t uid;
+    bool is_saved;
     char name[];
 };
 
-static int add(struct users *u, const char *name, uid_t uid)
+static int add(struct users *u, const char *name, uid_t uid, bool is_saved)
 {
     size_t len = strlen(name);
     struct user *user = malloc(sizeof *user + len + 1);
     if (!user)
         return ERR_NOMEM;
     user->uid = uid;
+    user->is_saved = is_saved;
     memcpy(user->name, name, len + 1);
     if (map_put(&u->by_name, slice_of(user->name, len), user) < 0) {
         free(user);
@@ -84,7 +86,7 @@ int users_open(struct users *u, const char *path)
             uid >= USERS_FIRST + USERS_SPAN || map_get(&u->by_name, slice_str(name)))
             r = ERR_FORMAT;
         else
-            r = add(u, name, uid);
+            r = add(u, name, uid, true);
     }
     fclose(f);
     if (r < 0) {
@@ -102,7 +104,7 @@ void users_close(struct users *u)
     map_fini(&u->by_name);
 }
 
-static int save(const struct users *u)
+static int save(struct users *u)
 {
     char temporary[sizeof u->path + 8];
     snprintf(temporary, sizeof temporary, "%s.new", u->path);
@@ -118,26 +120,33 @@ static int save(const struct users *u)
         fprintf(f, "%s %u\n", user->name, (unsigned)user->uid);
     bool ok = fflush(f) == 0 && fsync(fd) == 0;
     ok = fclose(f) == 0 && ok;
-    return ok && rename(temporary, u->path) == 0 ? 0 : ERR_SYS;
+    if (!ok || rename(temporary, u->path) < 0)
+        return ERR_SYS;
+    it = 0;
+    for (struct user *user; (user = map_next(&u->by_name, &it));)
+        user->is_saved = true;
+    return 0;
+}
+
+void users_expect(struct users *u, const char *name)
+{
+    if (u->count >= USERS_MAX || map_get(&u->by_name, slice_str(name)))
+        return;
+    uid_t uid = u->next;
+    while (is_reserved(uid) || is_in_passwd(uid))
+        uid++;
+    add(u, name, uid, false); /* or it gets none */
 }
 
 uid_t users_get(struct users *u, const char *name)
 {
-    const struct user *known = map_get(&u->by_name, slice_str(name));
-    if (known)
-        return known->uid;
-    if (u->count >= USERS_MAX)
-        return 0;
-    uid_t uid = u->next;
-    while (is_reserved(uid) || is_in_passwd(uid))
-        uid++;
-    if (add(u, name, uid) < 0)
-        return 0;
-    if (save(u) < 0) {
+    users_expect(u, name);
+    struct user *user = map_get(&u->by_name, slice_str(name));
+    if (user && !user->is_saved && save(u) < 0) {
         /* An id that is not on disk would be given to another app by the next monitor. */
         free(map_del(&u->by_name, slice_str(name)));
         u->count--;
         return 0;
     }
-    return uid;
+    return user ? user->uid : 0;
 }

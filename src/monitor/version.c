@@ -204,6 +204,8 @@ int workers_apply(struct monitor *m, struct wanted *w)
     {
         LIST_ENTRY(node, struct app, node)->is_named = false;
     }
+    for (uint32_t n = 0; m->as_root && n < w->app_count; n++)
+        users_expect(&m->users, w->apps[n].name);
     for (uint32_t n = 0; n < w->app_count; n++) {
         /* wanted_app_fini() of what was taken over finds nothing */
         char name[IPC_NAME_OCTETS];

@@ -474,6 +474,9 @@ static void test_app_that_does_not_start(void **state)
     i.exit_code = 127;
     i.failures = 1;
     tell(&b, &i, IPC_BACKOFF);
+    expect(&b, IPC_SNAPSHOT);
+    take_snapshot(&b);
+    assert_true(route_find(&b.route, SLICE("gallery.localhost"))->flags & ROUTE_FAILING);
     snprintf(o.text, sizeof o.text, "sh: 1: exec: serve:\033[2J not found\xff\n");
     assert_int_equal(ipc_send(b.channel, IPC_OUTPUT, &o, NULL, 0), 0);
     assert_output(&b, "gallery does not start: ended with status 127 (command not found)");
@@ -745,6 +748,30 @@ static void test_bad_manifest(void **state)
     stop(&b, 2);
 }
 
+/* As many loops as there were processors when Portico started, not when control did. */
+static void test_restart_counts_no_processors(void **state)
+{
+    const uint64_t octets = stats_octets(3 * IPC_COUNTER_COPIES, CONTROL_SITE_SLOTS);
+    struct bench b;
+    struct ipc_hello h = {.restarted = 1, .owner = getuid()};
+    (void)state;
+    start(&b, "listen: {https: \"127.0.0.1:0\"}\nloops: auto\n"
+              "apps: {a: {upstreams: \"127.0.0.1:9\", hosts: a.test}}\n");
+    int fd = ipc_shared_memfd("counters", octets);
+    void *counters = mmap(NULL, octets, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    assert_true(counters != MAP_FAILED);
+    stats_init(counters, 3 * IPC_COUNTER_COPIES, CONTROL_SITE_SLOTS);
+    munmap(counters, octets);
+    snprintf(h.data, sizeof h.data, "%s", dir);
+    assert_int_equal(ipc_send(b.channel, IPC_HELLO, &h, &fd, 1), 0);
+    close(fd);
+    do
+        assert_true(next(&b, PATIENCE_MS));
+    while (b.m.type != IPC_COMMIT);
+    assert_int_equal(b.m.body.COMMIT.loops, 3);
+    stop(&b, 0);
+}
+
 /* Control came back: no routes are published until the instances that serve are found again. */
 static void test_restart(void **state)
 {
@@ -982,6 +1009,7 @@ int main(void)
         cmocka_unit_test(test_foreign_listener),
         cmocka_unit_test(test_app_that_does_not_start),
         cmocka_unit_test(test_restart),
+        cmocka_unit_test(test_restart_counts_no_processors),
     };
     /* As whoever the roles are when nobody is root: looking into a process that has capabilities
      * would take them, and control gives them up. */

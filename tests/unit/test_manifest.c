@@ -208,6 +208,10 @@ static const struct bad bads[] = {
     {LISTEN "loops: 0\n" APP, 2, 8,
      "loops: must be auto or a whole number from 1 to 64, not \"0\""},
     {LISTEN "loops: 65\n" APP, 2, 8, "loops: must be auto"},
+    {LISTEN "accessLog: |\n  /var/log/portico\n" APP, 2, 12,
+     "accessLog: a path must not hold line breaks"},
+    {"listen:\n" APP, 1, 1, "listen: at least one of \"https\" and \"http\""},
+    {"listen: {https: }\n" APP, 1, 1, "listen: at least one of \"https\" and \"http\""},
     {LISTEN "loops:\n" APP, 2, 7, "loops: must be auto or a whole number from 1 to 64; nothing"},
     {LISTEN "accessLog: []\n" APP, 2, 12, "accessLog: must be off, stdout or a file, not a list"},
     {LISTEN "trustedProxies: [10.0.0.0/33]\n" APP, 2, 18, "trustedProxies[0]: must be addresses"},
@@ -358,6 +362,22 @@ static void test_host_names(void **state)
     }
 }
 
+/* As long as routes take them, whatever they begin with.  RFC 1035 3.1 */
+static void test_long_host_names(void **state)
+{
+    for (size_t octets = 253; octets <= 254; octets++) {
+        char host[256] = "*.", text[512];
+        while (strlen(host) < octets - 1)
+            strcat(host, strlen(host) % 2 ? "." : "a");
+        strcat(host, host[octets - 2] == '.' ? "a" : "b");
+        snprintf(text, sizeof text,
+                 LISTEN "apps: {a: {upstreams: \"127.0.0.1:1\", hosts: [\"%s\"]}}", host);
+        struct manifest *m = parse(text);
+        assert_int_equal(m->faults.count, octets > 253);
+        manifest_free(m);
+    }
+}
+
 static void test_all_faults_up_to_a_cap(void **state)
 {
     char text[8192] = LISTEN APP;
@@ -449,10 +469,15 @@ static int teardown(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_everything), cmocka_unit_test(test_defaults),
-        cmocka_unit_test(test_push),       cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_host_names), cmocka_unit_test(test_all_faults_up_to_a_cap),
-        cmocka_unit_test(test_bounds),     cmocka_unit_test(test_every_prefix),
+        cmocka_unit_test(test_everything),
+        cmocka_unit_test(test_defaults),
+        cmocka_unit_test(test_push),
+        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_host_names),
+        cmocka_unit_test(test_long_host_names),
+        cmocka_unit_test(test_all_faults_up_to_a_cap),
+        cmocka_unit_test(test_bounds),
+        cmocka_unit_test(test_every_prefix),
         cmocka_unit_test(test_load),
     };
     return cmocka_run_group_tests(tests, setup, teardown);

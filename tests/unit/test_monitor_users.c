@@ -10,6 +10,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static char directory[] = "/tmp/portico-users-XXXXXX";
@@ -50,6 +51,30 @@ static void test_an_id_is_remembered(void **state)
     unlink(at("users"));
 }
 
+/* A manifest may bring thousands of names. */
+static void test_what_is_expected_is_written_once(void **state)
+{
+    struct users u;
+    struct stat before, after;
+    (void)state;
+    assert_int_equal(users_open(&u, at("users")), 0);
+    users_expect(&u, "one");
+    users_expect(&u, "two");
+    assert_int_equal(stat(at("users"), &before), -1);
+    uid_t two = users_get(&u, "two");
+    assert_int_equal(stat(at("users"), &before), 0);
+    uid_t one = users_get(&u, "one");
+    assert_int_equal(stat(at("users"), &after), 0);
+    assert_int_equal(after.st_ino, before.st_ino);
+    assert_true(one && two && one != two);
+    users_close(&u);
+    assert_int_equal(users_open(&u, at("users")), 0);
+    assert_int_equal(users_get(&u, "one"), one);
+    assert_int_equal(users_get(&u, "two"), two);
+    users_close(&u);
+    unlink(at("users"));
+}
+
 /* Two that run as root on one machine, say. */
 static void test_data_directories_do_not_share_them(void **state)
 {
@@ -73,6 +98,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_an_id_is_remembered),
+        cmocka_unit_test(test_what_is_expected_is_written_once),
         cmocka_unit_test(test_data_directories_do_not_share_them),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
