@@ -247,7 +247,7 @@ static void on_timer(struct loop_timer *t)
 
 void health_start(struct health *h, struct loop *loop, const struct addr *address,
                   const struct owner *owner, bool is_h2c, const struct health_settings *settings,
-                  health_fn on_change)
+                  enum health_before before, health_fn on_change)
 {
     ASSERT(!h->loop);
     *h = (struct health){
@@ -257,8 +257,12 @@ void health_start(struct health *h, struct loop *loop, const struct addr *addres
         .owner = owner ? *owner : (struct owner){0},
         .is_h2c = is_h2c,
         .on_change = on_change,
+        .is_sick = before == HEALTH_SICK,
+        .failures = before == HEALTH_SICK      ? settings->failures
+                    : before == HEALTH_UNKNOWN ? settings->failures - 1
+                                               : 0,
     };
     loop_timer_init(&h->timer, on_timer);
     loop_task_init(&h->end, on_end);
-    later(h, settings->interval_ms);
+    later(h, before == HEALTH_UNKNOWN ? 0 : settings->interval_ms);
 }

@@ -43,10 +43,14 @@ struct health {
     bool is_sick;
 };
 
+/* What is known of it from before.  UNKNOWN: it served, but another control knew how; it is asked at
+ * once, and to answer badly once is enough. */
+enum health_before { HEALTH_NEW, HEALTH_SICK, HEALTH_UNKNOWN };
+
 /* owner  whose the listener must be; NULL: anybody's */
 void health_start(struct health *h, struct loop *loop, const struct addr *address,
                   const struct owner *owner, bool is_h2c, const struct health_settings *settings,
-                  health_fn on_change);
+                  enum health_before before, health_fn on_change);
 /* Also when it was never started (zeroed). */
 void health_stop(struct health *h);
 

@@ -155,39 +155,48 @@ static enum route_protocol upstream_protocol(const struct manifest_app *wanted)
     return wanted->proxy_flag == ROUTE_PROXY_ALL ? ROUTE_H2C : ROUTE_H1;
 }
 
-static bool has_upstreams(const struct control_app *app)
+static int by_index(const void *a, const void *b)
 {
-    const struct manifest_app *wanted = app->wanted;
-    bool has = wanted->command.len == 0 && app->instance_count == wanted->upstreams.count;
-    for (uint32_t i = 0; has && i < app->instance_count; i++) {
-        const struct control_instance *in = app->instances[i];
-        has = in->is_upstream && in->protocol == upstream_protocol(wanted) &&
-              slice_eq(in->address, wanted->upstreams.at[i]);
+    const struct control_instance *x = *(struct control_instance *const *)a,
+                                  *y = *(struct control_instance *const *)b;
+    return (x->index > y->index) - (x->index < y->index);
+}
+
+/* The one that has that address already: its health is known. */
+static struct control_instance *leaving_upstream(const struct control_app *app,
+                                                 struct slice address)
+{
+    for (uint32_t i = 0; i < app->instance_count; i++) {
+        struct control_instance *in = app->instances[i];
+        if (in->is_leaving && in->protocol == upstream_protocol(app->wanted) &&
+            slice_eq(in->address, address))
+            return in;
     }
-    return has;
+    return NULL;
 }
 
 /* The texts of a manifest that goes are not kept. */
 static int set_upstreams(struct control_app *app)
 {
     const struct manifest_app *wanted = app->wanted;
-    if (has_upstreams(app)) {
-        for (uint32_t i = 0; i < app->instance_count; i++)
-            app->instances[i]->address = wanted->upstreams.at[i];
-        return 0;
-    }
-    for (uint32_t i = app->instance_count; i-- > 0;)
-        if (app->instances[i]->is_upstream)
-            instance_free(app->instances[i]);
+    for (uint32_t i = 0; i < app->instance_count; i++)
+        app->instances[i]->is_leaving = app->instances[i]->is_upstream;
     for (uint32_t i = 0; wanted->command.len == 0 && i < wanted->upstreams.count; i++) {
-        struct control_instance *in = instance_new(app, i);
-        if (!in)
+        struct control_instance *in = leaving_upstream(app, wanted->upstreams.at[i]);
+        if (!in && !(in = instance_new(app, i)))
             return ERR_NOMEM;
+        in->index = i;
         in->is_upstream = in->is_ready = true;
+        in->is_leaving = false;
         in->last.state = IPC_READY;
         in->address = wanted->upstreams.at[i];
         in->protocol = upstream_protocol(wanted);
     }
+    for (uint32_t i = app->instance_count; i-- > 0;)
+        if (app->instances[i]->is_leaving)
+            instance_free(app->instances[i]);
+    if (app->instance_count)
+        qsort(app->instances, app->instance_count, sizeof(*app->instances), by_index);
     return 0;
 }
 
@@ -330,7 +339,7 @@ static void check_health(struct control_instance *in)
     struct addr address;
     const struct health_settings s = {a->health_path, a->hosts.at[0], a->health_interval_ms,
                                       a->health_failures};
-    bool was_sick = in->health.is_sick;
+    bool was_sick = in->health.is_sick && slice_eq(in->health.settings.path, a->health_path);
     bool is_same = in->health.loop && in->health.settings.interval_ms == s.interval_ms &&
                    in->health.settings.failures == s.failures &&
                    slice_eq(in->health.settings.path, s.path);
@@ -338,12 +347,16 @@ static void check_health(struct control_instance *in)
         in->health.settings = s;
         return;
     }
-    health_stop(&in->health);
-    if (was_sick)
+    const struct control *c = in->app->control;
+    bool is_older = c->is_resumed && in->last.state == IPC_READY &&
+                    !(in->is_upstream && c->is_committed); /* than this control */
+    enum health_before before = was_sick ? HEALTH_SICK : is_older ? HEALTH_UNKNOWN : HEALTH_NEW;
+    if (in->health.is_sick) /* it may not be any more */
         snapshot_wanted(in->app->control);
+    health_stop(&in->health);
     if (s.path.len && in->is_ready && addr_parse(in->address, &address) == 0)
         health_start(&in->health, in->app->control->loop, &address, in->is_upstream ? NULL : &owner,
-                     in->protocol == ROUTE_H2C, &s, on_health);
+                     in->protocol == ROUTE_H2C, &s, before, on_health);
 }
 
 void app_check_health(struct control_app *app)

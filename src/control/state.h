@@ -29,6 +29,7 @@ struct control_instance {
     struct ipc_instance last; /* monitor's latest word; generation 0: none yet */
     bool is_ready;            /* in this generation: found and put into the routes */
     bool is_upstream;
+    bool is_leaving; /* of a reload under way: the new manifest does not name that upstream */
     struct probe probe;
     struct health health; /* runs while it is READY and the app has a healthCheckPath */
     struct slice address; /* of the routes: lies in address_text, or in the manifest */

@@ -219,6 +219,11 @@ static bool asks(const struct monitor *m, bool all)
     return false;
 }
 
+bool cert_are_awaited(const struct monitor *m)
+{
+    return m->authority.pid && m->certificates_ready && asks(m, false);
+}
+
 /* all: those that there are may have to be issued anew, too */
 static void run_authority(struct monitor *m, bool all)
 {

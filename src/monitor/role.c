@@ -163,8 +163,9 @@ static void take_snapshot(struct monitor *m, const struct ipc_message *b)
     m->awaits_control = false;
     m->sent[m->snapshot_revision % MONITOR_SENT].revision = m->snapshot_revision;
     m->sent[m->snapshot_revision % MONITOR_SENT].seen = b->body.SNAPSHOT.seen;
-    /* While certificates are being made that it may name, cert.c sends it after them. */
-    if (!m->authority.pid || !m->certificates_ready)
+    /* While certificates are being made that it may name, cert.c sends it after them; those that
+     * are renewed are not waited for. */
+    if (!cert_are_awaited(m))
         edges_send(m, IPC_SNAPSHOT, &b->body.SNAPSHOT, &m->snapshot_fd, 1);
     edge_start(m);
 }

@@ -270,6 +270,8 @@ int named_check(struct monitor *m, char *error_out, size_t cap);
 bool cert_is_known(const struct monitor *m, const struct wanted_certificate *c);
 /* Takes w's certificates.  return  0, or ERR_SYS: a file is missing (told, at the first commit) */
 int cert_apply(struct monitor *m, struct wanted *w);
+/* Is some certificate being made that there was none of before? */
+bool cert_are_awaited(const struct monitor *m);
 void cert_send_all(struct monitor *m);
 void cert_init(struct monitor *m);
 void cert_fini(struct monitor *m);
