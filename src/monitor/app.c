@@ -100,7 +100,8 @@ void app_environment(const struct instance *i, struct environment *out)
         environment_set(out, a->wanted.env[n], NULL);
     /* Last: where to listen is not the app's to choose. */
     snprintf(text, sizeof text, "%u", i->port);
-    environment_set(out, "PORT", text);
+    if (i->port)
+        environment_set(out, "PORT", text);
     environment_set(out, "PORTICO_SOCKET", i->socket);
     if (i->port_h2) {
         snprintf(text, sizeof text, "%u", i->port_h2);

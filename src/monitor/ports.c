@@ -43,9 +43,15 @@ static void renew(struct instance *i, uint16_t *port)
                   i->app->wanted.name, i->index, *port, before);
 }
 
+/* One app may hold all that there are; the others have their sockets. */
 void ports_renew(struct instance *i)
 {
     renew(i, &i->port);
+    if (i->port == 0)
+        log_event(LOG_WARN, "worker.port",
+                  "app=%s instance=%u port=0 text=\"no port is free on 127.0.0.1: it can listen at "
+                  "PORTICO_SOCKET alone\"",
+                  i->app->wanted.name, i->index);
     if (i->app->wanted.h2_only_port)
         renew(i, &i->port_h2);
 }
@@ -62,7 +68,7 @@ int ports_guard(struct instance *i)
 {
     struct fence *f = &i->app->monitor->fence;
     const struct fence_gate g = gate_of(i);
-    if (f->fd < 0 || i->is_guarded)
+    if (f->fd < 0 || i->is_guarded || (i->port == 0 && i->port_h2 == 0))
         return 0;
     int r = fence_guard(f, &g);
     i->is_guarded = r == 0;

@@ -267,7 +267,7 @@ void worker_step(struct instance *i)
     }
     if (r == 0)
         ports_renew(i);
-    if (r == 0 && (i->port == 0 || (a->wanted.h2_only_port && i->port_h2 == 0))) {
+    if (r == 0 && a->wanted.h2_only_port && i->port_h2 == 0) {
         snprintf(why, sizeof why, "no port is free on 127.0.0.1");
         r = ERR_LIMIT;
     }

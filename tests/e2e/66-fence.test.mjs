@@ -3,7 +3,9 @@
 // workers, monitor and its binary come and go.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import fs from 'node:fs';
+import net from 'node:net';
 import path from 'node:path';
 import test from 'node:test';
 import { fileURLToPath } from 'node:url';
@@ -163,4 +165,32 @@ test('without CAP_NET_ADMIN it starts, and says what is not fenced', fenced, asy
   const { stdout } = await run(PORTICO, ['status', '--data', p.data]);
   assert.match(stdout, /open to every process of this machine/);
   await p.stop();
+});
+
+test('who holds all ports does not keep others from their sockets', { timeout: 240_000, skip: obstacle ?? false }, async () => {
+  const range = '/proc/sys/net/ipv4/ip_local_port_range';
+  const before = fs.readFileSync(range, 'utf8');
+  fs.writeFileSync(range, '21001 60999'); // of this network namespace: workers' are those below it
+  p = await Portico.start({ apps: { one: worker('h1', 'one.localhost'), grpc: worker('h1', 'grpc.localhost', { http20ProxyFlag: 2 }) } });
+  const servers = [];
+  for (let port = 20000; port < 21001; port++) {
+    const server = net.createServer().listen(port, '127.0.0.1');
+    await Promise.race([once(server, 'listening'), once(server, 'error')]);
+    servers.push(server);
+  }
+  const [{ pid }] = (await p.states()).one;
+  const from = p.lines.length;
+  process.kill(pid, 'SIGKILL');
+  await p.line(/worker\.port app=one instance=0 port=0/, { from });
+  await p.ready(['one']);
+  const [now] = (await p.states()).one;
+  assert.equal(now.port, 0);
+  assert.notEqual(now.pid, pid);
+  assert.equal((await p.h1('one.localhost', '/whoami')).status, 200);
+  process.kill((await p.states()).grpc[0].pid, 'SIGKILL'); // which cannot do without
+  await p.line(/worker\.fail app=grpc .*no port is free/, { from });
+  for (const server of servers) server.close();
+  await p.ready(['grpc']);
+  await p.stop();
+  fs.writeFileSync(range, before);
 });
