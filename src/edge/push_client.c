@@ -21,7 +21,7 @@ static struct push_client *push_client_new(struct exchange *x)
     char network[ADDR_NETWORK_OCTETS];
     addr_network(&x->client->peer, network);
     pc->voter = (uint32_t)hash_octets(&s->seen_key, slice_of(network, sizeof network));
-    pc->lot = (uint8_t)(push_resource(s, x->site, exchange_id(x), SLICE("lot")) % 100);
+    pc->lot = (uint8_t)(push_resource(x, exchange_id(x), SLICE("lot")) % 100);
     return pc;
 }
 
@@ -104,17 +104,19 @@ static void asked(struct exchange *x, enum push_seen_how before)
 {
     struct shard *s = x->shard;
     struct slice path = x->request->path;
-    uint64_t resource = push_resource(s, x->site, x->request->authority, path);
+    uint64_t resource = push_resource(x, x->request->authority, path);
     struct push_answer known = {.octets = PUSH_OCTETS_UNKNOWN};
     if (before == PUSH_SEEN_HINTED) {
         push_count_fate(x, PUSH_FATE_HINT_USED, 0, PUSH_VEHICLE_EARLY_HINT, path);
     } else if (before == PUSH_SEEN_PUSHED) {
         const struct push_past_entry *past = push_past_resource(&x->client->push->past, resource);
         if (past && past->is_refused)
-            return; /* it is wasted already */
+            return; /* it is wasted already, or lost */
         push_answers_find(&s->answers, resource, shard_now_us(s), &known);
         push_count_fate(x, PUSH_FATE_REPEATED,
-                        known.octets == PUSH_OCTETS_UNKNOWN ? 0 : known.octets,
+                        past                                  ? past->octets
+                        : known.octets == PUSH_OCTETS_UNKNOWN ? 0
+                                                              : known.octets,
                         PUSH_VEHICLE_PUSH_PROMISE, path);
         if (x->client->push->consent.completed)
             push_answers_push_revise(&s->answers, resource, shard_now_us(s));
@@ -165,9 +167,7 @@ void push_ended(struct exchange *x, bool complete, uint32_t reset_code)
                                   : PUSH_FATE_FAILED,
                         x->body_out, PUSH_VEHICLE_PUSH_PROMISE, x->request->path);
     pc->open--;
-    if (!complete && !refused)
-        return;
-    uint64_t resource = push_resource(s, x->site, x->request->authority, x->request->path);
+    uint64_t resource = push_resource(x, x->request->authority, x->request->path);
     push_past_add(&pc->past, s->pool,
                   &(struct push_past_entry){.ledger = &x->site->stats->push,
                                             .row = row,
@@ -176,7 +176,9 @@ void push_ended(struct exchange *x, bool complete, uint32_t reset_code)
                                             .resource = resource,
                                             .octets = x->body_out,
                                             .kind = pc->agent,
-                                            .is_refused = refused});
+                                            .is_refused = !complete});
+    if (!complete && !refused) /* that says nothing of the client, nor of the resource */
+        return;
     push_consent_ended(&pc->consent, refused);
     vote(x->client, false);
     if (complete || pc->consent.completed)

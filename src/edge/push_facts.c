@@ -43,18 +43,18 @@ static bool covered(const struct exchange *x, struct slice authority)
 
 /* ---- what was learned ---- */
 
-uint64_t push_resource(const struct shard *s, const struct site *site, struct slice authority,
-                       struct slice path)
+uint64_t push_resource(const struct exchange *x, struct slice authority, struct slice path)
 {
-    return push_resource_hash(&s->seen_key, site->name, authority, path);
+    uint64_t hash = push_resource_hash(&x->shard->seen_key, x->site->name, authority, path);
+    return x->client->https ? hash : ~hash; /* what is served without TLS is another thing */
 }
 
 static void learn(struct exchange *x, const struct http_head *response, uint64_t octets)
 {
     struct shard *s = x->shard;
     push_answers_learn(&s->answers, s->pool, &s->seen_key,
-                       push_resource(s, x->site, x->request->authority, x->request->path),
-                       x->request, response, x->site->route.push.copied, octets, shard_now_us(s));
+                       push_resource(x, x->request->authority, x->request->path), x->request,
+                       response, x->site->route.push.copied, octets, shard_now_us(s));
 }
 
 /* What a worker answers to its own promise may be the page's visitor's own. */
@@ -72,10 +72,9 @@ void push_learn_head(struct exchange *x, const struct http_head *response)
     if (!may_learn(x))
         return;
     if (!x->pushed)
-        push_answers_learn_thinking(
-            &s->answers, s->pool,
-            push_resource(s, x->site, x->request->authority, x->request->path),
-            shard_now_us(s) - x->started_us, x->had_103, shard_now_us(s));
+        push_answers_learn_thinking(&s->answers, s->pool,
+                                    push_resource(x, x->request->authority, x->request->path),
+                                    shard_now_us(s) - x->started_us, x->had_103, shard_now_us(s));
     int64_t octets = response->status == 304 ? -1 : x->response_length;
     if (octets >= 0 || response->status == 304) {
         learn(x, response, octets >= 0 ? (uint64_t)octets : PUSH_OCTETS_UNKNOWN);
@@ -124,8 +123,7 @@ static uint64_t budget(struct exchange *x)
     struct stream_path tcp = {0};
     struct push_answer known = {.octets = PUSH_OCTETS_UNKNOWN};
     uint64_t thought = shard_now_us(s) - x->started_us;
-    push_answers_find(&s->answers,
-                      push_resource(s, x->site, x->request->authority, x->request->path),
+    push_answers_find(&s->answers, push_resource(x, x->request->authority, x->request->path),
                       shard_now_us(s), &known);
     stream_path(&x->client->stream, &tcp);
     page->budget_octets = push_budget(&(struct push_path){
@@ -166,6 +164,7 @@ struct push_facts push_facts(struct exchange *x, const struct push_promise *p,
     const struct push_settings *set = &x->site->route.push;
     uint64_t now = shard_now_us(s);
     struct push_answer known = {.octets = PUSH_OCTETS_UNKNOWN};
+    bool is_going = s->draining || (c->http.h2 && h2_conn_is_going(c->http.h2));
     struct push_facts f = {
         .policy = (enum push_policy)set->policy,
         .excluded = push_rules_exclude(&x->site->push_rules, p->request.path),
@@ -187,10 +186,10 @@ struct push_facts push_facts(struct exchange *x, const struct push_promise *p,
         .scheme_same = slice_eq(scheme, x->request->scheme) ||
                        (p->source == PUSH_SOURCE_WORKER && slice_eq(scheme, SLICE("http"))),
         .parent_pushed = x->pushed,
-        .parent_open = x->cs && !x->ended && h2_stream_can_promise(x->cs),
+        .parent_open = x->cs && !x->ended && (is_going || h2_stream_can_promise(x->cs)),
         .head_sent = x->head_sent,
         .late = x->body_sent > 0,
-        .going_away = s->draining,
+        .going_away = is_going,
         .octets = -1,
         .open_pushes = pc->open + pc->kept,
         .max_pushes = CLIENT_PUSHES_MAX,
@@ -198,8 +197,7 @@ struct push_facts push_facts(struct exchange *x, const struct push_promise *p,
                       x->page->hint_octets + p->request.path.len > PUSH_HINTS_OCTETS,
         .behind = is_behind(c),
     };
-    if (push_answers_find(&s->answers, push_resource(s, x->site, authority, p->request.path), now,
-                          &known)) {
+    if (push_answers_find(&s->answers, push_resource(x, authority, p->request.path), now, &known)) {
         f.status = known.status;
         f.octets = known.octets == PUSH_OCTETS_UNKNOWN ? -1 : (int64_t)known.octets;
         f.personal =

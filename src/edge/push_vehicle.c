@@ -8,6 +8,7 @@
 #include "base/err.h"
 #include "push/link.h"
 #include "push/pattern.h"
+#include "push/reference.h"
 #include "push/urgency.h"
 
 /* Octets of a critical response that go into the page, rather than behind it. */
@@ -127,8 +128,7 @@ static void pushed(struct exchange *x, const struct push_promise *p, const struc
         page->budget_octets -= octets < page->budget_octets ? octets : page->budget_octets;
     push_remember(x, &p->request, PUSH_SEEN_PUSHED);
     push_consent_kind_begin(&s->kinds, x->client->push->kind, shard_now_us(s));
-    push_answers_push_begin(&s->answers,
-                            push_resource(s, x->site, p->request.authority, p->request.path),
+    push_answers_push_begin(&s->answers, push_resource(x, p->request.authority, p->request.path),
                             shard_now_us(s));
 }
 
@@ -137,12 +137,16 @@ static void pushed(struct exchange *x, const struct push_promise *p, const struc
 /* A Link field for a promise that had none: what a browser needs to act on it. */
 static void hint(struct exchange *x, const struct push_promise *p)
 {
+    if (!reference_octets_valid(p->request.path)) /* a ">" would end the reference */
+        return;
     push_remember(x, &p->request, PUSH_SEEN_HINTED);
     if (p->source == PUSH_SOURCE_LINK || p->source == PUSH_SOURCE_EARLY_HINT)
         return; /* the app's own field tells */
     x->page->hinted++;
     x->page->hint_octets += (uint32_t)p->request.path.len;
-    bool same = slice_ieq(p->request.authority, x->request->authority);
+    /* What begins with two slashes would name another host.  RFC 3986 4.2 */
+    bool same = slice_ieq(p->request.authority, x->request->authority) &&
+                !slice_starts(p->request.path, SLICE("//"));
     struct slice as = p->as.len ? p->as : push_destination(p->request.path);
     const char *cors = p->crossorigin || slice_eq(as, SLICE("font")) ? "; crossorigin" : "";
     struct slice url =
@@ -206,8 +210,12 @@ void push_carry_out(struct exchange *x, const struct push_promise *p, const stru
     bool observed = f->policy == PUSH_POLICY_OBSERVE;
     bool keeps = d.vehicle == PUSH_VEHICLE_PUSH_PROMISE || d.vehicle == PUSH_VEHICLE_PARKED;
     struct exchange *y = NULL;
-    if (keeps && ws && !pr && !observed && !(pr = promised_new(x, w, ws, p)))
-        d = (struct push_decision){PUSH_VEHICLE_NONE, PUSH_REASON_LIMIT, PUSH_REASON_LIMIT};
+    if (keeps && ws && !pr && !observed && !(pr = promised_new(x, w, ws, p))) {
+        bool may_hint = d.vehicle == PUSH_VEHICLE_PARKED; /* nothing spoke against that */
+        d = may_hint
+                ? (struct push_decision){PUSH_VEHICLE_EARLY_HINT, d.reason, PUSH_REASON_OK}
+                : (struct push_decision){PUSH_VEHICLE_NONE, PUSH_REASON_LIMIT, PUSH_REASON_LIMIT};
+    }
     if (pr)
         pr->page = NULL;
     if (d.vehicle == PUSH_VEHICLE_PUSH_PROMISE && !observed) {
@@ -312,7 +320,7 @@ void push_from_configuration(struct exchange *x)
             return;
         x->page->waits_for_103 =
             push_answers_find(&s->answers,
-                              push_resource(s, x->site, x->request->authority, x->request->path),
+                              push_resource(x, x->request->authority, x->request->path),
                               shard_now_us(s), &known) &&
             known.sends_103;
         struct field one = {.name = SLICE("link"), .value = value, .token = TOKEN_LINK};

@@ -187,6 +187,8 @@ bool h2_conn_peer_connect_enabled(const struct h2_conn *c); /* RFC 8441 3 */
 uint32_t h2_conn_peer_max_streams(const struct h2_conn *c);
 /* Octets of content that the peer's connection window takes now. */
 int64_t h2_conn_send_window(const struct h2_conn *c);
+/* One side has said GOAWAY: nothing new begins.  RFC 9113 6.8 */
+bool h2_conn_is_going(const struct h2_conn *c);
 /* Client role: how many more streams may be opened now; 0 after GOAWAY or shutdown. */
 uint32_t h2_conn_can_open(const struct h2_conn *c);
 /* Client role: and none later, for all ids have been used (RFC 9113 5.1.1). */

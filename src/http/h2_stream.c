@@ -403,6 +403,11 @@ void h2_stream_set_priority(struct h2_stream *s, struct priority p)
     h2_sched_set_priority(&s->conn->sched, s, p);
 }
 
+bool h2_conn_is_going(const struct h2_conn *c)
+{
+    return c->going || c->peer_going;
+}
+
 int64_t h2_conn_send_window(const struct h2_conn *c)
 {
     return c->send_window;

@@ -18,7 +18,7 @@ struct push_past_entry {
     uint64_t resource;  /* as push/answers.h knows it */
     uint64_t octets;    /* of content, sent */
     enum push_kind kind;
-    bool is_refused;
+    bool is_refused; /* or cut: it is counted as wasted, or lost, already */
 };
 
 /* Allocated when the first push ends.  A new one is all zeroes. */

@@ -134,8 +134,10 @@ enum push_storable push_storable(const struct http_head *request, const struct h
                                  uint32_t copied)
 {
     struct directives d = read_cache_control(&response->fields);
+    bool is_ones_own = d.is_private || fields_find(&response->fields, TOKEN_SET_COOKIE);
     if (!may_be_stored(request, response, &d))
-        return PUSH_STORABLE_NOT;
+        return is_ones_own && slice_eq(request->method, SLICE("GET")) ? PUSH_STORABLE_PRIVATE
+                                                                      : PUSH_STORABLE_NOT;
     if (is_private(request, response, &d))
         return PUSH_STORABLE_PRIVATE;
     return varies(request, response, copied) ? PUSH_STORABLE_VARIES : PUSH_STORABLE_PUBLIC;

@@ -13,9 +13,11 @@ enum push_storable {
     /* RFC 9111 3: no GET, no-store, or a status that says nothing of later ones: 206, 304, 5xx
      * without explicit freshness, … */
     PUSH_STORABLE_NOT,
-    PUSH_STORABLE_PRIVATE, /* 5.2.2.7, 3.5: for whom it was made; with Set-Cookie, too */
-    PUSH_STORABLE_VARIES,  /* 4.1: by what a request of our own does not copy */
-    PUSH_STORABLE_PUBLIC,  /* whoever asks without credentials gets the same */
+    /* 5.2.2.7, 3.5: for whom it was made; with Set-Cookie, too.  Whether it may be stored or not.
+     */
+    PUSH_STORABLE_PRIVATE,
+    PUSH_STORABLE_VARIES, /* 4.1: by what a request of our own does not copy */
+    PUSH_STORABLE_PUBLIC, /* whoever asks without credentials gets the same */
     PUSH_STORABLE_COUNT
 };
 

@@ -51,6 +51,7 @@ check('starts', async () => {
 }, 60);
 
 const visit = (app, options) => Visitor.open(p.ports.http, p.authority(`${app}.localhost`, 'http'), options);
+const browser = (app, options) => visit(app, { push: false, ...options });
 const decisions = (app, reason) => p.metric('portico_push_decisions_total', reason ? { app, reason } : { app });
 const fate = (app, name) => p.metric('portico_push_fates_total', { app, fate: name });
 
@@ -112,6 +113,37 @@ check('a worker that resets what it has promised does not speak for the client',
   }
   assert.equal(v.promises.length, 4);
   assert.equal(await decisions('auto', 'refused-here'), 0);
+  // Nor was it a push that the client did not need, when it asks itself.
+  const before = await fate('auto', 'repeated');
+  for (let i = 0; i < 4; i++) assert.equal(text(await v.get(`/reset-${i}`)), `own /reset-${i}`);
+  assert.equal(await fate('auto', 'repeated'), before);
+  v.end();
+});
+
+check('behind GOAWAY nothing is promised, and that is why', async () => {
+  const v = await visit('auto'), before = [await decisions('auto', 'going-away'), await decisions('auto', 'parent-closed')];
+  play(async (conn, { id }) => {
+    await v.raw.send(h2.goaway(0));
+    await v.ping();
+    conn.answer(conn.promise(id, '/behind'), 'pushed');
+    conn.answer(id, 'page');
+  });
+  assert.equal(text(await v.get('/page')), 'page');
+  assert.deepEqual(v.promises, []);
+  assert.deepEqual([await decisions('auto', 'going-away'), await decisions('auto', 'parent-closed')], [before[0] + 1, before[1]]);
+  v.end();
+});
+
+check('a hint never leads to another host than was promised', async () => {
+  const v = await browser('hints');
+  play(async (conn, { id }) => {
+    for (const path of ['//css/app.css', '/a>; rel=preload,<https://evil.example/x.css', '/well.css']) conn.promise(id, path);
+    await until('it is hinted', () => v.stream(1).informational.length > 0);
+    conn.answer(id, 'page');
+  });
+  const page = await v.get('/page', NAVIGATION);
+  const told = page.informational.flat().filter(([name]) => name === 'link').map(([, value]) => value);
+  assert.deepEqual(told, [`<http://${v.authority}//css/app.css>; rel=preload; as=style`, '</well.css>; rel=preload; as=style']);
   v.end();
 });
 
@@ -178,7 +210,6 @@ check('a tunnel promises nothing, by PUSH_PROMISE or Link', async () => {
 
 // ---- what is parked stands in nobody's way ----
 
-const browser = (app, options) => visit(app, { push: false, ...options });
 const big = 'b'.repeat(60000);
 
 check('parked: a place at the instance is not kept for who may never come', async () => {

@@ -77,7 +77,9 @@ static void classifies(void **state)
         {"", 200, "cache-control: public, private\n", priv},
         {"", 200, "set-cookie: a=b\n", priv},
         {"", 200, "set-cookie: a=b\ncache-control: public, max-age=60\n", priv},
-        {"", 200, "set-cookie: a=b\ncache-control: no-store\n", not },
+        {"", 200, "set-cookie: a=b\ncache-control: no-store\n", priv},
+        {"", 200, "cache-control: private, no-store\n", priv},
+        {"", 302, "set-cookie: a=b\ncache-control: no-store\n", priv},
         {"", 500, "cache-control: private\n", priv},
         /* 3.5 */
         {"authorization: x\n", 200, "", priv},
