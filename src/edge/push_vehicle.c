@@ -147,16 +147,20 @@ static void hint(struct exchange *x, const struct push_promise *p)
     /* What begins with two slashes would name another host.  RFC 3986 4.2 */
     bool same = slice_ieq(p->request.authority, x->request->authority) &&
                 !slice_starts(p->request.path, SLICE("//"));
+    /* The operator's own words as they are, and what they lack. */
+    struct slice said = p->parameters.len ? p->parameters : SLICE("; rel=preload");
     struct slice as = p->as.len ? p->as : push_destination(p->request.path);
-    const char *cors = p->crossorigin || slice_eq(as, SLICE("font")) ? "; crossorigin" : "";
+    bool says_as = !as.len || (p->parameters.len && p->as.len);
+    bool says_cors = p->parameters.len ? p->says_crossorigin || !slice_eq(as, SLICE("font"))
+                                       : !p->crossorigin && !slice_eq(as, SLICE("font"));
     struct slice url =
         same ? arena_dup(x->arena, p->request.path)
              : arena_printf(x->arena, "%.*s://%.*s%.*s", SLICE_FMT(x->request->scheme),
                             SLICE_FMT(p->request.authority), SLICE_FMT(p->request.path));
     struct slice value =
-        as.len ? arena_printf(x->arena, "<%.*s>; rel=preload; as=%.*s%s", SLICE_FMT(url),
-                              SLICE_FMT(as), cors)
-               : arena_printf(x->arena, "<%.*s>; rel=preload%s", SLICE_FMT(url), cors);
+        arena_printf(x->arena, "<%.*s>%.*s%s%.*s%s", SLICE_FMT(url), SLICE_FMT(said),
+                     says_as ? "" : "; as=", SLICE_FMT(says_as ? SLICE("") : as),
+                     says_cors ? "" : "; crossorigin");
     if (url.p && value.p && fields_add_token(&x->page->hints, x->arena, TOKEN_LINK, value) == 0 &&
         !x->page->waits_for_103)
         push_settle_soon(x->client);

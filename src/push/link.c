@@ -8,7 +8,7 @@ struct cursor {
 
 struct element {
     struct slice target;
-    struct slice rel, as, crossorigin, fetchpriority;
+    struct slice rel, as, crossorigin, fetchpriority, parameters;
     bool has_rel, has_as, has_crossorigin, has_fetchpriority, has_anchor;
     bool nopush, critical, push_only;
 };
@@ -230,6 +230,8 @@ static void give(struct reader *r, const struct element *e)
     p->critical = e->critical;
     p->push_only = e->push_only;
     p->fetchpriority = e->fetchpriority;
+    p->parameters = e->parameters;
+    p->says_crossorigin = e->has_crossorigin;
     /* Only with this word the fetch carries credentials to whatever origin. */
     p->crossorigin = e->has_crossorigin && !slice_ieq(e->crossorigin, SLICE("use-credentials"));
     r->given++;
@@ -246,7 +248,11 @@ static void read_field(struct reader *r, struct slice value)
             c.at++;
             continue;
         }
-        if (!read_target(&c, &e.target) || !read_parameters(&c, r->arena, &e))
+        bool is_good = read_target(&c, &e.target);
+        const char *start = c.at;
+        is_good = is_good && read_parameters(&c, r->arena, &e);
+        e.parameters = slice_of(start, (size_t)(c.at - start));
+        if (!is_good)
             skip_element(&c);
         else if (more(&c) || !cut) /* else it may have lost a "nopush" */
             give(r, &e);

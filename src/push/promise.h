@@ -27,10 +27,12 @@ struct push_promise {
     struct http_head request;
     struct slice as;            /* Link's destination, or empty */
     struct slice fetchpriority; /* Link's "high" or "low", or empty */
+    struct slice parameters;    /* all of Link's, as they stand there from the first ";" on */
     bool nopush;                /* Link's opt-out */
     bool critical;              /* Link's: the page cannot be shown without it */
     bool push_only;             /* Link's x-http2-push-only: not for the client to act on */
-    bool crossorigin;
+    bool crossorigin;      /* the fetch carries no credentials to another origin */
+    bool says_crossorigin; /* Link has that parameter, whatever it says */
     bool has_content; /* a WORKER's promise announced content: never allowed */
 };
 

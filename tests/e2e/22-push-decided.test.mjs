@@ -12,12 +12,14 @@ const scripted = await h2cServer((answer, { type }) => {
 });
 const NAVIGATION = { 'sec-fetch-mode': 'navigate', 'sec-fetch-dest': 'document', 'user-agent': 'Mozilla/5.0 Chrome/140' };
 const link = (...values) => `/link?${values.map((v) => `v=${encodeURIComponent(v)}`).join('&')}`;
+// Of what Portico does not act on nothing is lost.
+const WORDS = '</part?i=e&size=1>; rel="preload"; as=image; imagesrcset="/part?i=e 1x, /part?i=f 2x"; media=print; crossorigin=use-credentials';
 const policies = ['off', 'deny', 'hints', 'observe', 'auto', 'always'];
 
 check('starts', async () => {
   const apps = {
     config: worker('h2c', 'config.localhost', {
-      push: { preload: { '/page': ['/part?i=a&size=100', '</part?i=b&size=100>; rel=preload; as=script'], '/hints': ['/part?i=c&size=1'] } },
+      push: { preload: { '/page': ['/part?i=a&size=100', '</part?i=b&size=100>; rel=preload; as=script'], '/hints': ['/part?i=c&size=1'], '/bytes': [WORDS, '</font.woff2>; rel=preload; nopush'] } },
     }),
     plain: worker('h1', 'plain.localhost'),
     small: worker('h2c', 'small.localhost', { push: { budget: 2500 } }),
@@ -197,6 +199,12 @@ check('configuration: a browser is hinted before the worker has answered, others
   const node = await visit(host, { where: '/page?n=0&ms=50' });
   assert.deepEqual(node.got.map(({ promise }) => promise[':path']).sort(), ['/part?i=a&size=100', '/part?i=b&size=100']);
   await close2(node.session);
+});
+
+check('configuration: a browser is told all that a Link value says', async () => {
+  const { session, page } = await visit('config.localhost', { push: false, headers: NAVIGATION, where: '/bytes?n=5' });
+  assert.deepEqual(page.informational.flatMap(links), [WORDS, '</font.woff2>; rel=preload; nopush; as=font; crossorigin']);
+  await close2(session);
 });
 
 check('configuration and a 103 of the worker: one 103, once it is known that one comes', async () => {
