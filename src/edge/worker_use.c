@@ -156,6 +156,23 @@ static uint64_t survey(const struct exchange *x, struct backend **at, uint32_t *
     return skip;
 }
 
+bool worker_has_room(const struct exchange *x)
+{
+    uint32_t room = 0, wanted = x->place ? 1 : 2; /* x's own place comes first */
+    for (uint32_t i = 0; i < x->site->count; i++) {
+        const struct backend *b = worker_backend(x, i);
+        if (b && !x->site->route.concurrency)
+            return true;
+        if (!b)
+            continue;
+        uint32_t limit = atomic_load(&b->places->limit), taken = places_taken(b->places);
+        room += limit > taken ? limit - taken : 0;
+        if (room >= wanted)
+            return true;
+    }
+    return false;
+}
+
 int worker_attach(struct exchange *x)
 {
     struct site *site = x->site;

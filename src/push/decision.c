@@ -124,7 +124,7 @@ static bool speaks_against(enum push_reason r, const struct push_promise *p,
     case PUSH_REASON_BUDGET:
         return f->octets >= 0 && (uint64_t)f->octets > f->budget_octets;
     case PUSH_REASON_LIMIT:
-        return f->open_pushes >= f->max_pushes || f->behind;
+        return f->open_pushes >= f->max_pushes || f->behind || f->crowded;
     case PUSH_REASON_PUSH_ONLY:
         return p->push_only;
     case PUSH_REASON_HINT_PROTOCOL:

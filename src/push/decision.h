@@ -79,7 +79,8 @@ enum push_weight { PUSH_RULE, PUSH_CARE };
       "Too much of what was pushed of this resource was wasted; it is tried again later.")         \
     X(BUDGET, "budget", PUSH, CARE,                                                                \
       "It does not fit into the idle time while the worker thinks, or the app's budget.")          \
-    X(LIMIT, "limit", PUSH, RULE, "Too many promises on this response or connection.")             \
+    X(LIMIT, "limit", PUSH, RULE,                                                                  \
+      "Too many promises on this response or connection, or no instance has room to be asked.")    \
     X(PUSH_ONLY, "push-only", HINT, RULE, "The Link has the x-http2-push-only attribute.")         \
     X(HINT_PROTOCOL, "hint-protocol", HINT, RULE,                                                  \
       "Early hints break some HTTP/1.1 clients (RFC 8297 3).")                                     \
@@ -133,6 +134,7 @@ struct push_facts {
     uint32_t open_pushes, max_pushes;
     bool hints_full; /* of the page */
     bool behind;     /* the client does not take the heads that wait for it */
+    bool crowded;    /* no instance has room for a request of our own */
 };
 
 struct push_decision {

@@ -35,7 +35,7 @@ enum push_octets {
       "It completed, and the client reset the stream after all: waste.")                       \
     X(FAILED, "failed", LOST, "The worker's response failed, or the connection ended: waste.") \
     X(NOT_PUSHED, "not-pushed", NOT, "It was not pushed; the reason says why.")                \
-    X(HINTED, "hinted", NOT, "The client was told by 103 Early Hints.")                        \
+    X(HINTED, "hinted", NOT, "The client was told by 103 Early Hints or by Link.")             \
     X(HINT_USED, "hint-used", NOT, "It was, and asked for it on the same connection.")         \
     X(PARKED, "parked", NOT,                                                                   \
       "The client was told by 103, and the worker's response was kept for its own request.")   \

@@ -134,6 +134,22 @@ check('behind GOAWAY nothing is promised, and that is why', async () => {
   v.end();
 });
 
+check('where there is no place for a request of our own nothing is promised that could not be asked for', async () => {
+  const link = '</known.css>; rel=preload; as=style';
+  const counts = () => Promise.all([decisions('one', 'limit'), decisions('one', 'ok'), fate('one', 'failed')]);
+  for (const [app, promised] of [['one', []], ['auto', ['/known.css']]]) { // of which one has a place, and auto any number
+    const first = await visit(app), second = await visit(app);
+    play((conn, { id }) => conn.answer(id, 'page', { link }));
+    for (const path of ['/page', '/known.css']) assert.equal((await first.get(path)).status, 200);
+    const before = await counts();
+    assert.equal(text(await second.get('/page')), 'page');
+    assert.deepEqual(second.promises.map(({ path }) => path), promised);
+    if (app === 'one') assert.deepEqual(await counts(), [before[0] + 1, before[1], before[2]]);
+    first.end();
+    second.end();
+  }
+});
+
 check('a hint never leads to another host than was promised', async () => {
   const v = await browser('hints');
   play(async (conn, { id }) => {
