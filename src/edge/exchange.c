@@ -427,6 +427,11 @@ void exchange_response_head(struct exchange *x, const struct http_head *in, bool
         exchange_fail(x, FAULT_MEMORY);
         return;
     }
+    if (in->status >= 200) { /* its promises are judged by what is known now */
+        x->head_us = shard_now_us(x->shard);
+        x->response_length =
+            response_has_content(x->request->method, in->status) ? in->content_length : 0;
+    }
     if (in->status == 103 || in->status >= 200) {
         push_from_head(x, in, &out);
         if (x->ended)
@@ -440,10 +445,7 @@ void exchange_response_head(struct exchange *x, const struct http_head *in, bool
     }
     x->status = in->status;
     x->head_sent = true;
-    x->head_us = shard_now_us(x->shard);
     x->response_ended = end;
-    x->response_length =
-        response_has_content(x->request->method, in->status) ? in->content_length : 0;
     if (x->site->has_promised)
         push_learn_head(x, in);
     if (!x->page || !x->page->undecided) /* else release says it */

@@ -134,8 +134,8 @@ static uint64_t budget(struct exchange *x)
         .octets_per_s = tcp.octets_per_s,
         .queued_octets = tcp.queued_octets,
         .credit_octets = (uint64_t)h2_conn_send_window(x->client->http.h2),
-        .think_us = !x->head_sent && known.think_us > thought ? known.think_us - thought : 0,
-        .document_octets = x->response_length > 0 && x->head_sent ? (uint64_t)x->response_length
+        .think_us = !x->head_us && known.think_us > thought ? known.think_us - thought : 0,
+        .document_octets = x->head_us && x->response_length >= 0 ? (uint64_t)x->response_length
                            : known.octets == PUSH_OCTETS_UNKNOWN  ? 0
                                                                   : known.octets,
     });

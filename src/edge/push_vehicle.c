@@ -117,15 +117,19 @@ static struct exchange *promise(struct exchange *x, const struct push_promise *p
     return y;
 }
 
+static void draw_budget(struct push_page *page, const struct push_facts *f)
+{
+    uint64_t octets = f->octets > 0 ? (uint64_t)f->octets : 0;
+    if (page->has_budget)
+        page->budget_octets -= octets < page->budget_octets ? octets : page->budget_octets;
+}
+
 static void pushed(struct exchange *x, const struct push_promise *p, const struct push_facts *f)
 {
     struct shard *s = x->shard;
-    struct push_page *page = x->page;
-    uint64_t octets = f->octets > 0 ? (uint64_t)f->octets : 0;
     x->promises++;
     x->client->push->open++;
-    if (page->has_budget)
-        page->budget_octets -= octets < page->budget_octets ? octets : page->budget_octets;
+    draw_budget(x->page, f);
     push_remember(x, &p->request, PUSH_SEEN_PUSHED);
     push_consent_kind_begin(&s->kinds, x->client->push->kind, shard_now_us(s));
     push_answers_push_begin(&s->answers, push_resource(x, p->request.authority, p->request.path),
@@ -236,6 +240,10 @@ void push_carry_out(struct exchange *x, const struct push_promise *p, const stru
         else
             exchange_attach_again(y);
         return;
+    }
+    if (observed && d.vehicle == PUSH_VEHICLE_PUSH_PROMISE) {
+        draw_budget(x->page, f); /* what comes after it is judged as if it had been pushed */
+        push_remember(x, &p->request, PUSH_SEEN_REQUESTED);
     }
     enum push_fate fate = fate_of(d, observed);
     push_count_fate(x, fate, 0, d.vehicle, p->request.path);

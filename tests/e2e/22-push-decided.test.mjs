@@ -23,6 +23,7 @@ check('starts', async () => {
     }),
     plain: worker('h1', 'plain.localhost'),
     small: worker('h2c', 'small.localhost', { push: { budget: 2500 } }),
+    watched: worker('h2c', 'watched.localhost', { push: { policy: 'observe', budget: 2500 } }),
     some: worker('h2c', 'some.localhost', { push: { exclude: ['/none', '/p*t'] } }),
     held: worker('h2c', 'held.localhost', { push: { holdback: 100 } }),
     late: worker('h2c', 'late.localhost'),
@@ -221,6 +222,16 @@ check('configuration and a 103 of the worker: one 103, once it is known that one
 check('a budget is kept', async () => {
   const { session, got } = await visit('small.localhost', { where: '/page?n=5' });
   assert.equal(got.length, 2);
+  await close2(session);
+});
+
+check('observed is what would have been pushed, within the budget and once', async () => {
+  const decided = (reason) => p.metric('portico_push_decisions_total', { app: 'watched', reason });
+  const { session, got } = await visit('watched.localhost', { where: '/page?n=5' });
+  assert.equal(got.length, 0);
+  assert.deepEqual([await decided('ok'), await decided('budget')], [2, 3]);
+  assert.equal((await fetch2(session, '/page?n=5')).status, 200);
+  assert.equal(await decided('duplicate'), 2);
   await close2(session);
 });
 
