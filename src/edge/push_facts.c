@@ -197,7 +197,7 @@ struct push_facts push_facts(struct exchange *x, const struct push_promise *p,
         .hints_full = x->page->hinted >= PUSH_HINTS_MAX ||
                       x->page->hint_octets + p->request.path.len > PUSH_HINTS_OCTETS,
         .behind = is_behind(c),
-        .crowded = p->source != PUSH_SOURCE_WORKER && !worker_has_room(x),
+        .crowded = p->source != PUSH_SOURCE_WORKER && !worker_takes_more(x),
     };
     if (push_answers_find(&s->answers, push_resource(x, authority, p->request.path), now, &known)) {
         f.status = known.status;

@@ -71,7 +71,7 @@ struct worker {
  *         take), or what the engine says of the head */
 int worker_attach(struct exchange *x);
 /* Whether an instance would take one more request, of our own, beside x. */
-bool worker_has_room(const struct exchange *x);
+bool worker_takes_more(const struct exchange *x);
 /* The i-th instance of x's site as x would use it.  return  NULL when it cannot */
 struct backend *worker_backend(const struct exchange *x, uint32_t i);
 /* x gives its place at an instance back, maybe to the next one that waits. */

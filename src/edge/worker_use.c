@@ -156,7 +156,7 @@ static uint64_t survey(const struct exchange *x, struct backend **at, uint32_t *
     return skip;
 }
 
-bool worker_has_room(const struct exchange *x)
+bool worker_takes_more(const struct exchange *x)
 {
     uint32_t room = 0, wanted = x->place ? 1 : 2; /* x's own place comes first */
     for (uint32_t i = 0; i < x->site->count; i++) {
