@@ -5,12 +5,15 @@
 #include <limits.h>
 #include <poll.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #define PATIENCE_MS 200
 #define PAUSE_MS    20 /* a terminal may have room by poll(2) and take nothing */
+
+static bool is_stuck; /* nobody waits for him any more until there is room again */
 
 /* As many whole lines as a pipe with POLLOUT takes at once, without waiting. */
 static size_t piece(const char *text, size_t len)
@@ -25,7 +28,10 @@ void print_text(int fd, const char *text, size_t len)
 {
     struct pollfd p = {.fd = fd, .events = POLLOUT};
     int saved = errno, pauses = PATIENCE_MS / PAUSE_MS;
-    while (len && poll(&p, 1, PATIENCE_MS) == 1 && p.revents & POLLOUT) {
+    while (len) {
+        is_stuck = poll(&p, 1, is_stuck ? 0 : PATIENCE_MS) != 1 || !(p.revents & POLLOUT);
+        if (is_stuck)
+            break;
         ssize_t n = write(fd, text, piece(text, len));
         if (n > 0)
             text += n, len -= (size_t)n;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Text for a person, beside the events of base/log.h, from processes that serve others meanwhile:
- * nobody who has stopped to read keeps them waiting for longer than a moment.  In a jail, too:
+ * who has stopped to read keeps them waiting for a moment, and then not any more.  In a jail, too:
  * stdio asks some descriptors what they are, which the filter does not let pass. */
 #ifndef BASE_PRINT_H
 #define BASE_PRINT_H

@@ -122,8 +122,8 @@ static void on_hello(struct control *c, const struct ipc_message *m)
         err = slots_recall(&c->slots, i, stats_name(c->stats, i));
     c->is_rooted = hello->is_rooted;
     c->manifest = load(c);
-    if (c->manifest && c->manifest->loops_auto && c->is_resumed && c->stats.memory)
-        c->manifest->loops = c->stats.loops / IPC_COUNTER_COPIES; /* as they were counted then */
+    if (c->manifest && c->manifest->loops_auto && hello->loops)
+        c->manifest->loops = hello->loops; /* processors may have come or gone */
     if (c->manifest && c->manifest->faults.count == 0)
         wanted_check_root(c, c->manifest);
     if (!c->manifest || c->manifest->faults.count) {

@@ -332,7 +332,8 @@ static void on_health(struct health *h)
     snapshot_wanted(in->app->control);
 }
 
-static void check_health(struct control_instance *in)
+/* is_older  it served before this control came */
+static void check_health(struct control_instance *in, bool is_older)
 {
     const struct manifest_app *a = in->app->wanted;
     const struct owner owner = owner_of(in);
@@ -347,9 +348,6 @@ static void check_health(struct control_instance *in)
         in->health.settings = s;
         return;
     }
-    const struct control *c = in->app->control;
-    bool is_older = c->is_resumed && in->last.state == IPC_READY &&
-                    !(in->is_upstream && c->is_committed); /* than this control */
     enum health_before before = was_sick ? HEALTH_SICK : is_older ? HEALTH_UNKNOWN : HEALTH_NEW;
     if (in->health.is_sick) /* it may not be any more */
         snapshot_wanted(in->app->control);
@@ -361,8 +359,9 @@ static void check_health(struct control_instance *in)
 
 void app_check_health(struct control_app *app)
 {
+    const struct control *c = app->control;
     for (uint32_t i = 0; i < app->instance_count; i++)
-        check_health(app->instances[i]);
+        check_health(app->instances[i], c->is_resumed && !c->is_committed);
 }
 
 static void on_found(struct control_instance *in)
@@ -402,7 +401,7 @@ static void on_found(struct control_instance *in)
         control_send(c, IPC_INSTANCE_READY, m, -1);
     }
     health_stop(&in->health);
-    check_health(in);
+    check_health(in, c->is_resumed && in->last.state == IPC_READY);
     snapshot_wanted(c);
 }
 

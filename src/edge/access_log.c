@@ -24,9 +24,18 @@ struct access_log {
     bool waiting, stop, has_ended;
 };
 
-/* Lines are written whole or, when the descriptor fails, lost: a log must not grow without bound.
+static bool is_stopping(struct access_log *l)
+{
+    pthread_mutex_lock(&l->lock);
+    bool stop = l->stop;
+    pthread_mutex_unlock(&l->lock);
+    return stop;
+}
+
+/* Lines are written whole or, when the descriptor fails, lost.  Whoever reads may take his time, it
+ * is this thread's alone; meanwhile the other half fills.
  * return  how many octets were written */
-static size_t write_all(int fd, const char *p, size_t len)
+static size_t write_all(struct access_log *l, int fd, const char *p, size_t len)
 {
     size_t all = len;
     while (len) {
@@ -35,7 +44,7 @@ static size_t write_all(int fd, const char *p, size_t len)
             continue;
         if (n < 0 && errno == EAGAIN) {
             struct pollfd pfd = {.fd = fd, .events = POLLOUT};
-            if (poll(&pfd, 1, PATIENCE_S * 1000) <= 0)
+            if (poll(&pfd, 1, PATIENCE_S * 1000) <= 0 && is_stopping(l))
                 break;
             continue;
         }
@@ -80,8 +89,8 @@ static void *run(void *arg)
         l->filled = 0;
         pthread_mutex_unlock(&l->lock);
         size_t written = 0;
-        if (!torn || write_all(fd, "\n", 1) == 1) { /* a line that was cut ends first */
-            written = write_all(fd, p, len);
+        if (!torn || write_all(l, fd, "\n", 1) == 1) { /* a line that was cut ends first */
+            written = write_all(l, fd, p, len);
             torn = written && p[written - 1] != '\n';
         }
         uint64_t lost = lines_lost(p, len, written);

@@ -15,7 +15,7 @@
 #define CLIENT_LINGER_US 2000000u
 /* An HTTP/1.1 client that is still sending, an upload that was refused, say, so long in all: many
  * read the answer when they have sent everything, and where octets have met a closed socket the
- * answer is thrown away before it is read. */
+ * answer is thrown away before it is read; longer only while octets of ours are on their way. */
 #define CLIENT_LINGER_MOST_US 30000000u
 #define CLIENT_PUSHES_MAX     100 /* promised responses open at once on a connection */
 
@@ -44,7 +44,7 @@ struct client {
     uint64_t idle_us;
     uint64_t linger_until_us; /* 0: nothing has come since it is closing */
     uint64_t taken, taken_us; /* when the timer was due: octets_out, and since when it is that */
-    uint64_t moved;           /* octets of content, of all exchanges and in both directions */
+    uint64_t sent;            /* octets of content, of all exchanges, that the engine gave away */
     uint32_t open;            /* exchanges */
     uint32_t wide;            /* those whose h2c worker may send WORKER_H2_WIDE ahead */
     bool wide_in;             /* one that may send http2ConnectionWindow ahead */
@@ -95,6 +95,8 @@ size_t client_queue_high(const struct exchange *x);
 size_t client_queue_room(const struct exchange *x);
 /* Request octets went on to the worker: the client may send more. */
 void client_consumed(struct exchange *x, size_t octets);
+/* Nobody is there any more for what waited for the worker. */
+void client_consumed_all(struct exchange *x);
 static inline bool client_is_h2(const struct client *c)
 {
     return c->http.h2 != NULL;

@@ -122,6 +122,17 @@ static void widen(struct exchange *x)
     h2_stream_widen_most(x->cs);
 }
 
+void client_consumed_all(struct exchange *x)
+{
+    if (x->ended || x->client->dead)
+        return;
+    if (x->cs)
+        h2_stream_consumed_all(x->cs);
+    else
+        client_consumed(x, 0);
+    client_wants_flush(x->client);
+}
+
 void client_consumed(struct exchange *x, size_t octets)
 {
     struct client *c = x->client;

@@ -17,6 +17,9 @@
 /* Most 1xx heads before a final one; an HTTP/1.1 engine allows as many. */
 #define EXCHANGE_INFORMATIONAL 16
 /* Octets of heads and control frames that a client has not taken: beyond it no hints are added. */
+/* A client that takes as much of its responses within a time limit lets others of its streams wait
+ * for their turn. */
+#define EXCHANGE_TURN_OCTETS  (16u << 10)
 #define EXCHANGE_HINTS_QUEUED (64u << 10)
 
 struct slice exchange_id(struct exchange *x)
@@ -61,15 +64,27 @@ static void end_idle_tunnel(struct exchange *x)
     client_cut(x, H2_CANCEL);
 }
 
-/* What differs as long as the client gives or takes.  A stream may have to wait for others of its
- * connection, unless it is the client that wants no more of this one; and the engine has given away
- * what a slow client takes for long. */
-static uint64_t moved(const struct exchange *x)
+/* What the client has taken of all its responses. */
+static uint64_t taken_by(const struct client *c)
 {
-    const struct client *c = x->client;
-    if (x->cs && h2_stream_own_window(x->cs) <= 0)
-        return x->body_in + x->body_sent;
-    return c->moved + (stream_waiting(&c->stream) ? c->stream.octets_out : 0);
+    size_t waiting = stream_waiting(&c->stream);
+    return c->sent > waiting ? c->sent - waiting : 0;
+}
+
+/* Whether the client has given or taken something since it was asked last.  A stream may have to
+ * wait for others of its connection: what these have moved counts, if it is more than a token and
+ * nothing but the connection keeps this one. */
+static bool has_moved(struct exchange *x)
+{
+    uint64_t own = x->body_in + x->body_sent, all = taken_by(x->client);
+    bool waits =
+        (x->response_ended || client_queued(x)) && (!x->cs || h2_stream_own_window(x->cs) > 0);
+    bool has = own != x->moved_before ||
+               (waits && all - x->taken_before >= (x->cs ? EXCHANGE_TURN_OCTETS : 1) &&
+                all > x->taken_before);
+    x->moved_before = own;
+    x->taken_before = all;
+    return has;
 }
 
 static void on_due(struct loop_timer *t)
@@ -94,9 +109,7 @@ static void on_due(struct loop_timer *t)
     bool client_slow =
         x->response_ended ||
         (!x->tunnel && (client_queued(x) || (!x->request_ended && !worker_queued(x))));
-    uint64_t now = moved(x);
-    if (client_slow && now != x->moved_before) {
-        x->moved_before = now;
+    if (client_slow && has_moved(x)) {
         exchange_touch(x);
         return;
     }
@@ -137,6 +150,7 @@ struct exchange *exchange_new(struct client *c, struct h2_stream *cs, struct are
     x->arena = arena;
     x->request = head;
     x->started_us = shard_now_us(s);
+    x->taken_before = taken_by(c);
     write_hex(x->id, s->id_high);
     write_hex(x->id + 16, s->id_next);
     s->id_next += 0x9e3779b97f4a7c15u; /* never repeats, and does not look like a counter */
@@ -316,7 +330,6 @@ void exchange_request_body(struct exchange *x, struct slice octets, bool end)
 {
     CHECK_MAGIC(x, EXCHANGE_MAGIC);
     x->body_in += octets.len;
-    x->client->moved += octets.len;
     x->request_ended = end;
     if ((x->response_ended && !x->switched) || (!x->worker && x->head_sent) ||
         (x->request_sent && !x->tunnel)) {
@@ -499,7 +512,7 @@ void exchange_response_trailers(struct exchange *x, const struct fields *trailer
 void exchange_response_sent(struct exchange *x, size_t octets)
 {
     x->body_sent += octets;
-    x->client->moved += octets;
+    x->client->sent += octets;
     if (x->switched)
         exchange_touch(x);
     worker_consumed(x, octets);

@@ -55,14 +55,15 @@ struct exchange {
     uint64_t wait_until_us; /* 0: it has not waited */
     uint64_t turn;          /* in the waiting room; 0: it has not waited */
     char id[32];
-    uint64_t body_in, body_out;       /* octets from and to the client */
-    int64_t response_length;          /* content that the response's head promised; -1: not told */
-    uint64_t body_sent, moved_before; /* octets that left towards the client; see on_due */
-    uint64_t forwarded;               /* request body octets handed to a worker */
-    uint64_t tried;                   /* instances that failed, as bits */
-    uint32_t reset_code;              /* the worker's RST_STREAM, 0: none */
-    struct slice ws_key;              /* Sec-WebSocket-Key that an HTTP/1.1 worker got */
-    struct slice chain;               /* X-Forwarded-For behind a proxy's; p NULL: not made yet */
+    uint64_t body_in, body_out; /* octets from and to the client */
+    int64_t response_length;    /* content that the response's head promised; -1: not told */
+    uint64_t body_sent;         /* octets that left towards the client */
+    uint64_t moved_before, taken_before; /* see has_moved */
+    uint64_t forwarded;                  /* request body octets handed to a worker */
+    uint64_t tried;                      /* instances that failed, as bits */
+    uint32_t reset_code;                 /* the worker's RST_STREAM, 0: none */
+    struct slice ws_key;                 /* Sec-WebSocket-Key that an HTTP/1.1 worker got */
+    struct slice chain; /* X-Forwarded-For behind a proxy's; p NULL: not made yet */
     uint16_t status;
     uint8_t fault;   /* enum fault */
     const char *why; /* what was wrong with a message for which it is, in words; or NULL */

@@ -272,6 +272,8 @@ void exchange_worker_done(struct exchange *x)
     CHECK_MAGIC(x, EXCHANGE_MAGIC);
     if (!x->response_ended)
         exchange_fail(x, x->head_sent ? FAULT_CUT : FAULT_CLOSED);
+    else if (x->switched)
+        client_consumed_all(x);
 }
 
 /* A token bucket of the site's: retries are a share of its requests, so that a dying app is not
@@ -324,7 +326,7 @@ void exchange_worker_failed(struct exchange *x, enum fault fault, bool untouched
     CHECK_MAGIC(x, EXCHANGE_MAGIC);
     if (x->response_ended) { /* of a tunnel, too: what it sent is on its way */
         if (x->switched)
-            client_consumed(x, 0); /* and it wants no more of what waited for it */
+            client_consumed_all(x); /* and it wants no more */
         return;
     }
     if (is_whole(x)) {

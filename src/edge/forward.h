@@ -19,8 +19,8 @@ uint32_t forward_hops(const struct http_head *request);
 /* Whether the request is to go no further than here: OPTIONS or TRACE with Max-Forwards: 0.
  * RFC 9110 7.6.2 */
 bool forward_is_last_hop(const struct http_head *request);
-/* "https" or "http", if a trusted proxy says by which the request came to it (X-Forwarded-Proto), and
- * no two things; else "". */
+/* "https" or "http", if a trusted proxy says by which the request came to it (X-Forwarded-Proto),
+ * and no two things; else "". */
 struct slice forward_said_scheme(const struct exchange *x);
 /* The response's head as the client gets it, from a worker's.  out's fields lie in the arena.
  * return  0 or ERR_NOMEM */

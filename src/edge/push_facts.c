@@ -7,6 +7,7 @@
 #include "push/answers.h"
 #include "push/budget.h"
 #include "push/kind.h"
+#include "push/reference.h"
 
 static uint16_t port_of(const struct exchange *x, struct slice authority, struct slice *host_out)
 {
@@ -136,8 +137,8 @@ static uint64_t budget(struct exchange *x)
         .credit_octets = (uint64_t)h2_conn_send_window(x->client->http.h2),
         .think_us = !x->head_us && known.think_us > thought ? known.think_us - thought : 0,
         .document_octets = x->head_us && x->response_length >= 0 ? (uint64_t)x->response_length
-                           : known.octets == PUSH_OCTETS_UNKNOWN  ? 0
-                                                                  : known.octets,
+                           : known.octets == PUSH_OCTETS_UNKNOWN ? 0
+                                                                 : known.octets,
     });
     return page->budget_octets;
 }
@@ -194,8 +195,10 @@ struct push_facts push_facts(struct exchange *x, const struct push_promise *p,
         .octets = -1,
         .open_pushes = pc->open + pc->kept,
         .max_pushes = CLIENT_PUSHES_MAX,
-        .hints_full = x->page->hinted >= PUSH_HINTS_MAX ||
-                      x->page->hint_octets + p->request.path.len > PUSH_HINTS_OCTETS,
+        .hints_full =
+            x->page->hinted >= PUSH_HINTS_MAX ||
+            x->page->hint_octets + p->request.path.len + p->parameters.len > PUSH_HINTS_OCTETS ||
+            !reference_octets_valid(p->request.path), /* a ">" would end it */
         .behind = is_behind(c),
         .crowded = p->source != PUSH_SOURCE_WORKER && !worker_takes_more(x),
     };

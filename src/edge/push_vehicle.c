@@ -8,7 +8,6 @@
 #include "base/err.h"
 #include "push/link.h"
 #include "push/pattern.h"
-#include "push/reference.h"
 #include "push/urgency.h"
 
 /* Octets of a critical response that go into the page, rather than behind it. */
@@ -141,13 +140,11 @@ static void pushed(struct exchange *x, const struct push_promise *p, const struc
 /* A Link field for a promise that had none: what a browser needs to act on it. */
 static void hint(struct exchange *x, const struct push_promise *p)
 {
-    if (!reference_octets_valid(p->request.path)) /* a ">" would end the reference */
-        return;
     push_remember(x, &p->request, PUSH_SEEN_HINTED);
     if (p->source == PUSH_SOURCE_LINK || p->source == PUSH_SOURCE_EARLY_HINT)
         return; /* the app's own field tells */
     x->page->hinted++;
-    x->page->hint_octets += (uint32_t)p->request.path.len;
+    x->page->hint_octets += (uint32_t)(p->request.path.len + p->parameters.len);
     /* What begins with two slashes would name another host.  RFC 3986 4.2 */
     bool same = slice_ieq(p->request.authority, x->request->authority) &&
                 !slice_starts(p->request.path, SLICE("//"));

@@ -238,6 +238,8 @@ void h2_stream_reset(struct h2_stream *s, enum h2_code code);
 /* octets of content were passed on: return flow control credit of the stream.  Never more than
  * on_body gave out. */
 void h2_stream_consumed(struct h2_stream *s, size_t octets);
+/* All that on_body gave out will not be passed on. */
+void h2_stream_consumed_all(struct h2_stream *s);
 /* From now on so many octets may come ahead of being consumed, where the settings allow fewer: not
  * to be taken back.  octets: at least twice settings.stream_window. */
 void h2_stream_widen(struct h2_stream *s, uint32_t octets);

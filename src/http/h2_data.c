@@ -40,6 +40,11 @@ void h2_stream_consumed(struct h2_stream *s, size_t octets)
     s->recv_unreturned = 0;
 }
 
+void h2_stream_consumed_all(struct h2_stream *s)
+{
+    h2_stream_consumed(s, (size_t)s->recv_held);
+}
+
 void h2_stream_widen(struct h2_stream *s, uint32_t octets)
 {
     ASSERT(octets / 2 >= s->conn->settings.stream_window && octets <= H2_WINDOW_MAX / 2);

@@ -90,6 +90,7 @@ struct ipc_reload {
 struct ipc_hello { /* first: with the counters' memfd if there is one already (a restart) */
     uint32_t restarted;
     uint32_t as_root;              /* 1: workers have users of their own */
+    uint32_t loops;                /* as they were committed, 0: not yet */
     uint32_t is_fenced;            /* 1: other users cannot connect to workers' ports */
     uint32_t is_rooted;            /* 1: edge has a root of its own, and no commit takes it away */
     uint32_t owner;                /* the user that started Portico */

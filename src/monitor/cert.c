@@ -221,7 +221,8 @@ static bool asks(const struct monitor *m, bool all)
 
 bool cert_are_awaited(const struct monitor *m)
 {
-    return m->authority.pid && m->certificates_ready && asks(m, false);
+    return m->authority.pid && m->certificates_ready &&
+           (m->authority_again || asks(m, false)); /* or files that are sent after it */
 }
 
 /* all: those that there are may have to be issued anew, too */

@@ -338,6 +338,7 @@ void control_start(struct monitor *m)
     memset(&hello, 0, sizeof hello);
     hello.restarted = r->deaths > 0 || m->is_committed;
     hello.as_root = m->as_root;
+    hello.loops = m->is_committed ? m->loops : 0;
     hello.is_fenced = m->fence.fd >= 0;
     hello.is_rooted = m->is_committed && !m->foreign_sockets;
     hello.owner = geteuid();

@@ -90,7 +90,8 @@ enum push_weight { PUSH_RULE, PUSH_CARE };
     X(HINT_UNNEEDED, "hint-unneeded", HINT, RULE,                                                  \
       "The app's own Link field tells the client as early.")                                       \
     X(HINT_LIMIT, "hint-limit", HINT, RULE,                                                        \
-      "Too many or too long hints for this response, or the client takes nothing.")
+      "Too many or too long hints for this response, its path is no URL, or the client takes "     \
+      "nothing.")
 
 enum push_reason {
 #define X(name, code, against, weight, text) PUSH_REASON_##name,

@@ -154,7 +154,7 @@ check('a hint never leads to another host than was promised', async () => {
   const v = await browser('hints');
   play(async (conn, { id }) => {
     for (const path of ['//css/app.css', '/a>; rel=preload,<https://evil.example/x.css', '/well.css']) conn.promise(id, path);
-    await until('it is hinted', () => v.stream(1).informational.length > 0);
+    await until('all that may be is hinted', () => v.stream(1).informational.flat().filter(([name]) => name === 'link').length === 2);
     conn.answer(id, 'page');
   });
   const page = await v.get('/page', NAVIGATION);

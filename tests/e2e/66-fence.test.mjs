@@ -3,7 +3,6 @@
 // workers, monitor and its binary come and go.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { once } from 'node:events';
 import fs from 'node:fs';
 import net from 'node:net';
 import path from 'node:path';
@@ -175,7 +174,7 @@ test('who holds all ports does not keep others from their sockets', { timeout: 2
   const servers = [];
   for (let port = 20000; port < 21001; port++) {
     const server = net.createServer().listen(port, '127.0.0.1');
-    await Promise.race([once(server, 'listening'), once(server, 'error')]);
+    await new Promise((done) => server.once('listening', done).once('error', done));
     servers.push(server);
   }
   const [{ pid }] = (await p.states()).one;

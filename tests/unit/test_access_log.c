@@ -30,7 +30,29 @@ static void test_lines_are_written(void **state)
     close(ends[0]);
 }
 
-/* The descriptor is shared with whoever started Portico, so it blocks. */
+/* A pipe as monitor opens it.  Longer than the thread looks whether it is to stop. */
+static void test_who_reads_late_gets_all(void **state)
+{
+    static char filler[1 << 20], got[1 << 20];
+    int ends[2];
+    (void)state;
+    assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+    assert_int_equal(fcntl(ends[1], F_SETFL, O_NONBLOCK), 0);
+    struct access_log *l = access_log_new(ends[1]);
+    assert_non_null(l);
+    memset(filler, '\n', sizeof filler);
+    assert_int_equal(access_log_write(l, slice_of(filler, sizeof filler)), 0);
+    usleep(1100000);
+    size_t had = 0;
+    for (ssize_t n; had < sizeof got && (n = read(ends[0], got, sizeof got)) > 0;)
+        had += (size_t)n;
+    assert_int_equal(had, sizeof filler);
+    assert_int_equal(access_log_lost(l), 0);
+    access_log_free(l);
+    close(ends[0]);
+}
+
+/* Another's pipe, or a socket: it blocks. */
 static void test_nobody_waits_for_who_does_not_read(void **state)
 {
     static struct access_log *l; /* it stays its thread's */
@@ -52,6 +74,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_lines_are_written),
+        cmocka_unit_test(test_who_reads_late_gets_all),
         cmocka_unit_test(test_nobody_waits_for_who_does_not_read),
     };
     return cmocka_run_group_tests_name("access_log", tests, NULL, NULL);

@@ -185,6 +185,24 @@ static void who_takes_nothing_does_not_stay(void **state)
     close(fd);
 }
 
+/* Edge leaves meanwhile, and is not patient. */
+static void who_takes_the_end_is_not_left(void **state)
+{
+    size_t had;
+    (void)state;
+    int fd = come_for_much(&had);
+    shard.draining = true;
+    client_leave(only_client());
+    for (size_t n; (n = take(fd, CONTENT_OCTETS)); had += n)
+        edge_turns();
+    assert_true(had > CONTENT_OCTETS);
+    assert_int_equal(read(fd, &(char){0}, 1), 0);
+    close(fd);
+    edge_turns();
+    assert_true(list_empty(&shard.clients));
+    shard.draining = false;
+}
+
 /* A worker that is through with a tunnel and dies, while the client's octets wait for it. */
 static void who_tunnels_to_nobody_is_heard(void **state)
 {
@@ -220,6 +238,29 @@ static void who_tunnels_to_nobody_is_heard(void **state)
     assert_true(list_empty(&shard.clients));
 }
 
+/* Nor has one that reads nothing of what is answered to its flood. */
+static void nor_when_it_does_not_read(void **state)
+{
+    static const char ping[] = "\0\0\x8\6\0\0\0\0\0"
+                               "12345678";
+    static char pings[(sizeof ping - 1) * 1000];
+    const int little = 1;
+    (void)state;
+    int fd = edge_come("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0", 33);
+    setsockopt(only_client()->stream.source.fd, SOL_SOCKET, SO_SNDBUF, &little, sizeof little);
+    edge_turns();
+    for (size_t i = 0; i < 1000; i++)
+        memcpy(pings + i * (sizeof ping - 1), ping, sizeof ping - 1);
+    while (!only_client()->closing) {
+        assert_true(write(fd, pings, sizeof pings) > 0);
+        edge_turns();
+    }
+    assert_true(stream_waiting(&only_client()->stream) > 0);
+    be_due();
+    assert_true(list_empty(&shard.clients));
+    close(fd);
+}
+
 #define WITH(test) cmocka_unit_test_setup_teardown(test, edge_setup_case, edge_teardown_case)
 
 int main(void)
@@ -228,6 +269,7 @@ int main(void)
         WITH(who_goes_on_sending_has_time),    WITH(but_not_for_ever),
         WITH(who_speaks_http2_has_none),       WITH(who_takes_the_end_slowly_gets_it),
         WITH(who_takes_nothing_does_not_stay), WITH(who_tunnels_to_nobody_is_heard),
+        WITH(nor_when_it_does_not_read),       WITH(who_takes_the_end_is_not_left),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -618,34 +618,47 @@ static struct exchange *exchange_of(struct slice path)
 }
 
 /* Its time is over. */
-static void be_due(struct exchange *x)
+static void be_due(struct slice path)
 {
+    struct exchange *x = exchange_of(path);
+    assert_non_null(x);
     struct loop_timer *t = &x->timer;
     loop_timer_set(shard.loop, t, shard_now_us(&shard));
-    for (uint64_t due_us = t->due_us; exchange_of(SLICE("/small")) && t->due_us == due_us;)
+    for (uint64_t due_us = t->due_us; exchange_of(path) && t->due_us == due_us;)
         loop_turn(shard.loop, 10);
 }
 
-static void take_some(struct client_end *c)
+/* The worker always has more of it ready. */
+static void take(struct client_end *c, size_t octets)
 {
-    char octets[65536];
-    ssize_t n = read(c->fd, octets, sizeof octets);
-    assert_true(n > 0);
-    assert_int_equal(h2_conn_feed(c->h2, octets, (size_t)n, 1), 0);
-    for (int i = 0; i < 4; i++) {
-        loop_turn(shard.loop, 0);
-        play_worker();
+    char part[65536];
+    for (size_t had = 0; had < octets;) {
+        ssize_t n = read(c->fd, part, sizeof part);
+        if (n > 0) {
+            had += (size_t)n;
+            assert_int_equal(h2_conn_feed(c->h2, part, (size_t)n, 1), 0);
+        }
+        for (int i = 0; i < 4; i++) {
+            play_worker();
+            loop_turn(shard.loop, 0);
+        }
     }
 }
 
-/* One that has asked for much, and for little behind it. */
-static void ask_for_two(struct client_end *c)
+/* One that asks for much, and whose socket takes little at a time. */
+static void come_for_much(struct client_end *c)
 {
     const int little = 1;
     client_open(c);
     int fd = LIST_ENTRY(shard.clients.next, struct client, node)->stream.source.fd;
     setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &little, sizeof little);
     ask(c, "/large", SLICE(""));
+}
+
+/* And for little behind that. */
+static void ask_for_two(struct client_end *c)
+{
+    come_for_much(c);
     ask(c, "/small", SLICE(""));
     play_client(c);
     while (!exchange_of(SLICE("/small")) || !exchange_of(SLICE("/small"))->response_ended) {
@@ -660,10 +673,10 @@ static void test_who_waits_for_its_turn(void **state)
     struct client_end one, *all[] = {&one};
     (void)state;
     ask_for_two(&one);
-    for (int i = 0; i < 4; i++) {
-        be_due(exchange_of(SLICE("/small")));
+    for (int i = 0; i < 2; i++) { /* of what was written at once */
+        take(&one, 20000);
+        be_due(SLICE("/small"));
         assert_non_null(exchange_of(SLICE("/small")));
-        take_some(&one);
     }
     for (int i = 0; i < 100 && one.content < SMALL_OCTETS + LARGE_OCTETS; i++)
         turn(all, 1);
@@ -674,16 +687,39 @@ static void test_who_waits_for_its_turn(void **state)
     turn(NULL, 0);
 }
 
+/* Or next to nothing. */
 static void test_who_takes_nothing(void **state)
 {
     struct client_end one, *all[] = {&one};
     (void)state;
     ask_for_two(&one);
-    be_due(exchange_of(SLICE("/small")));
-    be_due(exchange_of(SLICE("/small")));
+    take(&one, 1);
+    be_due(SLICE("/small"));
     assert_null(exchange_of(SLICE("/small")));
     turn(all, 1);
     assert_int_equal(one.code, H2_CANCEL);
+    client_close(&one);
+    turn(NULL, 0);
+}
+
+/* What else it takes does not speak for an upload that it has stopped. */
+static void test_who_gives_nothing(void **state)
+{
+    struct client_end one, *all[] = {&one};
+    (void)state;
+    worker_is_patient = true;
+    come_for_much(&one);
+    ask_with(&one, "/upload", SLICE(""), false);
+    play_client(&one);
+    while (!exchange_of(SLICE("/upload"))) {
+        loop_turn(shard.loop, 10);
+        play_worker();
+    }
+    take(&one, 32 << 10);
+    be_due(SLICE("/upload"));
+    assert_true(!exchange_of(SLICE("/upload")) || exchange_of(SLICE("/upload"))->response_ended);
+    turn(all, 1);
+    assert_int_equal(one.failed, 1);
     client_close(&one);
     turn(NULL, 0);
 }
@@ -703,6 +739,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_a_worker_that_sends_descriptors, setup, teardown),
         cmocka_unit_test_setup_teardown(test_who_waits_for_its_turn, setup, teardown),
         cmocka_unit_test_setup_teardown(test_who_takes_nothing, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_who_gives_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(test_memory_is_out_for_one, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
