@@ -123,7 +123,7 @@ static void hear(struct client *c)
 static bool is_taking(struct client *c)
 {
     uint64_t now = shard_now_us(c->shard);
-    if (stream_waiting(&c->stream) == 0 || (c->http.h2 && c->closing)) /* a flooder, maybe */
+    if (!stream_is_blocked(&c->stream) || (c->http.h2 && c->closing)) /* a flooder, maybe */
         return false;
     if (c->stream.octets_out != c->taken) {
         c->taken = c->stream.octets_out;
@@ -235,7 +235,7 @@ void client_leave(struct client *c)
 {
     if (c->dead)
         return;
-    if (c->http.h1 && !c->open && stream_waiting(&c->stream)) {
+    if (!c->shard->patient && c->http.h1 && !c->open && stream_is_blocked(&c->stream)) {
         c->closing = true; /* flush does the rest */
         client_arm_idle(c);
     } else if (!c->shard->patient || c->http.h2)

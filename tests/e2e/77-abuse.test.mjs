@@ -379,6 +379,20 @@ check('a handshake that never ends is ended', async () => {
   await refused('tls.slow', () => dribble(connect('https'), Buffer.from('16030102000100', 'hex').toString('latin1') + '\0'.repeat(500)));
 });
 
+check('who is silent after the handshake, or slow, is no better off', async () => {
+  const shaken = async () => {
+    const socket = tls.connect({ port: p.ports.https, host: '127.0.0.1', servername: 'one.localhost', ca: p.ca, ALPNProtocols: ['http/1.1'] });
+    await once(socket, 'secureConnect');
+    return socket;
+  };
+  let silent, slow; // long before a connection that waits for its next request would end
+  shaken().then(heard).then((text) => { silent = text; });
+  shaken().then((socket) => dribble(socket, `GET / HTTP/1.1\r\nHost: one.localhost\r\nX: ${'x'.repeat(5000)}`)).then((text) => { slow = text; });
+  await until('both are closed', () => silent !== undefined && slow !== undefined, 20);
+  assert.equal(silent, '');
+  assert.match(slow, /^HTTP\/1\.1 408 /);
+});
+
 check('what is not TLS gets an alert', async () => {
   const text = await refused('tls.handshake', () => {
     const socket = connect('https');
