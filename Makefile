@@ -55,7 +55,7 @@ $(THREADED)/build.ninja:
 
 # What is shipped, in a jail without a sanitizer's needs; and four loops under ThreadSanitizer.
 RELEASED_TESTS := hardening jail fence tests/e2e/65-jail.test.mjs tests/e2e/66-fence.test.mjs \
-    tests/e2e/66-tenants.test.mjs
+    tests/e2e/66-tenants.test.mjs tests/e2e/67-unread.test.mjs
 THREADED_TESTS := loop stream tests/e2e/10-first-light.test.mjs tests/e2e/64-loops.test.mjs
 VALGRIND_TESTS := --setup=valgrind --suite=unit --no-suite=bare
 
