@@ -675,6 +675,7 @@ static void test_informational(void **state)
     assert_int_equal(w.heads, H2_INFORMATIONAL_MAX);
     assert_int_equal(feed(&w, H2_FRAME_HEADERS, H2_FLAG_END_HEADERS, 1, hint, 5), 0);
     assert_int_equal(w.closed, 1);
+    assert_int_equal(w.blame, H2_BLAME_INFORMATIONAL);
     world_close(&w);
 }
 

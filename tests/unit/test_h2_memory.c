@@ -136,6 +136,7 @@ static void ends_close(struct ends *e)
 static void test_each_allocation_fails(void **state)
 {
     uint64_t n = 1;
+    bool blamed[H2_BLAME_COUNT] = {false};
     for (bool reached = true; reached; n++) {
         struct ends e = {.push = true};
         pool_init(&e.pool);
@@ -147,6 +148,7 @@ static void test_each_allocation_fails(void **state)
             /* Where memory was out, somebody said so. */
             if (e.answered < 8 && !h2_conn_blame(e.client) && !h2_conn_blame(e.server))
                 assert_true(e.pool.gets >= n);
+            blamed[h2_conn_blame(e.client)] = blamed[h2_conn_blame(e.server)] = true;
             h2_conn_abort(e.client, H2_NO_ERROR);
             h2_conn_abort(e.server, H2_NO_ERROR);
             assert_int_equal(e.open, 0);
@@ -155,6 +157,8 @@ static void test_each_allocation_fails(void **state)
         ends_close(&e);
     }
     assert_true(n > 50);
+    for (unsigned b = 0; b < H2_BLAME_COUNT; b++)
+        assert_int_equal(blamed[b], b == H2_BLAME_NONE || b == H2_BLAME_MEMORY);
 }
 
 static void test_idle_is_small(void **state)
