@@ -54,8 +54,8 @@ $(THREADED)/build.ninja:
 	    -Db_sanitize=thread -Db_lundef=false
 
 # What is shipped, in a jail without a sanitizer's needs; and four loops under ThreadSanitizer.
-RELEASED_TESTS := hardening jail fence tests/e2e/65-jail.test.mjs tests/e2e/66-fence.test.mjs \
-    tests/e2e/66-tenants.test.mjs tests/e2e/67-unread.test.mjs
+RELEASED_TESTS := hardening jail fence $(patsubst %,tests/e2e/%.test.mjs,41-reasons 65-jail \
+    66-fence 66-reload 66-tenants 67-unread 70-manifest 73-many)
 THREADED_TESTS := loop stream tests/e2e/10-first-light.test.mjs tests/e2e/64-loops.test.mjs
 VALGRIND_TESTS := --setup=valgrind --suite=unit --no-suite=bare
 
