@@ -5,7 +5,7 @@ import { spawn } from 'node:child_process';
 import fs from 'node:fs';
 import net from 'node:net';
 import path from 'node:path';
-import { check, close2, fetch2, hasProgram, openDescriptors, Portico, run, scratch, until, worker } from './lib.mjs';
+import { check, close2, fetch2, hasProgram, openDescriptors, PORTICO, Portico, run, scratch, until, worker } from './lib.mjs';
 
 const APPS = { one: worker('h1', 'one.test'), two: worker('h2c', 'two.test') };
 const isRoot = process.getuid() === 0;
@@ -173,6 +173,7 @@ print("listens")
 while True:
     print(s.recv(4096).decode().replace("\\n", " "))
 `], { stdio: ['ignore', 'pipe', 'inherit'] });
+  process.on('exit', () => child.kill());
   const heard = [];
   let rest = '';
   child.stdout.setEncoding('utf8').on('data', (text) => {
@@ -185,9 +186,10 @@ while True:
 }
 
 check('a service manager is told: ready, alive, reloading, ready again, stopping', async () => {
-  const manager = await listener();
+  const manager = await listener(), program = path.join(scratch(), 'portico');
+  fs.copyFileSync(PORTICO, program);
   Object.assign(process.env, { NOTIFY_SOCKET: manager.where, WATCHDOG_USEC: '400000' });
-  const q = await Portico.start({ apps: { one: APPS.one } });
+  const q = await Portico.start({ apps: { one: APPS.one } }, { program });
   delete process.env.NOTIFY_SOCKET;
   delete process.env.WATCHDOG_USEC;
   await until('READY', () => manager.heard.find((line) => line.includes(`READY=1 MAINPID=${q.pid}`)));
@@ -202,6 +204,12 @@ check('a service manager is told: ready, alive, reloading, ready again, stopping
   });
   const later = manager.heard.length;
   await until('the new program keeps the watchdog', () => manager.heard.slice(later).includes('WATCHDOG=1'));
+  fs.unlinkSync(program);
+  fs.writeFileSync(program, 'no program', { mode: 0o755 });
+  const last = manager.heard.length;
+  q.kill('SIGUSR2');
+  await q.line(/upgrade\.refused/);
+  await until('READY, as what ran goes on', () => manager.heard.slice(last).some((line) => line.startsWith('READY=1')));
   await q.stop();
   await until('STOPPING', () => manager.heard.includes('STOPPING=1'));
   manager.stop();
