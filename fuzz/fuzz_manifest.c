@@ -74,7 +74,7 @@ static void check_limits(const struct limits *l)
 int LLVMFuzzerTestOneInput(const uint8_t *octets, size_t len)
 {
     struct slice text = slice_of(octets, len);
-    struct manifest *m = manifest_parse(text, "fuzz.yaml", "/", true);
+    struct manifest *m = manifest_parse(text, "fuzz.yaml", "/", MANIFEST_FILES_NAMED);
     ASSERT(m);
     check_faults(m, text);
     if (m->faults.count == 0) {

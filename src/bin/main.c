@@ -37,7 +37,7 @@ static int check_apart(const char *manifest)
     int status;
     pid_t pid = fork();
     if (pid == 0)
-        _exit(control_check(manifest));
+        _exit(control_check(manifest, false));
     while (pid > 0 && waitpid(pid, &status, 0) < 0)
         if (errno != EINTR)
             pid = -1;
@@ -51,7 +51,7 @@ static int check_apart(const char *manifest)
 static int up(const struct cli_up *up_)
 {
     if (up_->check)
-        return control_check(up_->manifest);
+        return control_check(up_->manifest, true);
     int code = up_->resume_fd < 0 ? check_apart(up_->manifest) : 0;
     if (code != 0)
         return code;

@@ -6,9 +6,10 @@
 #include <stdio.h>
 #include <unistd.h>
 
-int control_check(const char *manifest_path)
+int control_check(const char *manifest_path, bool certificates)
 {
-    struct manifest *m = manifest_load(manifest_path, -1, false);
+    struct manifest *m = manifest_load(manifest_path, -1,
+                                       certificates ? MANIFEST_FILES_FIT : MANIFEST_FILES_PRESENT);
     if (!m) {
         print_fmt(STDERR_FILENO, "%s: out of memory\n", manifest_path);
         return 2;

@@ -79,7 +79,7 @@ static struct manifest *load(const struct control *c)
 {
     struct stat st;
     bool is_given = fstat(IPC_MANIFEST_FD, &st) == 0 && S_ISREG(st.st_mode);
-    return manifest_load(c->manifest_path, is_given ? IPC_MANIFEST_FD : -1, true);
+    return manifest_load(c->manifest_path, is_given ? IPC_MANIFEST_FD : -1, MANIFEST_FILES_NAMED);
 }
 
 /* /proc tells whose listener an address is.  For an ordinary user, whose processes all have one

@@ -396,8 +396,10 @@ READER(read_health_path)
 
 READER(read_certificate)
 {
-    ((struct manifest_app *)to)->certificate_where = value_where(m, n);
-    return value_section(m, n, k, to);
+    struct manifest_app *app = to;
+    app->certificate_where = value_where(m, n);
+    return value_section(m, n, k, to) &&
+           (m->files != MANIFEST_FILES_FIT || file_pair_fits(m, n, app->chain, app->key));
 }
 
 /* What one key says about another. */
@@ -576,12 +578,12 @@ static void manifest_read(struct manifest *m, struct slice text)
 }
 
 struct manifest *manifest_parse(struct slice text, const char *name, const char *directory,
-                                bool monitor_opens)
+                                enum manifest_files files)
 {
     struct manifest *m = manifest_new(name);
     if (!m)
         return NULL;
-    m->monitor_opens = monitor_opens;
+    m->files = files;
     m->directory = arena_dup(&m->arena, slice_str(directory));
     if (!m->directory.p)
         fault_at_value(&m->faults, NULL, "out of memory");

@@ -60,15 +60,23 @@ struct manifest_app {
     struct slice certificate_where;
 };
 
+/* How far the files that a manifest names are looked at. */
+enum manifest_files {
+    MANIFEST_FILES_NAMED,   /* those that this process may not look at are no fault: monitor, which
+                               has   the rights, opens them and complains itself; no key is read */
+    MANIFEST_FILES_PRESENT, /* each is there and of its kind */
+    MANIFEST_FILES_FIT,     /* and each certificate is of use with its key */
+};
+
 struct manifest {
     struct pool pool;
     struct arena arena;
     struct tree_faults faults;
     struct slice directory; /* the manifest's own, absolute */
-    bool monitor_opens;
+    enum manifest_files files;
     struct manifest_listens listens[3]; /* by enum ipc_listen_kind */
     uint32_t loops;
-    bool loops_auto; /* as many as there are processors, at the start */
+    bool loops_auto;         /* as many as there are processors, at the start */
     struct slice access_log; /* "off", "stdout" or an absolute path */
     struct manifest_prefixes trusted_proxies;
     struct limits limits;
@@ -78,15 +86,13 @@ struct manifest {
 };
 
 /* Read and check a file.
- * path           for messages and relative names
- * fd             the file, open, borrowed; -1: open path
- * monitor_opens  files of apps that this process may not look at are no fault: monitor, which has
- *                the rights, opens them and complains itself
+ * path    for messages and relative names
+ * fd      the file, open, borrowed; -1: open path
  * return  the manifest; faults.count tells whether it may be used; NULL when memory is out */
-struct manifest *manifest_load(const char *path, int fd, bool monitor_opens);
+struct manifest *manifest_load(const char *path, int fd, enum manifest_files files);
 /* The same for text in memory.  name: for messages; directory: absolute, of relative paths. */
 struct manifest *manifest_parse(struct slice text, const char *name, const char *directory,
-                                bool monitor_opens);
+                                enum manifest_files files);
 void manifest_free(struct manifest *m); /* NULL allowed */
 bool manifest_texts_eq(const struct manifest_text_list *a, const struct manifest_text_list *b);
 /* return  NULL: it names no such app */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "control/manifest_file.h"
+#include "net/tls.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -14,7 +15,7 @@
 /* Errors of looking at a file that only monitor may look at are monitor's to report. */
 static bool is_hidden(const struct manifest *m, int error)
 {
-    return m->monitor_opens && error == EACCES;
+    return m->files == MANIFEST_FILES_NAMED && error == EACCES;
 }
 
 READER(read_directory)
@@ -42,7 +43,7 @@ READER(read_pem)
     *s = value_path(m, n, n->text);
     if (!s->p)
         return false;
-    if (m->monitor_opens) /* and edge reads: no key comes near control */
+    if (m->files == MANIFEST_FILES_NAMED) /* edge reads it: no key comes near control */
         return stat(s->p, &st) == 0 || is_hidden(m, errno) ||
                fault_at_value(&m->faults, n, "the file %s: %s", s->p, strerror(errno));
     int fd = open(s->p, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
@@ -101,7 +102,36 @@ static char *directory_of(const char *path)
     return real;
 }
 
-struct manifest *manifest_load(const char *path, int fd, bool monitor_opens)
+#define PEM_MAX_OCTETS (1u << 20)
+
+static struct slice read_pem_file(struct manifest *m, const char *path)
+{
+    char *text = arena_alloc(&m->arena, PEM_MAX_OCTETS);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    ssize_t len = text && fd >= 0 ? read_file(fd, text, PEM_MAX_OCTETS) : -1;
+    if (fd >= 0)
+        close(fd);
+    return slice_of(text, len > 0 ? (size_t)len : 0);
+}
+
+bool file_pair_fits(struct manifest *m, const struct tree_node *n, struct slice chain,
+                    struct slice key)
+{
+    const char *why = "cannot be read";
+    struct slice chain_pem = read_pem_file(m, chain.p), key_pem = read_pem_file(m, key.p);
+    struct tls_identity *id = NULL;
+    if (chain_pem.len && key_pem.len)
+        id = tls_identity_new(chain_pem, key_pem, &why);
+    if (key_pem.len)
+        explicit_bzero((char *)(uintptr_t)key_pem.p, key_pem.len);
+    if (!id)
+        return fault_at_value(&m->faults, n, "the certificate %s with the key %s: %s", chain.p,
+                              key.p, why);
+    tls_identity_unref(id);
+    return true;
+}
+
+struct manifest *manifest_load(const char *path, int fd, enum manifest_files files)
 {
     char *text = malloc(TREE_MAX_OCTETS + 1), *directory = NULL;
     if (!text)
@@ -117,7 +147,7 @@ struct manifest *manifest_load(const char *path, int fd, bool monitor_opens)
         close(own);
     struct manifest *m;
     if (directory) {
-        m = manifest_parse(slice_of(text, (size_t)len), path, directory, monitor_opens);
+        m = manifest_parse(slice_of(text, (size_t)len), path, directory, files);
     } else {
         m = manifest_new(path);
         if (m)

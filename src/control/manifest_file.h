@@ -9,5 +9,8 @@
 bool read_directory(struct manifest *m, const struct tree_node *n, const struct key *k, void *to);
 /* k->name "key": a private key; else a certificate. */
 bool read_pem(struct manifest *m, const struct tree_node *n, const struct key *k, void *to);
+/* chain, key: paths.  return  whether edge can use them; else a fault at n */
+bool file_pair_fits(struct manifest *m, const struct tree_node *n, struct slice chain,
+                    struct slice key);
 
 #endif

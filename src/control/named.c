@@ -93,7 +93,7 @@ static int check(const struct manifest *m, const struct manifest_app **certifica
 int control_named(const char *manifest_path, int request)
 {
     struct stat st;
-    struct manifest *m = manifest_load(manifest_path, -1, true);
+    struct manifest *m = manifest_load(manifest_path, -1, MANIFEST_FILES_NAMED);
     const struct manifest_app **certificates =
         m ? calloc(m->app_count + 1, sizeof *certificates) : NULL;
     size_t count = 0;

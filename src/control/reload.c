@@ -95,7 +95,7 @@ void reload(struct control *c, int fd, const struct ipc_reload *r)
         give_up(c, strerror(r->error));
         return;
     }
-    struct manifest *m = manifest_load(c->manifest_path, fd, true);
+    struct manifest *m = manifest_load(c->manifest_path, fd, MANIFEST_FILES_NAMED);
     if (m && m->faults.count == 0)
         check_fixed(old, m);
     if (m && m->faults.count == 0)

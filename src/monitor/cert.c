@@ -107,9 +107,8 @@ static int send_certificate(struct monitor *m, struct certificate *c, bool to_ne
         channel_send(&m->edge->channel, IPC_EDGE_CERTIFICATE, &b, fds, 2);
         c->is_seen = true;
     } else if (c->is_new) {
-        edges_send(m, IPC_EDGE_CERTIFICATE, &b, fds, 2);
+        c->is_seen = edges_send(m, IPC_EDGE_CERTIFICATE, &b, fds, 2);
         c->is_new = false;
-        c->is_seen = !list_empty(&m->edges);
     }
     close(fds[0]);
     close(fds[1]);

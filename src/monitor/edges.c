@@ -30,15 +30,19 @@ bool edges_serve(const struct monitor *m)
     return false;
 }
 
-void edges_send(struct monitor *m, enum ipc_type type, const void *body, const int *fds,
+bool edges_send(struct monitor *m, enum ipc_type type, const void *body, const int *fds,
                 unsigned fd_count)
 {
+    bool is_sent = false;
     LIST_FOR(node, &m->edges)
     {
         struct role *r = role_of(node);
-        if (r->child.pid)
-            channel_send(&r->channel, type, body, fds, fd_count);
+        if (!r->child.pid)
+            continue;
+        channel_send(&r->channel, type, body, fds, fd_count);
+        is_sent = true;
     }
+    return is_sent;
 }
 
 void edges_kill(struct monitor *m)

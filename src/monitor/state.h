@@ -234,8 +234,8 @@ void edge_start(struct monitor *m);
 /* Another edge with what is held now takes over from the one that serves, which then drains.
  * return  0; ERR_LIMIT (too many still drain) or ERR_NOMEM: nothing has changed */
 int edge_replace(struct monitor *m);
-/* To each that runs. */
-void edges_send(struct monitor *m, enum ipc_type type, const void *body, const int *fds,
+/* To each that runs.  return  whether one does */
+bool edges_send(struct monitor *m, enum ipc_type type, const void *body, const int *fds,
                 unsigned fd_count);
 /* Ask each that serves.  return  those that were asked, as bits by copy */
 uint32_t edges_ask(struct monitor *m, const struct ipc_edge_leave *b);

@@ -99,6 +99,27 @@ for (const [what, text, line, message] of FAULTS) {
   });
 }
 
+check('--check tells when a certificate is of no use with its key; a start does not wait for that', async () => {
+  const pem = (name) => path.join(home, name);
+  for (const name of ['one', 'two']) {
+    const { code, stderr } = await run('openssl', ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '2',
+      '-subj', `/CN=${name}`, '-keyout', pem(`${name}.key`), '-out', pem(`${name}.crt`)]);
+    assert.equal(code, 0, stderr);
+  }
+  fs.writeFileSync(pem('cut.crt'), fs.readFileSync(pem('one.crt'), 'utf8').slice(0, 200));
+  const pair = (chain, key) => changed('certificate', `{chain: ${chain}, key: ${key}}`);
+  const fits = await validate(pair('one.crt', 'one.key'), '--check');
+  assert.equal(fits.code, 0, fits.stderr);
+  for (const [chain, key, why] of [['one.crt', 'two.key', 'key values mismatch'], ['cut.crt', 'one.key', '']]) {
+    const { code, stderr } = await validate(pair(chain, key), '--check');
+    assert.equal(code, 2);
+    assert.match(stderr, new RegExp(`portico\\.yaml:\\d+:\\d+: apps\\.a\\.certificate: the certificate \\S+/${chain} with the key \\S+/${key}: .*${why}\n$`));
+  }
+  const p = new Portico(pair(pem('one.crt'), pem('two.key')).replace('app\n', `${pem('app')}\n`), { apps: {} });
+  await p.line(/edge\.certificate .*key values mismatch/);
+  await p.stop();
+});
+
 check('several faults are told at once', async () => {
   const { code, stderr } = await validate(apps(APP.replace('[a.localhost]', '[A]') + '    instances: 0\n    httpsOnly: 7\n'), '--check');
   assert.equal(code, 2);

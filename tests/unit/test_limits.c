@@ -65,7 +65,7 @@ static struct manifest *parse(const char *limits)
              "%s\n"
              "apps: {a: {upstreams: [127.0.0.1:9], hosts: [a.example]}}\n",
              limits);
-    struct manifest *m = manifest_parse(slice_str(text), "m", "/", false);
+    struct manifest *m = manifest_parse(slice_str(text), "m", "/", MANIFEST_FILES_PRESENT);
     assert_non_null(m);
     return m;
 }

@@ -28,7 +28,7 @@ static void write_file(const char *name, const char *text)
 
 static struct manifest *parse(const char *text)
 {
-    struct manifest *m = manifest_parse(slice_str(text), "dir/portico.yaml", dir, false);
+    struct manifest *m = manifest_parse(slice_str(text), "dir/portico.yaml", dir, MANIFEST_FILES_PRESENT);
     assert_non_null(m);
     return m;
 }
@@ -419,7 +419,7 @@ static void test_every_prefix(void **state)
     static const char text[] = "listen: {https: [\"127.0.0.1:8443\"], http: 127.0.0.1:80}\n" APP
                                "    timeouts: {request: 2m}\n    env: {A: 'b', C: \"d\"}\n";
     for (size_t i = 0; i <= sizeof text - 1; i++) {
-        struct manifest *m = manifest_parse(slice_of(text, i), "x", dir, false);
+        struct manifest *m = manifest_parse(slice_of(text, i), "x", dir, MANIFEST_FILES_PRESENT);
         assert_non_null(m);
         manifest_free(m);
     }
@@ -430,14 +430,14 @@ static void test_load(void **state)
     char path[256];
     write_file("portico.yaml", LISTEN APP);
     snprintf(path, sizeof path, "%s/portico.yaml", dir);
-    struct manifest *m = manifest_load(path, -1, false);
+    struct manifest *m = manifest_load(path, -1, MANIFEST_FILES_PRESENT);
     assert_int_equal(m->faults.count, 0);
     assert_true(slice_ends(m->apps[0].directory, SLICE("/here")));
     manifest_free(m);
-    m = manifest_load(dir, -1, false);
+    m = manifest_load(dir, -1, MANIFEST_FILES_PRESENT);
     assert_int_equal(m->faults.count, 1);
     manifest_free(m);
-    m = manifest_load("/nonexistent/x", -1, false);
+    m = manifest_load("/nonexistent/x", -1, MANIFEST_FILES_PRESENT);
     assert_int_equal(m->faults.count, 1);
     manifest_free(m);
 }
