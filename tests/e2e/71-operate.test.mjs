@@ -11,12 +11,16 @@ import { PORTICO, Portico, ask, check, isAlive, run, scratch, until, worker } fr
 let p;
 // What a terminal takes for sequences (the second one is U+009B), and a letter.
 const ODD = `sh -c "printf 'odd \\033[1m \\302\\2331m \\303\\251\\n'; exec node h1.mjs"`;
+// An app that does not start when this file is there.
+const BROKEN = path.join(scratch(), 'broken');
 const cli = (...args) => run(PORTICO, [...args, '--data', p.data]);
 const pids = async () => (await p.states()).one.filter(({ inRoutes }) => inRoutes).map(({ pid }) => pid).sort();
 const local = (where, options = {}) => ask({ host: 'localhost', port: 80, path: where, socketPath: path.join(p.data, 'admin.sock'), ...options });
 
 check('starts', async () => {
-  p = await Portico.start({ accessLog: 'off', apps: { one: worker('version', 'one.localhost', { instances: 2, env: { VERSION: '1' } }), two: worker('h1', 'two.localhost'), odd: worker('h1', 'odd.localhost', { command: ODD }) } });
+  p = await Portico.start({ accessLog: 'off', apps: {
+    one: worker('version', 'one.localhost', { instances: 2, env: { VERSION: '1' } }), two: worker('h1', 'two.localhost'), odd: worker('h1', 'odd.localhost', { command: ODD }),
+    shaky: worker('h1', 'shaky.localhost', { command: `sh -c '[ ! -e ${BROKEN} ] && exec node h1.mjs'` }) } });
 }, 60);
 
 check('status is a table, one app in detail, or JSON', async () => {
@@ -27,7 +31,7 @@ check('status is a table, one app in detail, or JSON', async () => {
   const one = await cli('status', 'one');
   assert.match(one.stdout, /^0 +READY +yes +\d+ +http\/1\.1 +0 +-$/m);
   assert.equal(JSON.parse((await cli('status', 'one', '-o', 'json')).stdout).name, 'one');
-  assert.equal(JSON.parse((await cli('status', '-o', 'json')).stdout).apps.length, 3);
+  assert.equal(JSON.parse((await cli('status', '-o', 'json')).stdout).apps.length, 4);
 });
 
 check('what is wrong has an exit status and a reason', async () => {
@@ -70,6 +74,19 @@ check('restart replaces the instances while requests go on', async () => {
   assert.deepEqual(failures, []);
   assert.equal((await pids()).length, 2);
   assert.ok(old.every((pid) => !isAlive(pid)));
+}, 60);
+
+check('restart of what does not start any more ends with a reason, and leaves what serves', async () => {
+  const [{ pid }] = (await p.states()).shaky;
+  fs.writeFileSync(BROKEN, '');
+  const { code, stderr } = await cli('restart', 'shaky');
+  assert.equal(code, 1);
+  assert.match(stderr, /the new instances of shaky do not start; the old ones go on\. `portico logs shaky` says more/);
+  assert.equal((await p.h1('shaky.localhost', '/whoami')).status, 200);
+  assert.ok(isAlive(pid));
+  fs.unlinkSync(BROKEN);
+  assert.equal((await cli('restart', 'shaky')).code, 0);
+  assert.ok(!isAlive(pid));
 }, 60);
 
 check('scale counts until the next reload', async () => {
