@@ -23,6 +23,13 @@ static bool receives(const struct h2_stream *s)
     return h2_state_next((enum h2_state)s->state, H2_EV_RECV_DATA) != H2_ILLEGAL;
 }
 
+/* What is consumed before it is worth a WINDOW_UPDATE: half of the window that the peer knows. */
+static uint32_t worth_returning(const struct h2_stream *s)
+{
+    bool is_known = s->conn->settings_acked || s->recv_size < H2_INITIAL_WINDOW;
+    return (is_known ? s->recv_size : H2_INITIAL_WINDOW) / 2;
+}
+
 void h2_stream_consumed(struct h2_stream *s, size_t octets)
 {
     struct h2_conn *c = s->conn;
@@ -31,7 +38,7 @@ void h2_stream_consumed(struct h2_stream *s, size_t octets)
     ASSERT((int64_t)octets <= s->recv_held);
     s->recv_held -= (int64_t)octets;
     s->recv_unreturned += (uint32_t)octets;
-    if (!receives(s) || s->recv_unreturned < s->recv_size / 2 || c->error)
+    if (!receives(s) || s->recv_unreturned < worth_returning(s) || c->error)
         return;
     if (s->recv_unreturned == 0)
         return;
@@ -86,7 +93,7 @@ int h2_data_begin(struct h2_conn *c, const struct h2_frame *f, uint32_t padding_
         s->content_left -= content;
     }
     s->recv_window -= f->len;
-    s->recv_held += f->len;
+    s->recv_held += padding_octets; /* and the content as it comes */
     if (padding_octets)
         h2_stream_consumed(s, padding_octets);
     *deliver_out = content > 0 || end;
@@ -98,6 +105,7 @@ int h2_data_piece(struct h2_conn *c, uint32_t id, struct slice octets, bool end)
     struct h2_stream *s = h2_stream_find(c, id);
     if (!s) /* reset since its frame began; what comes late is dropped */
         return 0;
+    s->recv_held += (int64_t)octets.len;
     if (end)
         h2_stream_step_end(s, H2_EV_RECV_END);
     if (c->events->on_body)

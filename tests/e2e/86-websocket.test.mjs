@@ -2,9 +2,12 @@
 // WebSockets in all combinations of HTTP/1.1 Upgrade and extended CONNECT (RFC 8441) on either side.
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
+import { once } from 'node:events';
 import fs from 'node:fs';
+import net from 'node:net';
 import { Portico, WORKERS, check, close2, fetch2, hasProgram, openDescriptors, residentKib, sha256, until } from './lib.mjs';
-import { BINARY, CLOSE, PING, PONG, TEXT, closePayload, frame, newKey } from './workers/ws.mjs';
+import * as h2 from './workers/frames.mjs';
+import { BINARY, CLOSE, PING, PONG, TEXT, acceptOf, closePayload, frame, newKey } from './workers/ws.mjs';
 import { haproxyConfig, open1, open2, proxy } from './ws-lib.mjs';
 
 process.setMaxListeners(50);
@@ -13,15 +16,24 @@ const app = (host, mode, more = {}) => ({
   directory: WORKERS, command: 'node ws.mjs', hosts: [host], ...more, env: { WS: mode }, ...(mode === 'h1' ? {} : { http20ProxyFlag: 1 }),
 });
 
+/** Goes as soon as something has come through the tunnel. */
+const goes = net.createServer((socket) => socket.on('error', () => {}).once('data', (head) => {
+  const key = /^sec-websocket-key: (\S+)/im.exec(head)[1];
+  socket.once('data', () => socket.destroy());
+  socket.write(`HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: ${acceptOf(key)}\r\n\r\n`);
+}));
+
 let p;
 const sessions = {};
 
 check('starts', async () => {
+  await once(goes.listen(0, '127.0.0.1').unref(), 'listening');
   p = await Portico.start({
     apps: {
       one: app('one.localhost', 'h1'),
       two: app('two.localhost', 'h2c'),
       plain: app('plain.localhost', 'h2c-plain'),
+      goes: { upstreams: [`tcp://127.0.0.1:${goes.address().port}`], hosts: ['goes.localhost'] },
       off: app('off.localhost', 'h1', { webSocketsEnabled: false }),
       brief: app('brief.localhost', 'h1', { timeouts: { tunnel: '2s' } }),
       brief2: app('brief2.localhost', 'h2c', { timeouts: { tunnel: '2s' } }),
@@ -282,6 +294,24 @@ check('handshakes that are none: key, version, method, HTTP/1.0', async () => {
     assert.equal((await connect(client, 'one', '/echo', { headers: { 'sec-websocket-version': '12' } })).status, 400);
     assert.equal((await connect(client, 'one', '/echo', { headers: { 'sec-websocket-version': undefined } })).status, 400);
   }
+});
+
+check('a worker that goes in the middle of a DATA frame leaves a connection that goes on', async () => {
+  const client = await h2.h2Client(p.ports.http), authority = p.authority('goes.localhost', 'http'), before = edge();
+  client.send(h2.head(1, { ...h2.request(authority, '/'), ':method': 'CONNECT', ':protocol': 'websocket', 'sec-websocket-version': '13' }));
+  const { payload } = await client.until((f) => f.id === 1 && f.type === h2.TYPE.HEADERS);
+  assert.equal(payload[0], 0x88); // :status 200
+  const octets = h2.data(1, Buffer.alloc(1000, 'x'));
+  client.send(octets.subarray(0, 19)); // the frame's head and ten octets
+  assert.ok(await client.until((f) => f.id === 1 && f.type === h2.TYPE.DATA && f.flags & h2.END_STREAM));
+  for (let at = 19; at < octets.length; at += 100) {
+    client.send(octets.subarray(at, at + 100));
+    await p.h1('one.localhost', '/', { kind: 'http' }); // meanwhile it is read
+  }
+  client.send(h2.head(3, h2.request(p.authority('one.localhost', 'http'), '/'), true));
+  assert.ok(await client.until((f) => f.id === 3 && f.type === h2.TYPE.HEADERS));
+  client.socket.destroy();
+  assert.equal(edge(), before);
 });
 
 check('an Upgrade to something else is ignored, h2c among it', async () => {

@@ -133,10 +133,50 @@ static void test_promise_that_waited_ends_with_its_head(void **state)
     world_close(&w);
 }
 
+/* All that has come of a stream is given back while the rest of a frame is on its way. */
+static void test_part_of_a_frame_consumed(void **state)
+{
+    static uint8_t frame[H2_FRAME_HEAD_OCTETS + 1000];
+    struct world w = {.code = UINT32_MAX};
+    h2_settings_default(&w.settings, H2_SERVER);
+    world_open(&w);
+    assert_int_equal(feed(&w, H2_FRAME_HEADERS, H2_FLAG_END_HEADERS, 1, post, sizeof post), 0);
+    h2_frame_head_write(frame, 1000, H2_FRAME_DATA, H2_FLAG_PADDED, 1);
+    frame[H2_FRAME_HEAD_OCTETS] = 99; /* of padding */
+    assert_int_equal(h2_conn_feed(w.conn, frame, H2_FRAME_HEAD_OCTETS + 101, 1), 0);
+    assert_int_equal(w.came, 100);
+    h2_stream_consumed_all(w.stream);
+    assert_int_equal(h2_conn_feed(w.conn, frame + H2_FRAME_HEAD_OCTETS + 101, 899, 1), 0);
+    assert_int_equal(w.came, 900);
+    h2_stream_consumed(w.stream, 800);
+    assert_int_equal(w.stream->recv_held, 0);
+    assert_int_equal(w.stream->recv_unreturned, 1000);
+    world_close(&w);
+}
+
+/* A client that has not read our SETTINGS has 65,535 octets, and stands still without a
+ * WINDOW_UPDATE.  RFC 9113 6.9.2 */
+static void test_window_before_settings_are_acknowledged(void **state)
+{
+    struct world w = {.code = UINT32_MAX};
+    h2_settings_default(&w.settings, H2_SERVER);
+    world_open(&w);
+    assert_true(w.settings.stream_window > 65535);
+    assert_int_equal(feed(&w, H2_FRAME_HEADERS, H2_FLAG_END_HEADERS, 1, post, sizeof post), 0);
+    for (unsigned i = 0; i < 4; i++) {
+        assert_int_equal(feed(&w, H2_FRAME_DATA, 0, 1, NULL, i < 3 ? 16384 : 16383), 0);
+        h2_stream_consumed_all(w.stream);
+    }
+    assert_true(w.stream->recv_unreturned < 65535);
+    world_close(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_end_below_zero),
+        cmocka_unit_test(test_part_of_a_frame_consumed),
+        cmocka_unit_test(test_window_before_settings_are_acknowledged),
         cmocka_unit_test(test_promise_that_waited_ends_with_its_head),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
