@@ -262,6 +262,8 @@ static void flush(struct loop_task *t)
     if (err < 0)
         suspects_left(c);
     if (err < 0 || c->cut) {
+        if (c->resets)
+            client_reset(c);
         client_kill(c);
         return;
     }

@@ -62,6 +62,7 @@ struct client {
     bool leaving;      /* HTTP/2: GOAWAY was queued, what comes is still served */
     bool closing;      /* what comes is dropped */
     bool cut;          /* after what there is of a response it ends in the middle of it */
+    bool resets;       /* and where a FIN would say that all is there */
 };
 
 /* fd is given. */
@@ -85,6 +86,8 @@ void client_wants_flush(struct client *c);
 int client_send_head(struct exchange *x, const struct http_head *head, bool end);
 int client_send_body(struct exchange *x, struct slice octets, bool end);
 int client_send_trailers(struct exchange *x, const struct fields *trailers);
+/* RST, and what was not sent is dropped: before client_kill. */
+void client_reset(struct client *c);
 /* End the response so that the client sees that it was cut. */
 void client_cut(struct exchange *x, enum h2_code code);
 size_t client_queued(const struct exchange *x);

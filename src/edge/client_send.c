@@ -42,9 +42,8 @@ int client_send_trailers(struct exchange *x, const struct fields *trailers)
                  : h1_conn_send_trailers(c->http.h1, trailers);
 }
 
-/* RST, and what was not sent is dropped.  SO_LINGER would do, too, but is nothing for edge to have:
- * see src/jail/calls.c. */
-static void reset(struct client *c)
+/* SO_LINGER would do, too, but is nothing for edge to have: see src/jail/calls.c. */
+void client_reset(struct client *c)
 {
     const struct sockaddr nobody = {.sa_family = AF_UNSPEC};
     connect(c->stream.source.fd, &nobody, sizeof nobody);
@@ -59,13 +58,14 @@ void client_cut(struct exchange *x, enum h2_code code)
          * content may end with the connection, a FIN would say that it is complete; and so it would
          * in a tunnel that is given up. */
         if (x->request->version_minor == 0 || x->fault == FAULT_TUNNEL_IDLE) {
-            reset(c);
+            client_reset(c);
             client_kill(c);
             return;
         }
         /* What there is of the response goes out first, but not from inside the engine's callback
          * that may have brought us here. */
         exchange_client_closed(x, false, 0);
+        c->resets = x->opaque && x->switched;
         c->cut = c->closing = c->paused = true;
         client_wants_flush(c);
         return;

@@ -4,7 +4,8 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import fs from 'node:fs';
-import { Portico, WORKERS, check, close2, residentKib, sha256, until } from './lib.mjs';
+import net from 'node:net';
+import { Portico, WORKERS, check, close2, residentKib, run, sha256, until } from './lib.mjs';
 import { Ws, ask1, request1 } from './ws-lib.mjs';
 
 const MIB = 1 << 20;
@@ -18,12 +19,19 @@ let p;
 let tags = 0;
 const mark = () => `${++tags}`;
 
+/** Switches, says some, and resets the connection. */
+const cuts = net.createServer((socket) => socket.on('error', () => {}).once('data', () => {
+  socket.write('HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: foo\r\n\r\nsome', () => socket.resetAndDestroy());
+}));
+
 check('starts', async () => {
+  await once(cuts.listen(0, '127.0.0.1').unref(), 'listening');
   p = await Portico.start({
     apps: {
       one: app('one', 'h1'),
       two: app('two', 'h2c'),
       plain: app('plain', 'h2c-plain'),
+      cuts: { upstreams: [`tcp://127.0.0.1:${cuts.address().port}`], hosts: ['cuts.localhost'], upgrades: UPGRADES },
       none: app('none', 'h1', { upgrades: undefined }),
       brief: app('brief', 'h1', { timeouts: { tunnel: '2s', request: '2s' } }),
     },
@@ -65,6 +73,25 @@ async function exercise(ws, tag) {
   await p.line(new RegExp(`@${tag} end after ${octets.length}$`));
   await ws.closed;
 }
+
+// ---- ends ----
+
+check('what a worker cuts is no whole message', async () => {
+  // Node's client takes a reset that follows octets for an end.
+  const { stdout, stderr } = await run('python3', ['-c', `
+import socket
+s = socket.create_connection(("127.0.0.1", ${p.ports.http}))
+s.sendall(b"GET / HTTP/1.1\\r\\nHost: cuts.localhost\\r\\nConnection: Upgrade\\r\\nUpgrade: foo\\r\\n\\r\\n")
+got = b""
+try:
+    while part := s.recv(65536):
+        got += part
+    print("end", got)
+except ConnectionResetError:
+    print("reset", got)
+`]);
+  assert.match(stdout, /^reset b'HTTP\/1\.1 101 /, stderr);
+});
 
 // ---- what is listed ----
 
