@@ -257,6 +257,27 @@ check('control that dies in the middle of a change ends it when it is back', asy
   await until('the old ones have ended', () => old.every((pid) => !isAlive(pid)));
 }, 60);
 
+check('control that dies while a version that cannot start is wanted leaves the one that serves', async () => {
+  const old = await pids('two');
+  const good = fs.readFileSync(p.manifest, 'utf8');
+  edit(({ apps }) => {
+    apps.two.command = 'false';
+  });
+  await hup();
+  await until('it does not start', async () => (await p.states()).two.some(({ state }) => state === 'BACKOFF'));
+  const clients = load(['two.localhost']), before = p.role('control');
+  await p.killRole('control');
+  await until('another one has the routes', async () => {
+    const { two } = await p.states();
+    return p.role('control') !== before && old.every((pid) => two.some((one) => one.pid === pid && one.inRoutes));
+  });
+  assert.equal((await p.h1('two.localhost', '/')).status, 200);
+  await clients.stop();
+  fs.writeFileSync(p.manifest, good);
+  await hup();
+  await until('all is as before', async () => (await p.states()).two.every(({ pid, inRoutes }) => inRoutes && old.includes(pid)));
+}, 60);
+
 check('ends clean', () => p.stop());
 
 // As root, control has a user of its own: behind a link that it cannot follow, it takes names relative
