@@ -182,6 +182,7 @@ static void on_committed(struct control *c, const struct ipc_message *m)
     c->is_committed = true;
     c->is_taken = !m->body.COMMITTED.refused;
     snapshot_wanted(c);
+    reload_committed(c, &m->body.COMMITTED);
 }
 
 static void on_message(struct control *c, struct ipc_message *m)

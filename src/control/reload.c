@@ -125,5 +125,14 @@ void reload(struct control *c, int fd, const struct ipc_reload *r)
     manifest_free(old);
     log_event(LOG_INFO, "control.reload", "apps=%u added=%u removed=%u revision=%lu", m->app_count,
               m->app_count - kept, before - kept, c->revision);
-    admin_reload_done(c->admin, NULL);
+}
+
+void reload_committed(struct control *c, const struct ipc_committed *m)
+{
+    if (m->revision != c->wanted_revision) /* another one has begun, and is told of when it is applied */
+        return;
+    if (m->refused)
+        admin_reload_failed(c->admin, "it was read, but could not be applied; the log says why");
+    else
+        admin_reload_done(c->admin, NULL);
 }

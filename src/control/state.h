@@ -87,7 +87,8 @@ struct control {
     uint64_t in_force;  /* revision of the routes that edge uses */
     struct stats stats; /* without memory: none yet */
     size_t stats_octets;
-    uint64_t revision;
+    uint64_t revision,
+        wanted_revision; /* of routes and of what is wanted; the last of the latter */
     struct loop_task publish;
     bool publish_wanted;
     struct loop_timer publish_again; /* armed after routes could not be made */
@@ -124,6 +125,9 @@ void snapshot_again(struct loop_timer *t);
 /* reload.c: the manifest again; errors are told, and then nothing has changed.
  * fd  borrowed, -1: r->error says why there is none */
 void reload(struct control *c, int fd, const struct ipc_reload *r);
+/* Monitor has applied what was wanted, or not: who has asked for it is told so.  Before that the
+ * file must stay as it was read, as monitor compares. */
+void reload_committed(struct control *c, const struct ipc_committed *m);
 /* Zero the counters of a slot that another app takes over.  Harmless without counters. */
 void slot_clear(struct control *c, uint32_t slot);
 

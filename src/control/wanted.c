@@ -130,7 +130,7 @@ void wanted_send(struct control *c, const struct manifest *old)
     for (uint32_t i = 0; i < c->app_count; i++)
         send_app(c, c->apps[i]);
     struct ipc_commit *m = control_scratch(IPC_COMMIT);
-    m->revision = ++c->revision;
+    m->revision = c->wanted_revision = ++c->revision;
     m->loops = c->manifest->loops;
     m->site_slots = CONTROL_SITE_SLOTS;
     _Static_assert((sizeof(struct stats_site) + STATS_NAME_OCTETS) * CONTROL_SITE_SLOTS *

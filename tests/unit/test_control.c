@@ -627,9 +627,9 @@ static void test_admin_client_that_ends_early(void **state)
 }
 
 /* The manifest again, as monitor hands it over; the listeners come first. */
-static void begin_reload(struct bench *b, const char *manifest)
+static void begin_reload(struct bench *b, const char *manifest, uint32_t asked)
 {
-    struct ipc_reload r = {.error = 0};
+    struct ipc_reload r = {.asked = asked};
     char path[256];
     write_file("portico.yaml", manifest);
     snprintf(path, sizeof path, "%s/portico.yaml", dir);
@@ -678,20 +678,22 @@ static void test_reload_names_what_changed(void **state)
     struct bench b;
     (void)state;
     begin(&b);
-    begin_reload(&b, MANIFEST "  late:\n    upstreams: \"127.0.0.1:9\"\n    hosts: late.test\n");
+    begin_reload(&b, MANIFEST "  late:\n    upstreams: \"127.0.0.1:9\"\n    hosts: late.test\n", 0);
     expect_kept(&b, 0, 1);
     expect_certificate(&b, 2, "late.test");
     answer_commit(&b, false);
-    begin_reload(&b, MANIFEST "    httpsOnly: true\n"
-                              "  late:\n    upstreams: \"127.0.0.1:9\"\n    hosts: later.test\n");
+    begin_reload(&b,
+                 MANIFEST "    httpsOnly: true\n"
+                          "  late:\n    upstreams: \"127.0.0.1:9\"\n    hosts: later.test\n",
+                 0);
     expect_kept(&b, 0, 1);
     expect_certificate(&b, 2, "later.test");
     answer_commit(&b, true);
-    begin_reload(&b, MANIFEST);
+    begin_reload(&b, MANIFEST, 0);
     expect_certificate(&b, 0, "gallery.localhost *.gallery.localhost");
     expect_certificate(&b, 1, "other.test");
     answer_commit(&b, false);
-    begin_reload(&b, MANIFEST);
+    begin_reload(&b, MANIFEST, 0);
     expect_kept(&b, 0, 1);
     answer_commit(&b, false);
     stop(&b, 0);
@@ -707,16 +709,16 @@ static void test_reload_is_answered_to_who_asked(void **state)
     struct ipc_reload r = {.error = EIO};
     struct sockaddr_un a = {.sun_family = AF_UNIX};
     char answer[1024];
-    int fds[2];
+    int fds[3];
     (void)state;
     snprintf(a.sun_path, sizeof a.sun_path, "%s/admin.sock", dir);
     int fd = unix_socket(a.sun_path);
     begin(&b);
-    assert_int_equal(listen(fd, 2), 0);
+    assert_int_equal(listen(fd, ARRAY_LEN(fds)), 0);
     assert_int_equal(fcntl(fd, F_SETFL, O_NONBLOCK), 0);
     assert_int_equal(ipc_send(b.channel, IPC_LISTENING, &l, &fd, 1), 0);
     close(fd);
-    for (uint32_t i = 0; i < 2; i++) {
+    for (uint32_t i = 0; i < ARRAY_LEN(fds); i++) {
         fds[i] = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
         assert_int_equal(connect(fds[i], (struct sockaddr *)&a, sizeof a), 0);
         assert_int_equal(write(fds[i], post, sizeof post - 1), sizeof post - 1);
@@ -731,10 +733,26 @@ static void test_reload_is_answered_to_who_asked(void **state)
     assert_true(n > 0);
     answer[n] = 0;
     assert_has(answer, "HTTP/1.1 422 ");
+    /* The other one when monitor has applied it: it still compares with the file. */
+    begin_reload(&b, MANIFEST, 2);
+    expect_kept(&b, 0, 1);
     assert_int_equal(recv(fds[1], answer, sizeof answer, MSG_DONTWAIT), -1);
+    answer_commit(&b, false);
+    n = read(fds[1], answer, sizeof answer - 1);
+    assert_true(n > 0);
+    answer[n] = 0;
+    assert_has(answer, "HTTP/1.1 200 ");
+    begin_reload(&b, MANIFEST, 3);
+    expect_kept(&b, 0, 1);
+    answer_commit(&b, true);
+    n = read(fds[2], answer, sizeof answer - 1);
+    assert_true(n > 0);
+    answer[n] = 0;
+    assert_has(answer, "HTTP/1.1 422 ");
+    assert_has(answer, "could not be applied");
     stop(&b, 0);
-    close(fds[0]);
-    close(fds[1]);
+    for (uint32_t i = 0; i < ARRAY_LEN(fds); i++)
+        close(fds[i]);
     unlink(a.sun_path);
 }
 
