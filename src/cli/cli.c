@@ -5,6 +5,7 @@
 #include "cli/options.h"
 #include "cli/push.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -84,10 +85,11 @@ static const struct verb verbs[] = {
         .name = "scale",
         .help = "run another number of instances of an app, until the manifest is read again",
         .usage = "portico scale APP N [--data DIR]",
-        .details = "  --data DIR       the data directory of the portico that runs\n"
-                   "\n"
-                   "The manifest is read again by a reload, an upgrade, and a control that takes over\n"
-                   "from one that died.\n",
+        .details =
+            "  --data DIR       the data directory of the portico that runs\n"
+            "\n"
+            "The manifest is read again by a reload, an upgrade, and a control that takes over\n"
+            "from one that died.\n",
         .run = run_scale,
     },
     {
@@ -397,7 +399,7 @@ static int run_role(int argc, char **argv, const struct cli_actions *actions)
     return actions->role(argc - 1, argv + 1);
 }
 
-int cli_main(int argc, char **argv, const struct cli_actions *actions)
+static int run_verb(int argc, char **argv, const struct cli_actions *actions)
 {
     if (argc < 2) {
         run_help(1, argv, actions);
@@ -411,4 +413,13 @@ int cli_main(int argc, char **argv, const struct cli_actions *actions)
     if (!v)
         return options_refuse("", argv[1][0] == '-' ? "unknown option" : "unknown verb", argv[1]);
     return v->run(argc - 1, argv + 1, actions);
+}
+
+int cli_main(int argc, char **argv, const struct cli_actions *actions)
+{
+    int code = run_verb(argc, argv, actions);
+    if (fflush(stdout) == 0 && !ferror(stdout))
+        return code;
+    fprintf(stderr, "portico: cannot write to standard output: %s\n", strerror(errno));
+    return code ? code : 1;
 }

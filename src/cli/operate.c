@@ -34,7 +34,7 @@ static const char *state_of(const json_t *app)
 static void print_apps(const json_t *apps)
 {
     static const char *const head[] = {"APP", "STATE", "READY", "RESTARTS", "ADDRESS"};
-    static struct table t;
+    struct table t;
     size_t i, k;
     const json_t *app, *in;
     t = (struct table){.columns = 5};
@@ -62,7 +62,7 @@ static void print_app(const json_t *app)
 {
     static const char *const head[] = {"INSTANCE", "STATE",    "ROUTED",   "PID",
                                        "PROTOCOL", "RESTARTS", "LAST EXIT"};
-    static struct table t;
+    struct table t;
     size_t i;
     const json_t *in, *url;
     t = (struct table){.columns = 7};
@@ -164,7 +164,7 @@ static int wait_for_change(const char *data, const char *path, const char *app, 
                     app, app);
             return 1;
         }
-        if (done)
+        if (begun && done)
             return 0;
         usleep(WAIT_US);
     }

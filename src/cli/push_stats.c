@@ -54,7 +54,7 @@ static void print_apps(const json_t *apps)
 {
     static const char *const head[] = {"APP",       "PROMISES", "PUSHED", "HINTED", "PARKED",
                                        "COLLECTED", "REFUSED",  "OCTETS", "WASTED"};
-    static struct table t;
+    struct table t;
     size_t i;
     const json_t *app;
     t = (struct table){.columns = sizeof head / sizeof head[0]};
@@ -118,7 +118,7 @@ static void print_resources(const json_t *resources)
 {
     static const char *const head[] = {"RESOURCE", "PUSHED", "COMPLETED", "REFUSED",
                                        "REPEATED", "OCTETS", "WASTED",    "LAST REASON"};
-    static struct table t;
+    struct table t;
     size_t i;
     const json_t *r;
     t = (struct table){.columns = sizeof head / sizeof head[0]};

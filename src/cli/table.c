@@ -8,8 +8,16 @@
 
 void table_add(struct table *t, const char *const *cells)
 {
-    if (t->rows == TABLE_ROWS)
-        return;
+    if (t->rows == t->room) {
+        size_t room = t->room ? 2 * t->room : 64;
+        void *grown = realloc(t->cells, room * sizeof *t->cells);
+        if (!grown) {
+            fprintf(stderr, "portico: out of memory\n");
+            exit(1);
+        }
+        t->cells = grown;
+        t->room = room;
+    }
     for (size_t i = 0; i < t->columns; i++) {
         char *cell = strdup(cells[i]);
         if (cell) /* a path, say, that a worker has promised */
@@ -35,5 +43,7 @@ void table_print(struct table *t)
                 printf("%s\n", text);
             free(t->cells[r][c]);
         }
-    t->rows = 0;
+    free(t->cells);
+    t->cells = NULL;
+    t->rows = t->room = 0;
 }

@@ -6,11 +6,10 @@
 #include <stddef.h>
 
 #define TABLE_COLUMNS 10
-#define TABLE_ROWS    4096 /* more are left out */
 
 struct table {
-    char *cells[TABLE_ROWS][TABLE_COLUMNS];
-    size_t rows, columns;
+    char *(*cells)[TABLE_COLUMNS];
+    size_t rows, room, columns;
 };
 
 /* cells: as many as there are columns, copied. */

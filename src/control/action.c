@@ -3,6 +3,7 @@
 #include "control/admin.h"
 #include "control/state.h"
 #include "base/err.h"
+#include "base/json.h"
 #include "base/log.h"
 #include "base/panic.h"
 
@@ -20,7 +21,8 @@ int admin_error(struct admin_answer *a, unsigned status, const char *fmt, ...)
     va_start(ap, fmt);
     vsnprintf(message, sizeof message, fmt, ap);
     va_end(ap);
-    json_t *j = json_pack("{s:{s:i,s:s}}", "error", "status", (int)status, "message", message);
+    json_t *j = json_pack("{s:{s:i,s:o}}", "error", "status", (int)status, "message",
+                          json_octets(slice_str(message)));
     char *text = j ? json_dumps(j, JSON_COMPACT) : NULL;
     int err = text ? buf_printf(&a->body, "%s\n", text) : ERR_NOMEM;
     free(text);

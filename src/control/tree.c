@@ -337,6 +337,8 @@ struct tree_node *tree_parse(struct slice text, struct tree_faults *f)
         fault_at_value(f, NULL, "out of memory");
         return NULL;
     }
+    if (slice_starts(text, SLICE("\xef\xbb\xbf"))) /* else it would stand in the first line's way */
+        text = slice_of(text.p + 3, text.len - 3);
     yaml_parser_set_input_string(&parser, (const unsigned char *)text.p, text.len);
     yaml_parser_set_encoding(&parser, YAML_UTF8_ENCODING);
     bool whole = false, more = true;

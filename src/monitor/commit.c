@@ -209,7 +209,7 @@ int commit_apply(struct monitor *m, const struct ipc_commit *c, char *error_out,
     m->is_refused = r < 0;
     if (r < 0)
         return r;
-    bool apply = true;
+    bool apply = true, is_whole = true;
     if (!m->is_committed) {
         if (first(m, c) < 0) {
             monitor_stop(m, 2);
@@ -221,14 +221,15 @@ int commit_apply(struct monitor *m, const struct ipc_commit *c, char *error_out,
     m->control_synced = false; /* what is made now is told below, once */
     if (apply) {
         r = workers_apply(m, &m->wanted);
-        if (r == 0)
+        is_whole = r == 0;
+        if (r == 0 || r == ERR_LIMIT)
             r = cert_apply(m, &m->wanted);
         if (r < 0)
             log_event(LOG_ERROR, "monitor.commit", "error=\"%s\"", err_text(r));
         apply = r == 0;
     }
     wanted_fini(&m->wanted);
-    tell_control(m, c, apply);
+    tell_control(m, c, apply && is_whole);
     m->control_synced = true;
     m->in_vain = 0;
     workers_tell(m);

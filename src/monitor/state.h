@@ -282,7 +282,8 @@ bool app_is_current(const struct app *a);
 void app_free_if_gone(struct app *a);
 /* A version of the app that is wanted runs with these words. */
 bool workers_has_words(const struct monitor *m, const struct wanted_app *w);
-/* Takes w's apps. */
+/* Takes w's apps.  return  0, ERR_NOMEM, or ERR_LIMIT: all but those that were told of as refused
+ */
 int workers_apply(struct monitor *m, struct wanted *w);
 /* Start new instances of an app beside those there are. */
 void workers_roll(struct monitor *m, const char *name);

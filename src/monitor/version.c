@@ -5,6 +5,7 @@
 #include "base/err.h"
 #include "base/log.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -63,15 +64,20 @@ struct app *app_add(struct monitor *m, struct wanted_app *w, uid_t uid)
     return a;
 }
 
-static struct app *app_new(struct monitor *m, struct wanted_app *w)
+/* return  NULL: *err_out is ERR_LIMIT (so many versions still end), ERR_NOMEM or ERR_SYS (its user
+ *         cannot be saved, errno) */
+static struct app *app_new(struct monitor *m, struct wanted_app *w, int *err_out)
 {
     uint32_t count = 0, used = 0;
     for (struct app *v = NULL; (v = version_after(m, w->name, v)); count++)
         used |= 1u << v->site;
     uid_t uid = m->as_root ? users_get(&m->users, w->name) : getuid();
-    if (count >= MONITOR_MAX_VERSIONS || (m->as_root && uid == 0))
+    *err_out = count >= MONITOR_MAX_VERSIONS ? ERR_LIMIT : m->as_root && !uid ? ERR_SYS : 0;
+    if (*err_out != 0)
         return NULL;
     struct app *a = app_add(m, w, uid);
+    if (!a)
+        *err_out = ERR_NOMEM;
     while (a && used & 1u << a->site)
         a->site++;
     return a;
@@ -174,10 +180,11 @@ static int apply_one(struct monitor *m, struct wanted_app *w)
     uint32_t instances = w->instances, drain_ms = w->drain_ms;
     memcpy(name, w->name, sizeof name);
     struct app *old = current(m, name), *a = old;
+    int err = 0;
     for (struct app *v = NULL; (v = version_after(m, name, v));)
         v->is_named = true;
     if (!old) {
-        a = app_new(m, w);
+        a = app_new(m, w, &err);
     } else if (!wanted_app_eq(&old->wanted, w)) {
         a = find_words(m, w);
         if (a) {
@@ -186,20 +193,29 @@ static int apply_one(struct monitor *m, struct wanted_app *w)
             log_event(LOG_INFO, "app.change", "app=%s version=%llu back=true", name,
                       (unsigned long long)a->version);
             drop(old);
-        } else if ((a = app_new(m, w))) {
+        } else if ((a = app_new(m, w, &err))) {
             supersede(old, a);
         }
     }
     if (!a)
-        return ERR_LIMIT;
+        return err;
     a->is_named = true;
     for (struct app *v = NULL; (v = version_after(m, name, v));)
         v->wanted.drain_ms = drain_ms;
     return scale(a, instances);
 }
 
+/* err of app_new, or ERR_NOMEM */
+static void tell_refused(const char *name, int err)
+{
+    const char *why = err == ERR_SYS ? strerror(errno) : "";
+    log_event(LOG_ERROR, "app.refused", "app=%s error=\"%s%s\"", name,
+              err == ERR_SYS ? "its user cannot be saved: " : err_text(err), why);
+}
+
 int workers_apply(struct monitor *m, struct wanted *w)
 {
+    int result = 0;
     LIST_FOR(node, &m->apps)
     {
         LIST_ENTRY(node, struct app, node)->is_named = false;
@@ -212,7 +228,8 @@ int workers_apply(struct monitor *m, struct wanted *w)
         memcpy(name, w->apps[n].name, sizeof name);
         int r = apply_one(m, &w->apps[n]);
         if (r < 0) {
-            log_event(LOG_ERROR, "app.refused", "app=%s error=\"%s\"", name, err_text(r));
+            tell_refused(name, r);
+            result = ERR_LIMIT;
             if (r == ERR_NOMEM)
                 return r;
         }
@@ -223,7 +240,7 @@ int workers_apply(struct monitor *m, struct wanted *w)
         if (!a->is_named && a->is_wanted)
             drop(a);
     }
-    return 0;
+    return result;
 }
 
 static void tell_versions(struct monitor *m, const char *name)
@@ -238,14 +255,15 @@ void workers_roll(struct monitor *m, const char *name)
 {
     struct app *old = current(m, name), *a = NULL;
     struct wanted_app words;
+    int err = 0;
     if (!old)
         return;
     if (wanted_app_copy(&words, &old->wanted) == 0) {
-        a = app_new(m, &words);
+        a = app_new(m, &words, &err);
         wanted_app_fini(&words);
     }
     if (!a || scale(a, old->wanted.instances) < 0) {
-        log_event(LOG_ERROR, "app.refused", "app=%s error=\"%s\"", name, err_text(ERR_LIMIT));
+        tell_refused(name, err ? err : ERR_NOMEM);
         if (!a)
             return;
     }

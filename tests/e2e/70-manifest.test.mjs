@@ -120,6 +120,11 @@ check('--check tells when a certificate is of no use with its key; a start does 
   await p.stop();
 });
 
+check('a byte order mark is no fault', async () => {
+  const { code, stderr } = await validate(`\ufeff${apps(APP)}`, '--check');
+  assert.equal(code, 0, stderr);
+});
+
 check('several faults are told at once', async () => {
   const { code, stderr } = await validate(apps(APP.replace('[a.localhost]', '[A]') + '    instances: 0\n    httpsOnly: 7\n'), '--check');
   assert.equal(code, 2);

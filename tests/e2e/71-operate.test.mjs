@@ -76,6 +76,21 @@ check('restart replaces the instances while requests go on', async () => {
   assert.ok(old.every((pid) => !isAlive(pid)));
 }, 60);
 
+check('what cannot be printed is told, and no success', async () => {
+  for (const args of [['status'], ['status', 'one', '-o', 'json'], ['push', 'stats'], ['logs', 'one'], ['help']]) {
+    const { code, stderr } = await run('sh', ['-c', 'exec "$0" "$@" >/dev/full', PORTICO, ...args, ...(args[0] === 'help' ? [] : ['--data', p.data])]);
+    assert.equal(code, 1, args.join(' '));
+    assert.match(stderr, /portico: cannot write to standard output: No space left on device/);
+  }
+});
+
+check('an app whose name is no text is not there', async () => {
+  const path = Buffer.from('/apps/\xff', 'latin1').toString('latin1');
+  const { status, body } = await local(path);
+  assert.equal(status, 404);
+  assert.equal(JSON.parse(body).error.status, 404);
+});
+
 check('restart of what does not start any more ends with a reason, and leaves what serves', async () => {
   const [{ pid }] = (await p.states()).shaky;
   fs.writeFileSync(BROKEN, '');
