@@ -52,7 +52,7 @@
 /* Promises that may wait for their response at once (server role). */
 #define H2_RESERVED_MAX 128u
 /* Streams closed most recently that are remembered, to tell a late frame from a wrong one. */
-#define H2_CLOSED_KEPT 48u
+#define H2_CLOSED_KEPT 47u
 /* PRIORITY_UPDATE frames kept for streams that are not open yet.  RFC 9218 7.1 */
 #define H2_EARLY_PRIORITIES 8u
 /* WINDOW_UPDATE frames that a DATA frame, or a stream, earns the peer before its budget is touched,
@@ -194,6 +194,7 @@ struct h2_conn {
     struct list held;  /* promised streams whose response waits for a free stream */
     struct list gone;  /* memory to free */
     uint32_t closed[H2_CLOSED_KEPT]; /* ring: id << 1 | forgiving */
+    uint32_t forgiven_id;            /* the largest that was forgiving and is not kept any more */
     struct h2_early_priority early_priority[H2_EARLY_PRIORITIES];
     uint32_t resets_earned; /* streams that ended well, less those reset since */
 

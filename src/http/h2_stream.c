@@ -211,6 +211,9 @@ struct h2_stream *h2_stream_new(struct h2_conn *c, uint32_t id, bool local)
 
 void h2_id_remember(struct h2_conn *c, uint32_t id, bool forgiving)
 {
+    uint32_t oldest = c->closed[c->closed_at];
+    if (oldest & 1 && oldest >> 1 > c->forgiven_id)
+        c->forgiven_id = oldest >> 1;
     c->closed[c->closed_at] = id << 1 | forgiving;
     c->closed_at = (uint8_t)((c->closed_at + 1) % H2_CLOSED_KEPT);
 }

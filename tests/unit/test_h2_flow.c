@@ -171,10 +171,49 @@ static void test_window_before_settings_are_acknowledged(void **state)
     world_close(&w);
 }
 
+/* A stream that was reset is remembered for a while; trailers of it that come later still leave the
+ * connection and HPACK's state as they should be.  RFC 9113 5.1, 4.3 */
+static void test_trailers_of_a_stream_reset_long_ago(void **state)
+{
+    static const uint8_t trailers[] = {0x40, 1, 'x', 1, 'y'},
+                         get[] = {0x82, 0x87, 0x84, 0x41, 0x01, 'a', 0xbf};
+    const struct http_head ok = {.status = 200, .content_length = -1};
+    struct world w = {.code = UINT32_MAX};
+    char out[4096];
+    h2_settings_default(&w.settings, H2_SERVER);
+    world_open(&w);
+    uint32_t id = 1;
+    assert_int_equal(feed(&w, H2_FRAME_HEADERS, H2_FLAG_END_HEADERS, id, post, sizeof post), 0);
+    h2_stream_reset(w.stream, H2_NO_ERROR);
+    for (unsigned i = 0; i < 2 * H2_CLOSED_KEPT; i++) {
+        id += 2;
+        assert_int_equal(feed(&w, H2_FRAME_HEADERS, H2_FLAG_END_HEADERS | H2_FLAG_END_STREAM, id,
+                              get, sizeof get - 1),
+                         0);
+        assert_int_equal(h2_stream_respond(w.stream, &ok, true), 0);
+        while (h2_conn_has_output(w.conn))
+            h2_conn_output(w.conn, out, sizeof out, 1);
+    }
+    assert_int_equal(feed(&w, H2_FRAME_HEADERS, H2_FLAG_END_HEADERS | H2_FLAG_END_STREAM, 1,
+                          trailers, sizeof trailers),
+                     0);
+    assert_int_equal(feed(&w, H2_FRAME_HEADERS, H2_FLAG_END_HEADERS | H2_FLAG_END_STREAM, id + 2,
+                          get, sizeof get),
+                     0);
+    assert_int_equal(h2_conn_blame(w.conn), H2_BLAME_NONE);
+    assert_non_null(w.stream);
+    /* Others that are lower were never there, or have ended. */
+    assert_int_equal(
+        feed(&w, H2_FRAME_HEADERS, H2_FLAG_END_HEADERS | H2_FLAG_END_STREAM, 3, get, sizeof get),
+        ERR_H2_CONN);
+    world_close(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_end_below_zero),
+        cmocka_unit_test(test_trailers_of_a_stream_reset_long_ago),
         cmocka_unit_test(test_part_of_a_frame_consumed),
         cmocka_unit_test(test_window_before_settings_are_acknowledged),
         cmocka_unit_test(test_promise_that_waited_ends_with_its_head),
