@@ -57,7 +57,7 @@
     X(BUDGET_RESETS, "budget.resets", CONN, ENHANCE_YOUR_CALM, "10.5",                             \
       "Too many streams reset, or made to be reset (Rapid Reset, MadeYouReset).")                  \
     X(BUDGET_SETTINGS, "budget.settings", CONN, ENHANCE_YOUR_CALM, "10.5",                         \
-      "Too many SETTINGS, GOAWAY or HPACK table size updates.")                                    \
+      "Too many SETTINGS or GOAWAY.")                                                              \
     X(BUDGET_PINGS, "budget.pings", CONN, ENHANCE_YOUR_CALM, "10.5", "Too many PING.")             \
     X(BUDGET_EMPTY, "budget.empty", CONN, ENHANCE_YOUR_CALM, "10.5",                               \
       "Too many DATA or CONTINUATION that carry nothing.")                                         \

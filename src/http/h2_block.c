@@ -220,17 +220,9 @@ static int promise_complete(struct h2_conn *c, struct slice block)
     return c->error;
 }
 
-/* RFC 7541 6.3.  It follows a change of SETTINGS, and empties the table if it likes. */
-static bool begins_with_size_update(struct slice block)
-{
-    return block.len && ((unsigned char)block.p[0] & 0xe0) == 0x20;
-}
-
 static int block_complete(struct h2_conn *c, struct slice block)
 {
-    int err = begins_with_size_update(block) ? h2_conn_charge(c, H2_BUDGET_settings, 1) : 0;
-    if (err == 0)
-        err = c->block.promised_id ? promise_complete(c, block) : headers_complete(c, block);
+    int err = c->block.promised_id ? promise_complete(c, block) : headers_complete(c, block);
     c->block.stream_id = 0;
     return err;
 }

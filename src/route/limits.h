@@ -75,8 +75,7 @@ struct limit_rate {
     X(RATE, h2_resets, http2Resets, 500, 50, 1, 1000000,                                           \
       "Streams that the client resets before their response is whole, or makes us reset. A page "  \
       "that is left cancels a hundred at once, some times over.")                                  \
-    X(RATE, h2_settings, http2Settings, 50, 5, 1, 1000000,                                         \
-      "SETTINGS and GOAWAY frames, and field blocks that begin with an HPACK table size update.")  \
+    X(RATE, h2_settings, http2Settings, 50, 5, 1, 1000000, "SETTINGS and GOAWAY frames.")          \
     X(RATE, h2_pings, http2Pings, 1000, 100, 1, 1000000,                                           \
       "PING frames beyond one for each DATA frame of ours, by which gRPC measures its bandwidth.") \
     X(RATE, h2_empty, http2Empty, 200, 20, 1, 1000000,                                             \

@@ -157,7 +157,10 @@ export function attacks({ port, authority, path = '/', hasty = false }) {
       await raw.send(h2.frame(TYPE.HEADERS, END_HEADERS | END_STREAM, 1, Buffer.concat([Buffer.alloc(8000, 0x20), requestBlock])));
       await raw.until(() => raw.frames.some((f) => f.type === TYPE.HEADERS));
     }),
-    one('HPACK table emptied at each request', 'budget.settings', { reached: true }, (raw) => flood(raw, 2000, (i) => h2.frame(TYPE.HEADERS, END_HEADERS | END_STREAM, id(i), Buffer.concat([Buffer.from([0x20]), requestBlock])))),
+    one('HPACK table emptied at each request', null, { reached: true, survives: true }, async (raw) => {
+      for (let i = 0; i < 50; i++) await raw.send(h2.frame(TYPE.HEADERS, END_HEADERS | END_STREAM, id(i), Buffer.concat([Buffer.from([0x20]), requestBlock])));
+      await raw.until(() => raw.frames.filter((f) => f.type === TYPE.HEADERS).length === 50);
+    }),
 
     // ---- frames that cost an answer, or only a look ----
     one('SETTINGS', 'budget.settings', {}, (raw) => flood(raw, 20000, () => settings({ 3: 100 }))),
