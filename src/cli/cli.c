@@ -85,11 +85,10 @@ static const struct verb verbs[] = {
         .name = "scale",
         .help = "run another number of instances of an app, until the manifest is read again",
         .usage = "portico scale APP N [--data DIR]",
-        .details =
-            "  --data DIR       the data directory of the portico that runs\n"
-            "\n"
-            "The manifest is read again by a reload, an upgrade, and a control that takes over\n"
-            "from one that died.\n",
+        .details = "  --data DIR       the data directory of the portico that runs\n"
+                   "\n"
+                   "The manifest is read again by a reload, an upgrade, and a control that takes over\n"
+                   "from one that died.\n",
         .run = run_scale,
     },
     {

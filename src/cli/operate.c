@@ -34,10 +34,9 @@ static const char *state_of(const json_t *app)
 static void print_apps(const json_t *apps)
 {
     static const char *const head[] = {"APP", "STATE", "READY", "RESTARTS", "ADDRESS"};
-    struct table t;
+    struct table t = {.columns = 5};
     size_t i, k;
     const json_t *app, *in;
-    t = (struct table){.columns = 5};
     table_add(&t, head);
     json_array_foreach(apps, i, app)
     {
@@ -62,10 +61,9 @@ static void print_app(const json_t *app)
 {
     static const char *const head[] = {"INSTANCE", "STATE",    "ROUTED",   "PID",
                                        "PROTOCOL", "RESTARTS", "LAST EXIT"};
-    struct table t;
+    struct table t = {.columns = 7};
     size_t i;
     const json_t *in, *url;
-    t = (struct table){.columns = 7};
     printf("%s: %s\n", string(app, "name"), state_of(app));
     json_array_foreach(json_object_get(app, "urls"), i, url)
         printf("  %s\n", json_string_value(url));

@@ -179,8 +179,7 @@ static void print_resources(struct explanation *e)
 {
     static const char *const head[] = {"RESOURCE", "SOURCE",   "VEHICLE", "REASON",
                                        "OCTETS",   "PROMISED", "FIRST",   "LAST"};
-    struct table t;
-    t = (struct table){.columns = ARRAY_LEN(head)};
+    struct table t = {.columns = ARRAY_LEN(head)};
     table_add(&t, head);
     for (unsigned i = 0; i < e->count; i++) {
         const struct row *r = &e->rows[i];

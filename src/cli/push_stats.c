@@ -54,10 +54,9 @@ static void print_apps(const json_t *apps)
 {
     static const char *const head[] = {"APP",       "PROMISES", "PUSHED", "HINTED", "PARKED",
                                        "COLLECTED", "REFUSED",  "OCTETS", "WASTED"};
-    struct table t;
+    struct table t = {.columns = sizeof head / sizeof head[0]};
     size_t i;
     const json_t *app;
-    t = (struct table){.columns = sizeof head / sizeof head[0]};
     table_add(&t, head);
     json_array_foreach(apps, i, app)
     {
@@ -118,10 +117,9 @@ static void print_resources(const json_t *resources)
 {
     static const char *const head[] = {"RESOURCE", "PUSHED", "COMPLETED", "REFUSED",
                                        "REPEATED", "OCTETS", "WASTED",    "LAST REASON"};
-    struct table t;
+    struct table t = {.columns = sizeof head / sizeof head[0]};
     size_t i;
     const json_t *r;
-    t = (struct table){.columns = sizeof head / sizeof head[0]};
     if (!json_array_size(resources))
         return;
     table_add(&t, head);

@@ -53,7 +53,7 @@ struct admin_conn {
     struct loop_task work, again, reap; /* again: the next request, or what there is to read */
     enum kind kind;
     bool is_held;    /* its content comes first: head is the request's, in the engine's arena */
-    uint32_t reload; /* not 0: the answer comes when the manifest was read for it */
+    uint32_t reload; /* not 0: the answer comes when monitor has applied what it wants */
     struct http_head head;
     struct buf body;
     bool is_over;      /* no more requests: end when the output has left */

@@ -94,7 +94,7 @@ void app_choose_serving(struct control_app *app)
             continue;
         others_run = true;
         others_ready += serves(in);
-        if (!other || other != before) /* a new control knows of none that served before */
+        if (!before || other != before) /* a new control knows of none that served */
             other = in->last.version;
     }
     if (app->wanted->command.len == 0) {

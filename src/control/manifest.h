@@ -63,7 +63,7 @@ struct manifest_app {
 /* How far the files that a manifest names are looked at. */
 enum manifest_files {
     MANIFEST_FILES_NAMED,   /* those that this process may not look at are no fault: monitor, which
-                               has   the rights, opens them and complains itself; no key is read */
+                               has the rights, opens them and complains itself; no key is read */
     MANIFEST_FILES_PRESENT, /* each is there and of its kind */
     MANIFEST_FILES_FIT,     /* and each certificate is of use with its key */
 };
@@ -76,7 +76,7 @@ struct manifest {
     enum manifest_files files;
     struct manifest_listens listens[3]; /* by enum ipc_listen_kind */
     uint32_t loops;
-    bool loops_auto;         /* as many as there are processors, at the start */
+    bool loops_auto; /* as many as there are processors, at the start */
     struct slice access_log; /* "off", "stdout" or an absolute path */
     struct manifest_prefixes trusted_proxies;
     struct limits limits;

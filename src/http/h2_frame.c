@@ -74,8 +74,7 @@ int h2_frame_misplaced(struct h2_conn *c, struct h2_stream *s, uint32_t id, enum
     if (event == H2_EV_RECV_RESET || event == H2_EV_RECV_WINDOW)
         return 0; /* sent before our END_STREAM or RST_STREAM arrived */
     bool known, forgiven = h2_id_is_forgiven(c, id, &known);
-    /* Trailers that were under way when we reset their stream, long ago by now, or who knows what.
-     */
+    /* Trailers, most likely, that were under way when their stream was reset, long ago by now. */
     if (event == H2_EV_RECV_HEADERS && !known && id <= c->forgiven_id)
         return h2_id_fail(c, id, H2_BLAME_STREAM_LATE);
     if (event == H2_EV_RECV_HEADERS && !known && c->role == H2_SERVER)

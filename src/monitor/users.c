@@ -144,9 +144,13 @@ uid_t users_get(struct users *u, const char *name)
     struct user *user = map_get(&u->by_name, slice_str(name));
     if (user && !user->is_saved && save(u) < 0) {
         /* An id that is not on disk would be given to another app by the next monitor. */
+        int error = errno;
         free(map_del(&u->by_name, slice_str(name)));
         u->count--;
+        errno = error;
         return 0;
     }
+    if (!user)
+        errno = u->count >= USERS_MAX ? 0 : ENOMEM;
     return user ? user->uid : 0;
 }

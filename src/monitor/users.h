@@ -31,7 +31,7 @@ void users_close(struct users *u);
 /* users_get follows for this name and for others: all of them are then written down at once. */
 void users_expect(struct users *u, const char *name);
 /* The id of a name ("@edge", "gallery"), a new one if need be, which is then on disk already.
- * return  0 when none could be made */
+ * return  0 when none could be made: errno says why, and is 0 where there are too many already */
 uid_t users_get(struct users *u, const char *name);
 
 #endif

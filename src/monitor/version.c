@@ -64,15 +64,19 @@ struct app *app_add(struct monitor *m, struct wanted_app *w, uid_t uid)
     return a;
 }
 
-/* return  NULL: *err_out is ERR_LIMIT (so many versions still end), ERR_NOMEM or ERR_SYS (its user
- *         cannot be saved, errno) */
+/* return  NULL: *err_out is ERR_LIMIT (so many versions still end, or so many users), ERR_NOMEM, or
+ *         ERR_SYS (its user cannot be had: errno) */
 static struct app *app_new(struct monitor *m, struct wanted_app *w, int *err_out)
 {
     uint32_t count = 0, used = 0;
     for (struct app *v = NULL; (v = version_after(m, w->name, v)); count++)
         used |= 1u << v->site;
     uid_t uid = m->as_root ? users_get(&m->users, w->name) : getuid();
-    *err_out = count >= MONITOR_MAX_VERSIONS ? ERR_LIMIT : m->as_root && !uid ? ERR_SYS : 0;
+    *err_out = 0;
+    if (m->as_root && !uid)
+        *err_out = errno ? ERR_SYS : ERR_LIMIT;
+    if (count >= MONITOR_MAX_VERSIONS)
+        *err_out = ERR_LIMIT;
     if (*err_out != 0)
         return NULL;
     struct app *a = app_add(m, w, uid);
@@ -210,7 +214,7 @@ static void tell_refused(const char *name, int err)
 {
     const char *why = err == ERR_SYS ? strerror(errno) : "";
     log_event(LOG_ERROR, "app.refused", "app=%s error=\"%s%s\"", name,
-              err == ERR_SYS ? "its user cannot be saved: " : err_text(err), why);
+              err == ERR_SYS ? "its user cannot be had: " : err_text(err), why);
 }
 
 int workers_apply(struct monitor *m, struct wanted *w)

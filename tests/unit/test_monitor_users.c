@@ -8,6 +8,7 @@
 
 #include "monitor/users.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -94,12 +95,29 @@ static void test_data_directories_do_not_share_them(void **state)
     assert_true(shared < 2);
 }
 
+/* An id that is not on disk is nobody's; and why there is none is told apart. */
+static void test_why_there_is_none(void **state)
+{
+    struct users u;
+    (void)state;
+    assert_int_equal(users_open(&u, at("no-such-directory/users")), 0);
+    assert_int_equal(users_get(&u, "one"), 0);
+    assert_int_equal(errno, ENOENT);
+    assert_int_equal(u.count, 0);
+    u.count = USERS_MAX;
+    assert_int_equal(users_get(&u, "one"), 0);
+    assert_int_equal(errno, 0);
+    u.count = 0;
+    users_close(&u);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_an_id_is_remembered),
         cmocka_unit_test(test_what_is_expected_is_written_once),
         cmocka_unit_test(test_data_directories_do_not_share_them),
+        cmocka_unit_test(test_why_there_is_none),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
