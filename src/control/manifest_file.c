@@ -104,11 +104,11 @@ static char *directory_of(const char *path)
 
 #define PEM_MAX_OCTETS (1u << 20)
 
-static struct slice read_pem_file(struct manifest *m, const char *path)
+/* text: of PEM_MAX_OCTETS.  return  what stands there, nothing when it cannot be read */
+static struct slice read_pem_file(const char *path, char *text)
 {
-    char *text = arena_alloc(&m->arena, PEM_MAX_OCTETS);
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-    ssize_t len = text && fd >= 0 ? read_file(fd, text, PEM_MAX_OCTETS) : -1;
+    ssize_t len = fd >= 0 ? read_file(fd, text, PEM_MAX_OCTETS) : -1;
     if (fd >= 0)
         close(fd);
     return slice_of(text, len > 0 ? (size_t)len : 0);
@@ -117,13 +117,18 @@ static struct slice read_pem_file(struct manifest *m, const char *path)
 bool file_pair_fits(struct manifest *m, const struct tree_node *n, struct slice chain,
                     struct slice key)
 {
-    const char *why = "cannot be read";
-    struct slice chain_pem = read_pem_file(m, chain.p), key_pem = read_pem_file(m, key.p);
+    const char *why = "out of memory";
+    char *text = malloc(2 * PEM_MAX_OCTETS); /* not the manifest's: there may be thousands */
     struct tls_identity *id = NULL;
-    if (chain_pem.len && key_pem.len)
-        id = tls_identity_new(chain_pem, key_pem, &why);
-    if (key_pem.len)
-        explicit_bzero((char *)(uintptr_t)key_pem.p, key_pem.len);
+    if (text) {
+        struct slice chain_pem = read_pem_file(chain.p, text),
+                     key_pem = read_pem_file(key.p, text + PEM_MAX_OCTETS);
+        why = "cannot be read";
+        if (chain_pem.len && key_pem.len)
+            id = tls_identity_new(chain_pem, key_pem, &why);
+        explicit_bzero(text + PEM_MAX_OCTETS, key_pem.len);
+        free(text);
+    }
     if (!id)
         return fault_at_value(&m->faults, n, "the certificate %s with the key %s: %s", chain.p,
                               key.p, why);
